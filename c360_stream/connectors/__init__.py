@@ -1,0 +1,1 @@
+"""Sources and sinks: log directory, Kafka, ClickHouse."""

@@ -1,0 +1,36 @@
+"""Errors that reach a person: one line that says what, where and how to mend it."""
+
+from __future__ import annotations
+
+
+class C360Error(Exception):
+    """Base of every error that the command line prints without a traceback.
+
+    Parameters
+    ----------
+    what
+        What went wrong, and where, in one line.
+    mend
+        What the reader can do about it, in one line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        self.what = what
+        self.mend = mend
+        super().__init__(f"{what}; {mend}" if mend else what)
+
+
+class ConfigurationError(C360Error):
+    """Wrong use or configuration: nothing was started (exit code 2)."""
+
+    exit_code = 2
+
+
+class TransportError(C360Error):
+    """A broker, log directory or database refused or could not be reached (exit code 1)."""
+
+
+class StateError(C360Error):
+    """A snapshot or recovery store cannot be used: damaged, locked or from another version (exit code 1)."""

@@ -1,0 +1,1 @@
+"""Windows, feature definitions and the account shard. Pure: no transport, no database."""

@@ -1,0 +1,1 @@
+"""Models, training, quality, drift and explanations. Pure: no transport, no database."""

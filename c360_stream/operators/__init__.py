@@ -1,0 +1,1 @@
+"""Thin Bytewax steps around the core."""

@@ -1,0 +1,200 @@
+"""Settings: the environment (`C360_*`), then `c360.toml`, then defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from c360_stream.errors import ConfigurationError
+
+CONFIG_FILE = "c360.toml"
+InputKind = Literal["product", "billing", "support"]
+INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
+
+DEFAULT_CATEGORY_PREFIXES = {
+    "board_": "kanban_boards",
+    "gantt_": "gantt_charts",
+    "timeline_": "timelines",
+    "automation_": "automations",
+    "form_": "forms",
+    "dashboard_": "dashboards",
+    "integration_": "integrations",
+    "report_": "reports",
+    "api_": "api_access",
+    "invite_sent": "team_invites",
+}
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Environment names are `C360_` and the field in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="C360_", toml_file=CONFIG_FILE, extra="ignore", frozen=True, validate_default=True
+    )
+
+    # Transports
+    kafka_brokers: str = Field("", description="host:port,... of Kafka; empty: the log directory is used")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = ""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ssl_ca_location: str = ""
+    log_dir: Path = Field(Path("c360-log"), description="log directory: one folder a topic")
+    clickhouse_dsn: SecretStr = Field(
+        SecretStr(""), description="clickhouse(s)://user:pw@host/c360 or chdb:///path/c360"
+    )
+    topic_prefix: str = Field("c360", pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+
+    # Time
+    allowed_lateness_seconds: int = Field(3600, ge=0, le=86_400 * 30)
+    dedupe_hours: int = Field(24, ge=1, le=24 * 30)
+    idle_seconds: float = Field(30.0, gt=0, description="a partition read to its end for this long stops holding")
+    jump_days_max: int = Field(45, ge=1, description="replay: an event further ahead of its partition is refused")
+    read_ahead_hours: int = Field(24, ge=1, description="a partition this far ahead of the rest pauses")
+
+    # Shape
+    shards: int = Field(16, ge=1, le=1024)
+    batch_events: int = Field(8192, ge=1, le=1_000_000)
+    early_events_max: int = Field(20_000_000, ge=1, description="bound, over all shards of a process, on waiting events")
+
+    # Features
+    core_actions: tuple[str, ...] = ("task_created", "task_completed", "comment_added", "file_uploaded")
+    category_prefixes: dict[str, str] = Field(default_factory=lambda: dict(DEFAULT_CATEGORY_PREFIXES))
+
+    # Learning and scores
+    horizon_days: int = Field(60, ge=1, le=365)
+    example_stride_days: int = Field(7, ge=1, le=60)
+    warmup_outcomes: int = Field(400, ge=1, description="matured outcomes before the learnt model scores")
+    warmup_churned: int = Field(40, ge=1, description="of which churned")
+    prior_churn_rate: float = Field(0.08, gt=0, lt=1, description="prior rule: share churning within the horizon")
+    tier_medium: float = Field(0.10, gt=0, lt=1)
+    tier_high: float = Field(0.25, gt=0, lt=1)
+    tier_critical: float = Field(0.50, gt=0, lt=1)
+    tier_hysteresis: float = Field(0.10, ge=0, lt=1, description="share below its threshold at which a tier is left")
+    event_score_change_min: float = Field(0.05, gt=0, lt=1, description="a risk change this large is material")
+    event_score_interval_seconds: int = Field(60, ge=1, description="of event time, an account")
+
+    # Drift
+    psi_warning: float = Field(0.10, gt=0)
+    psi_critical: float = Field(0.20, gt=0)
+    psi_overrides: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="feature -> (warning, critical)"
+    )
+    auc_min: float = Field(0.78, gt=0.5, lt=1)
+    volume_drop_max: float = Field(0.20, gt=0, lt=1)
+    freshness_hours_max: float = Field(1.0, gt=0)
+    null_share_change_max: float = Field(0.20, gt=0, lt=1)
+
+    # Process
+    metrics_address: str = "127.0.0.1:8361"
+    snapshot_seconds: int = Field(10, ge=1)
+    live: bool = Field(True, description="tail the input; false: replay to the end of it")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, `c360.toml`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535:
+            raise ValueError("must be host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _tiers_ascend(self) -> Settings:
+        if not self.tier_medium < self.tier_high < self.tier_critical:
+            raise ValueError("tier_medium < tier_high < tier_critical must hold")
+        return self
+
+    @property
+    def dsn(self) -> str:
+        """The table store's DSN: as set, else chDB beside the log directory."""
+        return self.clickhouse_dsn.get_secret_value() or f"chdb://{(self.log_dir / 'tables' / 'c360').resolve()}"
+
+    @property
+    def embedded_tables(self) -> bool:
+        """Whether the tables are in chDB, which one process at a time may open."""
+        return self.dsn.startswith("chdb:")
+
+    @property
+    def uses_kafka(self) -> bool:
+        """Whether events travel through Kafka."""
+        return bool(self.kafka_brokers)
+
+    def input_topic(self, kind: InputKind) -> str:
+        """Name of an input topic."""
+        return f"{self.topic_prefix}.{kind}.events.v1"
+
+    @property
+    def risk_topic(self) -> str:
+        """Topic of risk scores."""
+        return f"{self.topic_prefix}.risk.scores.v1"
+
+    @property
+    def alarm_topic(self) -> str:
+        """Topic of drift alarms."""
+        return f"{self.topic_prefix}.drift.alarms.v1"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Topic of refused input."""
+        return f"{self.topic_prefix}.dead-letters.v1"
+
+    def masked(self) -> dict[str, Any]:
+        """Every setting for showing to a person, secrets masked."""
+        shown = self.model_dump(mode="json")
+        shown["kafka_sasl_password"] = "***" if self.kafka_sasl_password.get_secret_value() else ""
+        shown["clickhouse_dsn"] = mask_dsn(self.dsn)
+        return shown
+
+
+def mask_dsn(dsn: str) -> str:
+    """Show a DSN without its password or query.
+
+    >>> mask_dsn("clickhouse://bob:hunter2@db:8123/c360?token=x")
+    'clickhouse://bob:***@db:8123/c360'
+    """
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username}:***@" if parts.username else ""
+    return f"{parts.scheme}://{user}{host}{parts.path}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` (from the command line) win.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is malformed; the message names the setting and never repeats a secret's value.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigurationError(
+            f"setting {name}: {first['msg']}", f"set C360_{name.upper()} or mend {CONFIG_FILE}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file") from None

@@ -1,0 +1,1 @@
+"""A simulated B2B SaaS company whose true churn hazards are known."""
