@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+
+VALUE_BYTES_MAX = 8 * 1024 * 1024
+"""A longer value is cut to this and marked `TRUNCATED`, so that one record cannot exhaust memory."""
+TRUNCATED = ("c360.truncated", b"true")
+"""Header that a reader adds to a record whose value it cut."""
+TOMBSTONE = ("c360.tombstone", b"true")
+"""Header that a reader adds to a record that had no value; its value reads as empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
     """Consecutive records of one partition, as they were found.
 
-    `keys` and `headers` are None where the transport has none (log directory); else as long as `values`.
-    `offsets[i]` names record i within its partition: Kafka's offset, or the line's number from 0.
+    `keys` and `headers` are None where no record has any; else as long as `values`. A log directory has no
+    keys, and no headers but `TRUNCATED`. `offsets[i]` names record i within its partition: Kafka's offset,
+    or the line's number from 0.
     """
 
     values: Sequence[bytes]
@@ -33,6 +41,12 @@ class RecordReader(Protocol):
         """Up to `records_max` next records, without blocking for more than a few milliseconds.
 
         An empty batch means that there is nothing to read now. Bounded memory whatever the partition holds.
+
+        Raises
+        ------
+        TransportError
+            If records after the position are gone or unreadable. An outage is not an error: the batches are
+            empty, and `at_end` is false, until it ends.
         """
 
     @property
@@ -51,11 +65,11 @@ class RecordReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutRecord:
-    """One record to publish. `value` None is a tombstone."""
+    """One record to publish. `value` None is a tombstone; a key of bytes or None is a dead letter's own."""
 
-    key: str
+    key: str | bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 class RecordWriter(Protocol):
@@ -73,7 +87,7 @@ class RecordWriter(Protocol):
         """
 
     def position(self) -> tuple[int, ...]:
-        """State for `open(..., resume=...)`: the log directory truncates to it; empty for Kafka."""
+        """State for `Transport.writer(..., resume)`: the log directory truncates to it; empty for Kafka."""
 
     def close(self) -> None:
         """Release files and connections. Publishes nothing."""
@@ -86,10 +100,13 @@ class Transport(Protocol):
         """The topic's partition numbers, ascending; empty if there is no such topic."""
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> RecordReader:
-        """Open a partition from its start, or from a position that `RecordReader.position` gave."""
+        """Open a partition from its start, or from a position that `RecordReader.position` gave.
+
+        `live` readers tail: what a writer has not finished is left for later.
+        """
 
     def writer(self, topic: str, resume: tuple[int, ...] | None) -> RecordWriter:
-        """Open a topic for appending."""
+        """Open a topic for appending, or from a position that `RecordWriter.position` gave."""
 
     def close(self) -> None:
         """Release connections."""

@@ -1,0 +1,297 @@
+"""The command line `c360`: options, exit codes and one-line errors; `commands/` does the work.
+
+Exit codes: 0 done, 1 failed at run time, 2 wrong use or configuration, 130 interrupted. Commands are imported
+when they are called, so that `c360 --help` is quick and a command needs only the libraries that it uses.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from c360_stream import __version__
+from c360_stream.commands import printable
+from c360_stream.errors import C360Error
+
+if TYPE_CHECKING:
+    from c360_stream.settings import Settings
+
+INTERRUPTED = 130
+PROCESSES_MAX = 64
+
+
+@dataclass
+class _Session:
+    """What one call of the command line keeps; `debug` is set by `--debug`, wherever it stands."""
+
+    debug: bool = False
+
+
+class CommandGroup(click.Group):
+    """A group whose every failure is one line on stderr and an exit code.
+
+    Click itself ends a command whose reader went away (`c360 top | head`) quietly, with exit code 1.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit the process; see `click.Command.main`."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        session = _Session()
+        try:
+            code = super().main(args, prog_name, complete_var, False, obj=session, **extra)
+        except Exception as error:
+            code = _report(error, session)
+        sys.exit(code)
+
+
+def _report(error: Exception, session: _Session) -> int:
+    """Say on stderr what went wrong; return the exit code."""
+    code, message = _explain(error)
+    if session.debug:
+        traceback.print_exception(error)
+    click.echo(f"c360: error: {printable(message)}", err=True)
+    return code
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Exit code, and what went wrong and how to mend it."""
+    match error:
+        case C360Error():
+            return error.exit_code, str(error)
+        case click.Abort():
+            return INTERRUPTED, "interrupted; run the command again"
+        case click.ClickException():
+            what = error.format_message().rstrip(".")
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "c360"
+            return error.exit_code, f"{what[:1].lower()}{what[1:]}; see '{command} --help'"
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return 1, f"{where}{error.strerror or error}; mend that, or see where with --debug"
+        case _:
+            return 1, f"internal error: {type(error).__name__}: {error}; run again with --debug"
+
+
+def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(_Session).debug = True
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show an error's traceback."
+)
+
+
+@click.group(
+    cls=CommandGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExample:\n  c360 demo",
+)
+@click.version_option(__version__, prog_name="c360", message="%(prog)s %(version)s")
+@debug_option
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Event-streaming churn detection for account-based businesses.
+
+    Settings come from the environment (C360_*), then from c360.toml, then defaults; `c360 doctor` shows them.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _command(*examples: str, **settings: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a subcommand with `--debug` and examples below its help."""
+    epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in examples)])
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        return cli.command(epilog=epilog, **settings)(debug_option(function))
+
+    return decorate
+
+
+def _directory(*, exists: bool = False) -> click.Path:
+    return click.Path(file_okay=False, exists=exists, path_type=Path)
+
+
+def _log_dir(*, exists: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        "--log-dir",
+        type=_directory(exists=exists),
+        metavar="DIR",
+        help="Log directory to use, also if Kafka is configured.  [default: C360_LOG_DIR]",
+    )
+
+
+def _settings(log_dir: Path | None, **overrides: Any) -> Settings:
+    """Read the settings; a log directory that is asked for on the command line overrules Kafka."""
+    from c360_stream.settings import load_settings
+
+    if log_dir is not None:
+        overrides.update(log_dir=log_dir, kafka_brokers="")
+    return load_settings(**overrides)
+
+
+def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """A date (its UTC midnight) or an RFC 3339 time with an offset, in UTC."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if len(value) == len("2025-06-30"):
+            moment = moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None:
+            raise click.BadParameter(f"{value!r} has no offset: write {value}Z for UTC.")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is no date such as 2025-06-30 or 2025-06-30T00:00:00Z.") from None
+
+
+_SCENARIO_HELP = "steady, price_increase, outage, seasonal or silent_decline."
+
+
+@_command("c360 demo", "c360 demo --accounts 500 --scenario price_increase")
+@click.option("--out", type=_directory(), default="demo-out", show_default=True, help="Where everything goes.")
+@click.option("--accounts", type=int, default=400, show_default=True, help="Accounts of the company.")
+@click.option("--days", type=int, default=540, show_default=True, help="Days of history.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same company.")
+@click.option("--scenario", default="steady", show_default=True, help=_SCENARIO_HELP)
+def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
+    """Show the whole system on a simulated company.
+
+    Nothing to install or configure: the log directory and the embedded tables go to --out.
+    """
+    from c360_stream.commands import demo as command
+
+    command.demo(out, accounts, days, seed, scenario)
+
+
+@_command(
+    "c360 simulate --accounts 500 --days 365 --seed 7 --out c360-log",
+    "c360 simulate --accounts 500 --days 365 --seed 7 --kafka localhost:9092",
+)
+@click.option("--accounts", type=int, required=True, help="Accounts of the company.")
+@click.option("--days", type=int, required=True, help="Days to simulate.")
+@click.option("--seed", type=int, required=True, help="Same seed, same bytes.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="First day, UTC.")
+@click.option("--scenario", default="steady", show_default=True, help=_SCENARIO_HELP)
+@click.option("--out", type=_directory(), metavar="LOGDIR", help="Log directory to write.")
+@click.option("--kafka", metavar="BROKERS", help="Kafka to write to instead: host:port,...")
+@click.option(
+    "--truth",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where the true probabilities go.  [default: truth.jsonl in LOGDIR or, with --kafka, here]",
+)
+def simulate(start: datetime | None, **options: Any) -> None:
+    """Write realistic events to a log directory or Kafka.
+
+    Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the
+    probabilities that its cancellations were drawn from.
+    """
+    from c360_stream.commands import simulate as command
+
+    command.simulate_company(start=start.date() if start else None, **options)
+
+
+@_command("c360 run", "c360 run --log-dir c360-log --until-end --recovery recovery")
+@_log_dir(exists=True)
+@click.option("--until-end", is_flag=True, help="Stop at the end of the input: a replay or back-fill.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    show_default=True,
+    help="Processes of the cluster on this machine.",
+)
+@click.option("--recovery", type=_directory(), metavar="DIR", help="Keep snapshots here and resume from them.")
+def run(log_dir: Path | None, until_end: bool, processes: int, recovery: Path | None) -> None:
+    """Run the churn flow.
+
+    Events in, risk scores and drift alarms out. Tails the input unless --until-end is given.
+    """
+    from c360_stream.commands import run as command
+
+    command.run(_settings(log_dir, live=False if until_end else None), processes=processes, recovery=recovery)
+
+
+@_command("c360 setup")
+@_log_dir()
+def setup(log_dir: Path | None) -> None:
+    """Create the topics and the tables.
+
+    Applies the ClickHouse migrations that are not applied yet. Safe to repeat.
+    """
+    from c360_stream.commands import setup as command
+
+    command.setup(_settings(log_dir))
+
+
+@_command("c360 doctor")
+@_log_dir()
+@click.pass_context
+def doctor(context: click.Context, log_dir: Path | None) -> None:
+    """Check the setup and say how to mend it.
+
+    Looks at the configuration, the topics, the tables and their schema version; changes nothing.
+    """
+    from c360_stream.commands import doctor as command
+
+    if not command.doctor(_settings(log_dir)):
+        context.exit(1)
+
+
+@_command("c360 top", "c360 top --once --rows 5")
+@_log_dir()
+@click.option("--once", is_flag=True, help="Print one board and stop.")
+@click.option("--rows", type=click.IntRange(1, 200), default=15, show_default=True, help="Accounts to show.")
+def top(log_dir: Path | None, once: bool, rows: int) -> None:
+    """Watch risk, tier changes, alarms and lag."""
+    from c360_stream.commands import top as command
+
+    command.top(_settings(log_dir), once=once, rows=rows)
+
+
+@_command("c360 verify acme --as-of 2025-06-30")
+@click.argument("account")
+@click.option("--as-of", callback=_moment, metavar="T", help="Date or RFC 3339 time.  [default: the newest]")
+@_log_dir()
+@click.pass_context
+def verify(context: click.Context, account: str, as_of: datetime | None, log_dir: Path | None) -> None:
+    """Rebuild a past score of ACCOUNT and compare.
+
+    Reads the account's events from the log again and says whether they give the score that was stored.
+    """
+    from c360_stream.commands import verify as command
+
+    if not command.verify(_settings(log_dir), account, as_of):
+        context.exit(1)
+
+
+@_command("c360 bench", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Run the benchmarks; one JSON object a result."""
+    from c360_stream.commands import bench as command
+
+    command.bench(arguments)
+
+
+def main() -> None:
+    """Entry point of `c360`."""
+    cli(prog_name="c360")

@@ -1,0 +1,135 @@
+"""`c360 doctor`: says what is wrong with the set-up and how to mend it; changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from c360_stream.commands import printable
+from c360_stream.commands.setup import topics
+from c360_stream.connectors.transport import open_transport
+from c360_stream.errors import C360Error
+from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at and found. `mend` says what to do about a problem; empty where there is none."""
+
+    subject: str
+    found: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        verdict, mend = ("problem", f"; {self.mend}") if self.mend else ("ok", "")
+        return f"{verdict:9}{printable(f'{self.subject}: {self.found}{mend}')}"
+
+
+def doctor(settings: Settings) -> bool:
+    """Print the settings, secrets masked, and the checks; return whether no check found a problem."""
+    for name, value in settings.masked().items():
+        click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    click.echo()
+    problems = 0
+    for check in checks(settings):
+        click.echo(check)
+        problems += bool(check.mend)
+    click.echo()
+    click.echo("everything is in order" if not problems else f"problems found: {problems}")
+    return not problems
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    """Look at one thing after the other."""
+    config = Path(CONFIG_FILE).absolute()
+    yield Check("configuration", f"read {config}" if config.is_file() else f"no {config}: environment and defaults")
+    yield from _topics(settings)
+    yield _tables(settings)
+
+
+def _topics(settings: Settings) -> Iterator[Check]:
+    if not settings.uses_kafka:
+        yield from _log_directory(settings)
+        return
+    subject = f"broker {settings.kafka_brokers}"
+    try:
+        with contextlib.closing(open_transport(settings)) as transport:
+            counts = {topic: len(transport.partitions(topic)) for topic in topics(settings)}
+    except C360Error as error:
+        yield _problem(subject, error, "check C360_KAFKA_BROKERS and that the broker runs")
+        return
+    yield Check(subject, "reachable")
+    for topic, count in counts.items():
+        yield Check(f"topic {topic}", f"partitions: {count}" if count else "missing", "" if count else "run c360 setup")
+    inputs = {settings.input_topic(kind): counts[settings.input_topic(kind)] for kind in INPUT_KINDS}
+    if len(set(inputs.values())) > 1:
+        differing = ", ".join(f"{topic} {count}" for topic, count in inputs.items())
+        yield Check("input topics", f"partition counts differ: {differing}", "give them one number of partitions")
+
+
+def _log_directory(settings: Settings) -> Iterator[Check]:
+    subject = f"log directory {settings.log_dir.absolute()}"
+    if not settings.log_dir.is_dir():
+        yield Check(subject, "missing", "run c360 setup, write one with c360 simulate, or set C360_LOG_DIR")
+        return
+    yield Check(subject, "there")
+    with contextlib.closing(open_transport(settings)) as transport:
+        for topic in topics(settings):
+            try:
+                count = len(transport.partitions(topic))
+            except C360Error as error:
+                yield _problem(f"topic {topic}", error, "mend the folder")
+                continue
+            if count or (settings.log_dir / topic).is_dir():
+                yield Check(f"topic {topic}", f"partitions: {count}")
+            else:
+                yield Check(f"topic {topic}", "missing", "run c360 setup")
+
+
+def _tables(settings: Settings) -> Check:
+    place = mask_dsn(settings.dsn)
+    subject = f"tables {place}"
+    if settings.embedded_tables:
+        directory = Path(urlsplit(settings.dsn).path)
+        # Opening an embedded database makes it, so look before.
+        if not (directory / "metadata").is_dir():
+            return Check(subject, "not there yet", "run c360 setup, which makes them")
+        if _is_open(directory):
+            return Check(subject, "open in another process, say a run; its schema was not looked at")
+    from c360_stream.connectors.clickhouse import connect
+
+    try:
+        with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
+            version, expected = tables.schema_version(), tables.schema_expected()
+    except C360Error as error:
+        return _problem(subject, error, "check C360_CLICKHOUSE_DSN and that the server runs")
+    found = f"reachable, schema version {version}"
+    if version < expected:
+        return Check(subject, f"{found}, this release needs {expected}", "run c360 setup")
+    if version > expected:
+        return Check(subject, f"{found}, this release knows {expected}", "upgrade c360-stream")
+    return Check(subject, found)
+
+
+def _is_open(directory: Path) -> bool:
+    """Whether a process has an embedded database open: ClickHouse keeps a lock on its `status` file meanwhile."""
+    try:
+        with (directory / "status").open() as status:
+            fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _problem(subject: str, error: C360Error, mend: str) -> Check:
+    return Check(subject, error.what, error.mend or mend)

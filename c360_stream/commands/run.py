@@ -1,0 +1,184 @@
+"""`c360 run`: the churn flow in this process, or as a cluster of processes on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+from c360_stream import metrics
+from c360_stream.errors import C360Error, ConfigurationError, StateError
+from c360_stream.health import HEALTH, HealthServer
+from c360_stream.operators.stop import request_stop
+from c360_stream.settings import Settings
+
+RECOVERY_PARTITIONS = 16
+PEERS_VARIABLE = "C360_PEERS"
+PROCESS_VARIABLE = "C360_PROCESS"
+
+
+def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None) -> None:
+    """Run the flow until its input ends, or for good.
+
+    Parameters
+    ----------
+    settings
+        Settings; `live` false stops at the end of the input.
+    processes
+        Number of processes on this machine.
+    recovery
+        Directory of the recovery store; made if it is absent. None: a crash starts from the beginning.
+
+    Raises
+    ------
+    ConfigurationError, TransportError, StateError
+        What went wrong, in one line.
+    """
+    if PEERS_VARIABLE in os.environ:
+        _run_here(settings, recovery, int(os.environ[PROCESS_VARIABLE]), os.environ[PEERS_VARIABLE].split(","))
+        return
+    with _recovery_store(recovery):
+        if processes == 1:
+            _run_here(settings, recovery, 0, [])
+        else:
+            _run_cluster(processes)
+
+
+def _run_here(settings: Settings, recovery: Path | None, process: int, peers: list[str]) -> None:
+    from flows.churn import build
+
+    flow = build(settings, keep_state=recovery is not None)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _on_signal)
+    began = time.monotonic()
+    with closing(HealthServer(settings.metrics_address, process=process)):
+        try:
+            cli_main(
+                flow,
+                process_id=process if peers else None,
+                addresses=peers or None,
+                epoch_interval=timedelta(seconds=settings.snapshot_seconds),
+                recovery_config=RecoveryConfig(recovery) if recovery else None,
+            )
+        except BaseException as error:
+            _raise_cause(error)
+            raise
+        finally:
+            HEALTH.stopped()
+    _say_done(process, time.monotonic() - began)
+
+
+def _raise_cause(error: BaseException) -> None:
+    """Raise the error of ours that made the engine fail, if there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, C360Error):
+            raise cause from None
+        cause = cause.__cause__ or cause.__context__
+
+
+def _on_signal(number: int, frame: object) -> None:
+    # A second signal ends the process at once.
+    signal.signal(number, signal.SIG_DFL)
+    request_stop()
+
+
+def _say_done(process: int, seconds: float) -> None:
+    read = metrics.total("c360_events_read_total")
+    accepted = metrics.total("c360_events_accepted_total")
+    letters = metrics.total("c360_dead_letters_total")
+    scores = metrics.total("c360_scores_emitted_total")
+    print(  # noqa: T201 - the command's result
+        f"c360 run: process {process}: {read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters,"
+        f" {scores:,.0f} scores, {seconds:,.1f} s",
+        file=sys.stderr,
+    )
+
+
+def _run_cluster(processes: int) -> None:
+    """Start this very command once a process, and wait; one that fails takes the others with it."""
+    peers = ",".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
+    with tempfile.TemporaryDirectory(prefix="c360-") as shared:
+        environment = {**os.environ, PEERS_VARIABLE: peers, "C360_ALIGNMENT_FILE": str(Path(shared) / "alignment")}
+        children = [
+            subprocess.Popen(  # noqa: S603 - this very command
+                [sys.executable, "-m", "c360_stream", *sys.argv[1:]],
+                env={**environment, PROCESS_VARIABLE: str(number)},
+            )
+            for number in range(processes)
+        ]
+
+        def pass_on(number: int, frame: object) -> None:
+            for child in children:
+                child.send_signal(number)
+
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, pass_on)
+        _wait(children)
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> None:
+    try:
+        while True:
+            codes = [child.poll() for child in children]
+            failed = [code for code in codes if code]
+            if failed:
+                raise C360Error(
+                    f"a process of the cluster ended with code {failed[0]}",
+                    "see its message above; run again to resume",
+                )
+            if all(code == 0 for code in codes):
+                return
+            time.sleep(0.05)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def _free_ports(number: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [server.getsockname()[1] for server in held]
+    for server in held:
+        server.close()
+    return ports
+
+
+@contextmanager
+def _recovery_store(directory: Path | None) -> Iterator[None]:
+    """Make the recovery store if it is absent, readable by its owner alone, and lock it."""
+    if directory is None:
+        yield
+        return
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        with (directory / ".lock").open("w") as lock:
+            _lock(lock, directory)
+            if not list(directory.glob("*.sqlite3")):
+                init_db_dir(directory, RECOVERY_PARTITIONS)
+            yield
+    except OSError as error:
+        raise ConfigurationError(f"recovery directory {directory}: {error.strerror}", "name a writable one") from None
+
+
+def _lock(lock: IO[str], directory: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StateError(
+            f"recovery directory {directory} is in use by another process", "stop that one, or name another directory"
+        ) from None

@@ -1,0 +1,51 @@
+"""`c360 setup`: makes the topics and the tables; safe to repeat."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
+
+
+def topics(settings: Settings) -> list[str]:
+    """Every topic of the flow: the inputs, then the outputs."""
+    inputs = [settings.input_topic(kind) for kind in INPUT_KINDS]
+    return [*inputs, settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic]
+
+
+def setup(settings: Settings) -> None:
+    """Make what is missing, and say on stdout what that was.
+
+    Raises
+    ------
+    TransportError, StateError
+        If the broker, the directory or the database refused.
+    """
+    for line in _kafka_topics(settings) if settings.uses_kafka else _log_folders(settings):
+        click.echo(f"topic {line}")
+
+    from c360_stream.connectors.clickhouse import connect
+
+    place = mask_dsn(settings.dsn)
+    with contextlib.closing(connect(settings.dsn)) as tables:
+        for migration in tables.migrate():
+            click.echo(f"tables {place}: applied {migration}")
+        click.echo(f"tables {place}: schema version {tables.schema_version()}")
+
+
+def _kafka_topics(settings: Settings) -> list[str]:
+    from c360_stream.connectors.kafka import setup_topics
+
+    return setup_topics(settings)
+
+
+def _log_folders(settings: Settings) -> Iterator[str]:
+    """Make the folders of the log directory; a line each says what was done."""
+    for topic in topics(settings):
+        folder = settings.log_dir / topic
+        known = folder.is_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield f"{topic}: {'exists' if known else 'created'}, {folder}"

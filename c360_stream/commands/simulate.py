@@ -1,0 +1,128 @@
+"""`c360 simulate`: writes a simulated company's events to a log directory or to Kafka."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from c360_stream.connectors.ports import OutRecord, RecordWriter, Transport
+from c360_stream.connectors.transport import open_transport
+from c360_stream.errors import ConfigurationError
+from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+from c360_stream.simulation import EventSink, LogDirectorySink, SimulationSpec, account_of, simulate
+
+LINES_PER_RUN = 10
+
+
+class KafkaEventSink:
+    """Writes events to the input topics. Kafka places them: the key is the account.
+
+    Raises
+    ------
+    TransportError
+        If a topic is missing, or an event could not be delivered.
+    """
+
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        self._writers: dict[str, RecordWriter] = {
+            kind: transport.writer(settings.input_topic(kind), None) for kind in INPUT_KINDS
+        }
+
+    def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
+        """Queue events; waits while the queue is full."""
+        self._writers[topic_kind].write([OutRecord(account_of(line), line) for line in lines])
+
+    def close(self) -> None:
+        """Wait until every event is acknowledged."""
+        try:
+            for writer in self._writers.values():
+                writer.flush()
+        finally:
+            for writer in self._writers.values():
+                writer.close()
+
+
+def simulate_company(
+    *,
+    accounts: int,
+    days: int,
+    seed: int,
+    start: date | None,
+    scenario: str,
+    out: Path | None,
+    kafka: str | None,
+    truth: Path | None,
+) -> None:
+    """Simulate, with progress on stderr and a summary on stdout.
+
+    Parameters
+    ----------
+    accounts, days, seed, scenario
+        As in `SimulationSpec`.
+    start
+        First day; None takes the simulation's default.
+    out, kafka
+        Where the events go: a log directory or brokers, one of the two.
+    truth
+        Where the true probabilities go; None puts them beside the events.
+
+    Raises
+    ------
+    ConfigurationError
+        If not exactly one place is given, it holds events already, or the world is impossible.
+    TransportError
+        If the events could not be written.
+    """
+    if bool(out) == bool(kafka):
+        raise ConfigurationError("c360 simulate writes to one place", "give either --out LOGDIR or --kafka BROKERS")
+    settings = load_settings(kafka_brokers=kafka or "")
+    spec = SimulationSpec(accounts, days, seed, scenario=scenario, topic_prefix=settings.topic_prefix)
+    if start is not None:
+        spec = replace(spec, start=start)
+    truth = truth or (out or Path()) / "truth.jsonl"
+    with _sink(settings, spec, out) as sink, day_progress("simulating", spec.days) as progress:
+        summary = simulate(spec, sink, truth, progress)
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.events.items())
+    click.echo(
+        f"{sum(summary.events.values()):,} events ({kinds}) of {spec.accounts:,} accounts over {spec.days:,} days"
+        f" in {out or kafka}; {summary.cancellations:,} cancellations; truth in {truth}"
+    )
+
+
+@contextlib.contextmanager
+def _sink(settings: Settings, spec: SimulationSpec, out: Path | None) -> Iterator[EventSink]:
+    """Open where the events go; `simulate` closes the sink itself."""
+    if out is not None:
+        yield LogDirectorySink(out, spec.topic_prefix, spec.partitions)
+        return
+    with contextlib.closing(open_transport(settings)) as transport:
+        yield KafkaEventSink(transport, settings)
+
+
+@contextlib.contextmanager
+def day_progress(title: str, days: int) -> Iterator[Callable[[int, int], None]]:
+    """Progress on stderr: a bar on a terminal, else a line now and then.
+
+    Yields the function to call with the days done and the events so far.
+    """
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        every = max(1, days // LINES_PER_RUN)
+
+        def say(day: int, events: int) -> None:
+            if day % every == 0:
+                click.echo(f"{title}: day {day:,} of {days:,}, {events:,} events", err=True)
+
+        yield say
+        return
+    columns = (TextColumn(title), BarColumn(), TextColumn("{task.fields[events]:,} events"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=days, events=0)
+        yield lambda day, events: bar.update(task, completed=day, events=events)

@@ -1,0 +1,397 @@
+"""The tables: a ClickHouse server, or chDB in this process, through one client."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+import clickhouse_connect
+import numpy as np
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error as DriverError
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from c360_stream.connectors.migrations import Migration, applied_checksums, apply, load_migrations
+from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.features.definitions import FEATURES
+from c360_stream.settings import mask_dsn
+
+# The driver warns of every connection that fails; the exception says it once, and better.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
+DATABASE = "c360"
+RETRY_FIRST_SECONDS = 0.1
+RETRY_MAX_SECONDS = 5.0
+
+_TEXT = pa.string()
+_BYTES = pa.binary()
+_REAL = pa.float64()
+_TIME = pa.timestamp("ms", tz="UTC")
+_REASON = pa.struct([("feature", _TEXT), ("value", _REAL), ("contribution", _REAL), ("text", _TEXT)])
+
+
+def _schema(required: dict[pa.DataType, str], nullable: dict[pa.DataType, str] | None = None) -> pa.Schema:
+    """Columns by type; their order does not matter, since they are inserted by name."""
+    return pa.schema(
+        pa.field(name, kind, nullable=is_nullable)
+        for is_nullable, columns in ((False, required), (True, nullable or {}))
+        for kind, names in columns.items()
+        for name in names.split()
+    )
+
+
+TABLES: dict[str, pa.Schema] = {
+    "risk_scores": _schema(
+        {
+            _TEXT: "score_id account_id tier trigger model_name model_version",
+            _TIME: "as_of produced_at",
+            _REAL: "risk",
+            pa.uint16(): "horizon_days feature_version",
+            pa.list_(_REASON): "reasons",
+        },
+        {_TEXT: "previous_tier", _REAL: "risk_change", pa.int64(): "mrr_cents mrr_at_risk_cents"},
+    ),
+    "account_features": _schema({_TEXT: "account_id", _TIME: "as_of"}, {_REAL: " ".join(FEATURES)}),
+    "outcomes": _schema({_TEXT: "account_id", _TIME: "as_of known_at", pa.bool_(): "churned"}, {_REAL: "risk"}),
+    "drift_alarms": _schema(
+        {_TEXT: "alarm_id kind subject method severity action detail", _TIME: "raised_at as_of"},
+        {_REAL: "statistic threshold"},
+    ),
+    "model_metrics": _schema(
+        {_TEXT: "model_name model_version segment metric", _TIME: "as_of", pa.uint64(): "examples"},
+        {_REAL: "value"},
+    ),
+    "model_versions": _schema(
+        {_TEXT: "model_name model_version parameters", _TIME: "as_of", pa.uint16(): "feature_version"}
+    ),
+    "dead_letters": _schema(
+        {
+            _TEXT: "topic stage exception_class exception_message",
+            _TIME: "refused_at",
+            pa.int32(): "partition",
+            pa.int64(): "offset",
+            pa.map_(_TEXT, _BYTES): "headers",
+        },
+        {_BYTES: "key value"},
+    ),
+}
+
+# Rows come in batches already, and a token must be settled when the insert returns. A back-fill of many years may
+# touch more months at once than the server's default of 100 partitions.
+_INSERT_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+
+_ABSENT_CODES = {60, 81}  # UNKNOWN_TABLE, UNKNOWN_DATABASE
+# Timeouts, too many queries, network trouble between servers, read-only while it recovers, too many parts,
+# out of memory, Keeper away: these pass.
+_TRANSIENT_CODES = {159, 202, 209, 210, 241, 242, 252, 319, 999}
+_MENDS = {
+    192: "check the user in C360_CLICKHOUSE_DSN",
+    193: "check the password in C360_CLICKHOUSE_DSN",
+    194: "put the password into C360_CLICKHOUSE_DSN",
+    497: "grant the user of C360_CLICKHOUSE_DSN its database",
+    516: "check user and password in C360_CLICKHOUSE_DSN",
+    **dict.fromkeys(_ABSENT_CODES, "run `c360 setup`, which makes the tables"),
+    **dict.fromkeys(_TRANSIENT_CODES, "the server is overloaded or recovering: see its log"),
+}
+_DSN_FORM = "clickhouse://user:password@host:8123/c360, clickhouses://... or chdb:///path/c360"
+
+T = TypeVar("T")
+Column = Sequence[Any] | np.ndarray[Any, Any]
+
+
+class TableStore:
+    """The tables of `schemas/clickhouse`, in one database. Get one from `connect`.
+
+    Parameters
+    ----------
+    client
+        Connected; this closes it.
+    place
+        What messages call the database: its DSN without the password.
+    database
+        An identifier; it need not exist yet.
+    embedded
+        Whether this is chDB.
+    patience_seconds
+        For how long a call repeats itself while the server is away or overloaded.
+    """
+
+    def __init__(self, client: Client, place: str, database: str, *, embedded: bool, patience_seconds: float) -> None:
+        self._client = client
+        self._client.database = database
+        self._place = place
+        self._database = database
+        self._embedded = embedded
+        self._patience_seconds = patience_seconds
+
+    def insert(self, table: str, columns: Mapping[str, Column], token: str | None = None) -> int:
+        """Append rows, whole or not at all, and return how many.
+
+        Parameters
+        ----------
+        table
+            A name in `TABLES`.
+        columns
+            Every column of the table, equally long. Times are integers of microseconds since the epoch, and are
+            stored to the millisecond below; NaN and None are null; `reasons` has a list of (feature, value,
+            contribution, text) a row; `headers` a list of (name, bytes) a row.
+        token
+            Names the batch: a second insert of it changes nothing, however much time or how many crashes lie
+            between, within the table's last 1,000 inserts. The rows must be the same in the same order.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the columns do not fit the table.
+        TransportError
+            If the rows could not be stored within the store's patience.
+        """
+        rows = arrow_table(table, columns)
+        if rows.num_rows:
+            settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
+            self._attempt(f"insert into {table}", lambda: self._client.insert_arrow(table, rows, settings=settings))
+        return int(rows.num_rows)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of a query as dictionaries; times are aware, in UTC.
+
+        Parameters
+        ----------
+        sql
+            With `{name:Type}` where a parameter belongs: the server binds it, nothing is pasted. Strings that are
+            not UTF-8 come back as hexadecimal digits: ask for `hex(value)` to be sure of raw bytes.
+        parameters
+            Values by name.
+
+        Raises
+        ------
+        TransportError
+            If the database refused, or did not answer within the store's patience.
+        """
+        bound = dict(parameters) if parameters else None
+        return self._attempt("query", lambda: list(self._client.query(sql, parameters=bound).named_results()))
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement that has no rows to show and is safe to repeat; parameters and errors as for `query`."""
+        bound = dict(parameters) if parameters else None
+        self._attempt(f"`{sql.strip().splitlines()[0]}`", lambda: self._client.command(sql, parameters=bound))
+
+    def migrate(self, migrations: Sequence[Migration] | None = None) -> list[str]:
+        """Bring the database to this code's schema and return the names of the migrations applied. Repeatable.
+
+        Raises
+        ------
+        StateError
+            If the database is newer than this code, or an applied migration was edited since.
+        TransportError
+            If the database refused.
+        """
+        self._create_database()
+        applied = apply(self, load_migrations() if migrations is None else migrations)
+        if self._embedded:
+            self._alias_tables()
+        return applied
+
+    def schema_version(self) -> int:
+        """Number of the newest migration that the database has; 0 if it has none."""
+        try:
+            return max(applied_checksums(self), default=0)
+        except TransportError as error:
+            if getattr(error.__cause__, "code", None) in _ABSENT_CODES:
+                return 0
+            raise
+
+    def schema_expected(self) -> int:
+        """Number of the newest migration that this code has."""
+        return load_migrations()[-1].number
+
+    def close(self) -> None:
+        """Release the connection; another process may then open an embedded database."""
+        self._client.close()
+
+    def _create_database(self) -> None:
+        # Looked for first, since a user who may not create databases can still own an existing one.
+        self._client.database = None
+        try:
+            if not self.query("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": self._database}):
+                self.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+        finally:
+            self._client.database = self._database
+
+    def _alias_tables(self) -> None:
+        """Let whoever opens the same DSN with the plain client, in database `default`, read the tables there."""
+        tables = self.query("SELECT name FROM system.tables WHERE database = {name:String}", {"name": self._database})
+        for table in sorted(row["name"] for row in tables):
+            self.command(f"CREATE TABLE IF NOT EXISTS default.{table} ENGINE = Alias({self._database}, {table})")
+
+    def _attempt(self, what: str, call: Callable[[], T]) -> T:
+        """Call, and again while the trouble is one that passes: every call here is safe to repeat."""
+        deadline = time.monotonic() + self._patience_seconds
+        pause_seconds = RETRY_FIRST_SECONDS
+        while True:
+            try:
+                return call()
+            except DriverError as error:
+                if not _is_transient(error) or time.monotonic() + pause_seconds > deadline:
+                    raise _refusal(f"{what} at {self._place}", error) from error
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
+
+
+def connect(dsn: str, *, patience_seconds: float = 60.0) -> TableStore:
+    """Open the tables' database. Whether it has the tables is for `TableStore.schema_version` to say.
+
+    Parameters
+    ----------
+    dsn
+        `clickhouse://user:password@host:8123/c360` (`clickhouses://` over TLS; options of the client may follow as
+        a query), or `chdb:///path/c360`: a directory, made if absent, which one process at a time can open.
+    patience_seconds
+        For how long a later call repeats itself while the server is away or overloaded. Connecting never does.
+
+    Raises
+    ------
+    ConfigurationError
+        If the DSN is malformed.
+    TransportError
+        If the server or directory cannot be used.
+    """
+    parts = _split(dsn)
+    if parts.scheme == "chdb":
+        client = _open_embedded(dsn, Path(parts.path))
+        return TableStore(client, mask_dsn(dsn), DATABASE, embedded=True, patience_seconds=patience_seconds)
+    database = parts.path.strip("/") or DATABASE
+    client = _open_server(dsn, parts)
+    return TableStore(client, mask_dsn(dsn), database, embedded=False, patience_seconds=patience_seconds)
+
+
+def arrow_table(table: str, columns: Mapping[str, Column]) -> pa.Table:
+    """Columns as `TableStore.insert` takes them, in Arrow form; raises as it does."""
+    schema = TABLES.get(table)
+    if schema is None:
+        raise ValueError(f"no table {table!r}: there are {', '.join(TABLES)}")
+    if odd := set(columns) ^ set(schema.names):
+        raise ValueError(f"{table}: columns missing or unknown: {', '.join(sorted(odd))}")
+    return pa.Table.from_arrays([_array(columns[field.name], field) for field in schema], schema=schema)
+
+
+def _array(values: Column, field: pa.Field) -> pa.Array:
+    if field.type == _TIME:
+        return pa.array(np.asarray(values, np.int64) // 1000).view(_TIME)
+    array = pa.array(values, field.type, from_pandas=True)
+    if array.null_count and not field.nullable:
+        # ClickHouse would store the type's default, an empty name or a risk of 0, and say nothing.
+        raise ValueError(f"column {field.name} must not be null or NaN")
+    return array
+
+
+def _split(dsn: str) -> SplitResult:
+    """Check a DSN. What is wrong with it is not quoted: parts of a password may stand anywhere in it."""
+    try:
+        parts = urlsplit(dsn)
+        if parts.scheme == "chdb":
+            well_formed = not parts.netloc and len(parts.path) > 1
+        else:
+            well_formed = (
+                parts.scheme in {"clickhouse", "clickhouses"}
+                and bool(parts.hostname)
+                and parts.port != 0
+                and "@" not in parts.path + parts.query + parts.fragment
+                and re.fullmatch(r"/?|/[A-Za-z_][A-Za-z0-9_]{0,63}", parts.path) is not None
+            )
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise ConfigurationError(
+            "C360_CLICKHOUSE_DSN is malformed",
+            f"write {_DSN_FORM}; / ? # @ : in a password are written %2F %3F %23 %40 %3A",
+        )
+    return parts
+
+
+def _open_server(dsn: str, parts: SplitResult) -> Client:
+    try:
+        return clickhouse_connect.get_client(
+            # Without its path: the driver cannot connect to a database that is still to be made.
+            dsn=parts._replace(path="").geturl(),
+            secure=parts.scheme == "clickhouses",
+            client_name="c360-stream",
+            connect_timeout=5,
+            send_receive_timeout=60,
+            tz_mode="aware",
+            # A session would be locked by a request that timed out here but still runs there.
+            autogenerate_session_id=False,
+        )
+    except DriverError as error:
+        raise _refusal(mask_dsn(dsn), error) from error
+    except (TypeError, ValueError) as error:
+        options = "the client does not know an option, or its value, in the query of C360_CLICKHOUSE_DSN"
+        raise ConfigurationError(options, "see the arguments of clickhouse_connect.get_client") from error
+
+
+def _open_embedded(dsn: str, directory: Path) -> Client:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if (holder := _lock_holder(directory)) is not None:
+            raise TransportError(
+                f"process {holder} has {directory} open",
+                "stop it (an embedded database serves one process at a time), or use a ClickHouse server",
+            )
+        return clickhouse_connect.get_client(dsn=dsn, tz_mode="aware")
+    except OSError as error:
+        raise TransportError(
+            f"cannot use the directory {directory}: {error.strerror}", "name another in C360_CLICKHOUSE_DSN"
+        ) from error
+    except DriverError as error:
+        if "already initialized with path" in str(error):
+            raise TransportError(
+                f"cannot open {directory}: this process has another embedded database open", "close that one first"
+            ) from error
+        raise _refusal(str(directory), error) from error
+
+
+def _lock_holder(directory: Path) -> int | None:
+    """Id of another process that has the embedded database open, from the lock that chDB keeps on its status file.
+
+    Looked at first, because chDB itself says why it cannot lock only on the process's standard error.
+    """
+    try:
+        with (directory / "status").open("rb") as status:
+            try:
+                fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                written = re.match(rb"PID: (\d+)", status.read())
+                holder = int(written[1]) if written else 0
+                return None if holder == os.getpid() else holder
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _is_transient(error: DriverError) -> bool:
+    if error.code is not None:
+        return error.code in _TRANSIENT_CODES
+    # Without a code it never was ClickHouse that answered: the network, or a proxy on the way.
+    return isinstance(error, OperationalError) or "HTTP status 50" in str(error)
+
+
+def _refusal(where: str, error: DriverError) -> TransportError:
+    """Say in one line what the driver says in many."""
+    if error.code is None and isinstance(error, OperationalError):
+        root: BaseException = error
+        while root.__cause__ or root.__context__:
+            root = root.__cause__ or root.__context__ or root
+        reason, mend = str(root), "check that the server runs and that C360_CLICKHOUSE_DSN has its address"
+    else:
+        reason = str(error).rpartition("DB::Exception: ")[2]
+        mend = _MENDS.get(error.code or 0, "")
+    reason = re.split(r"\n| \(for url | \(version |, Stack trace", reason)[0].strip()
+    return TransportError(f"{where}: {reason[:300]}", mend)

@@ -1,0 +1,43 @@
+"""Input events: the contract (`contract`), its reference reading (`reference`) and the fast decoder (`decoding`)."""
+
+from c360_stream.events.contract import EVENT_BYTES_MAX, INPUT_KINDS, InputKind
+from c360_stream.events.decoding import (
+    CsatSubmitted,
+    Decoder,
+    Event,
+    InvoicePaid,
+    InvoicePaymentFailed,
+    NpsSubmitted,
+    ProductEvent,
+    Refused,
+    SubscriptionCancelled,
+    SubscriptionChanged,
+    SubscriptionStarted,
+    SuccessContacted,
+    TicketOpened,
+    TicketSolved,
+)
+from c360_stream.events.times import EPOCH, time_us, times_us
+
+__all__ = [
+    "EPOCH",
+    "EVENT_BYTES_MAX",
+    "INPUT_KINDS",
+    "CsatSubmitted",
+    "Decoder",
+    "Event",
+    "InputKind",
+    "InvoicePaid",
+    "InvoicePaymentFailed",
+    "NpsSubmitted",
+    "ProductEvent",
+    "Refused",
+    "SubscriptionCancelled",
+    "SubscriptionChanged",
+    "SubscriptionStarted",
+    "SuccessContacted",
+    "TicketOpened",
+    "TicketSolved",
+    "time_us",
+    "times_us",
+]

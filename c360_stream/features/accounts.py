@@ -1,0 +1,257 @@
+"""Everything a shard keeps of its accounts, and the feature matrix computed from it."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features import columns as c
+from c360_stream.features import windows as w
+from c360_stream.features.columns import NO_TIME, US_PER_DAY, EventColumns
+from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.presence import Presence
+from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
+from c360_stream.features.windows import WINDOW_DAYS, DayCounts
+
+
+class Accounts:
+    """Windows, subscriptions and feedback of the accounts of one shard.
+
+    The state always stands for "every event before the end of the day in progress": events of later days
+    are not given to it yet. What is kept is a function of the set of events given, not of their order.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._index: dict[str, int] = {}
+        self.counts = DayCounts()
+        self.users = Presence()
+        self.commenters = Presence()
+        self.categories = Presence()
+        self.subscriptions = Subscriptions()
+        self.first_us = np.full(64, c.END_OF_TIME, np.int64)
+        self.last_product_us = np.full(64, NO_TIME, np.int64)
+        self.billing_seen = np.zeros(64, np.bool_)
+        self.stride_phase = np.zeros(64, np.int64)
+        self._in_id_order = np.zeros(0, np.int32)
+        self._nps: dict[int, tuple[int, str, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_of(self, accounts: list[str]) -> NDArray[np.int32]:
+        """Indices of accounts, new ones included; int32 of shape (m,)."""
+        index = self._index
+        before = len(index)
+        rows = np.array([index.setdefault(account, len(index)) for account in accounts], np.int32)
+        if len(index) > before:
+            self.ids.extend(islice(index, before, None))
+            self._reserve(len(index))
+            self._spread(before)
+        return rows
+
+    def _spread(self, first: int) -> None:
+        """Give the accounts from index `first` on their phase, which spreads the examples over the stride."""
+        self.stride_phase[first : len(self)] = [zlib.crc32(name.encode()) for name in self.ids[first:]]
+
+    def in_id_order(self) -> NDArray[np.int32]:
+        """Indices of all accounts in ascending order of id."""
+        if len(self._in_id_order) < len(self.ids):
+            self._in_id_order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), np.int32)
+        return self._in_id_order
+
+    def index_of(self, account: str) -> int | None:
+        """Index of an account, None if it is unknown."""
+        return self._index.get(account)
+
+    def _reserve(self, accounts: int) -> None:
+        for part in (self.counts, self.users, self.commenters, self.categories, self.subscriptions):
+            part.reserve(accounts)
+        if accounts > len(self.first_us):
+            more = max(accounts, 2 * len(self.first_us)) - len(self.first_us)
+            self.first_us = np.concatenate([self.first_us, np.full(more, c.END_OF_TIME, np.int64)])
+            self.last_product_us = np.concatenate([self.last_product_us, np.full(more, NO_TIME, np.int64)])
+            self.billing_seen = np.concatenate([self.billing_seen, np.zeros(more, np.bool_)])
+            self.stride_phase = np.concatenate([self.stride_phase, np.zeros(more, np.int64)])
+
+    def open_day(self, day: int) -> None:
+        """Start `day`: windows move on by one day."""
+        self.counts.open_day(day)
+        for presence in (self.users, self.commenters, self.categories):
+            presence.open_day()
+
+    def apply(self, events: EventColumns, row: NDArray[np.int32], today: int) -> list[tuple[int, int]]:
+        """Take events of `today` or earlier, none of them a repeat.
+
+        Parameters
+        ----------
+        row
+            int32, shape (n,): each event's account, from `rows_of`.
+
+        Returns
+        -------
+        The cancellations among them: (account, time in microseconds).
+        """
+        np.minimum.at(self.first_us, row, events.time_us)
+        if events.topic == c.PRODUCT:
+            self._apply_product(events, row, today)
+            return []
+        if events.topic == c.BILLING:
+            return self._apply_billing(events, row, today)
+        self._apply_support(events, row, today)
+        return []
+
+    def _apply_product(self, events: EventColumns, row: NDArray[np.int32], today: int) -> None:
+        np.maximum.at(self.last_product_us, row, events.time_us)
+        day = events.time_us // US_PER_DAY
+        inside = day > today - WINDOW_DAYS
+        if not inside.all():
+            row, day = row[inside], day[inside]
+        code, user, category = (column[inside] for column in (events.code, events.user, events.category))
+        owner = events.account_hash[events.account][inside]
+        self.counts.add(w.PRODUCT_EVENTS, day, row)
+        for bit, kind in ((c.CORE_ACTION, w.CORE), (c.INVITE, w.INVITES), (c.EXPORT, w.EXPORTS)):
+            chosen = code & bit != 0
+            self.counts.add(kind, day[chosen], row[chosen])
+        age = today - day
+        known_user = user != 0
+        thing = user ^ owner
+        new_row, new_age = self.users.mark(thing[known_user], row[known_user], age[known_user])
+        self.counts.add(w.DAU, today - new_age, new_row)
+        commented = known_user & (code & c.COMMENT != 0)
+        self.commenters.mark(thing[commented], row[commented], age[commented])
+        used = category != 0
+        self.categories.mark((category ^ owner)[used], row[used], age[used])
+
+    def _apply_billing(self, events: EventColumns, row: NDArray[np.int32], today: int) -> list[tuple[int, int]]:
+        self.billing_seen[row] = True
+        day = events.time_us // US_PER_DAY
+        failed = (events.code == c.INVOICE_FAILED) & (day > today - WINDOW_DAYS)
+        self.counts.add(w.FAILURES, day[failed], row[failed])
+        cancellations = []
+        for i in np.flatnonzero(np.isin(events.code, list(SUBSCRIPTION_CODES))).tolist():
+            event: SubscriptionEvent = events.details[i]
+            account = int(row[i])
+            self.subscriptions.apply(account, event, today)
+            if event.code == c.CANCELLED:
+                cancellations.append((account, event.time_us))
+        return cancellations
+
+    def _apply_support(self, events: EventColumns, row: NDArray[np.int32], today: int) -> None:
+        day = events.time_us // US_PER_DAY
+        inside = day > today - WINDOW_DAYS
+        code = events.code
+        urgent = inside & (code == c.TICKET_URGENT)
+        ticket = urgent | (inside & (code == c.TICKET))
+        self.counts.add(w.TICKETS, day[ticket], row[ticket])
+        self.counts.add(w.URGENT, day[urgent], row[urgent])
+        csat = inside & (code == c.CSAT)
+        scores = np.array([events.details[i] for i in np.flatnonzero(csat).tolist()], np.int64)
+        self.counts.add(w.CSAT_N, day[csat], row[csat])
+        self.counts.add(w.CSAT_SUM, day[csat], row[csat], scores)
+        for i in np.flatnonzero(code == c.NPS).tolist():
+            account = int(row[i])
+            event_id, score = events.details[i]
+            answer = (int(events.time_us[i]), event_id, score)
+            self._nps[account] = max(self._nps.get(account, answer), answer)
+
+    def matrix(self, chosen: NDArray[np.int32], as_of_us: int | NDArray[np.int64], today: int) -> NDArray[np.float64]:
+        """Feature rows of the chosen accounts, NaN for null.
+
+        Parameters
+        ----------
+        as_of_us
+            As-of time: a number, or int64 of shape (chosen,).
+        today
+            The last of the dates that windows include: the day in progress, or at midnight the day before.
+
+        Returns
+        -------
+        float64, shape (chosen, 21), columns as in `FEATURES`.
+        """
+        total = self.counts.total
+        rows = np.empty((len(chosen), len(FEATURES)))
+
+        def put(name: str, values: Any) -> None:
+            rows[:, INDEX[name]] = values
+
+        dau = {days: total(w.DAU, today, days, chosen) / days for days in (7, 14, 30)}
+        for days, mean in dau.items():
+            put(f"avg_dau_{days}d", mean)
+        put("usage_trend_ratio_7d_30d", _ratio(dau[7], dau[30]))
+        core = {days: total(w.CORE, today, days, chosen) / days for days in (7, 30)}
+        put("action_trend_ratio_7d_30d", _ratio(core[7], core[30]))
+        put("active_days_30d", self.counts.days_with(w.PRODUCT_EVENTS, today, 30, chosen))
+        put("features_adopted_30d", self.categories.distinct[chosen])
+        put("seat_utilization_30d", _ratio(self.users.distinct[chosen], self.subscriptions.seats[chosen]))
+        put("users_commenting_30d", self.commenters.distinct[chosen])
+        for name, kind in _COUNTS_30D.items():
+            put(name, total(kind, today, 30, chosen))
+        csat_n = total(w.CSAT_N, today, 30, chosen)
+        put("avg_csat_30d", _ratio(total(w.CSAT_SUM, today, 30, chosen), csat_n))
+        put("nps_score", [self._nps[a][2] if a in self._nps else np.nan for a in chosen.tolist()])
+        last = self.last_product_us[chosen]
+        put("days_since_last_activity", np.where(last == NO_TIME, np.nan, (as_of_us - last) / US_PER_DAY))
+        mrr = self.subscriptions.mrr_cents[chosen]
+        put("mrr_cents", np.where(np.isnan(mrr) & self.billing_seen[chosen], 0.0, mrr))
+        put("downgraded_90d", self.subscriptions.downgraded_since(today - 89, chosen))
+        put("account_age_days", (as_of_us - self.first_us[chosen]) / US_PER_DAY)
+        renewal = self.subscriptions.renewal_us[chosen]
+        put("days_to_renewal", np.where(renewal == NO_TIME, np.nan, (renewal - as_of_us) / US_PER_DAY))
+        return rows
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        n = len(self)
+        return {
+            "ids": self.ids,
+            "counts": self.counts.state(n),
+            "users": self.users.state(),
+            "commenters": self.commenters.state(),
+            "categories": self.categories.state(),
+            "subscriptions": self.subscriptions.state(n),
+            "first_us": self.first_us[:n],
+            "last_product_us": self.last_product_us[:n],
+            "billing_seen": self.billing_seen[:n],
+            "nps": [[account, *answer] for account, answer in self._nps.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.ids = list(state["ids"])
+        self._index = {account: row for row, account in enumerate(self.ids)}
+        n = len(self.ids)
+        self.stride_phase = np.zeros(n, np.int64)
+        self._spread(0)
+        self.counts.restore(state["counts"])
+        for presence, name in (
+            (self.users, "users"),
+            (self.commenters, "commenters"),
+            (self.categories, "categories"),
+        ):
+            presence.restore(state[name], n)
+        self.subscriptions.restore(state["subscriptions"])
+        self.first_us, self.last_product_us, self.billing_seen = (
+            state[name].copy() for name in ("first_us", "last_product_us", "billing_seen")
+        )
+        self._nps = {account: (time_us, event_id, score) for account, time_us, event_id, score in state["nps"]}
+
+
+_COUNTS_30D = {
+    "invites_sent_30d": w.INVITES,
+    "export_requests_30d": w.EXPORTS,
+    "support_tickets_30d": w.TICKETS,
+    "urgent_tickets_30d": w.URGENT,
+    "payment_failures_30d": w.FAILURES,
+}
+
+
+def _ratio(dividend: NDArray[Any], divisor: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide, with NaN where the divisor is 0 or NaN."""
+    out = np.full(len(dividend), np.nan)
+    np.divide(dividend, divisor, out=out, where=np.asarray(divisor) > 0)
+    return out

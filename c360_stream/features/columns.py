@@ -1,0 +1,117 @@
+"""Decoded events as columns: what travels between steps instead of one object an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+US_PER_SECOND = 1_000_000
+US_PER_HOUR = 3_600 * US_PER_SECOND
+US_PER_DAY = 24 * US_PER_HOUR
+
+PRODUCT, BILLING, SUPPORT = 0, 1, 2
+TOPICS: tuple[str, ...] = ("product", "billing", "support")
+
+# Codes of product events: a set of bits, since one event type can be several of these.
+CORE_ACTION, COMMENT, INVITE, EXPORT = 1, 2, 4, 8
+# Codes of billing and support events: one number an event type.
+STARTED, CHANGED, CANCELLED, INVOICE_PAID, INVOICE_FAILED = 1, 2, 3, 4, 5
+TICKET, TICKET_URGENT, TICKET_SOLVED, CSAT, NPS, CONTACTED = 11, 12, 13, 14, 15, 16
+
+
+@dataclass(slots=True)
+class EventColumns:
+    """Events of one topic, all of one shard.
+
+    Parameters
+    ----------
+    topic
+        `PRODUCT`, `BILLING` or `SUPPORT`.
+    accounts
+        The distinct accounts, m of them.
+    account_hash
+        uint64, shape (m,): one stable hash an account, which scopes the hashes below to their account.
+    account
+        int32, shape (n,): each event's index into `accounts`.
+    time_us
+        int64, shape (n,): event time in microseconds since the epoch, UTC.
+    event
+        uint64, shape (n,): stable hash of `event_id`.
+    code
+        uint8, shape (n,): what happened, see the constants of this module.
+    user, category
+        uint64, shape (n,), 0 for none; empty for billing and support.
+    details
+        What does not fit a number, one item an event; empty for product.
+    """
+
+    topic: int
+    accounts: list[str]
+    account_hash: NDArray[np.uint64]
+    account: NDArray[np.int32]
+    time_us: NDArray[np.int64]
+    event: NDArray[np.uint64]
+    code: NDArray[np.uint8]
+    user: NDArray[np.uint64]
+    category: NDArray[np.uint64]
+    details: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def take(self, chosen: NDArray[np.intp]) -> EventColumns:
+        """The events at the positions `chosen`, in that order, with just their accounts."""
+        product = self.topic == PRODUCT
+        present, account = np.unique(self.account[chosen], return_inverse=True)
+        return replace(
+            self,
+            accounts=[self.accounts[i] for i in present.tolist()],
+            account_hash=self.account_hash[present],
+            account=account.astype(np.int32),
+            time_us=self.time_us[chosen],
+            event=self.event[chosen],
+            code=self.code[chosen],
+            user=self.user[chosen] if product else self.user,
+            category=self.category[chosen] if product else self.category,
+            details=[self.details[i] for i in chosen.tolist()] if self.details else [],
+        )
+
+
+@dataclass(slots=True)
+class ShardBatch:
+    """What one source partition says to one shard: events, and the partition's mark, together.
+
+    The mark travels with its batch so that it cannot overtake the events it vouches for.
+
+    Parameters
+    ----------
+    shard
+        Number of the shard.
+    partition
+        Name of the source partition.
+    mark_us
+        No event below this is expected from the partition any more, except late ones.
+    high_us
+        Greatest event time read from the partition; `NO_TIME` before the first event.
+    first_us
+        Time of the partition's first event; `NO_TIME` before it.
+    ended
+        Whether the partition has been read to its end, for good.
+    events
+        This shard's events, or None.
+    """
+
+    shard: int
+    partition: str
+    mark_us: int
+    high_us: int
+    first_us: int
+    ended: bool
+    events: EventColumns | None
+
+
+NO_TIME = -(2**62)
+END_OF_TIME = 2**62

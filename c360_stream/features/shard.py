@@ -1,0 +1,319 @@
+"""The account shard: turns what partitions say into ticks, examples, closed hours and moved accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features.accounts import Accounts
+from c360_stream.features.columns import NO_TIME, TOPICS, US_PER_DAY, US_PER_HOUR, EventColumns, ShardBatch
+from c360_stream.features.dedupe import RecentIds
+from c360_stream.features.definitions import INDEX
+from c360_stream.features.early import EarlyEvents
+from c360_stream.features.watermark import Watermark
+from c360_stream.labels import KnownLabels, LabelLedger
+
+_TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardConfig:
+    """What the account shards need to know of the settings."""
+
+    partitions: tuple[str, ...]
+    lateness_us: int
+    dedupe_days: int
+    horizon_days: int
+    stride_days: int
+    event_score_interval_us: int
+    early_events_max: int
+
+
+@dataclass(slots=True)
+class TickRows:
+    """One shard's accounts at a tick, for scoring. Rows are in ascending order of account id.
+
+    Parameters
+    ----------
+    account
+        int32, shape (n,): index of each active account.
+    new_ids
+        Ids of the accounts that have joined the shard since the last message: the next indices.
+    features
+        float64, shape (n, 21).
+    gone
+        Accounts whose subscription was cancelled since the last tick.
+    known
+        Labels that became known at this tick.
+    example_as_of, example, example_mrr, example_churned
+        The examples that matured: as-of day (all share it), account indices, MRR then, and outcome.
+    """
+
+    shard: int
+    day: int
+    account: NDArray[np.int32]
+    new_ids: list[str]
+    features: NDArray[np.float64]
+    gone: NDArray[np.int32]
+    known: KnownLabels
+    example_as_of: int
+    example: NDArray[np.int32]
+    example_mrr: NDArray[np.float64]
+    example_churned: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class TickExamples:
+    """One shard's part of what the learner learns at a tick, and the word that the shard has closed it."""
+
+    shard: int
+    day: int
+    as_of_day: int
+    ids: list[str]
+    features: NDArray[np.float64]
+    churned: NDArray[np.bool_]
+    events_by_topic: list[int]
+    accounts: int
+    pending: int
+
+
+@dataclass(slots=True)
+class HourCounts:
+    """Events by topic (rows) and closed hour (columns), of one shard; int64 of shape (3, hours)."""
+
+    shard: int
+    first_hour: int
+    counts: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class MovedRows:
+    """Accounts that events moved between ticks, as `TickRows`; `as_of_us` is int64 of shape (n,)."""
+
+    shard: int
+    account: NDArray[np.int32]
+    new_ids: list[str]
+    as_of_us: NDArray[np.int64]
+    features: NDArray[np.float64]
+
+
+Emission = TickRows | TickExamples | HourCounts | MovedRows
+
+
+@dataclass(slots=True)
+class ShardTally:
+    """Counts since the last look, for the metrics."""
+
+    late: int = 0
+    duplicates: int = 0
+    ticks: int = 0
+
+
+class AccountShard:
+    """Windows and label ledger of one shard's accounts, driven by the watermark.
+
+    Parameters
+    ----------
+    number
+        The shard's number.
+    config
+        Settings.
+    """
+
+    def __init__(self, number: int, config: ShardConfig) -> None:
+        self.number = number
+        self.config = config
+        self.accounts = Accounts()
+        self.ledger = LabelLedger(config.horizon_days)
+        self.watermark = Watermark(config.partitions, config.lateness_us)
+        self.early = EarlyEvents()
+        self.tally = ShardTally()
+        self._recent = RecentIds(config.dedupe_days)
+        self._today: int | None = None
+        self._next_hour = 0
+        self._hours = np.zeros((len(TOPICS), 24), np.int64)
+        self._announced = 0
+        self._was_active = np.zeros(64, np.bool_)
+        self._last_event_us = np.full(64, NO_TIME, np.int64)
+        self._scored_us = np.full(64, NO_TIME, np.int64)
+        self._touched: list[NDArray[np.int32]] = []
+
+    def receive(self, batches: list[ShardBatch]) -> list[Emission]:
+        """Take what partitions say, in the order in which each said it; give what follows from it."""
+        out: list[Emission] = []
+        for batch in batches:
+            if batch.events is not None and len(batch.events):
+                self._take(batch.events)
+            self.watermark.receive(batch)
+            self._advance(out)
+        self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
+        moved = self._moved()
+        if moved is not None:
+            out.append(moved)
+        return out
+
+    def _take(self, events: EventColumns) -> None:
+        self.tally.late += int((events.time_us < self.watermark.now_us).sum())
+        if self._today is None:
+            self.early.put(events)
+            return
+        day = events.time_us // US_PER_DAY
+        if (day > self._today).any():
+            self.early.put(events.take(np.flatnonzero(day > self._today)))
+            events = events.take(np.flatnonzero(day <= self._today))
+        self._apply(events, self._today)
+
+    def _apply(self, events: EventColumns, today: int) -> None:
+        if not len(events):
+            return
+        day = events.time_us // US_PER_DAY
+        ids = (events.event ^ events.account_hash[events.account]) + _TOPIC_SALT[events.topic]
+        fresh = self._recent.fresh(ids, day, today - self.config.dedupe_days)
+        if not fresh.all():
+            self.tally.duplicates += int(len(fresh) - fresh.sum())
+            events = events.take(np.flatnonzero(fresh))
+            day = day[fresh]
+        row = self.accounts.rows_of(events.accounts)[events.account]
+        self._reserve(len(self.accounts))
+        for cancellation in self.accounts.apply(events, row, today):
+            self.ledger.cancelled(*cancellation)
+        hour = events.time_us[day == today] // US_PER_HOUR - today * 24
+        self._hours[events.topic] += np.bincount(hour, minlength=24)
+        np.maximum.at(self._last_event_us, row, events.time_us)
+        self._touched.append(np.unique(row))
+
+    def _reserve(self, accounts: int) -> None:
+        self.ledger.reserve(accounts)
+        if accounts > len(self._was_active):
+            more = max(accounts, 2 * len(self._was_active)) - len(self._was_active)
+            self._was_active = np.concatenate([self._was_active, np.zeros(more, np.bool_)])
+            self._last_event_us = np.concatenate([self._last_event_us, np.full(more, NO_TIME, np.int64)])
+            self._scored_us = np.concatenate([self._scored_us, np.full(more, NO_TIME, np.int64)])
+
+    def _advance(self, out: list[Emission]) -> None:
+        """Run every tick that the watermark has reached."""
+        if self._today is None:
+            first = self.watermark.first_day()
+            if first is None or self.watermark.now_us == NO_TIME:
+                return
+            self._next_hour = first * 24
+            self._start_day(first)
+            self._today = first
+        while self.watermark.now_us >= (midnight := self._today + 1) * US_PER_DAY:
+            self._close_hours(midnight * 24, out)
+            self._tick(midnight, out)
+            self._start_day(midnight)
+
+    def _start_day(self, day: int) -> None:
+        self._today = day
+        self.accounts.open_day(day)
+        self._recent.open_day(day)
+        self._hours[:] = 0
+        for events in self.early.take_until(day):
+            self._apply(events, day)
+
+    def _close_hours(self, end_hour: int, out: list[Emission]) -> None:
+        """Report the hours before `end_hour`, none of which is after the day in progress."""
+        if self._today is None or end_hour <= self._next_hour:
+            return
+        first = self._next_hour - self._today * 24
+        counts = self._hours[:, first : end_hour - self._today * 24].copy()
+        out.append(HourCounts(self.number, self._next_hour, counts))
+        self._next_hour = end_hour
+
+    def _tick(self, day: int, out: list[Emission]) -> None:
+        """Close the tick at the midnight that opens `day`."""
+        accounts, n = self.accounts, len(self.accounts)
+        by_id = accounts.in_id_order()
+        known, matured = self.ledger.close(day)
+        active = accounts.subscriptions.active[:n]
+        rows = by_id[active[by_id]]
+        features = accounts.matrix(rows, day * US_PER_DAY, day - 1)
+        self.ledger.open(day, rows)
+        due = (accounts.stride_phase[rows] + day) % self.config.stride_days == 0
+        self.ledger.store(day, rows[due], features[due])
+        gone = np.flatnonzero(self._was_active[:n] & ~active).astype(np.int32)
+        self._was_active[:n] = active
+        none = np.zeros(0, np.int32)
+        example, example_x, churned, as_of = none, np.zeros((0, features.shape[1])), none.astype(np.bool_), 0
+        if matured is not None:
+            example, example_x = matured.account, matured.features
+            churned, as_of = matured.churned, matured.as_of_day
+        mrr = example_x[:, INDEX["mrr_cents"]]
+        out.append(
+            TickRows(self.number, day, rows, self._new_ids(), features, gone, known, as_of, example, mrr, churned)
+        )
+        out.append(
+            TickExamples(
+                self.number,
+                day,
+                as_of,
+                [accounts.ids[i] for i in example.tolist()],
+                example_x,
+                churned,
+                self._hours.sum(axis=1).tolist(),
+                len(rows),
+                self.ledger.pending,
+            )
+        )
+        self.tally.ticks += 1
+        self._touched.clear()
+
+    def _new_ids(self) -> list[str]:
+        new = self.accounts.ids[self._announced :]
+        self._announced = len(self.accounts)
+        return new
+
+    def _moved(self) -> MovedRows | None:
+        """Rows of the active accounts that events of the day in progress moved, at most one an interval."""
+        if not self._touched or self._today is None:
+            return None
+        rows = np.unique(np.concatenate(self._touched))
+        self._touched.clear()
+        # An as-of is after the events it counts, on a whole millisecond.
+        as_of = (self._last_event_us[rows] // 1000 + 1) * 1000
+        due = (
+            self.accounts.subscriptions.active[rows]
+            & (as_of > self._today * US_PER_DAY)
+            & (as_of - self._scored_us[rows] >= self.config.event_score_interval_us)
+        )
+        rows, as_of = rows[due], as_of[due]
+        if not len(rows):
+            return None
+        self._scored_us[rows] = as_of
+        features = self.accounts.matrix(rows, as_of, self._today)
+        return MovedRows(self.number, rows, self._new_ids(), as_of, features)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        n = len(self.accounts)
+        return {
+            "accounts": self.accounts.state(),
+            "ledger": self.ledger.state(n),
+            "watermark": self.watermark.state(),
+            "early": self.early.state(),
+            "recent": self._recent.state(),
+            "today": self._today,
+            "next_hour": self._next_hour,
+            "hours": self._hours,
+            "announced": self._announced,
+            "was_active": self._was_active[:n],
+            "last_event_us": self._last_event_us[:n],
+            "scored_us": self._scored_us[:n],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.accounts.restore(state["accounts"])
+        self.ledger.restore(state["ledger"])
+        self.watermark.restore(state["watermark"])
+        self.early.restore(state["early"])
+        self._recent.restore(state["recent"])
+        self._today, self._next_hour = state["today"], state["next_hour"]
+        self._hours, self._announced = state["hours"].copy(), state["announced"]
+        self._was_active, self._last_event_us, self._scored_us = (
+            state[name].copy() for name in ("was_active", "last_event_us", "scored_us")
+        )

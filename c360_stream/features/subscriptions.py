@@ -1,0 +1,124 @@
+"""Subscription state: a fold over an account's subscription events in the order (occurred_at, event_id)."""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED, US_PER_DAY
+
+HISTORY_DAYS = 92
+EVENTS_MAX = 4096
+
+
+class SubscriptionEvent(NamedTuple):
+    """One subscription event; None where a field is absent and keeps its value."""
+
+    time_us: int
+    event_id: str
+    code: int
+    mrr_cents: int | None
+    seats: int | None
+    renewal_us: int | None
+
+
+class _Standing(NamedTuple):
+    active: bool = True
+    mrr_cents: int | None = None
+    seats: int | None = None
+    renewal_us: int | None = None
+    downgrade_day: int = NO_TIME
+
+
+def _after(standing: _Standing, event: SubscriptionEvent) -> _Standing:
+    if event.code == CANCELLED:
+        return standing._replace(active=False, mrr_cents=0)
+    if event.code == STARTED:
+        return _Standing(True, event.mrr_cents, event.seats, event.renewal_us, standing.downgrade_day)
+    mrr, seats, renewal = (
+        held if given is None else given
+        for held, given in zip(standing[1:4], (event.mrr_cents, event.seats, event.renewal_us), strict=True)
+    )
+    went_down = mrr is not None and standing.mrr_cents is not None and mrr < standing.mrr_cents
+    day = max(standing.downgrade_day, event.time_us // US_PER_DAY) if went_down else standing.downgrade_day
+    return standing._replace(mrr_cents=mrr, seats=seats, renewal_us=renewal, downgrade_day=day)
+
+
+def _order(event: SubscriptionEvent) -> tuple[int, str]:
+    return event.time_us, event.event_id
+
+
+class Subscriptions:
+    """Every account's standing, as columns, kept exact when events come late.
+
+    The events of the last `HISTORY_DAYS` days (at most `EVENTS_MAX` an account) are kept and folded again
+    when one arrives out of order; older ones are folded away for good.
+    """
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.active = np.ones(capacity, np.bool_)
+        self.mrr_cents = np.full(capacity, np.nan)
+        self.seats = np.full(capacity, np.nan)
+        self.renewal_us = np.full(capacity, NO_TIME, np.int64)
+        self.downgrade_day = np.full(capacity, NO_TIME, np.int64)
+        self._base: dict[int, _Standing] = {}
+        self._events: dict[int, list[SubscriptionEvent]] = {}
+
+    def reserve(self, accounts: int) -> None:
+        """Make room for `accounts` accounts."""
+        if accounts <= len(self.active):
+            return
+        more = max(accounts, 2 * len(self.active)) - len(self.active)
+        self.active = np.concatenate([self.active, np.ones(more, np.bool_)])
+        self.mrr_cents = np.concatenate([self.mrr_cents, np.full(more, np.nan)])
+        self.seats = np.concatenate([self.seats, np.full(more, np.nan)])
+        self.renewal_us = np.concatenate([self.renewal_us, np.full(more, NO_TIME, np.int64)])
+        self.downgrade_day = np.concatenate([self.downgrade_day, np.full(more, NO_TIME, np.int64)])
+
+    def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
+        """Take one event of an account; any order."""
+        events = self._events.setdefault(account, [])
+        insort(events, event, key=_order)
+        oldest_us = (today - HISTORY_DAYS) * US_PER_DAY
+        while len(events) > 1 and (events[0].time_us < oldest_us or len(events) > EVENTS_MAX):
+            self._base[account] = _after(self._base.get(account, _Standing()), events.pop(0))
+        standing = self._base.get(account, _Standing())
+        for held in events:
+            standing = _after(standing, held)
+        self.active[account] = standing.active
+        self.mrr_cents[account] = np.nan if standing.mrr_cents is None else standing.mrr_cents
+        self.seats[account] = np.nan if standing.seats is None else standing.seats
+        self.renewal_us[account] = NO_TIME if standing.renewal_us is None else standing.renewal_us
+        self.downgrade_day[account] = standing.downgrade_day
+
+    def downgraded_since(self, day: int, chosen: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether MRR went down on `day` or later; bool of shape (chosen,)."""
+        return self.downgrade_day[chosen] >= day
+
+    def state(self, accounts: int) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {
+            "active": self.active[:accounts],
+            "mrr_cents": self.mrr_cents[:accounts],
+            "seats": self.seats[:accounts],
+            "renewal_us": self.renewal_us[:accounts],
+            "downgrade_day": self.downgrade_day[:accounts],
+            "base": [[account, *standing] for account, standing in self._base.items()],
+            "events": [[account, *event] for account, events in self._events.items() for event in events],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.active, self.mrr_cents, self.seats, self.renewal_us, self.downgrade_day = (
+            state[name].copy() for name in ("active", "mrr_cents", "seats", "renewal_us", "downgrade_day")
+        )
+        self._base = {row[0]: _Standing(*row[1:]) for row in state["base"]}
+        self._events = {}
+        for account, *event in state["events"]:
+            self._events.setdefault(account, []).append(SubscriptionEvent(*event))
+
+
+SUBSCRIPTION_CODES = frozenset((STARTED, CHANGED, CANCELLED))

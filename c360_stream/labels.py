@@ -1,0 +1,158 @@
+"""The label ledger: every example is pending, then matured, corrected, or censored when the data end.
+
+The label of (account, as-of): churned, if a cancellation has as-of <= occurred_at < as-of + horizon; not
+churned, once the watermark reaches as-of + horizon without one; unknown (censored) until then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features.columns import US_PER_DAY
+
+# Days after maturity during which a late cancellation still corrects a label.
+CORRECTION_DAYS = 8
+NONE, PENDING, STAYED, CHURNED = 0, 1, 2, 3
+
+
+@dataclass(slots=True)
+class KnownLabels:
+    """Labels that became known (or were corrected): n rows, in no particular order.
+
+    Parameters
+    ----------
+    account
+        int32, shape (n,): index of the account in its shard.
+    as_of_day
+        int64, shape (n,): the as-of day.
+    churned
+        bool, shape (n,).
+    """
+
+    account: NDArray[np.int32]
+    as_of_day: NDArray[np.int64]
+    churned: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class MaturedExamples:
+    """Examples whose horizon has passed, with the features that were stored when they were taken.
+
+    Parameters
+    ----------
+    as_of_day
+        The as-of day they share.
+    account
+        int32, shape (n,): index of the account in its shard, ordered by account id.
+    features
+        float64, shape (n, features): stored at the as-of.
+    churned
+        bool, shape (n,).
+    """
+
+    as_of_day: int
+    account: NDArray[np.int32]
+    features: NDArray[np.float64]
+    churned: NDArray[np.bool_]
+
+
+class LabelLedger:
+    """The labels of one shard's accounts.
+
+    A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
+    examples wait beside it. Memory: horizon + 8 bytes an account, plus 168 bytes an example in flight.
+
+    Parameters
+    ----------
+    horizon_days
+        How far ahead of its as-of a label looks.
+    """
+
+    def __init__(self, horizon_days: int, capacity: int = 64) -> None:
+        self.horizon_days = horizon_days
+        self._slots = horizon_days + CORRECTION_DAYS + 1
+        self._status = np.zeros((self._slots, capacity), np.uint8)
+        self._cancelled: list[tuple[int, int]] = []
+        self._examples: dict[int, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
+
+    def reserve(self, accounts: int) -> None:
+        """Make room for `accounts` accounts."""
+        capacity = self._status.shape[1]
+        if accounts > capacity:
+            grown = np.zeros((self._slots, max(accounts, 2 * capacity)), np.uint8)
+            grown[:, :capacity] = self._status
+            self._status = grown
+
+    def cancelled(self, account: int, time_us: int) -> None:
+        """Note a cancellation; it takes effect at the next `close`."""
+        self._cancelled.append((account, time_us))
+
+    def open(self, day: int, scored: NDArray[np.int32]) -> None:
+        """Begin the as-of `day`: the accounts that are scored at it have a pending label."""
+        row = self._status[day % self._slots]
+        row[:] = NONE
+        row[scored] = PENDING
+
+    def store(self, day: int, account: NDArray[np.int32], features: NDArray[np.float64]) -> None:
+        """Keep an as-of's examples (ordered by account id) until their labels are known."""
+        if len(account):
+            self._examples[day] = (account, features)
+
+    def close(self, day: int) -> tuple[KnownLabels, MaturedExamples | None]:
+        """Take time to the midnight that opens `day`: what has become known by it, and what has matured.
+
+        To be called before `open(day)`. Cancellations noted so far lie before that midnight.
+        """
+        known = [self._apply_cancellations(day)]
+        due = day - self.horizon_days
+        row = self._status[due % self._slots]
+        stayed = np.flatnonzero(row == PENDING).astype(np.int32)
+        row[stayed] = STAYED
+        known.append(
+            (stayed, np.full(len(stayed), due, np.int64), np.zeros(len(stayed), np.bool_)),
+        )
+        matured = None
+        if due in self._examples:
+            account, features = self._examples.pop(due)
+            matured = MaturedExamples(due, account, features, row[account] == CHURNED)
+        return KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True))), matured
+
+    def _apply_cancellations(self, day: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
+        accounts: list[int] = []
+        days: list[int] = []
+        oldest = day - self.horizon_days - CORRECTION_DAYS
+        for account, time_us in self._cancelled:
+            last = min(time_us // US_PER_DAY, day - 1)
+            first = max(time_us // US_PER_DAY - self.horizon_days + 1, oldest)
+            for as_of in range(first, last + 1):
+                status = self._status[as_of % self._slots]
+                if status[account] in (PENDING, STAYED):
+                    status[account] = CHURNED
+                    accounts.append(account)
+                    days.append(as_of)
+        self._cancelled.clear()
+        return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
+
+    @property
+    def pending(self) -> int:
+        """Examples that wait for their label: censored, if the data end here."""
+        return sum(len(account) for account, _ in self._examples.values())
+
+    def state(self, accounts: int) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        days = sorted(self._examples)
+        return {
+            "status": np.ascontiguousarray(self._status[:, :accounts]),
+            "cancelled": self._cancelled,
+            "examples": [[day, *self._examples[day]] for day in days],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._status = state["status"].copy()
+        self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
+        self._examples = {day: (account, features) for day, account, features in state["examples"]}

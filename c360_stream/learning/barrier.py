@@ -1,0 +1,84 @@
+"""Waiting for every shard: a tick, or an hour, is closed when all shards have closed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Part = TypeVar("Part")
+
+
+class TickBarrier(Generic[Part]):
+    """Collects one part a shard a day; gives a day's parts when the last has come.
+
+    Every shard closes every day, in order, so days complete in order.
+
+    >>> barrier = TickBarrier[str](2)
+    >>> barrier.put(7, 1, "b"), barrier.put(7, 0, "a")
+    (None, ['a', 'b'])
+    """
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+        self._days: dict[int, dict[int, Part]] = {}
+
+    def put(self, day: int, shard: int, part: Part) -> list[Part] | None:
+        """Take a part; give all parts of the day, in order of shard, if it was the last."""
+        parts = self._days.setdefault(day, {})
+        parts[shard] = part
+        if len(parts) < self.shards:
+            return None
+        del self._days[day]
+        return [parts[number] for number in sorted(parts)]
+
+    def state(self, plain: Callable[[Part], Any]) -> list[Any]:
+        """Plain data for `restore`; `plain` turns a part into plain data."""
+        return [[day, shard, plain(part)] for day, parts in self._days.items() for shard, part in parts.items()]
+
+    def restore(self, state: list[Any], part: Callable[[Any], Part]) -> None:
+        """Take up what `state` gave; `part` is the inverse of `plain`."""
+        for day, shard, value in state:
+            self._days.setdefault(day, {})[shard] = part(value)
+
+
+class HourBarrier:
+    """Adds up the hourly counts of all shards; gives an hour when every shard has closed it.
+
+    Parameters
+    ----------
+    shards
+        Number of shards.
+    topics
+        Rows of the counts.
+    """
+
+    def __init__(self, shards: int, topics: int) -> None:
+        self.shards = shards
+        self.topics = topics
+        self._closed_until: dict[int, int] = {}
+        self._counts: dict[int, NDArray[np.int64]] = {}
+
+    def put(self, shard: int, first_hour: int, counts: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]] | None:
+        """Take a shard's closed hours; give (first hour, counts of shape (topics, hours)) that all have closed."""
+        for offset in range(counts.shape[1]):
+            total = self._counts.setdefault(first_hour + offset, np.zeros(self.topics, np.int64))
+            total += counts[:, offset]
+        self._closed_until[shard] = first_hour + counts.shape[1]
+        if len(self._closed_until) < self.shards:
+            return None
+        due = sorted(hour for hour in self._counts if hour < min(self._closed_until.values()))
+        if not due:
+            return None
+        return due[0], np.stack([self._counts.pop(hour) for hour in due], axis=1)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {"closed": self._closed_until, "counts": [[hour, total] for hour, total in self._counts.items()]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._closed_until = dict(state["closed"])
+        self._counts = {hour: total.copy() for hour, total in state["counts"]}

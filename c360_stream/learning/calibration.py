@@ -1,0 +1,109 @@
+"""Online calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from river import base
+
+from c360_stream.learning.columns import Floats
+from c360_stream.learning.logistic import SecondOrderLogistic, sigmoid
+
+
+class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
+    """Corrects a classifier's log-odds by a slope and an offset learnt from predictions made before learning.
+
+    The pair is learnt as `SecondOrderLogistic` learns its weights, from the prior "no correction", so with few
+    outcomes it leaves the log-odds alone. It learns from what the classifier said just before it learnt each
+    example: what it says afterwards flatters it.
+
+    Parameters
+    ----------
+    classifier
+        What to correct.
+    slope_variance
+        Prior variance of the slope about 1.
+    offset_variance
+        Prior variance of the offset about 0, in squared log-odds.
+    forgetting
+        Share of the way back to the prior's covariance, an example.
+
+    References
+    ----------
+    Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+
+    def __init__(
+        self,
+        classifier: SecondOrderLogistic,
+        slope_variance: float = 0.1,
+        offset_variance: float = 0.25,
+        forgetting: float = 3e-8,
+    ) -> None:
+        self.classifier = classifier
+        self.slope_variance = slope_variance
+        self.offset_variance = offset_variance
+        self.forgetting = forgetting
+        self.slope = 1.0
+        self.offset = 0.0
+        # Of slope and offset: variance, covariance, variance.
+        self._covariance = (slope_variance, 0.0, offset_variance)
+
+    @property
+    def _wrapped_model(self) -> SecondOrderLogistic:
+        return self.classifier
+
+    @classmethod
+    def _unit_test_params(cls) -> Any:
+        yield {"classifier": SecondOrderLogistic()}
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        """Learn one example: first the correction, then the classifier."""
+        self._correct(self.classifier.log_odds_one(x), float(y))
+        self.classifier.learn_one(x, y)
+
+    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
+        """The calibrated probability of each class."""
+        risk = sigmoid(self.slope * self.classifier.log_odds_one(x) + self.offset)
+        return {False: 1.0 - risk, True: risk}
+
+    def learn_many(self, rows: Floats, outcomes: Floats) -> Floats:
+        """Learn examples one after another; return each one's calibrated log-odds from just before."""
+        before = self.classifier.learn_many(rows, outcomes)
+        return np.array(
+            [self._correct(z, y) for z, y in zip(before.tolist(), outcomes.tolist(), strict=True)], np.float64
+        )
+
+    def log_odds_many(self, rows: Floats) -> Floats:
+        """Calibrated log-odds of True, a row each."""
+        return self.slope * self.classifier.log_odds_many(rows) + self.offset
+
+    def _correct(self, z: float, y: float) -> float:
+        """Learn slope and offset from one prediction; return it as corrected before."""
+        corrected = self.slope * z + self.offset
+        p = sigmoid(corrected)
+        ss, so, oo = self._covariance
+        slope_gain, offset_gain = ss * z + so, so * z + oo
+        curvature = p * (1.0 - p)
+        step = 1.0 / (1.0 + curvature * (slope_gain * z + offset_gain))
+        self.slope += slope_gain * (y - p) * step
+        self.offset += offset_gain * (y - p) * step
+        shrink, keep, share = curvature * step, 1.0 - self.forgetting, self.forgetting
+        self._covariance = (
+            keep * (ss - slope_gain * slope_gain * shrink) + share * self.slope_variance,
+            keep * (so - slope_gain * offset_gain * shrink),
+            keep * (oo - offset_gain * offset_gain * shrink) + share * self.offset_variance,
+        )
+        return corrected
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`, without the classifier's."""
+        return {"slope": self.slope, "offset": self.offset, "covariance": list(self._covariance)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state()`."""
+        self.slope, self.offset = float(state["slope"]), float(state["offset"])
+        ss, so, oo = state["covariance"]
+        self._covariance = (float(ss), float(so), float(oo))

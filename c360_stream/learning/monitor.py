@@ -1,0 +1,110 @@
+"""The monitor: every alarm and model metric, from tick statistics and hourly counts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from c360_stream.features.columns import US_PER_DAY
+from c360_stream.learning.alarms import AlarmLatch
+from c360_stream.learning.distribution_watch import DistributionWatch
+from c360_stream.learning.outcome_watch import OutcomeWatch
+from c360_stream.learning.quality import Measure
+from c360_stream.learning.tickstats import TickStats
+from c360_stream.learning.traffic_watch import TrafficWatch
+from c360_stream.records import DriftAlarm
+
+_MONDAY = 4  # Day 0 of the epoch was a Thursday.
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorConfig:
+    """Thresholds; the fields are named and explained as in the settings."""
+
+    horizon_days: int = 60
+    example_stride_days: int = 7
+    psi_warning: float = 0.10
+    psi_critical: float = 0.20
+    psi_overrides: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    auc_min: float = 0.78
+    volume_drop_max: float = 0.20
+    freshness_hours_max: float = 1.0
+    null_share_change_max: float = 0.20
+
+
+class MetricRow(NamedTuple):
+    """Row of `model_metrics`. `as_of_us` is the tick at which the value became known."""
+
+    as_of_us: int
+    model_name: str
+    model_version: str
+    segment: str
+    metric: str
+    value: float
+    examples: int
+
+
+class Monitor:
+    """Watches distributions, outcomes and traffic. Event time only: a replay raises the same alarms.
+
+    Parameters
+    ----------
+    config
+        Thresholds.
+    """
+
+    def __init__(self, config: MonitorConfig) -> None:
+        self._latch = AlarmLatch()
+        self._distributions = DistributionWatch(
+            (config.psi_warning, config.psi_critical), config.psi_overrides, config.null_share_change_max
+        )
+        self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min)
+        self._traffic = TrafficWatch(config.volume_drop_max, config.freshness_hours_max)
+
+    def on_tick(self, stats: TickStats) -> tuple[list[DriftAlarm], list[MetricRow]]:
+        """Take the merged statistics of the next tick.
+
+        Metrics come weekly: quality on the matured outcomes of a week of as-ofs, under the model that scored
+        them; PSI (`psi:<feature>`, `psi:risk`) on Mondays, under the model that scores now.
+        """
+        alarms, stabilities = self._distributions.on_tick(stats, self._latch)
+        more, scored_by, qualities = self._outcomes.on_tick(stats, self._latch)
+        rows = _rows(stats.tick, scored_by, qualities)
+        if stats.tick % 7 == _MONDAY:
+            rows += _rows(stats.tick, (stats.model_name, stats.model_version), stabilities)
+        return alarms + more, rows
+
+    def on_hours(self, first_hour: int, counts: Mapping[str, Sequence[int]]) -> list[DriftAlarm]:
+        """Take the next closed hours, counted since the epoch: a topic's events in each, from `first_hour` on.
+
+        Raises
+        ------
+        ValueError
+            If they do not follow the hours before, or are not as many for every topic.
+        """
+        return self._traffic.on_hours(first_hour, counts, self._latch)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`; its size is bounded but for the outcomes of a week, 25 bytes each."""
+        return {
+            "latch": self._latch.state(),
+            "distributions": self._distributions.state(),
+            "outcomes": self._outcomes.state(),
+            "traffic": self._traffic.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave; to be called on a new monitor."""
+        self._latch.restore(state["latch"])
+        self._distributions.restore(state["distributions"])
+        self._outcomes.restore(state["outcomes"])
+        self._traffic.restore(state["traffic"])
+
+
+def _rows(tick: int, model: tuple[str, str], measures: list[Measure]) -> list[MetricRow]:
+    name, version = model
+    return [
+        MetricRow(tick * US_PER_DAY, name, version, each.segment, each.metric, each.value, each.examples)
+        for each in measures
+    ]

@@ -1,0 +1,158 @@
+"""Watches the stored scores against what happened: model metrics by week, performance, concept drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from c360_stream.features.columns import US_PER_DAY
+from c360_stream.learning.alarms import CRITICAL, AlarmLatch, day_text, drift_alarm, level
+from c360_stream.learning.concept import Change, ConceptDrift
+from c360_stream.learning.quality import Measure, measure_by_band
+from c360_stream.learning.tickstats import TickStats
+from c360_stream.records import DriftAlarm
+
+WEEKS_RUNNING = 2
+# Weeks running at or above the threshold until a performance alarm has cleared.
+_WEEKS_CLEAR = 4
+DAYS_PER_WEEK = 7
+_SUNDAY = 3  # Day 0 of the epoch was a Thursday.
+# Mean loss over what it was. ADWIN also sees what is certain but immaterial, and changes for the better.
+_LOSS_WARNING, _LOSS_CRITICAL = 1.1, 1.5
+# ADWIN reports a moment, not a state: the condition counts as over when nothing was detected for so long.
+_CONCEPT_CLEAR_DAYS = 28
+_PERFORMANCE_ACTION = "scoring and learning go on; review the features, and do not act on single scores"
+_CONCEPT_ACTION = "the model goes on learning and adapts; expect miscalibrated risks for some weeks"
+
+
+class OutcomeWatch:
+    """Judges matured outcomes, a week of as-ofs (Monday to Sunday) at a time, once the last has matured.
+
+    Parameters
+    ----------
+    horizon_days, stride_days
+        Of the labels, and between the examples of one account.
+    auc_min
+        A weekly ROC-AUC below this for two weeks running is an alarm.
+    """
+
+    def __init__(self, horizon_days: int, stride_days: int, auc_min: float) -> None:
+        self._horizon_days = horizon_days
+        self._auc_min = auc_min
+        self._concept = ConceptDrift(horizon_days, stride_days)
+        self._concept_clears = 0
+        self._models: dict[int, tuple[str, str]] = {}
+        self._week: list[list[Any]] = []
+        self._weeks_below = 0
+        self._weeks_well = 0
+
+    def on_tick(self, stats: TickStats, latch: AlarmLatch) -> tuple[list[DriftAlarm], tuple[str, str], list[Measure]]:
+        """Take a tick: alarms, and at the end of a week its measures and the (name, version) that they are of."""
+        now = (stats.model_name, stats.model_version)
+        # Who scored an as-of is asked again when its outcome matures, and at the end of that week.
+        oldest = stats.tick - self._horizon_days - DAYS_PER_WEEK
+        self._models = {day: model for day, model in self._models.items() if day >= oldest} | {stats.tick: now}
+        alarms = self._watch_concept(stats, latch)
+        self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents])
+        sunday = stats.tick - self._horizon_days
+        if sunday % DAYS_PER_WEEK != _SUNDAY:
+            return alarms, now, []
+        model = self._models.get(sunday, now)
+        measures = self._measure_week(model[0])
+        return alarms + self._watch_performance(stats, model[0], measures, latch), model, measures
+
+    def _measure_week(self, model_name: str) -> list[Measure]:
+        """Measure the week's outcomes; of a week in which the model changed, those that the new one scored."""
+        as_of_day, churned, risk, mrr_cents = (np.concatenate(column) for column in zip(*self._week, strict=True))
+        self._week = []
+        own = [day for day, (name, _) in self._models.items() if name == model_name]
+        rows = np.isin(as_of_day, own)
+        return measure_by_band(churned[rows], risk[rows], mrr_cents[rows])
+
+    def _watch_performance(
+        self, stats: TickStats, model_name: str, measures: list[Measure], latch: AlarmLatch
+    ) -> list[DriftAlarm]:
+        if model_name != stats.model_name:
+            # The outcomes of a model that no longer scores.
+            self._weeks_below = self._weeks_well = 0
+            return []
+        whole = [each for each in measures if (each.segment, each.metric) == ("all", "roc_auc")]
+        if not whole:
+            return []
+        auc = whole[0].value
+        below = auc < self._auc_min
+        self._weeks_below = self._weeks_below + 1 if below else 0
+        self._weeks_well = 0 if below else self._weeks_well + 1
+        # Half-way from the threshold to guessing is critical.
+        at = level(-auc, -self._auc_min, -(self._auc_min + 0.5) / 2) if self._weeks_below >= WEEKS_RUNNING else 0
+        if not latch.rises("performance", model_name, at, cleared=self._weeks_well >= _WEEKS_CLEAR):
+            return []
+        return [
+            drift_alarm(
+                stats.tick * US_PER_DAY,
+                "performance",
+                model_name,
+                "weekly_roc_auc",
+                statistic=auc,
+                threshold=self._auc_min,
+                level=at,
+                action=_PERFORMANCE_ACTION,
+                detail=f"ROC-AUC of the scores of the week to {day_text(stats.tick - self._horizon_days)} was "
+                f"{auc:.3f} on {whole[0].examples} outcomes, the {self._weeks_below}. week running below "
+                f"{self._auc_min:.2f}.",
+            )
+        ]
+
+    def _watch_concept(self, stats: TickStats, latch: AlarmLatch) -> list[DriftAlarm]:
+        change: Change | None = None
+        scored_by = stats.model_name
+        for day in np.unique(stats.as_of_day).tolist():
+            rows = np.flatnonzero(stats.as_of_day == day)
+            scored_by = self._models.get(day, (stats.model_name, ""))[0]
+            ids = [stats.account_ids[row] for row in rows]
+            found = self._concept.update(scored_by, day, ids, stats.churned[rows].tolist(), stats.risk[rows].tolist())
+            change = found or change
+        if change is None:
+            latch.rises("concept_drift", scored_by, 0, cleared=stats.tick >= self._concept_clears)
+            return []
+        warning, critical = _LOSS_WARNING * change.before, _LOSS_CRITICAL * change.before
+        at = level(change.after, warning, critical)
+        if at:
+            self._concept_clears = stats.tick + _CONCEPT_CLEAR_DAYS
+        if not latch.rises("concept_drift", scored_by, at, cleared=False):
+            return []
+        return [
+            drift_alarm(
+                stats.tick * US_PER_DAY,
+                "concept_drift",
+                scored_by,
+                "adwin_log_loss",
+                statistic=change.after,
+                threshold=critical if at == CRITICAL else warning,
+                level=at,
+                action=_CONCEPT_ACTION,
+                detail=f"Mean log loss of the scores to {day_text(stats.tick - self._horizon_days)} rose from "
+                f"{change.before:.3f} to {change.after:.3f}.",
+            )
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {
+            "concept": self._concept.state(),
+            "concept_clears": self._concept_clears,
+            "models": [[day, *model] for day, model in self._models.items()],
+            "week": self._week,
+            "weeks_below": self._weeks_below,
+            "weeks_well": self._weeks_well,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self._concept.restore(state["concept"])
+        self._concept_clears = state["concept_clears"]
+        self._models = {day: (name, version) for day, name, version in state["models"]}
+        self._week = [list(columns) for columns in state["week"]]
+        self._weeks_below = state["weeks_below"]
+        self._weeks_well = state["weeks_well"]

@@ -1,0 +1,219 @@
+"""Every Prometheus metric: its name, its unit and the question that it answers.
+
+Steps import the objects below and call them once a batch, tick or flush, never once an event. Names start
+with `c360_`, use base units (`_seconds`, `_bytes`) and end in `_total` on counters. No label's values grow
+with the accounts: topics, partitions, shards, steps, tables and tiers are bounded by the configuration.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from c360_stream import __version__
+
+# A `_created` series beside every counter and histogram would double the page and answers nothing here: a
+# restart already shows in c360_process_start_time_seconds.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REGISTRY = CollectorRegistry()
+"""What `/metrics` serves: this process's metrics and no other library's."""
+
+ProcessCollector(namespace="c360", registry=REGISTRY)
+Info("c360_build", "Version of c360-stream: which release a process runs.", registry=REGISTRY).info(
+    {"version": __version__}
+)
+
+LATENCY_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SIZE_BUCKETS_BYTES = tuple(float(4**power) for power in range(5, 15))  # 1 KiB to 256 MiB
+
+
+def _counter(name: str, why: str, *labels: str) -> Counter:
+    return Counter(name, why, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, why: str, *labels: str) -> Gauge:
+    return Gauge(name, why, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, why: str, label: str, buckets: tuple[float, ...]) -> Histogram:
+    return Histogram(name, why, (label,), buckets=buckets, registry=REGISTRY)
+
+
+# Input ------------------------------------------------------------------------
+
+EVENTS_READ = _counter(
+    "c360_events_read_total",
+    "Records read from an input topic, good or bad: the throughput.",
+    "topic",
+)
+EVENTS_ACCEPTED = _counter(
+    "c360_events_accepted_total",
+    "Records that decoded as events: accepted plus dead letters equals read.",
+    "topic",
+)
+DEAD_LETTERS = _counter(
+    "c360_dead_letters_total",
+    "Records refused, by the stage that refused them: a producer breaks its contract.",
+    "topic",
+    "stage",
+)
+LATE_EVENTS = _counter(
+    "c360_late_events_total",
+    "Events behind the watermark: they count in later as-ofs, ticks already emitted lack them.",
+)
+DUPLICATE_EVENTS = _counter(
+    "c360_duplicate_events_total",
+    "Events dropped because their event_id was seen within the deduplication window: producers retry.",
+)
+EARLY_EVENTS = _gauge(
+    "c360_early_events",
+    "Events that wait in a shard for the tick before them: near the bound, the topics are badly skewed.",
+    "shard",
+)
+CONSUMER_LAG_RECORDS = _gauge(
+    "c360_consumer_lag_records",
+    "Kafka records between the position and the end of a partition: the flow keeps up, or does not.",
+    "topic",
+    "partition",
+)
+CONSUMER_LAG_BYTES = _gauge(
+    "c360_consumer_lag_bytes",
+    "Bytes between the position and the end of a log directory's partition: as for Kafka's records.",
+    "topic",
+    "partition",
+)
+
+# Time -------------------------------------------------------------------------
+
+WATERMARK_TIMESTAMP_SECONDS = _gauge(
+    "c360_watermark_timestamp_seconds",
+    "Event time, in Unix seconds, before which input counts as complete; NaN until all partitions spoke.",
+)
+WATERMARK_LAG_SECONDS = _gauge(
+    "c360_watermark_lag_seconds",
+    "Wall clock less watermark, taken at the scrape: it grows while the flow stands still.",
+)
+TICKS_CLOSED = _counter(
+    "c360_ticks_closed_total",
+    "Daily ticks that every shard has closed: live, one a day.",
+)
+
+
+def set_watermark(event_time_seconds: float) -> None:
+    """Move the watermark; its lag follows the wall clock from here on.
+
+    Parameters
+    ----------
+    event_time_seconds
+        Unix seconds. Infinity, the mark of an input that has ended, leaves the last finite value in place.
+    """
+    if not math.isinf(event_time_seconds):
+        WATERMARK_TIMESTAMP_SECONDS.set(event_time_seconds)
+        WATERMARK_LAG_SECONDS.set_function(lambda: time.time() - event_time_seconds)
+
+
+set_watermark(math.nan)
+
+# Accounts, scores, alarms -----------------------------------------------------
+
+ACCOUNTS_ACTIVE = _gauge(
+    "c360_accounts_active",
+    "Accounts with an active subscription, a shard: a fall that sales does not know of is lost input.",
+    "shard",
+)
+SCORES_EMITTED = _counter(
+    "c360_scores_emitted_total",
+    "Risk scores emitted, by trigger (tick or event) and tier: a rush of critical ones is news.",
+    "trigger",
+    "tier",
+)
+ALARMS_RAISED = _counter(
+    "c360_alarms_raised_total",
+    "Drift alarms raised, by kind and severity.",
+    "kind",
+    "severity",
+)
+
+# Learning ---------------------------------------------------------------------
+
+EXAMPLES_LEARNT = _counter(
+    "c360_examples_learnt_total",
+    "Matured examples learnt from, by outcome (churned or stayed): no growth means no labels.",
+    "outcome",
+)
+OUTCOMES_PENDING = _gauge(
+    "c360_outcomes_pending",
+    "Examples whose label is not yet known, a shard.",
+    "shard",
+)
+MODEL_AUC = _gauge(
+    "c360_model_auc",
+    "Prequential area under the ROC curve of the stored scores, 0.5 (chance) to 1.",
+    "model_name",
+)
+MODEL_LOG_LOSS = _gauge(
+    "c360_model_log_loss",
+    "Prequential mean log loss of the stored scores, in nats an example.",
+    "model_name",
+)
+MODEL_CALIBRATION_RATIO = _gauge(
+    "c360_model_calibration_ratio",
+    "Mean predicted risk divided by the observed churn rate of matured examples: 1 is calibrated.",
+    "model_name",
+)
+MODEL_INFO = Info(
+    "c360_model",
+    "The model that scores now: model_name, model_version, feature_version.",
+    registry=REGISTRY,
+)
+
+# State and sinks --------------------------------------------------------------
+
+SNAPSHOT_DURATION_SECONDS = _histogram(
+    "c360_snapshot_duration_seconds",
+    "Time a step takes to snapshot one key: the flow stands still meanwhile.",
+    "step",
+    LATENCY_BUCKETS_SECONDS,
+)
+SNAPSHOT_SIZE_BYTES = _histogram(
+    "c360_snapshot_size_bytes",
+    "Size of one key's snapshot: tens of megabytes stall the flow, raise C360_SHARDS then.",
+    "step",
+    SIZE_BUCKETS_BYTES,
+)
+SINK_FLUSH_DURATION_SECONDS = _histogram(
+    "c360_sink_flush_duration_seconds",
+    "Time until a table or topic has acknowledged a batch: back-pressure starts here.",
+    "sink",
+    LATENCY_BUCKETS_SECONDS,
+)
+SINK_ROWS = _counter(
+    "c360_sink_rows_total",
+    "Rows or records that a table or topic has acknowledged, repeats after a crash included.",
+    "sink",
+)
+SINK_ERRORS = _counter(
+    "c360_sink_errors_total",
+    "Failed attempts to write to a table or topic; each is retried or stops the flow, none loses rows.",
+    "sink",
+)
+
+
+def total(name: str) -> float:
+    """Sum of a metric of this process over all its labels.
+
+    >>> total("c360_no_such_metric_total")
+    0.0
+    """
+    return sum((s.value for family in REGISTRY.collect() for s in family.samples if s.name == name), 0.0)

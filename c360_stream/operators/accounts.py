@@ -1,0 +1,78 @@
+"""Accounts step, keyed by shard: a thin shell around `AccountShard`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bytewax.operators import StatefulBatchLogic
+
+from c360_stream import metrics
+from c360_stream.errors import StateError
+from c360_stream.features.columns import NO_TIME, US_PER_SECOND, ShardBatch
+from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
+from c360_stream.operators.keeping import Keeping
+
+
+@dataclass(frozen=True)
+class AccountsStep:
+    """Builds the logic of one shard, with its state.
+
+    Parameters
+    ----------
+    config
+        Settings of the shards.
+    keeping
+        How state is kept.
+    """
+
+    config: ShardConfig
+    keeping: Keeping
+
+    def __call__(self, resume_state: bytes | None) -> AccountsLogic:
+        """Build, or take up a snapshot."""
+        return AccountsLogic(self, resume_state)
+
+
+class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
+    """One shard of accounts."""
+
+    def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
+        self._step = step
+        self._shard: AccountShard | None = None
+        if resume_state is not None:
+            state = step.keeping.take_up("accounts", resume_state)
+            self._shard = AccountShard(state["number"], step.config)
+            self._shard.restore(state)
+
+    def on_batch(self, values: list[ShardBatch]) -> tuple[list[Emission], bool]:
+        """Take what partitions say to this shard."""
+        if self._shard is None:
+            self._shard = AccountShard(values[0].shard, self._step.config)
+        shard = self._shard
+        out = shard.receive(values)
+        self._count(shard)
+        return out, False
+
+    def _count(self, shard: AccountShard) -> None:
+        waiting = len(shard.early)
+        if waiting > self._step.config.early_events_max:
+            raise StateError(
+                f"shard {shard.number}: {waiting} events wait for the tick before them, because one partition is far"
+                " behind the others",
+                "see c360_consumer_lag_* for which; raise C360_EARLY_EVENTS_MAX to go on",
+            )
+        metrics.EARLY_EVENTS.labels(str(shard.number)).set(waiting)
+        if shard.tally.late:
+            metrics.LATE_EVENTS.inc(shard.tally.late)
+        if shard.tally.duplicates:
+            metrics.DUPLICATE_EVENTS.inc(shard.tally.duplicates)
+        shard.tally = ShardTally()
+        if shard.number == 0 and shard.watermark.now_us != NO_TIME:
+            metrics.set_watermark(shard.watermark.now_us / US_PER_SECOND)
+
+    def snapshot(self) -> bytes:
+        """The shard's state."""
+        shard = self._shard
+        if shard is None:
+            raise StateError("a shard without a message cannot be kept", "report this")
+        return self._step.keeping.keep("accounts", lambda: {"number": shard.number, **shard.state()})

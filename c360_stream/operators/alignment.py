@@ -1,0 +1,53 @@
+"""Read alignment: the partition furthest behind in event time is read first, one far ahead pauses."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from c360_stream.features.columns import END_OF_TIME, NO_TIME
+
+
+class ReadAlignment:
+    """The event time that every partition has been read to, shared by the processes of one machine.
+
+    Alignment bounds what waits in the shards and never changes a result, so the slots need no lock: each has
+    one writer, and a stale value only delays or hastens a read.
+
+    Parameters
+    ----------
+    partitions
+        Names of all partitions; every process gives the same.
+    ahead_us
+        A partition this far ahead of the one furthest behind pauses.
+    shared
+        File that the processes of a cluster on this machine share; None for a process of its own.
+    """
+
+    def __init__(self, partitions: tuple[str, ...], ahead_us: int, shared: Path | None = None) -> None:
+        self.ahead_us = ahead_us
+        self._slot = {name: number for number, name in enumerate(sorted(partitions))}
+        size = 8 * max(1, len(partitions))
+        if shared is None:
+            self._high = np.full(len(partitions), NO_TIME, np.int64)
+            return
+        with shared.open("a+b") as file:  # "a": whoever comes first makes it, nobody empties it
+            if shared.stat().st_size < size:
+                file.write(np.full(len(partitions), NO_TIME, np.int64).tobytes())
+                file.flush()
+            self._high = np.frombuffer(mmap.mmap(file.fileno(), size), np.int64)
+
+    def reached(self, partition: str, high_us: int) -> None:
+        """Note how far a partition has been read."""
+        self._high[self._slot[partition]] = high_us
+
+    def at_end(self, partition: str) -> None:
+        """A partition without backlog holds nobody back."""
+        self._high[self._slot[partition]] = END_OF_TIME
+
+    def must_wait(self, partition: str) -> bool:
+        """Whether a partition is too far ahead to be read now. The one furthest behind never is."""
+        high = int(self._high[self._slot[partition]])
+        return high != END_OF_TIME and high - int(self._high.min()) > self.ahead_us

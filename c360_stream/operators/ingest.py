@@ -1,0 +1,217 @@
+"""The source: reads a partition, decodes, refuses, and gives every shard its events with the partition's mark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
+from numpy.typing import NDArray
+
+from c360_stream import metrics
+from c360_stream.connectors.ports import RecordReader, Transport
+from c360_stream.events import Decoder, Refused
+from c360_stream.features.columns import NO_TIME, TOPICS, US_PER_SECOND, ShardBatch
+from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.plausibility import JumpGuard
+from c360_stream.health import HEALTH
+from c360_stream.operators.alignment import ReadAlignment
+from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.stop import stop_requested
+from c360_stream.records import DeadLetter
+from c360_stream.settings import INPUT_KINDS, Settings
+
+POLL = timedelta(milliseconds=5)
+PAUSE = timedelta(milliseconds=1)
+MARK_SECONDS = 1.0
+LIVE_AHEAD = timedelta(days=1)
+
+Item = tuple[str, ShardBatch] | DeadLetter
+
+
+def partition_name(topic: str, partition: int) -> str:
+    """Name of a source partition, in the recovery store and in marks."""
+    return f"{topic}/{partition}"
+
+
+def input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...]:
+    """Names of all source partitions, ascending."""
+    topics = [settings.input_topic(kind) for kind in INPUT_KINDS]
+    return tuple(sorted(partition_name(topic, number) for topic in topics for number in transport.partitions(topic)))
+
+
+class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
+    """All partitions of the three input topics.
+
+    Parameters
+    ----------
+    settings
+        Settings.
+    transport
+        Where the topics are.
+    partitions
+        Names of all partitions, as `input_partitions` gives them.
+    alignment
+        Shared by the partitions of this process.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: Transport, partitions: tuple[str, ...], alignment: ReadAlignment
+    ) -> None:
+        self.settings = settings
+        self.transport = transport
+        self.partitions = partitions
+        self.alignment = alignment
+
+    def list_parts(self) -> list[str]:
+        """Names of all partitions."""
+        return list(self.partitions)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
+        """Open one partition."""
+        topic, _, number = for_part.rpartition("/")
+        position, high_us, first_us = resume_state or (None, NO_TIME, NO_TIME)
+        reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
+        return IngestPartition(self.settings, reader, for_part, high_us, first_us, self.alignment)
+
+
+class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
+    """One partition: a reader, a decoder, an encoder and the mark."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: RecordReader,
+        name: str,
+        high_us: int,
+        first_us: int,
+        alignment: ReadAlignment,
+    ) -> None:
+        kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
+        self._settings = settings
+        self._reader = reader
+        self._name = name
+        self._high_us = high_us
+        self._first_us = first_us
+        self._alignment = alignment
+        self._decode = Decoder(kind).decode
+        self._encoder = EventEncoder(
+            TOPICS.index(kind), settings.shards, settings.core_actions, settings.category_prefixes
+        )
+        self._guard = JumpGuard(settings.jump_days_max * 86_400 * US_PER_SECOND)
+        self._ended = False
+        self._next_awake: datetime | None = None
+        self._caught_up_since: float | None = None
+        self._marked_at = 0.0
+        self._shard_keys = [str(number) for number in range(settings.shards)]
+        alignment.reached(name, high_us)
+        HEALTH.sources_opened()
+
+    def next_batch(self) -> Iterable[Item]:
+        """Read on, unless this partition is too far ahead or there is nothing."""
+        if stop_requested():
+            raise AbortExecution
+        if self._ended:
+            raise StopIteration
+        if self._alignment.must_wait(self._name):
+            self._next_awake = datetime.now(UTC) + PAUSE
+            return []
+        self._next_awake = None
+        batch = DecodedBatch(self._reader, self._decode, self._settings.batch_events)
+        items = self._items(batch)
+        HEALTH.progress()
+        at_end = self._reader.at_end
+        if at_end and not self._settings.live:
+            self._ended = True
+        if at_end:
+            self._alignment.at_end(self._name)
+        elif self._high_us != NO_TIME:
+            self._alignment.reached(self._name, self._high_us)
+        if not batch.read and not self._ended:
+            self._next_awake = datetime.now(UTC) + POLL
+        return items
+
+    def _items(self, batch: DecodedBatch) -> list[Item]:
+        """Everything that follows from a batch: dead letters, and a message to every shard if there is news."""
+        time_us = self._judge(batch)
+        letters: list[Item] = list(self._dead_letters(batch, time_us))
+        if len(time_us):
+            if self._first_us == NO_TIME:
+                self._first_us = int(time_us[0])
+            self._high_us = max(self._high_us, int(time_us.max()))
+        self._count(batch)
+        mark_us = self._mark(batch)
+        ended = self._reader.at_end and not self._settings.live
+        if not len(time_us) and not self._reader.at_end:
+            return letters  # nothing read, or nothing but rubbish so far: there is no news, and no first event yet
+        if not len(time_us) and not ended and time.monotonic() - self._marked_at < MARK_SECONDS:
+            return letters
+        self._marked_at = time.monotonic()
+        by_shard = self._encoder.split(batch.events, time_us)
+        shards = (
+            (key, ShardBatch(int(key), self._name, mark_us, self._high_us, self._first_us, ended, events))
+            for key, events in zip(self._shard_keys, by_shard, strict=True)
+        )
+        return [*letters, *shards]
+
+    def _judge(self, batch: DecodedBatch) -> NDArray[np.int64]:
+        """Refuse implausible event times; give the others."""
+        if self._settings.live:
+            time_us = batch.times()
+            ahead = int((datetime.now(UTC) + LIVE_AHEAD).timestamp() * US_PER_SECOND)
+            absurd = np.flatnonzero(time_us > ahead)
+            reason = "occurred_at: more than 1 day in the future"
+        else:
+            time_us, absurd = self._guard.refused(self._high_us, batch.times(), batch.more)
+            reason = f"occurred_at: more than {self._settings.jump_days_max} days ahead of its partition"
+        if len(absurd):
+            batch.refuse(absurd, Refused(reason))
+            time_us = np.delete(time_us, absurd)
+        return time_us
+
+    def _mark(self, batch: DecodedBatch) -> int:
+        """The time below which this partition is not expected to say anything any more."""
+        lateness_us = self._settings.allowed_lateness_seconds * US_PER_SECOND
+        mark_us = self._high_us - lateness_us if self._high_us != NO_TIME else NO_TIME
+        if not self._reader.at_end or not self._settings.live:
+            self._caught_up_since = None
+            return mark_us
+        now = time.monotonic()
+        if self._caught_up_since is None or batch.read:
+            self._caught_up_since = now
+        if now - self._caught_up_since >= self._settings.idle_seconds:
+            mark_us = max(mark_us, time.time_ns() // 1000 - lateness_us)
+        return mark_us
+
+    def _count(self, batch: DecodedBatch) -> None:
+        topic = self._reader.topic
+        metrics.EVENTS_READ.labels(topic).inc(batch.read)
+        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events))
+        for _, refusal in batch.refusals:
+            metrics.DEAD_LETTERS.labels(topic, refusal.stage).inc()
+        lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
+        lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
+
+    def _dead_letters(self, batch: DecodedBatch, time_us: NDArray[np.int64]) -> Iterator[DeadLetter]:
+        if not batch.refusals:
+            return
+        # In a replay the processing clock is event time, so that its records depend on the input alone.
+        clocks = batch.clocks(max(self._high_us, 0), time_us)
+        for (position, refusal), event_time_us in zip(batch.refusals, clocks, strict=True):
+            now_us = time.time_ns() // 1000 if self._settings.live else event_time_us
+            yield batch.dead_letter(position, refusal, now_us)
+
+    def next_awake(self) -> datetime | None:
+        """When to ask again."""
+        return self._next_awake
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Where to resume: position, greatest event time, first event time."""
+        return (self._reader.position(), self._high_us, self._first_us)
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()

@@ -1,0 +1,65 @@
+"""Learn step, keyed by model: a thin shell around `Learner`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bytewax.operators import StatefulBatchLogic
+
+from c360_stream import metrics
+from c360_stream.features.definitions import FEATURE_VERSION
+from c360_stream.features.shard import TickExamples
+from c360_stream.learning.learner import LearnedTick, Learner
+from c360_stream.learning.model import ModelConfig
+from c360_stream.operators.keeping import Keeping
+
+
+@dataclass(frozen=True)
+class LearnStep:
+    """Builds the learner, with its state."""
+
+    shards: int
+    model: ModelConfig
+    keeping: Keeping
+
+    def __call__(self, resume_state: bytes | None) -> LearnLogic:
+        """Build, or take up a snapshot."""
+        learner = Learner(self.shards, self.model)
+        if resume_state is not None:
+            learner.restore(self.keeping.take_up("learn", resume_state))
+        return LearnLogic(learner, self.keeping)
+
+
+class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
+    """The learner."""
+
+    def __init__(self, learner: Learner, keeping: Keeping) -> None:
+        self._learner = learner
+        self._keeping = keeping
+
+    def on_batch(self, values: list[TickExamples]) -> tuple[list[LearnedTick], bool]:
+        """Take shards' parts of ticks; learn the ticks that are whole."""
+        out = []
+        for part in values:
+            learned = self._learner.receive(part)
+            if learned is not None:
+                _count(learned)
+                out.append(learned)
+        return out, False
+
+    def snapshot(self) -> bytes:
+        """The learner's state."""
+        return self._keeping.keep("learn", self._learner.state)
+
+
+def _count(learned: LearnedTick) -> None:
+    metrics.TICKS_CLOSED.inc()
+    metrics.EXAMPLES_LEARNT.labels("churned").inc(learned.learnt_churned)
+    metrics.EXAMPLES_LEARNT.labels("stayed").inc(learned.learnt - learned.learnt_churned)
+    metrics.MODEL_INFO.info(
+        {
+            "model_name": learned.version.model_name,
+            "model_version": learned.version.model_version,
+            "feature_version": str(FEATURE_VERSION),
+        }
+    )

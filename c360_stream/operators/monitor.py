@@ -1,0 +1,102 @@
+"""Monitor step: a thin shell around `Monitor`, behind the barriers that wait for every shard."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bytewax.operators import StatefulBatchLogic
+
+from c360_stream import metrics
+from c360_stream.features.columns import TOPICS
+from c360_stream.features.shard import HourCounts
+from c360_stream.learning.barrier import HourBarrier, TickBarrier
+from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
+from c360_stream.learning.tickstats import TickStats, merge
+from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.rows import Output, alarm_outputs, metric_rows
+from c360_stream.operators.score import ShardStats
+from c360_stream.records import DriftAlarm, utc_time
+from c360_stream.settings import Settings
+
+
+@dataclass(frozen=True)
+class MonitorStep:
+    """Builds the monitor, with its state."""
+
+    settings: Settings
+    config: MonitorConfig
+    keeping: Keeping
+
+    def __call__(self, resume_state: bytes | None) -> MonitorLogic:
+        """Build, or take up a snapshot."""
+        logic = MonitorLogic(self)
+        if resume_state is not None:
+            logic.restore(resume_state)
+        return logic
+
+
+class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
+    """Waits for all shards, then looks."""
+
+    def __init__(self, step: MonitorStep) -> None:
+        self._step = step
+        self._monitor = Monitor(step.config)
+        self._hours = HourBarrier(step.settings.shards, len(TOPICS))
+        self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
+
+    def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
+        """Take shards' hours and ticks; give alarms and quality figures."""
+        alarms: list[DriftAlarm] = []
+        rows: list[MetricRow] = []
+        for value in values:
+            if isinstance(value, HourCounts):
+                closed = self._hours.put(value.shard, value.first_hour, value.counts)
+                if closed is not None:
+                    first, counts = closed
+                    by_topic = {name: counts[i].tolist() for i, name in enumerate(TOPICS)}
+                    alarms += self._monitor.on_hours(first, by_topic)
+                continue
+            parts = self._ticks.put(value.stats.tick, value.shard, value.stats)
+            if parts is not None:
+                raised, quality = self._monitor.on_tick(merge(parts))
+                alarms += raised
+                rows += quality
+        if self._step.settings.live:
+            now = utc_time(time.time_ns() // 1000)
+            alarms = [alarm.model_copy(update={"raised_at": now}) for alarm in alarms]
+        _count(alarms, rows)
+        return [*alarm_outputs(self._step.settings, alarms), *metric_rows(rows)], False
+
+    def restore(self, packed: bytes) -> None:
+        """Take up what `snapshot` gave."""
+        state = self._step.keeping.take_up("monitor", packed)
+        self._monitor.restore(state["monitor"])
+        self._hours.restore(state["hours"])
+        self._ticks.restore(state["ticks"], lambda values: TickStats(*values))
+
+    def snapshot(self) -> bytes:
+        """The monitor's state, barriers included."""
+        return self._step.keeping.keep(
+            "monitor",
+            lambda: {
+                "monitor": self._monitor.state(),
+                "hours": self._hours.state(),
+                "ticks": self._ticks.state(TickStats.state),
+            },
+        )
+
+
+_GAUGES = {
+    "roc_auc": metrics.MODEL_AUC,
+    "log_loss": metrics.MODEL_LOG_LOSS,
+    "calibration_ratio": metrics.MODEL_CALIBRATION_RATIO,
+}
+
+
+def _count(alarms: list[DriftAlarm], rows: list[MetricRow]) -> None:
+    for alarm in alarms:
+        metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
+    for row in rows:
+        if row.segment == "all" and row.metric in _GAUGES:
+            _GAUGES[row.metric].labels(row.model_name).set(row.value)

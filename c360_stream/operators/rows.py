@@ -1,0 +1,229 @@
+"""What goes into tables and topics, built from what the steps give."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.connectors.ports import OutRecord
+from c360_stream.events import time_us
+from c360_stream.features.columns import US_PER_DAY
+from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
+from c360_stream.learning.learner import LearnedTick
+from c360_stream.learning.monitor import MetricRow
+from c360_stream.learning.reasons import reasons
+from c360_stream.learning.scoring import Outcomes, ScoredRows
+from c360_stream.learning.tiers import NO_TIER, TIERS
+from c360_stream.records import (
+    DeadLetter,
+    DriftAlarm,
+    ReasonOut,
+    RiskScoreOut,
+    encode_risk_score,
+    rfc3339_ms,
+    score_id,
+)
+from c360_stream.settings import Settings
+
+REASONS = 3
+
+
+@dataclass(slots=True)
+class TableRows:
+    """Rows for a table, as columns; `part` spreads them over the sink's partitions."""
+
+    part: int
+    table: str
+    columns: dict[str, Any]
+    rows: int
+
+
+@dataclass(slots=True)
+class TopicRecords:
+    """Records for a topic."""
+
+    topic: str
+    records: list[OutRecord]
+
+
+Output = TableRows | TopicRecords
+
+
+class Clock:
+    """The processing clock: the wall clock when live; in a replay event time, so that records repeat exactly.
+
+    Parameters
+    ----------
+    live
+        Whether the flow tails its input.
+    """
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
+
+    def produced_us(self, as_of_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Times of production, for rows with these as-of times."""
+        return np.full(len(as_of_us), time.time_ns() // 1000, np.int64) if self.live else as_of_us
+
+
+def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRows) -> list[Output]:
+    """Rows of `risk_scores` and records of the risk topic."""
+    if not scores.ids:
+        return []
+    produced_us = clock.produced_us(scores.as_of_us)
+    why = reasons(scores.features, scores.contributions, REASONS)
+    columns = _score_columns(settings, scores, why, produced_us)
+    records = [
+        OutRecord(
+            account,
+            encode_risk_score(
+                RiskScoreOut(
+                    **{name: values[i] for name, values in columns.items() if name not in _IN_OWN_FORM},
+                    as_of=rfc3339_ms(as_of),
+                    produced_at=rfc3339_ms(produced),
+                    reasons=why[i],
+                )
+            ),
+        )
+        for i, (account, as_of, produced) in enumerate(
+            zip(scores.ids, scores.as_of_us.tolist(), produced_us.tolist(), strict=True)
+        )
+    ]
+    return [
+        TableRows(part, "risk_scores", columns, len(scores.ids)),
+        TopicRecords(settings.risk_topic, records),
+    ]
+
+
+_IN_OWN_FORM = frozenset(("as_of", "produced_at", "reasons"))
+
+
+def _score_columns(
+    settings: Settings, scores: ScoredRows, why: list[list[ReasonOut]], produced_us: NDArray[np.int64]
+) -> dict[str, Any]:
+    n = len(scores.ids)
+    mrr = scores.features[:, INDEX["mrr_cents"]]
+    as_of = scores.as_of_us.tolist()
+    return {
+        "score_id": [score_id(a, t, scores.trigger) for a, t in zip(scores.ids, as_of, strict=True)],
+        "account_id": scores.ids,
+        "as_of": scores.as_of_us,
+        "produced_at": produced_us,
+        "risk": scores.risk.tolist(),
+        "horizon_days": [settings.horizon_days] * n,
+        "tier": [TIERS[i] for i in scores.tier.tolist()],
+        "previous_tier": [None if i == NO_TIER else TIERS[i] for i in scores.previous_tier.tolist()],
+        "risk_change": _nullable(scores.risk - scores.previous_risk),
+        "mrr_cents": _cents(mrr),
+        "mrr_at_risk_cents": _cents(np.rint(mrr * scores.risk)),
+        "reasons": [[(r.feature, r.value, r.contribution, r.text) for r in row] for row in why],
+        "model_name": [scores.version.model_name] * n,
+        "model_version": [scores.version.model_version] * n,
+        "feature_version": [FEATURE_VERSION] * n,
+        "trigger": [scores.trigger] * n,
+    }
+
+
+def _nullable(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if isnan(value) else value for value in values.tolist()]
+
+
+def _cents(values: NDArray[np.float64]) -> list[int | None]:
+    return [None if isnan(value) else int(value) for value in values.tolist()]
+
+
+def feature_rows(part: int, scores: ScoredRows) -> list[Output]:
+    """Rows of `account_features`."""
+    columns: dict[str, Any] = {"account_id": scores.ids, "as_of": scores.as_of_us}
+    columns |= {name: scores.features[:, i] for i, name in enumerate(FEATURES)}
+    return [TableRows(part, "account_features", columns, len(scores.ids))] if scores.ids else []
+
+
+def outcome_rows(part: int, day: int, outcomes: Outcomes) -> list[Output]:
+    """Rows of `outcomes`."""
+    n = len(outcomes.ids)
+    columns = {
+        "account_id": outcomes.ids,
+        "as_of": outcomes.as_of_day * US_PER_DAY,
+        "churned": outcomes.churned,
+        "risk": outcomes.risk,
+        "known_at": np.full(n, day * US_PER_DAY, np.int64),
+    }
+    return [TableRows(part, "outcomes", columns, n)] if n else []
+
+
+def tombstones(settings: Settings, accounts: Iterable[str]) -> list[Output]:
+    """Records that say on the risk topic that accounts are gone."""
+    records = [OutRecord(account, None) for account in accounts]
+    return [TopicRecords(settings.risk_topic, records)] if records else []
+
+
+def version_rows(learned: LearnedTick) -> list[Output]:
+    """The row of `model_versions`: what `c360 verify` rebuilds scores with."""
+    columns = {
+        "model_name": [learned.version.model_name],
+        "model_version": [learned.version.model_version],
+        "as_of": np.array([learned.day * US_PER_DAY], np.int64),
+        "feature_version": [FEATURE_VERSION],
+        "parameters": [learned.version.to_json()],
+    }
+    return [TableRows(0, "model_versions", columns, 1)]
+
+
+def metric_rows(rows: list[MetricRow]) -> list[Output]:
+    """Rows of `model_metrics`."""
+    columns = {
+        "as_of": np.array([row.as_of_us for row in rows], np.int64),
+        "model_name": [row.model_name for row in rows],
+        "model_version": [row.model_version for row in rows],
+        "segment": [row.segment for row in rows],
+        "metric": [row.metric for row in rows],
+        "value": [row.value for row in rows],
+        "examples": [row.examples for row in rows],
+    }
+    return [TableRows(0, "model_metrics", columns, len(rows))] if rows else []
+
+
+def alarm_outputs(settings: Settings, alarms: list[DriftAlarm]) -> list[Output]:
+    """Rows of `drift_alarms` and records of the alarm topic."""
+    if not alarms:
+        return []
+    columns: dict[str, Any] = {
+        name: [getattr(alarm, name) for alarm in alarms]
+        for name in DriftAlarm.model_fields
+        if name not in ("raised_at", "as_of")
+    }
+    for name in ("raised_at", "as_of"):
+        columns[name] = np.array([time_us(getattr(alarm, name)) for alarm in alarms], np.int64)
+    records = [OutRecord(alarm.subject, alarm.model_dump_json().encode()) for alarm in alarms]
+    return [TableRows(0, "drift_alarms", columns, len(alarms)), TopicRecords(settings.alarm_topic, records)]
+
+
+def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:
+    """The row of `dead_letters` and the record of the dead-letter topic.
+
+    In Kafka the record is the original, with headers added. A log directory has room for neither key, headers
+    nor arbitrary bytes, so there the record is the letter as JSON.
+    """
+    columns = {
+        "topic": [letter.topic],
+        "partition": [letter.partition],
+        "offset": [letter.offset],
+        "stage": [letter.stage],
+        "exception_class": [letter.exception_class],
+        "exception_message": [letter.exception_message],
+        "key": [letter.key],
+        "value": [letter.value or b""],
+        "headers": [[(name, value or b"") for name, value in letter.headers]],
+        "refused_at": np.array([time_us(letter.refused_at)], np.int64),
+    }
+    record = OutRecord(letter.key, letter.model_dump_json().encode())
+    if settings.uses_kafka:
+        record = OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers()))
+    return [TableRows(0, "dead_letters", columns, 1), TopicRecords(settings.dead_letter_topic, [record])]

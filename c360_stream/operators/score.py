@@ -1,0 +1,119 @@
+"""Score step, keyed by shard: a thin shell around `ShardScorer`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from bytewax.operators import StatefulBatchLogic
+
+from c360_stream import metrics
+from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.learning.histograms import feature_histogram, risk_histogram
+from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.learning.tickstats import TickStats
+from c360_stream.learning.tiers import TIERS
+from c360_stream.learning.version import ModelVersion
+from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.rows import Clock, Output, feature_rows, outcome_rows, score_outputs, tombstones
+from c360_stream.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ShardVersion:
+    """A tick's model version, on its way to a shard's scorer."""
+
+    day: int
+    version: ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """A shard's part of what the monitor sees of a tick."""
+
+    shard: int
+    stats: TickStats
+
+
+@dataclass(frozen=True)
+class ScoreStep:
+    """Builds the scorer of one shard, with its state."""
+
+    settings: Settings
+    config: ScoringConfig
+    keeping: Keeping
+
+    def __call__(self, resume_state: bytes | None) -> ScoreLogic:
+        """Build, or take up a snapshot."""
+        scorer = ShardScorer(self.config)
+        if resume_state is not None:
+            scorer.restore(self.keeping.take_up("score", resume_state))
+        return ScoreLogic(self, scorer)
+
+
+class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output | ShardStats, bytes]):
+    """The scorer of one shard."""
+
+    def __init__(self, step: ScoreStep, scorer: ShardScorer) -> None:
+        self._step = step
+        self._scorer = scorer
+        self._clock = Clock(step.settings.live)
+        self._shard = 0
+
+    def on_batch(self, values: list[TickRows | MovedRows | ShardVersion]) -> tuple[list[Output | ShardStats], bool]:
+        """Take rows and versions; emit what can be scored."""
+        out: list[Output | ShardStats] = []
+        for value in values:
+            if isinstance(value, ShardVersion):
+                ready = self._scorer.version(value.day, value.version)
+            else:
+                self._shard = value.shard
+                ready = self._scorer.rows(value)
+            for scored in ready:
+                out.extend(self._tick(scored) if isinstance(scored, ScoredTick) else self._event(scored))
+        return out, False
+
+    def _event(self, scores: ScoredRows) -> list[Output]:
+        _count(scores)
+        return score_outputs(self._step.settings, self._clock, self._shard, scores)
+
+    def _tick(self, tick: ScoredTick) -> list[Output | ShardStats]:
+        _count(tick.scores)
+        metrics.ACCOUNTS_ACTIVE.labels(str(tick.shard)).set(len(tick.scores.ids))
+        return [
+            *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
+            *feature_rows(tick.shard, tick.scores),
+            *outcome_rows(tick.shard, tick.day, tick.outcomes),
+            *tombstones(self._step.settings, tick.gone),
+            ShardStats(tick.shard, _stats(tick)),
+        ]
+
+    def snapshot(self) -> bytes:
+        """The scorer's state."""
+        return self._step.keeping.keep("score", self._scorer.state)
+
+
+def _stats(tick: ScoredTick) -> TickStats:
+    counts, nulls = feature_histogram(tick.scores.features)
+    matured = tick.matured
+    scored = np.flatnonzero(~np.isnan(matured.risk))
+    return TickStats(
+        tick.day,
+        len(tick.scores.ids),
+        counts,
+        nulls,
+        risk_histogram(tick.scores.risk),
+        tick.scores.version.model_name,
+        tick.scores.version.model_version,
+        matured.as_of_day[scored],
+        [matured.ids[i] for i in scored.tolist()],
+        matured.churned[scored],
+        matured.risk[scored],
+        tick.matured_mrr[scored],
+    )
+
+
+def _count(scores: ScoredRows) -> None:
+    for tier, number in Counter(scores.tier.tolist()).items():
+        metrics.SCORES_EMITTED.labels(scores.trigger, TIERS[tier]).inc(number)

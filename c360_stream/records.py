@@ -1,0 +1,218 @@
+"""The output records: risk scores, drift alarms, dead letters. JSON Schemas come from here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from xxhash import xxh3_128_hexdigest
+
+Tier = Literal["low", "medium", "high", "critical"]
+Trigger = Literal["tick", "event"]
+AlarmKind = Literal[
+    "feature_drift", "score_drift", "concept_drift", "performance", "volume", "freshness", "completeness"
+]
+Severity = Literal["warning", "critical"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc_time(us: int) -> datetime:
+    """The time that is `us` microseconds after the Unix epoch, UTC.
+
+    Raises
+    ------
+    OverflowError
+        If it is outside the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def rfc3339_ms(us: int) -> str:
+    """The time that is `us` microseconds after the Unix epoch, in RFC 3339; cut to milliseconds, as tables hold it.
+
+    >>> rfc3339_ms(1_709_642_096_789_999)
+    '2024-03-05T12:34:56.789Z'
+    """
+    return _in_utc(utc_time(us))
+
+
+def score_id(account_id: str, as_of_us: int, trigger: Trigger) -> str:
+    """Id of a risk score: the same score has the same id in every run and every process.
+
+    >>> score_id("acct_1", 0, "tick")
+    'a47507ab7566f5149e94fcc0effceea0'
+    """
+    return _digest((account_id, as_of_us, trigger))
+
+
+def alarm_id(as_of_us: int, kind: AlarmKind, subject: str, method: str) -> str:
+    """Id of a drift alarm: the same alarm has the same id in every run and every process.
+
+    >>> alarm_id(0, "feature_drift", "nps_score", "psi")
+    'b9ee35a75d3a8a130a9089996731c3ab'
+    """
+    return _digest((as_of_us, kind, subject, method))
+
+
+def _digest(parts: tuple[str | int, ...]) -> str:
+    # JSON keeps apart what joining would not: ("a", "bc") and ("ab", "c").
+    return xxh3_128_hexdigest(_ENCODER.encode(parts))
+
+
+def _in_utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[
+    AwareDatetime,
+    PlainSerializer(_in_utc, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Cents = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    # `extra` stays open, so that a reader with today's schema accepts a record with tomorrow's extra field.
+    model_config = ConfigDict(
+        strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+
+class Reason(_Record):
+    """Why an account's risk is what it is: one feature's part in it."""
+
+    feature: str
+    value: float | None
+    """The feature's value; null where its definition has none."""
+    contribution: float
+    """Signed: positive raises the risk."""
+    text: str
+    """A sentence that a customer-success manager understands."""
+
+
+class RiskScore(_Record):
+    """An account's risk of cancelling: value of the risk topic, row of `risk_scores`."""
+
+    score_id: str
+    """Deterministic: a record that is repeated has the id of the first."""
+    account_id: str
+    as_of: Time
+    """Only events before this time count."""
+    produced_at: Time
+    """Wall clock of the process that scored."""
+    risk: Annotated[float, Field(ge=0, le=1)]
+    """Calibrated probability that the account cancels within `horizon_days` after `as_of`."""
+    horizon_days: Annotated[int, Field(ge=1)]
+    tier: Tier
+    previous_tier: Tier | None
+    """Tier of the last emitted score; null for the first."""
+    risk_change: float | None
+    """Against the last emitted score; null for the first."""
+    mrr_cents: Cents | None
+    """Monthly recurring revenue in minor units; null when unknown."""
+    mrr_at_risk_cents: Cents | None
+    """Revenue times risk."""
+    reasons: list[Reason]
+    """The strongest first."""
+    model_name: str
+    model_version: str
+    feature_version: Annotated[int, Field(ge=1)]
+    trigger: Trigger
+    """`tick`: the daily score; `event`: events moved it within the day."""
+
+
+class DriftAlarm(_Record):
+    """Something about the input or the model has changed: value of the alarm topic, row of `drift_alarms`."""
+
+    alarm_id: str
+    """Deterministic: a record that is repeated has the id of the first."""
+    raised_at: Time
+    """Wall clock of the process that raised it."""
+    as_of: Time
+    """Event time at which the condition held."""
+    kind: AlarmKind
+    subject: str
+    """The feature, topic or model."""
+    method: str
+    statistic: float | None
+    threshold: float | None
+    severity: Severity
+    action: str
+    """What the system did or asks for."""
+    detail: str
+    """A sentence."""
+
+
+class DeadLetter(_Record):
+    """A refused record, unchanged, and why: row of `dead_letters`. Bytes are base64 (URL-safe) in JSON."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    topic: str
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    """Kafka's offset, or the line's number from 0 in a log directory."""
+    stage: str
+    """The step that refused it."""
+    exception_class: str
+    exception_message: str
+    """Names the field and the rule, never a value of the record."""
+    key: bytes | None
+    value: bytes | None
+    """Null: the record was a tombstone, which no event is."""
+    headers: list[tuple[str, bytes | None]]
+    refused_at: Time
+    """Wall clock of the process that refused it."""
+
+    def connect_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers that the dead-letter topic adds, under the names that Kafka Connect gave them."""
+        facts = {
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+            "stage": self.stage,
+            "exception.class.name": self.exception_class,
+            "exception.message": self.exception_message,
+        }
+        return tuple((f"__connect.errors.{name}", fact.encode()) for name, fact in facts.items())
+
+
+class ReasonOut(msgspec.Struct, frozen=True, gc=False):
+    """Twin of `Reason` for bulk encoding. NaN becomes null."""
+
+    feature: str
+    value: float | None
+    contribution: float
+    text: str
+
+
+class RiskScoreOut(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Twin of `RiskScore` for bulk encoding: not validated, and times are already text (see `rfc3339_ms`)."""
+
+    score_id: str
+    account_id: str
+    as_of: str
+    produced_at: str
+    risk: float
+    horizon_days: int
+    tier: Tier
+    previous_tier: Tier | None
+    risk_change: float | None
+    mrr_cents: int | None
+    mrr_at_risk_cents: int | None
+    reasons: list[ReasonOut]
+    model_name: str
+    model_version: str
+    feature_version: int
+    trigger: Trigger
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode_risk_score(score: RiskScoreOut) -> bytes:
+    """The value of the risk topic: JSON that `RiskScore` describes."""
+    return _ENCODER.encode(score)

@@ -1,0 +1,152 @@
+"""The churn flow: wires sources, steps and sinks; nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
+
+from c360_stream.connectors.transport import open_transport
+from c360_stream.errors import ConfigurationError
+from c360_stream.features.columns import US_PER_HOUR, US_PER_SECOND
+from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
+from c360_stream.learning.model import ModelConfig
+from c360_stream.learning.monitor import MonitorConfig
+from c360_stream.learning.scoring import ScoringConfig
+from c360_stream.operators.accounts import AccountsStep
+from c360_stream.operators.alignment import ReadAlignment
+from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.learn import LearnStep
+from c360_stream.operators.monitor import MonitorStep
+from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, version_rows
+from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
+from c360_stream.operators.sink import TableSink, TopicSink, table_parts
+from c360_stream.records import DeadLetter
+from c360_stream.settings import Settings, load_settings
+
+Config = TypeVar("Config")
+T = TypeVar("T")
+ALIGNMENT_FILE_VARIABLE = "C360_ALIGNMENT_FILE"
+
+
+def flow() -> Dataflow:
+    """The flow as the environment describes it: what `python -m bytewax.run flows.churn` runs."""
+    return build(load_settings())
+
+
+def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
+    """Wire the flow.
+
+    Parameters
+    ----------
+    settings
+        Settings.
+    keep_state
+        Whether snapshots hold state; false saves their cost where no recovery store will keep them.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no input partition.
+    """
+    transport = open_transport(settings)
+    partitions = input_partitions(settings, transport)
+    if not partitions:
+        place = settings.kafka_brokers or settings.log_dir
+        raise ConfigurationError(f"no input topics in {place}", "run `c360 setup`, or check C360_TOPIC_PREFIX")
+    keeping = Keeping(keep_state)
+    alignment_file = os.environ.get(ALIGNMENT_FILE_VARIABLE)
+    alignment = ReadAlignment(
+        partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None
+    )
+
+    dataflow = Dataflow("churn")
+    read = op.input("ingest", dataflow, IngestSource(settings, transport, partitions, alignment))
+    letters = op.filter_map("dead_letters", read, _only(DeadLetter))
+    batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
+
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(_shard_config(settings, partitions), keeping))
+    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows)))
+    examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
+    hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
+
+    learned = op.stateful_batch(
+        "learn", examples, LearnStep(settings.shards, _same_named(ModelConfig, settings), keeping)
+    )
+    shards = [str(number) for number in range(settings.shards)]
+    versions = op.flat_map(
+        "broadcast", learned, lambda item: [(shard, ShardVersion(item[1].day, item[1].version)) for shard in shards]
+    )
+
+    scored = op.stateful_batch(
+        "score", op.merge("rows_and_versions", rows, versions), ScoreStep(settings, _scoring_config(settings), keeping)
+    )
+    stats = op.filter_map("stats", scored, _only_value(ShardStats, "monitor"))
+    monitored = op.stateful_batch(
+        "monitor",
+        op.merge("hours_and_stats", hours, stats),
+        MonitorStep(settings, _same_named(MonitorConfig, settings), keeping),
+    )
+
+    outputs = op.merge(
+        "outputs",
+        op.flat_map("letters_out", letters, lambda letter: dead_letter_outputs(settings, letter)),
+        op.flat_map("versions_out", learned, lambda item: version_rows(item[1])),
+        op.map("scores_out", scored, lambda item: item[1]),
+        op.map("monitor_out", monitored, lambda item: item[1]),
+    )
+    parts = table_parts(settings)
+    tables = op.filter_map(
+        "table_rows", outputs, lambda out: (str(out.part % parts), out) if isinstance(out, TableRows) else None
+    )
+    records = op.filter_map(
+        "topic_records", outputs, lambda out: (out.topic, out) if isinstance(out, TopicRecords) else None
+    )
+    op.output("tables", tables, TableSink(settings))
+    op.output("topics", records, TopicSink(settings, transport))
+    return dataflow
+
+
+def _same_named(config: type[Config], settings: Settings) -> Config:
+    """A configuration whose fields are named as the settings are."""
+    return config(**{field.name: getattr(settings, field.name) for field in fields(config)})  # type: ignore[arg-type]
+
+
+def _shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:
+    return ShardConfig(
+        partitions=partitions,
+        lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
+        dedupe_days=-(-settings.dedupe_hours // 24),
+        horizon_days=settings.horizon_days,
+        stride_days=settings.example_stride_days,
+        event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
+        early_events_max=settings.early_events_max // settings.shards,
+    )
+
+
+def _scoring_config(settings: Settings) -> ScoringConfig:
+    return ScoringConfig(
+        settings.horizon_days,
+        (settings.tier_medium, settings.tier_high, settings.tier_critical),
+        settings.tier_hysteresis,
+        settings.event_score_change_min,
+    )
+
+
+def _only(kind: type[T]) -> Callable[[object], T | None]:
+    """Keep items of a kind."""
+    return lambda item: item if isinstance(item, kind) else None
+
+
+def _only_value(
+    kinds: type | tuple[type, ...], key: str | None = None
+) -> Callable[[tuple[str, Any]], tuple[str, Any] | None]:
+    """Keep keyed items whose value is of a kind, under another key if one is given."""
+    return lambda item: (key or item[0], item[1]) if isinstance(item[1], kinds) else None

@@ -1,0 +1,25 @@
+"""Fixtures that more than one directory of tests uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from c360_stream.connectors.clickhouse import TableStore, connect
+
+
+@pytest.fixture
+def chdb_store(tmp_path: Path) -> Iterator[TableStore]:
+    """An embedded database with all tables, empty.
+
+    One process can have one embedded database open: a test with this fixture opens no other one itself, and the
+    database is closed after the test so that the next can open its own.
+    """
+    store = connect(f"chdb://{tmp_path}/tables")
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,290 @@
+"""What every table store keeps: each logical row once, unchanged, whatever was repeated."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from c360_stream.connectors.clickhouse import TABLES, Column, TableStore
+from c360_stream.connectors.migrations import Migration, load_migrations
+from c360_stream.errors import StateError, TransportError
+from c360_stream.features.definitions import FEATURES
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
+T0_US = 1_704_067_200_000_000  # 2024-01-01
+
+in_one_database = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(params=["chdb"])
+def store(request: pytest.FixtureRequest) -> TableStore:
+    """Each implementation in turn, with all tables, empty."""
+    found: TableStore = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def columns(table: str, *rows: dict[str, Any]) -> dict[str, list[Any]]:
+    """The columns of `rows`, with something fitting where a row says nothing."""
+
+    def default(field: pa.Field) -> object:
+        if field.nullable:
+            return None
+        if pa.types.is_timestamp(field.type):
+            return T0_US
+        if pa.types.is_nested(field.type):
+            return []
+        return {"string": "", "binary": b""}.get(str(field.type), 0)
+
+    def coerced(field: pa.Field, value: object) -> object:
+        return bool(value) if pa.types.is_boolean(field.type) else value
+
+    return {
+        field.name: [coerced(field, row.get(field.name, default(field))) for row in rows] for field in TABLES[table]
+    }
+
+
+def time_of(us: int) -> datetime:
+    """The time that a table holds for a number of microseconds."""
+    return EPOCH + timedelta(milliseconds=us // 1000)
+
+
+ARROW_TYPES = {
+    "DateTime64(3, 'UTC')": {"timestamp[ms, tz=UTC]"},
+    "String": {"string", "binary"},
+    "Float64": {"double"},
+    "Bool": {"bool"},
+    "Map(String, String)": {"map<string, binary>"},
+    "Array(Tuple(feature String, value Nullable(Float64), contribution Float64, text String))": {
+        "list<item: struct<feature: string, value: double, contribution: double, text: string>>"
+    },
+}
+
+
+def test_arrow_schemas_are_those_of_the_tables(store: TableStore) -> None:
+    described: dict[str, dict[str, str]] = {table: {} for table in TABLES}
+    for row in store.query("SELECT table, name, type FROM system.columns WHERE database = 'c360'"):
+        described.setdefault(row["table"], {})[row["name"]] = row["type"]
+    for table, schema in TABLES.items():
+        assert set(described[table]) == set(schema.names)
+        for field in schema:
+            kind = re.sub(r"^LowCardinality\((.*)\)$", r"\1", described[table][field.name])
+            bare = re.sub(r"^Nullable\((.*)\)$", r"\1", kind)
+            assert (bare != kind) == field.nullable, f"{table}.{field.name}"
+            assert str(field.type) in ARROW_TYPES.get(bare, {bare.lower()}), f"{table}.{field.name}"
+
+
+def test_account_features_has_the_defined_features_in_order(store: TableStore) -> None:
+    names = [row["name"] for row in store.query("DESCRIBE TABLE account_features")]
+    assert names == ["account_id", "as_of", *FEATURES]
+
+
+finite_or_nan = st.floats(allow_infinity=False)
+reason = st.tuples(st.text(), st.none() | finite_or_nan, st.floats(allow_nan=False), st.text())
+score = st.fixed_dictionaries(
+    {
+        "score_id": st.text(),
+        "as_of": st.integers(T0_US - 10**13, T0_US + 10**13),
+        "risk": st.floats(0, 1),
+        "reasons": st.lists(reason, max_size=4),
+        "previous_tier": st.none() | st.sampled_from(["low", "critical"]),
+        "risk_change": st.none() | finite_or_nan,
+        "mrr_cents": st.none() | st.integers(-(2**63), 2**63 - 1),
+    }
+)
+
+
+def null_if_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+@in_one_database
+@given(rows=st.lists(score, min_size=1, max_size=5))
+def test_scores_come_back_as_they_went_in(store: TableStore, rows: list[dict[str, Any]]) -> None:
+    store.command("TRUNCATE TABLE risk_scores")
+    numbered = [row | {"account_id": f"a{number}"} for number, row in enumerate(rows)]
+    assert store.insert("risk_scores", columns("risk_scores", *numbered)) == len(rows)
+    stored = store.query("SELECT * FROM risk_scores FINAL ORDER BY account_id")
+    assert len(stored) == len(rows)
+    for row, back in zip(rows, stored, strict=True):
+        assert back["as_of"] == time_of(row["as_of"])
+        assert [tuple(r.values()) for r in back["reasons"]] == [
+            (feature, null_if_nan(value), contribution, text) for feature, value, contribution, text in row["reasons"]
+        ]
+        assert back["risk_change"] == null_if_nan(row["risk_change"])
+        assert {name: back[name] for name in ("score_id", "risk", "previous_tier", "mrr_cents")} == {
+            name: row[name] for name in ("score_id", "risk", "previous_tier", "mrr_cents")
+        }
+
+
+def test_nan_features_are_null_and_the_rest_are_exact(store: TableStore) -> None:
+    matrix = np.random.default_rng(7).normal(size=(50, len(FEATURES)))
+    matrix[::3, ::2] = np.nan
+    rows: dict[str, Column] = {"account_id": [f"a{row:02d}" for row in range(50)], "as_of": np.full(50, T0_US)}
+    store.insert("account_features", rows | {name: matrix[:, i] for i, name in enumerate(FEATURES)})
+    stored = store.query("SELECT * FROM account_features FINAL ORDER BY account_id")
+    back = np.array([[row[name] for name in FEATURES] for row in stored], dtype=float)
+    assert np.array_equal(back, matrix, equal_nan=True)
+    assert stored[0][FEATURES[0]] is None
+
+
+@in_one_database
+@given(
+    value=st.none() | st.binary(),
+    key=st.none() | st.binary(),
+    headers=st.lists(st.tuples(st.text(), st.binary()), max_size=3, unique_by=lambda header: header[0]),
+)
+def test_dead_letters_keep_raw_bytes(
+    store: TableStore, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    store.command("TRUNCATE TABLE dead_letters")
+    store.insert("dead_letters", columns("dead_letters", {"value": value, "key": key, "headers": headers}))
+    (row,) = store.query(
+        "SELECT hex(value) AS value, hex(key) AS key, mapKeys(headers) AS names, "
+        "arrayMap(x -> hex(x), mapValues(headers)) AS values FROM dead_letters FINAL"
+    )
+    for name, raw in (("value", value), ("key", key)):
+        assert row[name] == (None if raw is None else raw.hex().upper())
+    assert [(name, bytes.fromhex(raw)) for name, raw in zip(row["names"], row["values"], strict=True)] == headers
+
+
+def test_a_header_without_a_value_is_empty(store: TableStore) -> None:
+    store.insert("dead_letters", columns("dead_letters", {"headers": [("h", None)]}))
+    assert store.query("SELECT headers FROM dead_letters FINAL") == [{"headers": {"h": ""}}]
+
+
+def test_a_token_makes_the_second_insert_of_a_batch_nothing(store: TableStore) -> None:
+    # Over two months, so that the batch lands in two partitions.
+    batch = columns("outcomes", {"account_id": "a"}, {"account_id": "b", "as_of": T0_US + 40 * DAY_US})
+    for _ in range(3):
+        assert store.insert("outcomes", batch, token="0:17") == 2
+    assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 2}]
+    store.insert("outcomes", columns("outcomes", {"account_id": "c"}), token="0:18")
+    assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 3}]
+
+
+def test_a_repeated_row_shows_once_under_final(store: TableStore) -> None:
+    for table in TABLES:
+        for token in ("before the crash", "after it"):
+            store.insert(table, columns(table, {}), token=token)
+        assert store.query(f"SELECT count() AS rows FROM {table} FINAL") == [{"rows": 1}], table
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_corrected_outcome_replaces_whatever_the_order(store: TableStore, order: int) -> None:
+    known = [{"churned": False, "known_at": T0_US}, {"churned": True, "known_at": T0_US + DAY_US}]
+    for row in known[::order]:
+        store.insert("outcomes", columns("outcomes", row))
+    assert store.query("SELECT churned, sum(churned) OVER () AS sum FROM outcomes FINAL") == [
+        {"churned": True, "sum": 1}
+    ]
+
+
+def test_risk_latest_is_the_newest_score_of_each_account(store: TableStore) -> None:
+    def put(account_id: str, as_of: int, risk: float, **rest: Any) -> None:
+        row = {"account_id": account_id, "as_of": as_of, "risk": risk, "trigger": "tick", **rest}
+        store.insert("risk_scores", columns("risk_scores", row))
+
+    put("late", T0_US + DAY_US, 0.2)
+    put("late", T0_US, 0.9, produced_at=T0_US + 9 * DAY_US)  # an older as-of that was produced later
+    put("repeated", T0_US, 0.3)
+    put("repeated", T0_US, 0.4, produced_at=T0_US + 1_000)  # the same score, produced again
+    put("tied", T0_US, 0.5)
+    put("tied", T0_US, 0.6, trigger="event", produced_at=T0_US + 1_000)
+    newest = {"late": 0.2, "repeated": 0.4, "tied": 0.5}
+    for final in ("", "FINAL"):
+        rows = store.query(f"SELECT account_id, risk FROM risk_latest {final}")
+        assert {row["account_id"]: row["risk"] for row in rows} == newest
+        assert len(rows) == len(newest)
+    # A filter from outside must not change which score is the newest.
+    assert store.query("SELECT risk FROM risk_latest WHERE trigger = 'event' OR risk > 0.8") == []
+
+
+def test_a_batch_may_span_many_years(store: TableStore) -> None:
+    months = [{"account_id": "a", "as_of": T0_US + month * 31 * DAY_US} for month in range(150)]
+    assert store.insert("account_features", columns("account_features", *months)) == 150
+
+
+def test_no_rows_are_no_insert(store: TableStore) -> None:
+    assert store.insert("outcomes", columns("outcomes")) == 0
+
+
+def test_what_does_not_fit_the_table_is_refused(store: TableStore) -> None:
+    cases: list[tuple[str, dict[str, list[Any]]]] = [
+        ("outcomes; DROP TABLE outcomes", {}),
+        ("schema_migrations", {}),
+        ("outcomes", {"churned) SELECT 1 --": [1]}),
+        ("outcomes", {"risk": [0.1, 0.2]}),
+        ("outcomes", {"account_id": [None]}),
+        ("risk_scores", {"risk": [math.nan]}),
+        ("risk_scores", {"horizon_days": [70_000]}),
+    ]
+    for table, change in cases:
+        fitting = columns(table if table in TABLES else "outcomes", {})
+        with pytest.raises(ValueError, match=r"."):
+            store.insert(table, fitting | change)
+    incomplete = columns("outcomes", {})
+    del incomplete["churned"]
+    with pytest.raises(ValueError, match="churned"):
+        store.insert("outcomes", incomplete)
+    for table in TABLES:
+        assert store.query(f"SELECT count() AS rows FROM {table}") == [{"rows": 0}]
+
+
+@in_one_database
+@given(hostile=st.text() | st.just("' OR 1=1 --") | st.just("\\'; DROP TABLE outcomes"))
+def test_parameters_are_values_never_sql(store: TableStore, hostile: str) -> None:
+    assert store.query("SELECT {p:String} AS p", {"p": hostile}) == [{"p": hostile}]
+
+
+def test_times_are_bound_and_read_aware(store: TableStore) -> None:
+    store.insert("outcomes", columns("outcomes", {"as_of": T0_US + 123_456}))
+    when = time_of(T0_US + 123_456)
+    sql = "SELECT as_of FROM outcomes FINAL WHERE as_of = {t:DateTime64(3, 'UTC')}"
+    (row,) = store.query(sql, {"t": when})
+    assert row["as_of"] == when
+    assert row["as_of"].utcoffset() == timedelta(0)
+
+
+def test_an_unknown_table_says_how_to_make_it(store: TableStore) -> None:
+    with pytest.raises(TransportError, match="c360 setup"):
+        store.query("SELECT * FROM nowhere")
+
+
+def test_migrating_again_does_nothing(store: TableStore) -> None:
+    assert store.migrate() == []
+    assert store.schema_version() == store.schema_expected() == len(load_migrations())
+
+
+def test_a_migration_interrupted_before_its_record_is_repeated(store: TableStore) -> None:
+    store.insert("outcomes", columns("outcomes", {}))
+    store.command("TRUNCATE TABLE schema_migrations")
+    assert store.schema_version() == 0
+    assert store.migrate() == [migration.name for migration in load_migrations()]
+    assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 1}]
+
+
+def test_a_later_migration_is_applied_alone(store: TableStore) -> None:
+    number = store.schema_expected() + 1
+    sql = "ALTER TABLE outcomes ADD COLUMN IF NOT EXISTS note String;\nCREATE VIEW IF NOT EXISTS n AS SELECT 1 AS x;\n"
+    later = Migration.parse(f"{number:04d}_note.sql", sql)
+    assert store.migrate([*load_migrations(), later]) == [later.name]
+    assert store.query("SELECT note FROM outcomes") == []
+    assert store.schema_version() == number
+    with pytest.raises(StateError, match=f"version {number}, this code's is {number - 1}; upgrade"):
+        store.migrate()
+
+
+def test_an_edited_migration_is_refused(store: TableStore) -> None:
+    first, *rest = load_migrations()
+    edited = Migration(first.number, first.name, "another checksum", first.statements)
+    with pytest.raises(StateError, match=rf"{first.name} is not the file that was applied"):
+        store.migrate([edited, *rest])

@@ -1,0 +1,263 @@
+"""What every transport promises behind `connectors/ports.py`, run on each implementation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.logdir import LogDirTransport
+from c360_stream.connectors.ports import OutRecord, RawBatch, RecordReader, Transport
+from c360_stream.errors import TransportError
+from c360_stream.settings import Settings
+
+DEADLINE_SECONDS = 20.0
+
+
+class Place(Protocol):
+    """A transport, and a way into it that does not go through the transport."""
+
+    transport: Transport
+    has_keys: bool
+
+    def topic(self) -> str:
+        """Make an empty topic whose partition 0 is there."""
+
+    def put(self, topic: str, values: Sequence[bytes]) -> None:
+        """Add records to the topic's partition 0."""
+
+
+def drain(reader: RecordReader, records_max: int = 100) -> list[bytes]:
+    """Read to the end."""
+    return [value for batch in batches(reader, records_max) for value in batch.values]
+
+
+def batches(reader: RecordReader, records_max: int = 100) -> list[RawBatch]:
+    """The batches up to the end, which must come in time."""
+    found = [reader.read(records_max)]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reader.at_end:
+        assert time.monotonic() < deadline, "the reader never came to the end"
+        found.append(reader.read(records_max))
+        assert len(found[-1].values) == len(found[-1].offsets) <= records_max
+    return [batch for batch in found if batch.values]
+
+
+class TransportContract:
+    """Subclasses provide the fixture `place`."""
+
+    def test_records_come_in_order_with_ascending_offsets(self, place: Place) -> None:
+        topic, values = place.topic(), [b'{"n":%d}' % n for n in range(1000)]
+        place.put(topic, values)
+        reader = place.transport.reader(topic, 0, None, live=True)
+        found = batches(reader, 64)
+        assert [value for batch in found for value in batch.values] == values
+        assert [offset for batch in found for offset in batch.offsets] == list(range(1000))
+        assert (reader.topic, reader.partition) == (topic, 0)
+        reader.close()
+
+    def test_resuming_from_any_position_gives_the_rest_exactly(self, place: Place) -> None:
+        topic, values = place.topic(), [b"%d" % n * (n % 5) for n in range(40)]
+        place.put(topic, values)
+        reader = place.transport.reader(topic, 0, None, live=False)
+        positions = [(reader.position(), 0)]
+        seen = 0
+        while seen < len(values):
+            seen += len(reader.read(7).values)
+            positions.append((reader.position(), seen))
+        reader.close()
+        for position, taken in positions:
+            resumed = place.transport.reader(topic, 0, position, live=False)
+            found = batches(resumed)
+            assert [value for batch in found for value in batch.values] == values[taken:]
+            assert [offset for batch in found for offset in batch.offsets] == list(range(taken, len(values)))
+            resumed.close()
+
+    def test_a_tailing_reader_sees_what_is_added_later(self, place: Place) -> None:
+        topic = place.topic()
+        place.put(topic, [b"1", b"2"])
+        reader = place.transport.reader(topic, 0, None, live=True)
+        assert drain(reader) == [b"1", b"2"]
+        assert reader.lag() == 0
+        assert list(reader.read(100).values) == []
+        assert reader.at_end
+        place.put(topic, [b"3"])
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        found: list[bytes] = []
+        while not found and time.monotonic() < deadline:
+            found = list(reader.read(100).values)
+        assert found == [b"3"]
+        assert drain(reader) == []
+        reader.close()
+
+    def test_an_empty_partition_is_at_its_end_and_can_be_resumed(self, place: Place) -> None:
+        topic = place.topic()
+        reader = place.transport.reader(topic, 0, None, live=True)
+        assert drain(reader) == []
+        assert reader.lag() == 0
+        position = reader.position()
+        reader.close()
+        place.put(topic, [b"1"])
+        resumed = place.transport.reader(topic, 0, position, live=True)
+        assert drain(resumed) == [b"1"]
+        resumed.close()
+
+    def test_lag_falls_to_zero(self, place: Place) -> None:
+        topic = place.topic()
+        place.put(topic, [b"x" * 10] * 100)
+        reader = place.transport.reader(topic, 0, None, live=True)
+        at_start = reader.lag()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not len(reader.read(50).values) and time.monotonic() < deadline:
+            pass
+        assert 0 < reader.lag() < at_start
+        drain(reader)
+        assert reader.lag() == 0
+        reader.close()
+
+    def test_values_are_bytes_unchanged(self, place: Place) -> None:
+        topic = place.topic()
+        values = [b"", b" ", b"a\r", b"\r", b"\xff\xfe", b"{}" * 100_000]
+        values += [bytes([byte]) * 3 for byte in range(256) if byte != ord("\n")]
+        place.put(topic, values)
+        reader = place.transport.reader(topic, 0, None, live=False)
+        assert drain(reader) == values
+        reader.close()
+
+    def test_what_a_writer_flushed_can_be_read(self, place: Place) -> None:
+        topic, transport = place.topic(), place.transport
+        records = [OutRecord(f"acct-{n}", b'{"n":%d}' % n, (("kind", b"\xff"),)) for n in range(200)]
+        writer = transport.writer(topic, None)
+        writer.write(records[:150])
+        writer.write(records[150:])
+        writer.flush()
+        found = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+        assert sorted(value for batch in found for value in batch.values) == sorted(
+            record.value for record in records if record.value is not None
+        )
+        if place.has_keys:
+            keys = [key for batch in found for key in batch.keys or ()]
+            assert sorted(str(key, "utf-8") for key in keys if key) == sorted(str(record.key) for record in records)
+            assert all(header == [("kind", b"\xff")] for batch in found for header in batch.headers or ())
+        writer.close()
+
+    def test_a_tombstone_says_which_account_is_gone(self, place: Place) -> None:
+        topic, transport = place.topic(), place.transport
+        writer = transport.writer(topic, None)
+        writer.write([OutRecord("acct-1", None)])
+        writer.flush()
+        writer.close()
+        (batch,) = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+        if place.has_keys:
+            assert (list(batch.values), batch.keys) == ([b""], [b"acct-1"])
+            assert batch.headers == [[("c360.tombstone", b"true")]]
+        else:
+            assert list(batch.values) == [b'{"account_id": "acct-1", "tombstone": true}']
+
+    def test_a_resumed_writer_repeats_nothing_that_it_can_take_back(self, place: Place) -> None:
+        topic, transport = place.topic(), place.transport
+        writer = transport.writer(topic, None)
+        writer.write([OutRecord("a", b"1")])
+        writer.flush()
+        position = writer.position()
+        writer.write([OutRecord("a", b"2")])
+        writer.flush()
+        writer.close()
+        resumed = transport.writer(topic, position)
+        resumed.write([OutRecord("a", b"2"), OutRecord("a", b"3")])
+        resumed.flush()
+        resumed.close()
+        found = [v for n in transport.partitions(topic) for batch in read_all(transport, topic, n) for v in batch.values]
+        assert found == ([b"1", b"2", b"2", b"3"] if place.has_keys else [b"1", b"2", b"3"])
+
+    def test_flushing_nothing_is_done_at_once(self, place: Place) -> None:
+        writer = place.transport.writer(place.topic(), None)
+        writer.flush()
+        writer.write([])
+        writer.flush()
+        writer.close()
+
+    def test_a_topic_that_is_not_there_has_no_partitions(self, place: Place) -> None:
+        place.put(place.topic(), [b"1"])
+        assert place.transport.partitions("never-made") == []
+
+    def test_a_position_past_the_end_is_refused(self, place: Place) -> None:
+        topic = place.topic()
+        place.put(topic, [b"1"])
+        with pytest.raises(TransportError, match=topic):
+            place.transport.reader(topic, 0, (1000, 1000) if not place.has_keys else (1000,), live=True)
+
+
+def read_all(transport: Transport, topic: str, partition: int) -> list[RawBatch]:
+    """Every batch of a partition."""
+    reader = transport.reader(topic, partition, None, live=False)
+    found = batches(reader)
+    reader.close()
+    return found
+
+
+class LogDirPlace:
+    """A log directory, written past the transport."""
+
+    has_keys = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.transport = LogDirTransport(root)
+
+    def topic(self) -> str:
+        name = f"t-{uuid4().hex}"
+        (self.root / name).mkdir()
+        (self.root / name / "0.jsonl").touch()
+        return name
+
+    def put(self, topic: str, values: Sequence[bytes]) -> None:
+        with (self.root / topic / "0.jsonl").open("ab") as file:
+            file.writelines(value + b"\n" for value in values)
+
+
+class KafkaPlace:
+    """A broker, written by a plain producer."""
+
+    has_keys = True
+
+    def __init__(self, brokers: str) -> None:
+        self.transport = KafkaTransport(Settings(kafka_brokers=brokers))
+        self.producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "log_level": 2})
+
+    def topic(self) -> str:
+        name = f"t-{uuid4().hex}"
+        self.producer.list_topics(name, timeout=DEADLINE_SECONDS)  # the mock cluster makes what is asked for
+        return name
+
+    def put(self, topic: str, values: Sequence[bytes]) -> None:
+        for value in values:
+            self.producer.produce(topic, value, partition=0)
+        assert self.producer.flush(DEADLINE_SECONDS) == 0
+
+
+@pytest.fixture(scope="module")
+def mock_brokers() -> Iterator[str]:
+    """Address of librdkafka's mock cluster, which lives as long as the client that started it."""
+    mock = Producer({"test.mock.num.brokers": 1, "log_level": 2})
+    (broker,) = mock.list_topics(timeout=DEADLINE_SECONDS).brokers.values()
+    yield f"{broker.host}:{broker.port}"
+    mock.flush(0)
+
+
+class TestLogDir(TransportContract):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return LogDirPlace(tmp_path)
+
+
+class TestKafkaMockCluster(TransportContract):
+    @pytest.fixture
+    def place(self, mock_brokers: str) -> Place:
+        return KafkaPlace(mock_brokers)

@@ -1,0 +1,1 @@
+"""An independent reading of the definitions: slow, obvious, and sharing no code with the package."""
