@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -169,15 +169,17 @@ class Settings(BaseSettings):
 
 
 def mask_dsn(dsn: str) -> str:
-    """Show a DSN without its password or query.
+    """Show a DSN without its password or query, even one whose password is not escaped.
 
     >>> mask_dsn("clickhouse://bob:hunter2@db:8123/c360?token=x")
     'clickhouse://bob:***@db:8123/c360'
+    >>> mask_dsn("clickhouse://bob:hun/t@er?2@db/c360")
+    'clickhouse://bob:***@db/c360'
     """
-    parts = urlsplit(dsn)
-    host = parts.netloc.rpartition("@")[2]
-    user = f"{parts.username}:***@" if parts.username else ""
-    return f"{parts.scheme}://{user}{host}{parts.path}"
+    scheme, _, rest = dsn.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    user = credentials.partition(":")[0]
+    return f"{scheme}://{f'{user}:***@' if at else ''}{re.split('[?#]', place)[0]}"
 
 
 def load_settings(**overrides: Any) -> Settings:

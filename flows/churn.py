@@ -14,7 +14,7 @@ from bytewax.operators import KeyedStream
 
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
-from c360_stream.features.columns import US_PER_HOUR, US_PER_SECOND
+from c360_stream.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
 from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.monitor import MonitorConfig

@@ -33,6 +33,7 @@ _CHUNK_RECORDS = 64  # librdkafka ends a call at a count of records or at a paus
 _POLL_SECONDS = 0.005
 _PROBE_SECONDS = 0.05
 _PROBE_EVERY_SECONDS = 1.0
+_SETUP = "create it: c360 setup"
 _START_OVER = "to go on without them, start with an empty recovery directory"
 
 
@@ -73,6 +74,8 @@ class KafkaTransport:
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> KafkaReader:
         """Open a partition. Its position is (next offset,); a live reader is like any other."""
+        if partition not in self.partitions(topic):
+            raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
         connection = Connection(self._settings.kafka_brokers)
         consumer = make_client(Consumer, self._settings, connection, CONSUMER)
         return KafkaReader(consumer, connection, Partition(topic, partition), resume, self._start_seconds_max)
@@ -80,7 +83,7 @@ class KafkaTransport:
     def writer(self, topic: str, resume: tuple[int, ...] | None) -> KafkaWriter:
         """Open a topic for appending; nothing can be taken back, so the position is empty."""
         if not self.partitions(topic):
-            raise TransportError(f"{self._connection.name} has no topic {topic}", "create it: c360 setup")
+            raise TransportError(f"{self._connection.name} has no topic {topic}", _SETUP)
         connection = Connection(self._settings.kafka_brokers)
         timeout = {"delivery.timeout.ms": int(self._delivery_seconds_max * 1000)}
         producer = make_client(Producer, self._settings, connection, PRODUCER | timeout)
@@ -106,7 +109,7 @@ class KafkaReader:
         self._partition = partition
         self._consumer = consumer
         self._connection = connection
-        start, end = self._watermarks(start_seconds_max)
+        start, end = self._first_watermarks(start_seconds_max)
         self._next = resume[0] if resume else start
         self._end = -1  # where the broker last said that there was no more
         self._high = end
@@ -165,7 +168,7 @@ class KafkaReader:
             self._next = self._end = self._high = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise self._out_of_range(*self._watermarks(START_SECONDS_MAX))
-        elif not error.retriable() and error.code() not in OUTAGE:
+        elif error.code() not in OUTAGE:
             raise self._unreadable(error)
 
     def _probe(self) -> None:
@@ -180,6 +183,17 @@ class KafkaReader:
         except TransportError:
             self._connection.missed()
             self._probe_at = time.monotonic() + _PROBE_EVERY_SECONDS
+
+    def _first_watermarks(self, seconds_max: float) -> tuple[int, int]:
+        """Ask until a leader answers: a partition has none for a moment after its topic is made."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                return self._watermarks(max(_PROBE_SECONDS, deadline - time.monotonic()))
+            except TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PROBE_SECONDS)
 
     def _watermarks(self, timeout_seconds: float) -> tuple[int, int]:
         try:
@@ -299,9 +313,11 @@ def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = 
     wanted = _wanted_topics(settings)
     known = list_topics(admin, connection, START_SECONDS_MAX)
     missing = [NewTopic(name, partitions, replication, config=wanted[name]) for name in wanted if name not in known]
+    made: set[str] = set()
     for name, created in (admin.create_topics(missing) if missing else {}).items():
         try:
             created.result()
+            made.add(name)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise connection.error(f"cannot create {name}", error.args[0]) from error
@@ -310,7 +326,6 @@ def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = 
         if time.monotonic() > deadline:
             raise TransportError(f"{connection.name} created topics but does not list them", "repeat c360 setup")
         time.sleep(0.1)
-    made = {topic.topic for topic in missing}
     return [
         f"{name}: {'created' if name in made else 'exists'}, {len(known[name])} partitions"
         + (f" ({partitions} asked for)" if len(known[name]) != partitions else "")

@@ -17,7 +17,7 @@ from c360_stream.events.decoding import (
     TicketOpened,
     TicketSolved,
 )
-from c360_stream.events.times import EPOCH, time_us, times_us
+from c360_stream.events.times import EPOCH, US_PER_DAY, US_PER_HOUR, US_PER_SECOND, time_us, times_us
 
 __all__ = [
     "EPOCH",
@@ -38,6 +38,9 @@ __all__ = [
     "SuccessContacted",
     "TicketOpened",
     "TicketSolved",
+    "US_PER_DAY",
+    "US_PER_HOUR",
+    "US_PER_SECOND",
     "time_us",
     "times_us",
 ]

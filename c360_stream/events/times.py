@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+US_PER_SECOND = 1_000_000
+US_PER_HOUR = 3_600 * US_PER_SECOND
+US_PER_DAY = 24 * US_PER_HOUR
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Bounds of `occurred_at`, the upper one excluded. They keep absurd times out of the windows; how far ahead of the
 # clock or of its neighbours an event may be is decided where those are known.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features import windows as w
-from c360_stream.features.columns import NO_TIME, US_PER_DAY, EventColumns
+from c360_stream.features.columns import NO_TIME, EventColumns
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions

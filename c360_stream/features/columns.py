@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-US_PER_SECOND = 1_000_000
-US_PER_HOUR = 3_600 * US_PER_SECOND
-US_PER_DAY = 24 * US_PER_HOUR
-
 PRODUCT, BILLING, SUPPORT = 0, 1, 2
 TOPICS: tuple[str, ...] = ("product", "billing", "support")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.columns import BILLING, US_PER_DAY, EventColumns
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.columns import BILLING, EventColumns
 from c360_stream.features.subscriptions import SubscriptionEvent
 
 

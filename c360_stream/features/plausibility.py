@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.columns import NO_TIME, US_PER_DAY
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.columns import NO_TIME
 
 FOLLOWERS = 8
 # A leap that nothing follows in its partition cannot be confirmed: it is believed up to this far.

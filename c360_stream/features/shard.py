@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.accounts import Accounts
-from c360_stream.features.columns import NO_TIME, TOPICS, US_PER_DAY, US_PER_HOUR, EventColumns, ShardBatch
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents

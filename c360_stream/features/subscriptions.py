@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED, US_PER_DAY
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
 
 HISTORY_DAYS = 92
 EVENTS_MAX = 4096

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from c360_stream.features.columns import END_OF_TIME, NO_TIME, US_PER_DAY, ShardBatch
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 
 
 class Watermark:

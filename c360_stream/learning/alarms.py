@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 from c360_stream.records import AlarmKind, DriftAlarm, Severity, alarm_id, utc_time
 
 # A statistic has cleared when it is below this share of its warning threshold: not as soon as it touches it.

@@ -40,7 +40,7 @@ class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
         classifier: SecondOrderLogistic,
         slope_variance: float = 0.1,
         offset_variance: float = 0.25,
-        forgetting: float = 3e-8,
+        forgetting: float = 1e-7,
     ) -> None:
         self.classifier = classifier
         self.slope_variance = slope_variance
@@ -59,26 +59,26 @@ class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
     def _unit_test_params(cls) -> Any:
         yield {"classifier": SecondOrderLogistic()}
 
-    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+    def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Learn one example: first the correction, then the classifier."""
         self._correct(self.classifier.log_odds_one(x), float(y))
-        self.classifier.learn_one(x, y)
+        self.classifier.learn_one(x, y, **kwargs)
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """The calibrated probability of each class."""
         risk = sigmoid(self.slope * self.classifier.log_odds_one(x) + self.offset)
         return {False: 1.0 - risk, True: risk}
 
-    def learn_many(self, rows: Floats, outcomes: Floats) -> Floats:
+    def learn_rows(self, rows: Floats, outcomes: Floats) -> Floats:
         """Learn examples one after another; return each one's calibrated log-odds from just before."""
-        before = self.classifier.learn_many(rows, outcomes)
+        before = self.classifier.learn_rows(rows, outcomes)
         return np.array(
             [self._correct(z, y) for z, y in zip(before.tolist(), outcomes.tolist(), strict=True)], np.float64
         )
 
-    def log_odds_many(self, rows: Floats) -> Floats:
+    def log_odds_rows(self, rows: Floats) -> Floats:
         """Calibrated log-odds of True, a row each."""
-        return self.slope * self.classifier.log_odds_many(rows) + self.offset
+        return self.slope * self.classifier.log_odds_rows(rows) + self.offset
 
     def _correct(self, z: float, y: float) -> float:
         """Learn slope and offset from one prediction; return it as corrected before."""

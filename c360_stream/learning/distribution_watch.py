@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.alarms import CLEAR_SHARE, CRITICAL, NORMAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.drift import (

@@ -97,6 +97,10 @@ def _chi_square_quantile(freedom: int) -> float:
     return float(freedom * (1 - spread + _NORMAL_QUANTILE * spread**0.5) ** 3)
 
 
+# Accounts, the cells in use, and their counts: 32 bits, since snapshots hold 56 of these.
+_Tick = tuple[int, NDArray[np.int32], NDArray[np.int32]]
+
+
 class SlidingWindows:
     """Pooled counts of the last 7 ticks, and of the 28 ticks that ended 28 ticks ago.
 
@@ -107,7 +111,7 @@ class SlidingWindows:
     """
 
     def __init__(self, cells: int) -> None:
-        self._ticks: deque[tuple[int, Counts, Counts]] = deque()
+        self._ticks: deque[_Tick] = deque()
         self.current = np.zeros(cells, np.int64)
         self.reference = np.zeros(cells, np.int64)
         self._current_rows = 0
@@ -115,10 +119,10 @@ class SlidingWindows:
 
     def push(self, rows: int, counts: Counts) -> None:
         """Take the counts of the next tick, over `rows` accounts."""
-        used = np.flatnonzero(counts)
-        self._take((rows, used, counts[used]))
+        used = np.flatnonzero(counts).astype(np.int32)
+        self._take((rows, used, counts[used].astype(np.int32)))
 
-    def _take(self, tick: tuple[int, Counts, Counts]) -> None:
+    def _take(self, tick: _Tick) -> None:
         self._ticks.append(tick)
         self._current_rows += self._move(self.current, tick, 1)
         if len(self._ticks) > CURRENT_TICKS:
@@ -129,7 +133,7 @@ class SlidingWindows:
             self._reference_rows += self._move(self.reference, self._ticks.popleft(), -1)
 
     @staticmethod
-    def _move(window: Counts, tick: tuple[int, Counts, Counts], sign: int) -> int:
+    def _move(window: Counts, tick: _Tick, sign: int) -> int:
         rows, used, counts = tick
         window[used] += sign * counts
         return sign * rows

@@ -94,7 +94,7 @@ class HourlyCounts:
         quartile = len(squares) * 3 // 4
         return max(1.0, float(np.partition(squares, quartile)[quartile]) / _CHI_SQUARE_UPPER_QUARTILE)
 
-    def drop(self, hours: int, sigmas: float) -> float:
+    def drop(self, hours: int, sigmas: float = 0.0) -> float:
         """Share by which the last `hours` fall short of what is expected; 0 if chance may explain it.
 
         Chance: a shortfall of less than `sigmas` standard deviations, given the burstiness of this topic.
@@ -103,14 +103,19 @@ class HourlyCounts:
         if expectation is None or expectation.events <= 0:
             return 0.0
         shortfall = expectation.events - self.observed(hours)
+        if shortfall <= 0:
+            return 0.0
+        return shortfall / expectation.events if self._is_certain(hours, shortfall, expectation, sigmas) else 0.0
+
+    def _is_certain(self, hours: int, shortfall: float, expectation: Expectation, sigmas: float) -> bool:
+        if sigmas == 0:
+            return True
         spread = expectation.events * (1 + _MEDIAN_VARIANCE / expectation.weeks)
         # The cheap test first: most hours fail it already as Poisson.
-        if shortfall <= 0 or shortfall**2 < sigmas**2 * spread:
-            return 0.0
+        if shortfall**2 < sigmas**2 * spread:
+            return False
         dispersion = self.dispersion(hours, expectation.events)
-        if dispersion is None or shortfall**2 < sigmas**2 * spread * dispersion:
-            return 0.0
-        return shortfall / expectation.events
+        return dispersion is not None and shortfall**2 >= sigmas**2 * spread * dispersion
 
     @property
     def silent_hours(self) -> int:

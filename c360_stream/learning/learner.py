@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.columns import PRODUCT, US_PER_DAY
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.columns import PRODUCT
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.model import ChurnModel, ModelConfig

@@ -69,9 +69,9 @@ class ChurnModel:
         outcomes = np.asarray(churned, dtype=np.float64)
         for start in range(0, len(outcomes), _ROWS_MAX):
             part = slice(start, start + _ROWS_MAX)
-            rows = self._imputer.learn_transform_many(corrected(features[part], as_of_us[part], self.exposures))
-            self._calibration.learn_many(
-                self._scaler.learn_transform_many(self._ramps.transform_many(rows)), outcomes[part]
+            rows = self._imputer.learn_transform_rows(corrected(features[part], as_of_us[part], self.exposures))
+            self._calibration.learn_rows(
+                self._scaler.learn_transform_rows(self._ramps.transform_rows(rows)), outcomes[part]
             )
         self.outcomes += len(outcomes)
         self.churned += int(np.count_nonzero(outcomes))

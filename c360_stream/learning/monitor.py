@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.distribution_watch import DistributionWatch
 from c360_stream.learning.outcome_watch import OutcomeWatch

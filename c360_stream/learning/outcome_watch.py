@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 from c360_stream.learning.alarms import CRITICAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.concept import Change, ConceptDrift
 from c360_stream.learning.quality import Measure, measure_by_band
@@ -99,8 +99,8 @@ class OutcomeWatch:
                 level=at,
                 action=_PERFORMANCE_ACTION,
                 detail=f"ROC-AUC of the scores of the week to {day_text(stats.tick - self._horizon_days)} was "
-                f"{auc:.3f} on {whole[0].examples} outcomes, the {self._weeks_below}. week running below "
-                f"{self._auc_min:.2f}.",
+                f"{auc:.3f} on {whole[0].examples} outcomes; below {self._auc_min:.2f} for "
+                f"{self._weeks_below} weeks running.",
             )
         ]
 

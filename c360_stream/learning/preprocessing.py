@@ -1,6 +1,6 @@
 """From nullable features to centred columns: imputation, bounded ramps, scaling.
 
-Each step is a River transformer over dicts, and has `learn_transform_many` / `transform_many` over arrays
+Each step is a River transformer over dicts, and has `learn_transform_rows` / `transform_rows` over arrays
 with the columns of `names`. The array forms give the bits of the dict forms, row after row: running sums are
 sequential accumulations, everything else works on single numbers.
 """
@@ -39,19 +39,19 @@ class NullImputer(base.Transformer):
     {'nps': 8.0, 'nps_missing': 1.0}
     """
 
-    def __init__(self, names: tuple[str, ...] = (), nullable: tuple[str, ...] = ()) -> None:
+    def __init__(self, names: tuple[str, ...] | None = None, nullable: tuple[str, ...] | None = None) -> None:
         self.names = names
         self.nullable = nullable
-        self._columns = Columns(names)
-        self._total = np.zeros(len(names))
-        self._count = np.zeros(len(names))
+        self._columns = Columns(names or ())
+        self._total = np.zeros(len(self._columns))
+        self._count = np.zeros(len(self._columns))
 
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Take the values of `x` into the means."""
         self._columns.learn(x)
         self._total = grown(self._total, len(self._columns))
         self._count = grown(self._count, len(self._columns))
-        self.learn_transform_many(self._columns.row(x)[None, :])
+        self.learn_transform_rows(self._columns.row(x)[None, :])
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
         """Impute `x`; a name never seen before passes if it is finite, else becomes 0."""
@@ -60,12 +60,12 @@ class NullImputer(base.Transformer):
         present = np.isfinite(row)
         means = grown(_mean(self._total, self._count), len(columns))
         imputed = columns.named(np.where(present, row, means))
-        for name in self.nullable:
+        for name in self.nullable or ():
             column = columns.index.get(name)
             imputed[name + MISSING] = 1.0 if column is None or not present[column] else 0.0
         return imputed
 
-    def learn_transform_many(self, rows: Floats) -> Floats:
+    def learn_transform_rows(self, rows: Floats) -> Floats:
         """Learn row by row; return each as transformed right after it was learnt."""
         present = np.isfinite(rows)
         totals = _running(self._total, np.where(present, rows, 0.0))
@@ -73,7 +73,7 @@ class NullImputer(base.Transformer):
         self._total, self._count = totals[-1].copy(), counts[-1].copy()
         return self._impute(rows, present, _mean(totals[1:], counts[1:]))
 
-    def transform_many(self, rows: Floats) -> Floats:
+    def transform_rows(self, rows: Floats) -> Floats:
         """Impute rows with the means as they are."""
         return self._impute(rows, np.isfinite(rows), self.means)
 
@@ -83,7 +83,7 @@ class NullImputer(base.Transformer):
         return _mean(self._total, self._count)
 
     def _impute(self, rows: Floats, present: Any, means: Floats) -> Floats:
-        watched = [self._columns.index[name] for name in self.nullable]
+        watched = [self._columns.index[name] for name in self.nullable or ()]
         return np.concatenate([np.where(present, rows, means), ~present[:, watched]], axis=1)
 
     def state(self) -> dict[str, Any]:
@@ -115,14 +115,14 @@ class Ramps(base.Transformer):
     {'days~0': 1.0, 'days~1': 0.0, 'm': 1.0}
     """
 
-    def __init__(self, tables: Tables | None = None, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, tables: Tables | None = None, names: tuple[str, ...] | None = None) -> None:
         self.tables = tables
         self.names = names
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Columns that `transform_many` returns."""
-        return tuple(ramp for name in self.names for ramp in self.ramps_of(name))
+        """Columns that `transform_rows` returns."""
+        return tuple(ramp for name in self.names or () for ramp in self.ramps_of(name))
 
     def ramps_of(self, name: str) -> tuple[str, ...]:
         """Columns that feature `name` turns into."""
@@ -142,10 +142,10 @@ class Ramps(base.Transformer):
                     spread[ramp] = float(np.interp(value, points, height))
         return spread
 
-    def transform_many(self, rows: Floats) -> Floats:
+    def transform_rows(self, rows: Floats) -> Floats:
         """Spread rows whose columns are `names`."""
         columns = []
-        for name, column in zip(self.names, rows.T, strict=True):
+        for name, column in zip(self.names or (), rows.T, strict=True):
             table = (self.tables or {}).get(name)
             if table is None:
                 columns.append(column)
@@ -168,27 +168,27 @@ class StandardScaler(base.Transformer):
         Least divisor. A column that is almost constant would else turn its rare values into huge ones.
     """
 
-    def __init__(self, names: tuple[str, ...] = (), deviation_min: float = 0.1) -> None:
+    def __init__(self, names: tuple[str, ...] | None = None, deviation_min: float = 0.1) -> None:
         self.names = names
         self.deviation_min = deviation_min
-        self._columns = Columns(names)
+        self._columns = Columns(names or ())
         self._count = 0
-        self._total = np.zeros(len(names))
-        self._squares = np.zeros(len(names))
+        self._total = np.zeros(len(self._columns))
+        self._squares = np.zeros(len(self._columns))
 
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Take the values of `x` into means and deviations; a name that is absent counts as 0."""
         self._columns.learn(x)
         self._total = grown(self._total, len(self._columns))
         self._squares = grown(self._squares, len(self._columns))
-        self.learn_transform_many(self._columns.row(x, absent=0.0)[None, :])
+        self.learn_transform_rows(self._columns.row(x, absent=0.0)[None, :])
 
     def transform_one(self, x: dict[Any, Any]) -> dict[Any, float]:
         """Scale the values of `x`; names never seen are left out."""
-        scaled = self._columns.named(self.transform_many(self._columns.row(x, absent=0.0)[None, :])[0])
+        scaled = self._columns.named(self.transform_rows(self._columns.row(x, absent=0.0)[None, :])[0])
         return {name: scaled[name] for name in x if name in scaled}
 
-    def learn_transform_many(self, rows: Floats) -> Floats:
+    def learn_transform_rows(self, rows: Floats) -> Floats:
         """Learn row by row; return each as transformed right after it was learnt."""
         totals = _running(self._total, rows)
         squares = _running(self._squares, rows * rows)
@@ -198,7 +198,7 @@ class StandardScaler(base.Transformer):
         means, deviations = self._moments(totals[1:], squares[1:], counts)
         return (rows - means) / deviations
 
-    def transform_many(self, rows: Floats) -> Floats:
+    def transform_rows(self, rows: Floats) -> Floats:
         """Scale rows with the moments as they are."""
         means, deviations = self.moments
         return (rows - means) / deviations

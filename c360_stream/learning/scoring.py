@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
 from c360_stream.learning.tiers import NO_TIER, Tiers

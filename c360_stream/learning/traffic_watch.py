@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from c360_stream.features.columns import US_PER_HOUR
+from c360_stream.events import US_PER_HOUR
 from c360_stream.learning.alarms import CLEAR_SHARE, NORMAL, WARNING, AlarmLatch, drift_alarm, level
 from c360_stream.learning.hourly import HourlyCounts
 from c360_stream.records import DriftAlarm, utc_time
@@ -14,13 +14,13 @@ from c360_stream.records import DriftAlarm, utc_time
 # bursts make its tail heavier than a day's.
 _WINDOWS = ((24, 5.0), (1, 6.0))
 _DROP_CRITICAL = 0.5
-# A volume is back to normal after a day without a drop near the threshold.
-_CALM_HOURS = 24
+# A volume is back to normal when the day up to now was near its expectation, by chance or not, for a whole day.
+_DAY, _CALM_HOURS = 24, 24
 # Silence through 20 expected bursts of events has a probability of exp(-20), 2e-9.
 _BURSTS_MISSED_MAX = 20.0
 # Silence this many times longer than allowed is critical.
 _SILENCE_CRITICAL = 6.0
-_VOLUME_ACTION = "accounts are not flagged for a day that lost over half of its events; check the topic's producers"
+_VOLUME_ACTION = "check the producers of this topic; scores allow for days that lost over half of the product events"
 _FRESHNESS_ACTION = "time goes on without this topic; check its producers and its connector"
 
 
@@ -69,7 +69,8 @@ class TrafficWatch:
     def _volume(self, end_us: int, topic: str, hourly: HourlyCounts, latch: AlarmLatch) -> Iterator[DriftAlarm]:
         limit = self._volume_drop_max
         drop, window = max((hourly.drop(hours, sigmas), hours) for hours, sigmas in _WINDOWS)
-        calm = 0 if drop >= CLEAR_SHARE * limit else self._calm_hours.get(topic, 0) + 1
+        near = max(drop, hourly.drop(_DAY)) >= CLEAR_SHARE * limit
+        calm = 0 if near else self._calm_hours.get(topic, 0) + 1
         self._calm_hours[topic] = min(calm, _CALM_HOURS)
         critical = max(limit, _DROP_CRITICAL)
         at = level(drop, limit, critical)

@@ -8,7 +8,8 @@ from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
 from c360_stream.errors import StateError
-from c360_stream.features.columns import NO_TIME, US_PER_SECOND, ShardBatch
+from c360_stream.events import US_PER_SECOND
+from c360_stream.features.columns import NO_TIME, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
 from c360_stream.operators.keeping import Keeping
 

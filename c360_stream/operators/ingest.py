@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
-from c360_stream.events import Decoder, Refused
-from c360_stream.features.columns import NO_TIME, TOPICS, US_PER_SECOND, ShardBatch
+from c360_stream.events import US_PER_SECOND, Decoder, Refused
+from c360_stream.features.columns import NO_TIME, TOPICS, ShardBatch
 from c360_stream.features.encoding import EventEncoder
 from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.events import time_us
-from c360_stream.features.columns import US_PER_DAY
+from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.monitor import MetricRow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +21,7 @@ from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
 WAIT_SECONDS = 1.0
+INSERTS_MAX = 4
 SERVER_PARTS = 4
 
 
@@ -66,14 +69,18 @@ class TableSink(FixedPartitionedSink[TableRows, None]):
 
 
 class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
-    """Collects columns and inserts them in large blocks.
+    """Collects columns and inserts them in large blocks, from a thread of its own.
 
-    Bounds: `ROWS_MAX` rows a table, `WAIT_SECONDS`, and every snapshot. A crash repeats at most what was
-    inserted since the last snapshot; the tables keep one row of each.
+    The thread is needed because chDB crashes when it is called from the engine's own worker threads, and welcome
+    because inserting and computing overlap. Bounds: `ROWS_MAX` rows a table, `WAIT_SECONDS`, `INSERTS_MAX`
+    inserts under way (then writing blocks: back-pressure), and every snapshot waits for all of them. A crash
+    repeats at most what was inserted since the last snapshot; the tables keep one row of each.
     """
 
     def __init__(self, connect_store: Callable[[], TableStore]) -> None:
-        self._store = connect_store()
+        self._thread = ThreadPoolExecutor(1, "tables")
+        self._store = self._thread.submit(connect_store).result()
+        self._inserts: deque[Future[None]] = deque()
         self._waiting: dict[str, list[TableRows]] = {}
         self._rows: dict[str, int] = {}
         self._flushed_at = time.monotonic()
@@ -94,20 +101,29 @@ class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
         self._flushed_at = time.monotonic()
 
     def _flush(self, table: str) -> None:
-        batches = self._waiting.pop(table)
-        rows = self._rows.pop(table)
+        self._settle(INSERTS_MAX - 1)
+        self._inserts.append(self._thread.submit(self._insert, table, self._waiting.pop(table), self._rows.pop(table)))
+
+    def _insert(self, table: str, batches: list[TableRows], rows: int) -> None:
         columns = {name: _joined([batch.columns[name] for batch in batches]) for name in batches[0].columns}
         with _measured(table):
             self._store.insert(table, columns)
         metrics.SINK_ROWS.labels(table).inc(rows)
 
+    def _settle(self, under_way_max: int) -> None:
+        """Wait until so many inserts are under way; raise what one of them raised."""
+        while len(self._inserts) > under_way_max or (self._inserts and self._inserts[0].done()):
+            self._inserts.popleft().result()
+
     def snapshot(self) -> None:
         """Store everything that came before."""
         self._flush_all()
+        self._settle(0)
 
     def close(self) -> None:
         """Release the connection."""
-        self._store.close()
+        self._thread.submit(self._store.close).result()
+        self._thread.shutdown()
 
 
 def _joined(parts: list[Any]) -> Any:

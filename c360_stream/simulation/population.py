@@ -13,7 +13,7 @@ Bools = npt.NDArray[np.bool_]
 
 PLANS = ("starter", "team", "business", "enterprise")
 PLAN_SHARES = (0.45, 0.32, 0.18, 0.05)
-SEATS_MEDIAN = np.array([5.0, 12.0, 32.0, 90.0])
+SEATS_MEDIAN = np.array([6.0, 14.0, 36.0, 100.0])
 SEAT_PRICE_CENTS = np.array([900, 1400, 2200, 3500])
 ANNUAL_SHARES = np.array([0.15, 0.35, 0.6, 0.9])
 

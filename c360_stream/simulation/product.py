@@ -32,7 +32,7 @@ _FEATURES = [b"", *(b',"feature":"%s"' % name.encode() for name in CATEGORIES)]
 _REACHED = np.cumsum(list(_ACTIONS.values()))[:-1]
 
 # With these, an average account sends this many events a day at the default session length.
-_EVENTS_A_SESSION = 4.2
+_EVENTS_A_SESSION = 3.5
 _DEFAULT_EVENTS = 16.0
 
 
@@ -82,7 +82,7 @@ class ProductUse:
 
     def _shows_up(self, lifecycle: Lifecycle, factor: float) -> Bools:
         population = self._population
-        keenness = -0.7 + 1.7 * lifecycle.engagement + 0.3 * population.fit + self._wiggle
+        keenness = -0.4 + 1.9 * lifecycle.engagement + 0.3 * population.fit + self._wiggle
         account = population.user_account
         share = factor / (1.0 + np.exp(-keenness[account] - population.user_affinity))
         joined = lifecycle.active[account] & (lifecycle.age[account] >= population.user_joins)

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from c360_stream.errors import ConfigurationError
 
 OUTAGE_HOURS = 48
+# What the input contract takes as an event time.
+FIRST_DAY, END = date(1970, 1, 1), date(2100, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Scenario:
     description
         One line for `--help`.
     fade_pull
-        Share of the remaining way that a fading account's engagement falls a day: 0.15 breaks off within two
+        Share of the remaining way that a fading account's engagement falls a day: 0.12 breaks off within two
         or three weeks, 0.03 takes months.
     price_increase
         Prices rise halfway; accounts that are sensitive to price then cancel more.
@@ -30,7 +32,7 @@ class Scenario:
     """
 
     description: str
-    fade_pull: float = 0.15
+    fade_pull: float = 0.12
     price_increase: bool = False
     outage: bool = False
     december_dip: bool = False
@@ -88,7 +90,7 @@ class SimulationSpec:
     def __post_init__(self) -> None:
         bounds = (
             ("accounts", 1, 10_000_000),
-            ("days", 1, 36_500),
+            ("days", 1, 36_525),
             ("seed", 0, 2**63),
             ("partitions", 1, 1024),
             ("events_per_account_day", 6, 1000),
@@ -101,9 +103,9 @@ class SimulationSpec:
             raise ConfigurationError(
                 f"simulation: no scenario {self.scenario!r}", f"choose one of {', '.join(SCENARIOS)}"
             )
-        if self.start.toordinal() + self.days >= date.max.toordinal():
+        if not FIRST_DAY <= self.start <= self.start + timedelta(days=self.days) <= END:
             raise ConfigurationError(
-                f"simulation: {self.days} days from {self.start} pass the year 9999", "start earlier"
+                f"simulation: {self.days} days from {self.start}", f"stay between {FIRST_DAY} and {END}"
             )
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from c360_stream.connectors.clickhouse import TABLES, Column, TableStore
-from c360_stream.connectors.migrations import Migration, load_migrations
-from c360_stream.errors import StateError, TransportError
+from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, connect
+from c360_stream.connectors.migrations import load_migrations
+from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,11 +27,20 @@ T0_US = 1_704_067_200_000_000  # 2024-01-01
 in_one_database = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(params=["chdb"])
-def store(request: pytest.FixtureRequest) -> TableStore:
-    """Each implementation in turn, with all tables, empty."""
-    found: TableStore = request.getfixturevalue(f"{request.param}_store")
-    return found
+@pytest.fixture(scope="module", params=["chdb"])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TableStore]:
+    """Each implementation in turn, with all tables."""
+    with closing(connect(f"{request.param}://{tmp_path_factory.mktemp('tables')}/c360")) as opened:
+        opened.migrate()
+        yield opened
+
+
+@pytest.fixture
+def store(database: TableStore) -> TableStore:
+    """The implementation, its tables empty."""
+    for table in TABLES:
+        database.command(f"TRUNCATE TABLE {table}")
+    return database
 
 
 def columns(table: str, *rows: dict[str, Any]) -> dict[str, list[Any]]:
@@ -262,29 +273,3 @@ def test_an_unknown_table_says_how_to_make_it(store: TableStore) -> None:
 def test_migrating_again_does_nothing(store: TableStore) -> None:
     assert store.migrate() == []
     assert store.schema_version() == store.schema_expected() == len(load_migrations())
-
-
-def test_a_migration_interrupted_before_its_record_is_repeated(store: TableStore) -> None:
-    store.insert("outcomes", columns("outcomes", {}))
-    store.command("TRUNCATE TABLE schema_migrations")
-    assert store.schema_version() == 0
-    assert store.migrate() == [migration.name for migration in load_migrations()]
-    assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 1}]
-
-
-def test_a_later_migration_is_applied_alone(store: TableStore) -> None:
-    number = store.schema_expected() + 1
-    sql = "ALTER TABLE outcomes ADD COLUMN IF NOT EXISTS note String;\nCREATE VIEW IF NOT EXISTS n AS SELECT 1 AS x;\n"
-    later = Migration.parse(f"{number:04d}_note.sql", sql)
-    assert store.migrate([*load_migrations(), later]) == [later.name]
-    assert store.query("SELECT note FROM outcomes") == []
-    assert store.schema_version() == number
-    with pytest.raises(StateError, match=f"version {number}, this code's is {number - 1}; upgrade"):
-        store.migrate()
-
-
-def test_an_edited_migration_is_refused(store: TableStore) -> None:
-    first, *rest = load_migrations()
-    edited = Migration(first.number, first.name, "another checksum", first.statements)
-    with pytest.raises(StateError, match=rf"{first.name} is not the file that was applied"):
-        store.migrate([edited, *rest])

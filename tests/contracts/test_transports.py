@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -16,6 +16,7 @@ from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord, RawBatch, RecordReader, Transport
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
+from tests.contracts.mock_cluster import MockCluster, mock_cluster
 
 DEADLINE_SECONDS = 20.0
 
@@ -23,8 +24,11 @@ DEADLINE_SECONDS = 20.0
 class Place(Protocol):
     """A transport, and a way into it that does not go through the transport."""
 
-    transport: Transport
     has_keys: bool
+
+    @property
+    def transport(self) -> Transport:
+        """The transport under test."""
 
     def topic(self) -> str:
         """Make an empty topic whose partition 0 is there."""
@@ -173,7 +177,9 @@ class TransportContract:
         resumed.write([OutRecord("a", b"2"), OutRecord("a", b"3")])
         resumed.flush()
         resumed.close()
-        found = [v for n in transport.partitions(topic) for batch in read_all(transport, topic, n) for v in batch.values]
+        found = [
+            v for n in transport.partitions(topic) for batch in read_all(transport, topic, n) for v in batch.values
+        ]
         assert found == ([b"1", b"2", b"2", b"3"] if place.has_keys else [b"1", b"2", b"3"])
 
     def test_flushing_nothing_is_done_at_once(self, place: Place) -> None:
@@ -186,6 +192,11 @@ class TransportContract:
     def test_a_topic_that_is_not_there_has_no_partitions(self, place: Place) -> None:
         place.put(place.topic(), [b"1"])
         assert place.transport.partitions("never-made") == []
+
+    def test_a_partition_that_is_not_there_cannot_be_read(self, place: Place) -> None:
+        topic = place.topic()
+        with pytest.raises(TransportError, match=topic):
+            place.transport.reader(topic, 99, None, live=True)
 
     def test_a_position_past_the_end_is_refused(self, place: Place) -> None:
         topic = place.topic()
@@ -227,13 +238,14 @@ class KafkaPlace:
 
     has_keys = True
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, create_topic: Callable[[str], object]) -> None:
         self.transport = KafkaTransport(Settings(kafka_brokers=brokers))
-        self.producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "log_level": 2})
+        self.create_topic = create_topic
+        self.producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "max.in.flight": 1, "log_level": 2})
 
     def topic(self) -> str:
         name = f"t-{uuid4().hex}"
-        self.producer.list_topics(name, timeout=DEADLINE_SECONDS)  # the mock cluster makes what is asked for
+        self.create_topic(name)
         return name
 
     def put(self, topic: str, values: Sequence[bytes]) -> None:
@@ -243,12 +255,9 @@ class KafkaPlace:
 
 
 @pytest.fixture(scope="module")
-def mock_brokers() -> Iterator[str]:
-    """Address of librdkafka's mock cluster, which lives as long as the client that started it."""
-    mock = Producer({"test.mock.num.brokers": 1, "log_level": 2})
-    (broker,) = mock.list_topics(timeout=DEADLINE_SECONDS).brokers.values()
-    yield f"{broker.host}:{broker.port}"
-    mock.flush(0)
+def cluster() -> Iterator[MockCluster]:
+    with mock_cluster() as cluster:
+        yield cluster
 
 
 class TestLogDir(TransportContract):
@@ -259,5 +268,5 @@ class TestLogDir(TransportContract):
 
 class TestKafkaMockCluster(TransportContract):
     @pytest.fixture
-    def place(self, mock_brokers: str) -> Place:
-        return KafkaPlace(mock_brokers)
+    def place(self, cluster: MockCluster) -> Place:
+        return KafkaPlace(cluster.brokers, cluster.create_topic)

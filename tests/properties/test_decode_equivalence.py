@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
+import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -112,6 +114,13 @@ def fitting_tokens(kind: InputKind, name: str) -> st.SearchStrategy[bytes]:
     return strings([*NAMES, "low", "urgent", "High"])
 
 
+def joined(fields: list[tuple[str, bytes]], *, escaped: bool = False, space: bytes = b"") -> bytes:
+    """A JSON object of the fields, with names spelt as they are or with their first letter escaped."""
+    names = [f"\\u{ord(name[0]):04x}{name[1:]}" if escaped else name for name, _ in fields]
+    members = [f'"{name}":'.encode() + value for name, (_, value) in zip(names, fields, strict=True)]
+    return space + b"{" + (b"," + space).join(members) + space + b"}" + space
+
+
 @st.composite
 def near_events(draw: st.DrawFn, kind: InputKind) -> bytes:
     """An event of the kind after a few of its fields were replaced, repeated, dropped, or joined by others."""
@@ -132,11 +141,7 @@ def near_events(draw: st.DrawFn, kind: InputKind) -> bytes:
                 del fields[at]
             case _:
                 fields.insert(at, ("extra", draw(ANY_TOKENS)))
-    escaped, space = draw(st.booleans()), draw(GOOD_SPACES)
-    members = [
-        (f'"\\u{ord(name[0]):04x}{name[1:]}":' if escaped else f'"{name}":').encode() + value for name, value in fields
-    ]
-    return space + b"{" + (b"," + space).join(members) + space + b"}" + space
+    return joined(fields, escaped=draw(st.booleans()), space=draw(GOOD_SPACES))
 
 
 @st.composite
@@ -196,6 +201,19 @@ def accepted_alike(kind: InputKind, raw: bytes) -> bool:
 @given(st.sampled_from(INPUT_KINDS).flatmap(near_records))
 def test_decoder_and_contract_agree(record: tuple[InputKind, bytes]) -> None:
     event("accepted" if accepted_alike(*record) else "refused")
+
+
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_decoder_and_contract_agree_on_every_value_in_every_field(kind: InputKind) -> None:
+    texts = [*NAMES, *TIMES, *EVENT_TYPES[kind], *NO_EVENT_TYPES, "low", "urgent", "High"]
+    tokens = [*NUMBERS, *STRINGS, *NESTED, *(json.dumps(text).encode() for text in texts)]
+    for event_type in EVENT_TYPES[kind]:
+        values = ENVELOPE | FIELDS[kind] | {"event_type": event_type}
+        good = {name: json.dumps(value).encode() for name, value in values.items()}
+        assert accepted_alike(kind, joined(list(good.items())))
+        for name, token in itertools.product([*good, "extra"], tokens):
+            accepted_alike(kind, joined(list((good | {name: token}).items())))
+            accepted_alike(kind, joined([(name, token), *good.items()]))
 
 
 @settings(max_examples=200, deadline=None)

@@ -248,3 +248,29 @@ def test_pending_is_what_the_database_lacks() -> None:
         pending([one, two], {3: three.checksum})
     with pytest.raises(StateError, match="new migration"):
         pending([one, two], {1: two.checksum})
+
+
+def test_a_migration_interrupted_before_its_record_is_repeated(chdb_store: TableStore) -> None:
+    chdb_store.insert("model_versions", VERSION)
+    chdb_store.command("TRUNCATE TABLE schema_migrations")
+    assert chdb_store.schema_version() == 0
+    assert chdb_store.migrate() == [migration.name for migration in load_migrations()]
+    assert chdb_store.query("SELECT count() AS rows FROM model_versions") == [{"rows": 1}]
+
+
+def test_a_later_migration_is_applied_alone(chdb_store: TableStore) -> None:
+    number = chdb_store.schema_expected() + 1
+    sql = "ALTER TABLE outcomes ADD COLUMN IF NOT EXISTS note String;\nCREATE VIEW IF NOT EXISTS n AS SELECT 1 AS x;\n"
+    later = Migration.parse(f"{number:04d}_note.sql", sql)
+    assert chdb_store.migrate([*load_migrations(), later]) == [later.name]
+    assert chdb_store.query("SELECT note FROM outcomes") == []
+    assert chdb_store.schema_version() == number
+    with pytest.raises(StateError, match=f"version {number}, this code's is {number - 1}; upgrade"):
+        chdb_store.migrate()
+
+
+def test_an_edited_migration_is_refused(chdb_store: TableStore) -> None:
+    first, *rest = load_migrations()
+    edited = Migration(first.number, first.name, "another checksum", first.statements)
+    with pytest.raises(StateError, match=rf"{first.name} is not the file that was applied"):
+        chdb_store.migrate([edited, *rest])

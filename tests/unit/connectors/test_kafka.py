@@ -1,0 +1,214 @@
+"""What Kafka adds to the contract: outages, lost records, deliveries that fail, keys and headers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+
+from c360_stream.connectors import kafka
+from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
+from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
+from c360_stream.connectors.transport import open_transport
+from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.settings import Settings
+from tests.contracts.mock_cluster import MockCluster, mock_cluster
+from tests.contracts.test_transports import DEADLINE_SECONDS, batches, drain, read_all
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[MockCluster]:
+    with mock_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def topic(cluster: MockCluster) -> str:
+    name = f"t-{uuid4().hex}"
+    cluster.create_topic(name)
+    return name
+
+
+@pytest.fixture
+def transport(cluster: MockCluster) -> KafkaTransport:
+    return KafkaTransport(Settings(kafka_brokers=cluster.brokers), start_seconds_max=5.0)
+
+
+@pytest.fixture
+def producer(cluster: MockCluster) -> Producer:
+    return Producer({"bootstrap.servers": cluster.brokers, "message.max.bytes": 100_000_000, "log_level": 2})
+
+
+def read_until(reader: KafkaReader, condition: Callable[[], bool]) -> list[RawBatch]:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    found: list[RawBatch] = []
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to pass"
+        found.append(reader.read(100))
+    return [batch for batch in found if batch.values]
+
+
+def test_keys_and_headers_come_unchanged(transport: KafkaTransport, producer: Producer, topic: str) -> None:
+    producer.produce(topic, b"1", b"\xff\x00", partition=0, headers=[("a", b"\xfe"), ("a", None), ("b", b"")])
+    producer.produce(topic, b"2", None, partition=0)
+    producer.flush()
+    (batch,) = read_all(transport, topic, 0)
+    assert batch.keys == [b"\xff\x00", None]
+    assert batch.headers == [[("a", b"\xfe"), ("a", None), ("b", b"")], None]
+
+
+def test_a_dead_letter_keeps_its_key_of_any_bytes(transport: KafkaTransport, topic: str) -> None:
+    writer = transport.writer(topic, None)
+    writer.write([OutRecord(b"\xff\x00", b"rubbish\n", [("a", None), ("__connect.errors.stage", b"decode")])])
+    writer.write([OutRecord(None, b"no key")])
+    writer.flush()
+    writer.close()
+    found = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+    records = {
+        value: (key, headers)
+        for batch in found
+        for value, key, headers in zip(batch.values, batch.keys or (), batch.headers or [None] * 9, strict=False)
+    }
+    assert records == {
+        b"rubbish\n": (b"\xff\x00", [("a", None), ("__connect.errors.stage", b"decode")]),
+        b"no key": (None, None),
+    }
+
+
+def test_a_value_over_the_bound_is_cut_and_marked(
+    transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "VALUE_BYTES_MAX", 9)
+    producer.produce(topic, b"x" * 10, partition=0, headers=[("a", b"1")])
+    producer.produce(topic, b"y" * 9, partition=0)
+    producer.flush()
+    (batch,) = read_all(transport, topic, 0)
+    assert list(batch.values) == [b"x" * 9, b"y" * 9]
+    assert batch.headers == [[("a", b"1"), ("c360.truncated", b"true")], None]
+
+
+def test_a_batch_is_bounded_in_bytes_too(
+    transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "BATCH_BYTES_MAX", 10_000)
+    for _ in range(1000):
+        producer.produce(topic, b"x" * 1000, partition=0)
+    producer.flush()
+    sizes = [len(batch.values) for batch in batches(transport.reader(topic, 0, None, live=True), 1000)]
+    assert (sum(sizes), max(sizes)) == (1000, 64)  # whole calls of the consumer
+
+
+@pytest.mark.parametrize(
+    ("key", "murmur2"),
+    [("21", -973932308), ("foobar", -790332482), ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971)],
+)
+def test_records_are_partitioned_as_the_java_clients_do(
+    transport: KafkaTransport, topic: str, key: str, murmur2: int
+) -> None:
+    # The hashes are those of the test of Kafka's own `Utils.murmur2`.
+    writer = transport.writer(topic, None)
+    writer.write([OutRecord(key, b"1")])
+    writer.flush()
+    writer.close()
+    partition = (murmur2 & 0x7FFFFFFF) % len(transport.partitions(topic))
+    assert [batch.keys for batch in read_all(transport, topic, partition)] == [[key.encode()]]
+
+
+def test_a_full_queue_is_back_pressure(transport: KafkaTransport, topic: str) -> None:
+    records = [OutRecord("acct", b"1")] * 120_000  # more than librdkafka's queue takes
+    writer = transport.writer(topic, None)
+    writer.write(records)
+    writer.flush()
+    writer.close()
+    ends = [transport.reader(topic, n, None, live=True).lag() for n in transport.partitions(topic)]
+    assert sum(ends) == len(records)
+
+
+def test_records_deleted_before_they_were_read_are_an_error(
+    cluster: MockCluster, transport: KafkaTransport, producer: Producer, topic: str
+) -> None:
+    for _ in range(10):
+        producer.produce(topic, b"1", partition=0)
+    producer.flush()
+    reader = transport.reader(topic, 0, None, live=True)
+    read_until(reader, lambda: reader.position() == (10,))
+    cluster.delete_records(topic, 0, 6)
+    with pytest.raises(TransportError, match=r"starts at offset 6 now: 2\.\.5 were deleted before they were read"):
+        transport.reader(topic, 0, (2,), live=True)
+    fresh = transport.reader(topic, 0, None, live=True)
+    assert fresh.position() == (6,)
+    assert len(drain(fresh)) == 4
+    with pytest.raises(TransportError, match="ends at offset 10, but was read up to 11"):
+        transport.reader(topic, 0, (11,), live=True)
+
+
+def test_no_broker_at_the_start_is_an_error_that_names_it() -> None:
+    transport = KafkaTransport(Settings(kafka_brokers=NOBODY), start_seconds_max=0.5)
+    for use in (
+        lambda: transport.partitions("t"),
+        lambda: transport.reader("t", 0, None, live=True),
+        lambda: transport.writer("t", None),
+    ):
+        with pytest.raises(TransportError, match=rf"Kafka at {NOBODY}.*refused.*C360_KAFKA_BROKERS"):
+            use()
+
+
+def test_a_reader_waits_an_outage_out(
+    cluster: MockCluster, transport: KafkaTransport, producer: Producer, topic: str
+) -> None:
+    producer.produce(topic, b"1", partition=0)
+    producer.flush()
+    reader = transport.reader(topic, 0, None, live=True)
+    read_until(reader, lambda: reader.at_end)
+    cluster.set_down()
+    assert read_until(reader, lambda: not reader.at_end) == []
+    cluster.set_up()
+    assert read_until(reader, lambda: reader.at_end) == []
+    assert reader.position() == (1,)
+
+
+def test_a_delivery_that_failed_is_raised_ever_after(cluster: MockCluster, topic: str) -> None:
+    transport = KafkaTransport(Settings(kafka_brokers=cluster.brokers), delivery_seconds_max=0.5)
+    writer = transport.writer(topic, None)
+    cluster.set_down()
+    try:
+        writer.write([OutRecord("a", b"secret-content")])
+        for use in (writer.flush, writer.flush, lambda: writer.write([OutRecord("a", b"2")])):
+            with pytest.raises(TransportError, match=f"cannot write {topic}.*timed out") as error:
+                use()
+            assert "secret-content" not in str(error.value)
+    finally:
+        cluster.set_up()
+    writer.close()
+
+
+def test_a_record_too_large_to_send_is_an_error(transport: KafkaTransport, topic: str) -> None:
+    writer = transport.writer(topic, None)
+    with pytest.raises(TransportError, match=f"cannot write {topic}.*too large"):
+        writer.write([OutRecord("a", b"x" * (3 * VALUE_BYTES_MAX))])
+    writer.close()
+
+
+def test_a_topic_must_exist_to_be_written(transport: KafkaTransport) -> None:
+    with pytest.raises(TransportError, match="no topic never-made; create it: c360 setup"):
+        transport.writer("never-made", None)
+
+
+def test_wrong_settings_are_refused_and_the_password_is_not_shown() -> None:
+    settings = Settings(
+        kafka_brokers=NOBODY,
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="NOPE",
+        kafka_sasl_username="bob",
+        kafka_sasl_password="hunter2",
+    )
+    with pytest.raises(ConfigurationError, match="Unsupported SASL mechanism") as error:
+        open_transport(settings)
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(ConfigurationError, match=r"ssl\.ca\.location"):
+        open_transport(Settings(kafka_brokers=NOBODY, kafka_security_protocol="SSL", kafka_ssl_ca_location="/none"))

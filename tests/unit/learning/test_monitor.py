@@ -1,0 +1,217 @@
+"""The monitor end to end on simulated companies: quiet when nothing changes, loud when something does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.learning.histograms import feature_histogram, risk_histogram
+from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
+from c360_stream.learning.tickstats import TickStats, merge
+from c360_stream.records import DriftAlarm
+from c360_stream.snapshot import pack, unpack
+
+START = 19_900
+HORIZON = 60
+
+
+@dataclass
+class Company:
+    """Accounts with levels of their own that wander; outcomes drawn from the risks, `churn_factor` times the odds."""
+
+    accounts: int
+    seed: int = 1
+    model: str = "m"
+    usage: float = 1.0
+    null_share: float = 0.0
+    churn_factor: float = 1.0
+    discrimination: float = 1.0
+
+    def ticks(self, days: range) -> Iterator[TickStats]:
+        rng = np.random.default_rng(self.seed)
+        level = rng.gamma(2, 3, (self.accounts, len(FEATURES)))
+        wander = np.zeros_like(level)
+        weight = rng.normal(0, 2.0, self.accounts)
+        phase = rng.integers(0, 7, self.accounts)
+        stored = {}
+        for day in range(days.stop):
+            wander = 0.9 * wander + rng.normal(0, 0.2, level.shape)
+            features = level * np.exp(wander)
+            features[:, INDEX["avg_dau_7d"]] *= self.usage
+            features[rng.random(self.accounts) < self.null_share, INDEX["avg_csat_30d"]] = np.nan
+            risk = 1 / (1 + np.exp(3 - weight))
+            due = np.flatnonzero((phase + day) % 7 == 0)
+            odds = self.churn_factor * np.exp(self.discrimination * weight[due] - 3)
+            # Horizons overlap: an account's fate holds for as long as one.
+            fate = np.random.default_rng((self.seed, day // HORIZON)).random(self.accounts)[due]
+            stored[day] = (due, fate < odds / (1 + odds), risk[due])
+            rows, churned, risks = stored.pop(day - HORIZON, (due[:0], np.zeros(0, np.bool_), risk[:0]))
+            if day in days:
+                yield TickStats(
+                    START + day,
+                    self.accounts,
+                    *feature_histogram(features),
+                    risk_histogram(risk),
+                    self.model,
+                    f"{self.model}-{day}",
+                    np.full(len(rows), START + day - HORIZON),
+                    [f"a{row:05d}" for row in rows],
+                    churned,
+                    risks,
+                    level[rows, INDEX["mrr_cents"]],
+                )
+
+
+def watch(monitor: Monitor, company: Company, days: range) -> tuple[list[DriftAlarm], list[MetricRow]]:
+    alarms, rows = [], []
+    for stats in company.ticks(days):
+        more, metrics = monitor.on_tick(stats)
+        alarms += more
+        rows += metrics
+    return alarms, rows
+
+
+def subjects(alarms: list[DriftAlarm]) -> list[tuple[str, str, str]]:
+    return [(alarm.kind, alarm.subject, alarm.severity) for alarm in alarms]
+
+
+@pytest.mark.parametrize("accounts", [60, 400])
+def test_a_year_without_change_raises_no_alarm(accounts: int) -> None:
+    assert watch(Monitor(MonitorConfig()), Company(accounts), range(365))[0] == []
+
+
+def test_a_shifted_feature_alarms_once_and_again_after_it_cleared() -> None:
+    monitor = Monitor(MonitorConfig())
+    assert watch(monitor, Company(500), range(120))[0] == []
+    alarms, _ = watch(monitor, Company(500, usage=0.55), range(120, 240))
+    down = [("feature_drift", "avg_dau_7d", "warning"), ("feature_drift", "avg_dau_7d", "critical")]
+    assert subjects(alarms) in (down, down[1:])
+    assert alarms[0].as_of.timestamp() * 1e6 <= (START + 127) * US_PER_DAY
+    assert alarms[0].raised_at == alarms[0].as_of
+    assert "Median of avg_dau_7d moved from" in alarms[0].detail
+    assert alarms[0].statistic is not None
+    assert alarms[0].threshold is not None
+    assert alarms[0].statistic > alarms[0].threshold
+    again, _ = watch(monitor, Company(500), range(240, 300))
+    assert subjects(again) in (down, down[1:])
+
+
+def test_a_feature_that_drifts_by_nature_is_watched_on_demand_only() -> None:
+    def aging(stats: TickStats) -> TickStats:
+        column = INDEX["account_age_days"]
+        stats.counts[column] = np.roll(stats.counts[column], stats.tick - START)
+        return stats
+
+    for overrides, expected in (({}, set()), ({"account_age_days": (0.3, 0.6)}, {"account_age_days"})):
+        monitor = Monitor(MonitorConfig(psi_overrides=overrides))
+        alarms = [alarm for stats in Company(300).ticks(range(120)) for alarm in monitor.on_tick(aging(stats))[0]]
+        assert {alarm.subject for alarm in alarms} == expected
+
+
+def test_more_nulls_than_before_raise_completeness() -> None:
+    monitor = Monitor(MonitorConfig())
+    watch(monitor, Company(500, null_share=0.1), range(100))
+    alarms, _ = watch(monitor, Company(500, null_share=0.6), range(100, 120))
+    assert ("completeness", "avg_csat_30d", "critical") in subjects(alarms)
+    assert {alarm.subject for alarm in alarms} == {"avg_csat_30d"}
+
+
+def test_risks_that_move_raise_score_drift_but_another_model_does_not() -> None:
+    monitor = Monitor(MonitorConfig())
+    ticks = list(Company(500).ticks(range(260)))
+    alarms = []
+    for stats in ticks:
+        day = stats.tick - START
+        stats.model_name = "prior" if day < 100 else "learnt"
+        if day < 100 or day >= 200:
+            stats.risk_counts = np.roll(stats.risk_counts, -6)
+        alarms += monitor.on_tick(stats)[0]
+    assert {(alarm.kind, alarm.subject) for alarm in alarms} == {("score_drift", "learnt")}
+    assert alarms[0].as_of.timestamp() >= (START + 200) * 86_400
+    assert "Median risk moved from" in alarms[0].detail
+
+
+def test_more_churn_than_predicted_raises_concept_drift() -> None:
+    monitor = Monitor(MonitorConfig())
+    assert watch(monitor, Company(1500), range(300))[0] == []
+    alarms, _ = watch(monitor, Company(1500, churn_factor=4.0), range(300, 420))
+    assert {alarm.kind for alarm in alarms} == {"concept_drift"}
+    assert "Mean log loss" in alarms[0].detail
+
+
+def test_a_useless_model_raises_performance_after_two_weeks() -> None:
+    monitor = Monitor(MonitorConfig())
+    alarms, rows = watch(monitor, Company(800, discrimination=0.0), range(130))
+    assert subjects(alarms) == [("performance", "m", "critical")]
+    weeks = [row for row in rows if (row.segment, row.metric) == ("all", "roc_auc")]
+    assert [row.as_of_us == int(alarms[0].as_of.timestamp() * 1e6) for row in weeks].index(True) == 1
+
+
+def test_weekly_metrics_name_the_model_that_scored() -> None:
+    monitor = Monitor(MonitorConfig())
+    ticks = list(Company(800).ticks(range(160)))
+    for stats in ticks[78:]:
+        stats.model_name = "learnt"
+    rows = [row for stats in ticks for row in monitor.on_tick(stats)[1]]
+    quality = [row for row in rows if row.metric == "base_rate" and row.segment == "all"]
+    assert [row.model_name for row in quality] == ["m"] * 11 + ["learnt"] * (len(quality) - 11)
+    # The week in which the model changed counts only what the new one scored.
+    assert 0 < quality[11].examples < quality[12].examples
+    assert {(row.as_of_us // US_PER_DAY - HORIZON) % 7 for row in quality} == {3}
+    assert {row.metric for row in rows if row.segment == "mrr_low"} >= {"base_rate", "log_loss", "brier"}
+    stability = [row for row in rows if row.metric == "psi:avg_dau_7d"]
+    assert stability
+    assert {row.as_of_us // US_PER_DAY % 7 for row in stability} == {4}
+
+
+def test_shards_merge_in_any_order() -> None:
+    parts = [stats for seed in range(4) for stats in Company(50, seed).ticks(range(70, 71))]
+    for number, part in enumerate(parts):
+        part.account_ids = [f"{number}-{account}" for account in part.account_ids]
+    merged, again = merge(parts), merge(parts[::-1])
+    assert pack("s", merged.state()) == pack("s", again.state())
+    assert merged.rows == 200
+    assert merged.account_ids == sorted(merged.account_ids)
+    assert TickStats(*unpack("s", pack("s", merged.state()))).account_ids == merged.account_ids
+    parts[0].model_version = "other"
+    with pytest.raises(ValueError, match="different ticks or models"):
+        merge(parts)
+
+
+def test_a_restored_monitor_goes_on_alike() -> None:
+    ticks = [
+        *Company(300).ticks(range(120)),
+        *Company(300, usage=0.5, null_share=0.5, discrimination=0.0).ticks(range(120, 210)),
+    ]
+    hours = np.random.default_rng(1).poisson(100, (210, 24))
+    hours[125:127] = 0
+
+    def play(monitor: Monitor, first: int, last: int) -> list[object]:
+        out: list[object] = []
+        for day in range(first, last):
+            out += monitor.on_hours(day * 24, {"product": hours[day].tolist()})
+            alarms, rows = monitor.on_tick(ticks[day])
+            out += [*alarms, *rows]
+        return out
+
+    whole = play(Monitor(MonitorConfig()), 0, 210)
+    resumed: list[object] = []
+    monitor = Monitor(MonitorConfig())
+    for first, last in pairwise((0, 30, 123, 131, 200, 210)):
+        resumed += play(monitor, first, last)
+        state, monitor = monitor.state(), Monitor(MonitorConfig())
+        monitor.restore(unpack("monitor", pack("monitor", state)))
+    assert resumed == whole
+    assert {alarm.kind for alarm in whole if isinstance(alarm, DriftAlarm)} >= {
+        "feature_drift",
+        "completeness",
+        "performance",
+        "volume",
+        "freshness",
+    }
