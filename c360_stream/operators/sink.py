@@ -17,6 +17,7 @@ from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.ports import RecordWriter, Transport
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.rows import TableRows, TopicRecords
+from c360_stream.operators.stop import stop_requested
 from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
@@ -121,7 +122,9 @@ class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
         self._settle(0)
 
     def close(self) -> None:
-        """Release the connection."""
+        """Release the connection. A clean stop stores what is at hand; after a failure that would be unsafe."""
+        if stop_requested():
+            self.snapshot()
         self._thread.submit(self._store.close).result()
         self._thread.shutdown()
 

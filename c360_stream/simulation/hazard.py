@@ -30,13 +30,13 @@ HORIZON_DAYS = 60
 
 # The walk: regime 0 is keen, 1 fading. A day, x goes the pull's share of the way to the regime's target, plus noise.
 KEEN_PULL = 0.02
-TARGETS = (0.0, -2.8)
+TARGETS = (0.0, -2.4)
 STEP_NOISE = 0.13
-ONSET = 0.0012
-ONSET_SLOPE = 2.0
+ONSET = 0.0009
+ONSET_SLOPE = 2.4
 ONSET_MAX = 0.04
 RECOVERY = 0.006
-SLOPE = 1.8
+SLOPE = 2.2
 
 FAILURE_DECAY, FAILURE_WEIGHT = 0.955, 0.9
 INCIDENT_DECAY, INCIDENT_WEIGHT = 0.95, 0.6
@@ -44,7 +44,7 @@ BILLING_DAYS, RENEWAL_DAYS = 30, 365
 # A failed invoice is tried again and fails again with probability 0.4: mean length of a run of failures.
 FAILURES_A_RUN = 1.6
 
-BASE = -8.15
+BASE = -8.35
 PRICE_JUMP = 5.5
 PRICE_RELIEF = -0.8
 
@@ -63,7 +63,7 @@ def switches(x: Floats, regime: Ints) -> Floats:
 
 def adoption(ceiling: Floats, pace_days: Floats, age: Ints) -> Floats:
     """Share of the feature categories taken up at that age (days), 0..1."""
-    return np.asarray(ceiling * (1.0 - np.exp(-(age + 5.0) / pace_days)))
+    return np.asarray(ceiling * (1.0 - np.exp(-(age + 12.0) / pace_days)))
 
 
 def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_day: int | None) -> Floats:
@@ -89,7 +89,7 @@ def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_
     ahead = np.arange(HORIZON_DAYS)
     ages = age[:, None] + ahead
     taken_up = adoption(population.ceiling[accounts, None], population.pace_days[accounts, None], ages)
-    log_hazard = -6.5 * (taken_up - 0.4) + 1.2 * np.exp(-ages / 45.0)
+    log_hazard = -7.0 * (taken_up - 0.4) + 1.2 * np.exp(-ages / 45.0)
     to_renewal = RENEWAL_DAYS - ages % RENEWAL_DAYS
     log_hazard += np.where(population.annual[accounts, None], 2.4 * np.exp(-to_renewal / 14.0) - 0.5, 0.0)
     traits = -2.5 * (population.fill - 0.72) - 0.15 * population.fit - 0.45 * (population.plan - 0.8)

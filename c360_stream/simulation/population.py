@@ -13,7 +13,7 @@ Bools = npt.NDArray[np.bool_]
 
 PLANS = ("starter", "team", "business", "enterprise")
 PLAN_SHARES = (0.45, 0.32, 0.18, 0.05)
-SEATS_MEDIAN = np.array([6.0, 14.0, 36.0, 100.0])
+SEATS_MEDIAN = np.array([7.0, 15.0, 36.0, 100.0])
 SEAT_PRICE_CENTS = np.array([900, 1400, 2200, 3500])
 ANNUAL_SHARES = np.array([0.15, 0.35, 0.6, 0.9])
 
@@ -122,7 +122,7 @@ def draw_population(accounts: int, days: int, rng: np.random.Generator) -> Popul
         price_sensitivity=small * np.clip((1.0 - fill) / 0.6, 0, 1),
         survey_phase=rng.integers(0, 91, n),
         user_account=user_account,
-        user_affinity=rng.normal(0, 1.1, user_count),
+        user_affinity=rng.normal(0, 0.6, user_count),
         user_joins=np.where((rank == 0) | early, 0.0, rng.exponential(40, user_count)),
         user_tails=[
             b',"user_id":"%s-u%d"' % (ids[account], number)

@@ -82,7 +82,7 @@ class ProductUse:
 
     def _shows_up(self, lifecycle: Lifecycle, factor: float) -> Bools:
         population = self._population
-        keenness = -0.4 + 1.9 * lifecycle.engagement + 0.3 * population.fit + self._wiggle
+        keenness = -0.4 + 2.3 * lifecycle.engagement + 0.15 * population.fit + self._wiggle
         account = population.user_account
         share = factor / (1.0 + np.exp(-keenness[account] - population.user_affinity))
         joined = lifecycle.active[account] & (lifecycle.age[account] >= population.user_joins)

@@ -43,7 +43,7 @@ def _users_a_workday(events: list[dict[str, object]], begin: date, end: date) ->
 
 
 def test_seasonal_dips_by_45_percent_around_the_turn_of_the_year_and_nobody_leaves_for_it() -> None:
-    spec = SimulationSpec(accounts=100, days=75, seed=4, start=date(2024, 11, 5))
+    spec = SimulationSpec(accounts=130, days=75, seed=4, start=date(2024, 11, 5))
     steady, seasonal = live(spec), live(replace(spec, scenario="seasonal"))
     assert seasonal.truth == steady.truth
 
@@ -51,9 +51,9 @@ def test_seasonal_dips_by_45_percent_around_the_turn_of_the_year_and_nobody_leav
         shown = [_users_a_workday(one.events("product"), begin, end) for one in (seasonal, steady)]
         return shown[0] / shown[1]
 
-    assert ratio(date(2024, 11, 20), date(2024, 12, 15)) == pytest.approx(1.0, abs=0.03)
-    assert ratio(date(2024, 12, 15), date(2025, 1, 4)) == pytest.approx(0.55, abs=0.04)
-    assert ratio(date(2025, 1, 4), date(2025, 1, 19)) == pytest.approx(1.0, abs=0.03)
+    assert ratio(date(2024, 11, 20), date(2024, 12, 15)) == pytest.approx(1.0, abs=0.05)
+    assert ratio(date(2024, 12, 15), date(2025, 1, 4)) == pytest.approx(0.55, abs=0.05)
+    assert ratio(date(2025, 1, 4), date(2025, 1, 19)) == pytest.approx(1.0, abs=0.05)
 
 
 def _sensitivity_of_leavers(scenario: str) -> tuple[float, float]:

@@ -1,0 +1,97 @@
+"""The options of `c360 bench`, and how its results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from c360_stream.commands.bench.result import Result
+from c360_stream.commands.bench.sample import SampleSpec
+
+ITEMS = ("decode", "features", "tick", "model", "replay")
+PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
+POSITIVE = click.IntRange(1)
+
+
+@click.command(
+    "bench",
+    epilog="\b\nExample:\n  c360 bench\n  c360 bench replay --events 300000 --processes 2 --json",
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.argument("item", type=click.Choice([*ITEMS, "all"]), default="all")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a result, on a line of its own.")
+@click.option("--accounts", type=POSITIVE, default=5_000, help="Accounts of features and replay.")
+@click.option("--events", type=POSITIVE, default=1_000_000, help="Product events of replay.")
+@click.option("--days", type=POSITIVE, default=4, help="Days that the events of replay are spread over.")
+@click.option("--processes", type=POSITIVE, default=1, help="Processes of replay.")
+@click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
+@click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick.")
+@click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
+@click.option("--seed", type=int, default=1, help="Same seed, same input.")
+@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay runs once.")
+def _bench(item: str, as_json: bool, **options: int) -> None:
+    """Measure ITEM on this machine, each figure beside its floor.
+
+    decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
+    scoring. replay: a log directory to the sinks, in processes of its own. Figures other than replay are of CPU
+    time. A floor is the least work that any way of doing it would have, measured in the same minute: on a shared
+    machine compare the ratios.
+    """
+    if not as_json:
+        click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
+    for name in ITEMS if item == "all" else (item,):
+        for result in _measured(name, **options):
+            click.echo(result.to_json() if as_json else _shown(result))
+
+
+def bench(arguments: Sequence[str]) -> None:
+    """Parse the arguments and run.
+
+    Raises
+    ------
+    click.ClickException
+        If they are wrong.
+    C360Error
+        If a replay fails.
+    """
+    _bench.main(list(arguments), prog_name="c360 bench", standalone_mode=False)
+
+
+def _measured(
+    name: str,
+    *,
+    accounts: int,
+    events: int,
+    days: int,
+    processes: int,
+    batch_sample: int,
+    tick_accounts: int,
+    rows: int,
+    seed: int,
+    repeats: int,
+) -> Iterator[Result]:
+    """Run one item; the libraries of the others stay unloaded."""
+    from c360_stream.commands.bench import decoding, features, model, replay, tick
+    from c360_stream.settings import Settings
+
+    settings = Settings.model_construct()  # the defaults, whatever this machine's configuration says
+    batches = SampleSpec(accounts, batch_sample, days=1, seed=seed, partitions=1)
+    match name:
+        case "decode":
+            return decoding.measure(batches, repeats)
+        case "features":
+            return features.measure(settings, batches, repeats)
+        case "tick":
+            events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * tick_accounts
+            return tick.measure(settings, SampleSpec(tick_accounts, events, days=1, seed=seed, partitions=1), repeats)
+        case "model":
+            return model.measure(rows, seed, repeats)
+        case _:
+            return replay.measure(SampleSpec(accounts, events, days, seed), processes)
+
+
+def _shown(result: Result) -> str:
+    figures = f"{result.value:>12,.6g}  {result.floor:>12,.6g}  {result.value / result.floor:>8.3g}"
+    parts = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.detail.items())
+    return f"{result.name:<22}{figures}  {result.unit}; floor: {result.floor_is}{f' ({parts})' if parts else ''}"

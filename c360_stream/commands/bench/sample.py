@@ -1,0 +1,146 @@
+"""Seeded input for the benchmarks: event lines of realistic size and spread, made in a few seconds.
+
+The simulator makes companies whose churn can be learnt; here only the load matters: how long a line is, how many
+accounts and users a batch touches, how the time goes on. So every field is drawn at once, a column at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+
+START_DAY = 20_148
+"""2025-03-01, in days since the Unix epoch."""
+DAY_MS = 86_400_000
+BILLING_PER_ACCOUNT_DAY = 0.05
+SUPPORT_PER_ACCOUNT_DAY = 0.03
+
+# The simulator's most frequent event types and some of every feature category. Repeats are weights.
+_PRODUCT_TYPES = (
+    *("page_viewed",) * 8,
+    *("session_start", "task_created", "task_created", "task_completed", "comment_added", "comment_added"),
+    *("file_uploaded", "board_opened", "board_card_moved", "dashboard_viewed", "report_built", "api_called"),
+    *("timeline_opened", "gantt_opened", "automation_run", "form_sent", "invite_sent", "export_requested"),
+)
+_SUPPORT = (
+    '"event_type":"ticket_opened","ticket_id":"T-{n}","priority":"normal","subject":"A question about sharing"',
+    '"event_type":"ticket_opened","ticket_id":"T-{n}","priority":"urgent","subject":"Nobody can log in"',
+    '"event_type":"ticket_solved","ticket_id":"T-{n}"',
+    '"event_type":"csat_submitted","score":4,"ticket_id":"T-{n}"',
+    '"event_type":"nps_submitted","score":8,"comment":"does what it should"',
+)
+_BILLING = (
+    '"event_type":"invoice_paid","amount_cents":49900,"attempt":1',
+    '"event_type":"invoice_paid","amount_cents":129900,"attempt":1',
+    '"event_type":"invoice_payment_failed","amount_cents":49900,"attempt":1',
+    '"event_type":"subscription_changed","mrr_cents":39900,"seats":12',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpec:
+    """How much to make.
+
+    Parameters
+    ----------
+    accounts
+        Accounts; they differ in size as companies do (log-normal, 1 to some hundred users).
+    product_events
+        Product events, spread over the days and the accounts in proportion to their size. A line has about
+        200 bytes. Billing and support events come on top: every subscription starts, then some 8% of an event
+        an account a day.
+    days, seed, partitions
+        Days, seed of the draws, partitions a topic.
+    """
+
+    accounts: int
+    product_events: int
+    days: int = 4
+    seed: int = 1
+    partitions: int = 4
+
+
+class Sample:
+    """Draws the events of a spec.
+
+    >>> a, b = (Sample(SampleSpec(accounts=10, product_events=100)).lines("product") for _ in range(2))
+    >>> a == b, sum(map(len, a))
+    (True, 100)
+    """
+
+    def __init__(self, spec: SampleSpec) -> None:
+        self.spec = spec
+        rng = np.random.default_rng([spec.seed, 0])
+        self._users = np.clip(rng.lognormal(2.0, 0.9, spec.accounts), 1, 400).astype(np.int64)
+        self._first_user = np.concatenate([[0], np.cumsum(self._users)])
+
+    def lines(self, kind: InputKind) -> list[list[bytes]]:
+        """The lines of a topic by partition, in time order, without line ends."""
+        spec = self.spec
+        rng = np.random.default_rng([spec.seed, 1 + INPUT_KINDS.index(kind)])
+        account, body = self._product(rng) if kind == "product" else self._few(rng, kind)
+        at_ms = np.sort(rng.integers(0, spec.days * DAY_MS, len(account)))
+        if kind == "billing":  # subscriptions start before anything else is billed
+            at_ms[: spec.accounts] = at_ms[0] if len(at_ms) else 0
+        times = _rfc3339(at_ms)
+        by_partition: list[list[bytes]] = [[] for _ in range(spec.partitions)]
+        letter = kind[0]
+        for number, (owner, time, rest) in enumerate(zip(account.tolist(), times, body, strict=True)):
+            line = (
+                f'{{"event_id":"{letter}-{spec.seed:x}-{number:012x}","account_id":"acct-{owner:06d}",'
+                f'"occurred_at":"{time}Z",{rest}}}'
+            )
+            by_partition[owner % spec.partitions].append(line.encode())
+        return by_partition
+
+    def _product(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], list[str]]:
+        user = rng.integers(0, self._first_user[-1], self.spec.product_events)
+        account = np.searchsorted(self._first_user, user, side="right") - 1
+        kinds = [f'"event_type":"{name}","user_id":"user-' for name in _PRODUCT_TYPES]
+        kind = rng.integers(0, len(kinds), len(user)).tolist()
+        session = rng.integers(0, 1 << 32, len(user)).tolist()
+        body = [
+            f'{kinds[k]}{u:08d}","properties":{{"client":"web","session":"{s:08x}"}}'
+            for k, u, s in zip(kind, user.tolist(), session, strict=True)
+        ]
+        return account, body
+
+    def _few(self, rng: np.random.Generator, kind: InputKind) -> tuple[NDArray[np.int64], list[str]]:
+        spec = self.spec
+        shapes, share = (
+            (_BILLING, BILLING_PER_ACCOUNT_DAY) if kind == "billing" else (_SUPPORT, SUPPORT_PER_ACCOUNT_DAY)
+        )
+        # At least one an hour, so that the topic's time goes on.
+        later = max(24 * spec.days * spec.partitions, int(share * spec.accounts * spec.days))
+        account = rng.integers(0, spec.accounts, later)
+        body = [shapes[k].format(n=n) for n, k in enumerate(rng.integers(0, len(shapes), later).tolist())]
+        if kind == "billing":
+            account = np.concatenate([np.arange(spec.accounts), account])
+            body = [*map(_started, self._users.tolist()), *body]
+        return account, body
+
+    def write(self, settings: Settings) -> tuple[int, int]:
+        """Write the three topics to the log directory of `settings`; give the number of lines and of bytes."""
+        count = size = 0
+        for kind in INPUT_KINDS:
+            folder: Path = settings.log_dir / settings.input_topic(kind)
+            folder.mkdir(parents=True)
+            for partition, lines in enumerate(self.lines(kind)):
+                count += len(lines)
+                size += (folder / f"{partition}.jsonl").write_bytes(b"".join([line + b"\n" for line in lines]))
+        return count, size
+
+
+def _started(users: int) -> str:
+    seats = users + users // 4 + 1
+    return f'"event_type":"subscription_started","plan":"team","mrr_cents":{900 * seats},"seats":{seats}'
+
+
+def _rfc3339(at_ms: NDArray[np.int64]) -> list[str]:
+    moments: list[str] = np.datetime_as_string((START_DAY * DAY_MS + at_ms).astype("datetime64[ms]")).tolist()
+    return moments

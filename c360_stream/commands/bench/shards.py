@@ -1,0 +1,59 @@
+"""All account shards of one process, fed in turn as the flow would feed them: for the benchmarks of parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from c360_stream.events import US_PER_SECOND, Event, times_us
+from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
+from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.shard import AccountShard, Emission, ShardConfig
+from c360_stream.settings import InputKind, Settings
+
+_PARTITION = "bench/0"
+
+
+class Shards:
+    """The shards, and an encoder a topic; one partition says everything.
+
+    Parameters
+    ----------
+    settings
+        Settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        config = ShardConfig(
+            partitions=(_PARTITION,),
+            lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
+            dedupe_days=-(-settings.dedupe_hours // 24),
+            horizon_days=settings.horizon_days,
+            stride_days=settings.example_stride_days,
+            event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
+            early_events_max=settings.early_events_max,
+        )
+        self._shards = [AccountShard(number, config) for number in range(settings.shards)]
+        self._encoders = {
+            kind: EventEncoder(number, settings.shards, settings.core_actions, settings.category_prefixes)
+            for number, kind in enumerate(TOPICS)
+        }
+        self._first_us: int | None = None
+
+    def encode(self, kind: InputKind, events: Sequence[Event]) -> tuple[int, list[EventColumns | None]]:
+        """The greatest event time of a batch, and its columns by shard."""
+        time_us = times_us([event.occurred_at for event in events])
+        if self._first_us is None:
+            self._first_us = int(time_us[0])
+        return int(time_us.max()), self._encoders[kind].split(list(events), time_us)
+
+    def receive(self, high_us: int, columns: Sequence[EventColumns | None] | None = None) -> Iterator[list[Emission]]:
+        """Give every shard its part of a batch (or nothing but the time); what each emits."""
+        first_us = self._first_us or 0
+        for shard, events in zip(self._shards, columns or [None] * len(self._shards), strict=True):
+            yield shard.receive([ShardBatch(shard.number, _PARTITION, high_us, high_us, first_us, False, events)])
+
+    def accounts(self) -> int:
+        """Number of accounts seen."""
+        return int(np.sum([len(shard.accounts) for shard in self._shards]))

@@ -1,0 +1,117 @@
+"""Benchmark `tick`: midnight over many accounts, from the windows to the rows and records that go to the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from c360_stream.commands.bench.model import trained_model
+from c360_stream.commands.bench.result import Result, least_cpu_seconds, timed
+from c360_stream.commands.bench.sample import START_DAY, Sample, SampleSpec
+from c360_stream.commands.bench.shards import Shards
+from c360_stream.events import US_PER_DAY, Decoder
+from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.learning.scoring import ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.learning.version import ModelVersion
+from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
+from c360_stream.records import RiskScoreOut, encode_risk_score
+from c360_stream.settings import INPUT_KINDS, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """CPU seconds of a tick's parts, the accounts that it scored and the records that it made."""
+
+    seconds: dict[str, float]
+    accounts: int
+    records: list[bytes]
+
+
+def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Result]:
+    """Fill the shards with the events of `spec`, then run one tick on each of the days that follow."""
+    scorers = [ShardScorer(_scoring(settings)) for _ in range(settings.shards)]
+    shards = _filled(settings, spec, scorers)
+    version = trained_model(spec.seed).version(START_DAY + 1)
+    days = range(START_DAY + 1, START_DAY + 1 + repeats)
+    best = min(
+        (_tick(settings, shards, scorers, version, day) for day in days), key=lambda tick: sum(tick.seconds.values())
+    )
+    records = list(map(msgspec.json.Decoder(RiskScoreOut).decode, best.records))
+    yield Result(
+        "tick",
+        "CPU seconds",
+        sum(best.seconds.values()),
+        least_cpu_seconds(repeats, _encode, records),
+        "encoding the finished records as JSON",
+        {
+            "accounts": best.accounts,
+            "records": len(records),
+            "product_events": spec.product_events,
+            "shards": settings.shards,
+            "seed": spec.seed,
+            "repeats": repeats,
+        },
+        best.seconds,
+    )
+
+
+def _filled(settings: Settings, spec: SampleSpec, scorers: Sequence[ShardScorer]) -> Shards:
+    """Shards that have taken the events of one day; the scorers get to know the accounts."""
+    shards = Shards(settings)
+    sample = Sample(spec)
+    for kind in INPUT_KINDS:
+        decode = Decoder(kind).decode
+        [lines] = sample.lines(kind)
+        _, columns = shards.encode(kind, [decode(line) for line in lines])
+        for emissions in shards.receive(START_DAY * US_PER_DAY, columns):
+            for rows in emissions:
+                if isinstance(rows, MovedRows):
+                    scorers[rows.shard].rows(rows)
+    return shards
+
+
+def _tick(settings: Settings, shards: Shards, scorers: Sequence[ShardScorer], version: ModelVersion, day: int) -> _Tick:
+    closed = timed(_close, shards, day)
+    scored = timed(_score, scorers, closed.given, version)
+    made = timed(_outputs, settings, scored.given)
+    seconds = {"features": closed.cpu, "score": scored.cpu, "rows": made.cpu}
+    values = [record.value for out in made.given if isinstance(out, TopicRecords) for record in out.records]
+    return _Tick(seconds, sum(len(part.account) for part in closed.given), list(filter(None, values)))
+
+
+def _close(shards: Shards, day: int) -> list[TickRows]:
+    return [item for out in shards.receive(day * US_PER_DAY) for item in out if isinstance(item, TickRows)]
+
+
+def _scoring(settings: Settings) -> ScoringConfig:
+    return ScoringConfig(
+        settings.horizon_days,
+        (settings.tier_medium, settings.tier_high, settings.tier_critical),
+        settings.tier_hysteresis,
+        settings.event_score_change_min,
+    )
+
+
+def _score(scorers: Sequence[ShardScorer], rows: list[TickRows], version: ModelVersion) -> list[ScoredTick]:
+    ready = []
+    for part in rows:
+        scorer = scorers[part.shard]
+        scorer.version(part.day, version)
+        ready += [scored for scored in scorer.rows(part) if isinstance(scored, ScoredTick)]
+    return ready
+
+
+def _outputs(settings: Settings, ticks: list[ScoredTick]) -> list[Output]:
+    clock = Clock(live=False)
+    out: list[Output] = []
+    for tick in ticks:
+        out += score_outputs(settings, clock, tick.shard, tick.scores)
+        out += feature_rows(tick.shard, tick.scores)
+    return out
+
+
+def _encode(records: list[RiskScoreOut]) -> None:
+    for record in records:
+        encode_risk_score(record)

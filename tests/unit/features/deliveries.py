@@ -1,0 +1,242 @@
+"""Events on their way to account shards: partitions, arrival orders, batches; and what the shards say to them.
+
+Events are JSON objects of the input contract, decoded and encoded as the source does it; only the engine that
+would carry the messages is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from random import Random
+from typing import Any, NamedTuple
+
+from c360_stream.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
+from c360_stream.events import Event as DecodedEvent
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.shard import (
+    AccountShard,
+    Emission,
+    HourCounts,
+    MovedRows,
+    ShardConfig,
+    TickExamples,
+    TickRows,
+)
+from c360_stream.settings import Settings
+
+LATENESS_US = US_PER_HOUR
+HORIZON_DAYS = 4
+Event = dict[str, Any]
+Events = Mapping[InputKind, Sequence[Event]]
+DECODERS = {kind: Decoder(kind) for kind in INPUT_KINDS}
+DEFAULTS = Settings()
+
+
+def shard_config(partitions: Iterable[str], **changed: Any) -> ShardConfig:
+    """Shards that learn soon: a short horizon, an example every other day."""
+    config = {
+        "partitions": tuple(partitions),
+        "lateness_us": LATENESS_US,
+        "dedupe_days": 1,
+        "horizon_days": HORIZON_DAYS,
+        "stride_days": 2,
+        "event_score_interval_us": 60_000_000,
+        "early_events_max": 1_000_000,
+    }
+    return ShardConfig(**{**config, **changed})
+
+
+def columns(topic: InputKind, events: Sequence[Event], shards: int = 1) -> list[EventColumns | None]:
+    """Decode and encode events of one topic: their columns by shard."""
+    decoded = [_decoded(topic, json.dumps(event)) for event in events]
+    encoder = EventEncoder(TOPICS.index(topic), shards, DEFAULTS.core_actions, DEFAULTS.category_prefixes)
+    return encoder.split(decoded, times_us([event.occurred_at for event in decoded]))
+
+
+def time_of(topic: InputKind, event: Event) -> int:
+    """Event time in microseconds."""
+    return time_us(_decoded(topic, json.dumps(event)).occurred_at)
+
+
+@lru_cache(10_000)
+def _decoded(topic: InputKind, text: str) -> DecodedEvent:
+    return DECODERS[topic].decode(text.encode())
+
+
+class Partition:
+    """A source partition that says what it reads to every shard, as the source does."""
+
+    def __init__(self, topic: InputKind, name: str, shards: int) -> None:
+        self.topic, self.name, self.shards = topic, name, shards
+        self.high_us = self.first_us = NO_TIME
+
+    def say(self, events: Sequence[Event], *, ended: bool = False) -> list[ShardBatch]:
+        """A message to each shard: the events, and the partition's mark after them."""
+        times = [time_of(self.topic, event) for event in events]
+        if times and self.first_us == NO_TIME:
+            self.first_us = times[0]
+        self.high_us = max([self.high_us, *times])
+        mark_us = self.high_us - LATENESS_US if self.high_us != NO_TIME else NO_TIME
+        by_shard = columns(self.topic, events, self.shards) if events else [None] * self.shards
+        return [
+            ShardBatch(shard, self.name, mark_us, self.high_us, self.first_us, ended, found)
+            for shard, found in enumerate(by_shard)
+        ]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One way for a set of events to arrive: everything that must not matter.
+
+    Parameters
+    ----------
+    seed
+        Of the delays, the cuts and the turns of the partitions.
+    partitions
+        Of each topic.
+    batch_events
+        Events in a batch, at most.
+    reorder
+        Share of the allowed lateness up to which an event is delayed.
+    duplicates
+        Share of the events that arrive again, within 24 hours of event time.
+    shards
+        Number of shards.
+    """
+
+    seed: int = 0
+    partitions: int = 1
+    batch_events: int = 10_000
+    reorder: float = 0.0
+    duplicates: float = 0.0
+    shards: int = 1
+
+    def names(self) -> list[str]:
+        """Of all partitions of all topics."""
+        return [f"{topic}/{number}" for topic in TOPICS for number in range(self.partitions)]
+
+    def messages(self, events: Events) -> list[list[ShardBatch]]:
+        """What the partitions say, one message to every shard after the other; at last that they have ended."""
+        draw = Random(self.seed)
+        queues = []
+        for topic in INPUT_KINDS:
+            parts: list[list[tuple[float, Event]]] = [[] for _ in range(self.partitions)]
+            for event in events.get(topic, ()):
+                parts[draw.randrange(self.partitions)] += self._arrivals(topic, event, draw)
+            for number, arrivals in enumerate(parts):
+                arrivals.sort(key=lambda arrival: arrival[0])
+                partition = Partition(topic, f"{topic}/{number}", self.shards)
+                queues.append(self._said(partition, [event for _, event in arrivals], draw))
+        return list(_in_turns(queues, draw))
+
+    def _arrivals(self, topic: InputKind, event: Event, draw: Random) -> Iterator[tuple[float, Event]]:
+        occurred_us = time_of(topic, event)
+        yield occurred_us + draw.random() * self.reorder * LATENESS_US, event
+        if draw.random() < self.duplicates:
+            yield occurred_us + draw.random() * US_PER_DAY, event
+
+    def _said(self, partition: Partition, events: list[Event], draw: Random) -> Iterator[list[ShardBatch]]:
+        while events:
+            size = draw.randint(1, self.batch_events)
+            yield partition.say(events[:size])
+            events = events[size:]
+        yield partition.say([], ended=True)
+
+
+def _in_turns(queues: list[Iterator[list[ShardBatch]]], draw: Random) -> Iterator[list[ShardBatch]]:
+    """Each partition's messages in their order, the partitions mixed at random: no alignment at all."""
+    while queues:
+        queue = draw.choice(queues)
+        message = next(queue, None)
+        if message is None:
+            queues.remove(queue)
+        else:
+            yield message
+
+
+class Label(NamedTuple):
+    """What became known of an as-of, and at which tick."""
+
+    churned: bool
+    known_on: int
+
+
+@dataclass
+class Told:
+    """What shards have said, by account id: free of shard numbers, indices and order.
+
+    Features are kept as bytes, since equal has to mean equal to the last bit. Days and hours without anything are
+    left out: where the ticks begin depends on the first event to arrive.
+    """
+
+    rows: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    labels: dict[tuple[str, int], Label] = field(default_factory=dict)
+    examples: dict[tuple[str, int], tuple[bytes, bool, int]] = field(default_factory=dict)
+    gone: set[tuple[str, int]] = field(default_factory=set)
+    events: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
+    hours: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
+    ids: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def hear(self, emission: Emission) -> None:
+        """Take what a shard emitted."""
+        if isinstance(emission, TickRows | MovedRows):
+            self.ids[emission.shard] += emission.new_ids
+        if isinstance(emission, TickRows):
+            self._hear_rows(emission, self.ids[emission.shard])
+        elif isinstance(emission, TickExamples):
+            assert emission.ids == sorted(emission.ids)
+            for account, row, churned in zip(emission.ids, emission.features, emission.churned, strict=True):
+                self.examples[account, emission.as_of_day] = (row.tobytes(), bool(churned), emission.day)
+            _add(self.events, emission.day - 1, emission.events_by_topic)
+        elif isinstance(emission, HourCounts):
+            for offset, counts in enumerate(emission.counts.T.tolist()):
+                _add(self.hours, emission.first_hour + offset, counts)
+
+    def _hear_rows(self, tick: TickRows, ids: list[str]) -> None:
+        active = [ids[index] for index in tick.account.tolist()]
+        assert active == sorted(active), "rows are in ascending order of account id"
+        for account, row in zip(active, tick.features, strict=True):
+            assert (account, tick.day) not in self.rows, "a tick is emitted once"
+            self.rows[account, tick.day] = row.tobytes()
+        self.gone |= {(ids[index], tick.day) for index in tick.gone.tolist()}
+        known = tick.known
+        for index, as_of, churned in zip(known.account, known.as_of_day, known.churned, strict=True):
+            self.labels[ids[index], int(as_of)] = Label(bool(churned), tick.day)
+
+    def comparable(self) -> tuple[object, ...]:
+        """Everything that must not depend on the delivery."""
+        return self.rows, self.labels, self.examples, self.gone, dict(self.events), dict(self.hours)
+
+
+def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -> None:
+    for topic, count in zip(TOPICS, counts, strict=True):
+        if count:
+            totals[when, topic] += count
+
+
+def deliver(
+    events: Events, delivery: Delivery, hear: Callable[[Emission], None] | None = None, **changed: Any
+) -> tuple[Told, list[AccountShard]]:
+    """Drive shards with a delivery; give what they said and what they are in the end."""
+    config = shard_config(delivery.names(), **changed)
+    shards = [AccountShard(number, config) for number in range(delivery.shards)]
+    told = Told()
+    for message in delivery.messages(events):
+        for shard, batch in zip(shards, message, strict=True):
+            for emission in shard.receive([batch]):
+                told.hear(emission)
+                if hear is not None:
+                    hear(emission)
+    return told, shards
+
+
+def plain(value: Any) -> Any:
+    """Nested dataclasses as nested lists, to compare them byte by byte."""
+    if is_dataclass(value):
+        return [type(value).__name__, *(plain(getattr(value, each.name)) for each in fields(value))]
+    return value
