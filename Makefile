@@ -11,7 +11,7 @@ demo: .venv/installed  ## run the whole system on a simulated company
 	$(BIN)/c360 demo
 
 test: .venv/installed  ## run all tests; those that need Java for Kafka skip without it
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

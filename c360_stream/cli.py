@@ -167,7 +167,7 @@ _SCENARIO_HELP = "steady, price_increase, outage, seasonal or silent_decline."
 
 @_command("c360 demo", "c360 demo --accounts 500 --scenario price_increase")
 @click.option("--out", type=_directory(), default="demo-out", show_default=True, help="Where everything goes.")
-@click.option("--accounts", type=int, default=400, show_default=True, help="Accounts of the company.")
+@click.option("--accounts", type=int, default=600, show_default=True, help="Accounts of the company.")
 @click.option("--days", type=int, default=540, show_default=True, help="Days of history.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same company.")
 @click.option("--scenario", default="steady", show_default=True, help=_SCENARIO_HELP)

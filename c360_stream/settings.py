@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     # Shape
     shards: int = Field(16, ge=1, le=1024)
     batch_events: int = Field(8192, ge=1, le=1_000_000)
-    early_events_max: int = Field(20_000_000, ge=1, description="bound, over all shards of a process, on waiting events")
+    early_events_max: int = Field(
+        20_000_000, ge=1, description="bound, over all shards of a process, on waiting events"
+    )
 
     # Features
     core_actions: tuple[str, ...] = ("task_created", "task_completed", "comment_added", "file_uploaded")

@@ -10,6 +10,13 @@ import pytest
 from c360_stream.connectors.clickhouse import TableStore, connect
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests on one worker, which shares its fixtures; and all that share the Kafka broker."""
+    for item in items:
+        group = "kafka" if item.get_closest_marker("kafka") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def chdb_store(tmp_path: Path) -> Iterator[TableStore]:
     """An embedded database with all tables, empty.

@@ -209,7 +209,9 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
         return f"{what} differ; {late}, and a score counts only those that had arrived."
     if not rebuilt.differing and stored.moment.trigger == "tick":
         return f"{what} differs though the features agree: the stored score or model version was changed."
-    return f"{what} differ; the log or the tables were changed since, or the settings of the features are not the run's."
+    return (
+        f"{what} differ; the log or the tables were changed since, or the settings of the features are not the run's."
+    )
 
 
 def _table(stored: Stored, rebuilt: Rebuilt) -> Table:

@@ -77,8 +77,6 @@ class TickExamples:
     features: NDArray[np.float64]
     churned: NDArray[np.bool_]
     events_by_topic: list[int]
-    accounts: int
-    pending: int
 
 
 @dataclass(slots=True)
@@ -256,8 +254,6 @@ class AccountShard:
                 example_x,
                 churned,
                 self._hours.sum(axis=1).tolist(),
-                len(rows),
-                self.ledger.pending,
             )
         )
         self.tally.ticks += 1

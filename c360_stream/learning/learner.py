@@ -25,8 +25,6 @@ class LearnedTick:
     version: ModelVersion
     learnt: int
     learnt_churned: int
-    accounts: int
-    pending: int
 
 
 class Learner:
@@ -67,8 +65,6 @@ class Learner:
             version,
             len(ids),
             int(churned.sum()),
-            sum(part.accounts for part in parts),
-            sum(part.pending for part in parts),
         )
 
     def _see_volume(self, day: int, product_events: int) -> None:

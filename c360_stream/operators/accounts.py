@@ -63,6 +63,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
                 "see c360_consumer_lag_* for which; raise C360_EARLY_EVENTS_MAX to go on",
             )
         metrics.EARLY_EVENTS.labels(str(shard.number)).set(waiting)
+        metrics.OUTCOMES_PENDING.labels(str(shard.number)).set(shard.ledger.pending)
         if shard.tally.late:
             metrics.LATE_EVENTS.inc(shard.tally.late)
         if shard.tally.duplicates:

@@ -75,27 +75,26 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         topic, _, number = for_part.rpartition("/")
         position, high_us, first_us = resume_state or (None, NO_TIME, NO_TIME)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
-        return IngestPartition(self.settings, reader, for_part, high_us, first_us, self.alignment)
+        return IngestPartition(self.settings, reader, for_part, (high_us, first_us), self.alignment)
 
 
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
-    """One partition: a reader, a decoder, an encoder and the mark."""
+    """One partition: a reader, a decoder, an encoder and the mark.
+
+    Parameters
+    ----------
+    seen
+        Greatest and first event time read so far, `NO_TIME` before the first event.
+    """
 
     def __init__(
-        self,
-        settings: Settings,
-        reader: RecordReader,
-        name: str,
-        high_us: int,
-        first_us: int,
-        alignment: ReadAlignment,
+        self, settings: Settings, reader: RecordReader, name: str, seen: tuple[int, int], alignment: ReadAlignment
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
         self._reader = reader
         self._name = name
-        self._high_us = high_us
-        self._first_us = first_us
+        self._high_us, self._first_us = seen
         self._alignment = alignment
         self._decode = Decoder(kind).decode
         self._encoder = EventEncoder(
@@ -107,7 +106,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._caught_up_since: float | None = None
         self._marked_at = 0.0
         self._shard_keys = [str(number) for number in range(settings.shards)]
-        alignment.reached(name, high_us)
+        alignment.reached(name, self._high_us)
         HEALTH.sources_opened()
 
     def next_batch(self) -> Iterable[Item]:

@@ -74,11 +74,16 @@ def _filled(settings: Settings, spec: SampleSpec, scorers: Sequence[ShardScorer]
 
 def _tick(settings: Settings, shards: Shards, scorers: Sequence[ShardScorer], version: ModelVersion, day: int) -> _Tick:
     closed = timed(_close, shards, day)
-    scored = timed(_score, scorers, closed.given, version)
-    made = timed(_outputs, settings, scored.given)
-    seconds = {"features": closed.cpu, "score": scored.cpu, "rows": made.cpu}
-    values = [record.value for out in made.given if isinstance(out, TopicRecords) for record in out.records]
-    return _Tick(seconds, sum(len(part.account) for part in closed.given), list(filter(None, values)))
+    score_seconds = rows_seconds = 0.0
+    records: list[bytes] = []
+    for rows in closed.given:  # one shard's outputs at a time are in memory, as in the flow
+        scored = timed(_score, scorers[rows.shard], rows, version)
+        made = timed(_outputs, settings, scored.given)
+        score_seconds += scored.cpu
+        rows_seconds += made.cpu
+        records += [r.value for out in made.given if isinstance(out, TopicRecords) for r in out.records if r.value]
+    seconds = {"features": closed.cpu, "score": score_seconds, "rows": rows_seconds}
+    return _Tick(seconds, sum(len(rows.account) for rows in closed.given), records)
 
 
 def _close(shards: Shards, day: int) -> list[TickRows]:
@@ -94,13 +99,9 @@ def _scoring(settings: Settings) -> ScoringConfig:
     )
 
 
-def _score(scorers: Sequence[ShardScorer], rows: list[TickRows], version: ModelVersion) -> list[ScoredTick]:
-    ready = []
-    for part in rows:
-        scorer = scorers[part.shard]
-        scorer.version(part.day, version)
-        ready += [scored for scored in scorer.rows(part) if isinstance(scored, ScoredTick)]
-    return ready
+def _score(scorer: ShardScorer, rows: TickRows, version: ModelVersion) -> list[ScoredTick]:
+    scorer.version(rows.day, version)
+    return [scored for scored in scorer.rows(rows) if isinstance(scored, ScoredTick)]
 
 
 def _outputs(settings: Settings, ticks: list[ScoredTick]) -> list[Output]:

@@ -1,0 +1,72 @@
+"""A company's flow without the engine: shards, learner and scorers, with what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
+from c360_stream.learning.learner import LearnedTick, Learner
+from c360_stream.learning.model import ModelConfig
+from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.snapshot import pack
+from tests.reference.worlds import WorldSpec, make_world
+from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain
+
+SHARDS = 3
+# Everything is material, and few outcomes warm the model: small worlds reach every branch.
+MODEL = ModelConfig(warmup_outcomes=20, warmup_churned=3, horizon_days=HORIZON_DAYS)
+SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 0.01)
+
+
+@dataclass
+class ShardSaid:
+    """One shard's messages in their order: rows to its scorer, examples to the learner."""
+
+    rows: list[TickRows | MovedRows] = field(default_factory=list)
+    examples: list[TickExamples] = field(default_factory=list)
+
+
+@cache
+def company() -> list[ShardSaid]:
+    """What the shards of a small messy company say, 40 days of it."""
+    said = [ShardSaid() for _ in range(SHARDS)]
+
+    def hear(emission: Emission) -> None:
+        if isinstance(emission, TickRows | MovedRows):
+            said[emission.shard].rows.append(emission)
+        elif isinstance(emission, TickExamples):
+            said[emission.shard].examples.append(emission)
+
+    events = make_world(WorldSpec(seed=5, accounts=24, days=40, product_events_a_day=3.0))
+    delivery = Delivery(seed=1, batch_events=400, reorder=0.5, duplicates=0.02, shards=SHARDS)
+    deliver(events, delivery, hear)  # type: ignore[arg-type]
+    return said
+
+
+@cache
+def learned_ticks() -> list[LearnedTick]:
+    """What the learner makes of the company."""
+    return learn(Learner(SHARDS, MODEL), (part for said in company() for part in said.examples))
+
+
+def learn(learner: Learner, parts: Iterable[TickExamples]) -> list[LearnedTick]:
+    """Give parts to a learner; the ticks that became whole."""
+    return [learned for part in parts if (learned := learner.receive(part)) is not None]
+
+
+def score(shard: int) -> list[ScoredTick | ScoredRows]:
+    """Everything that a shard's scorer gives, its versions known ahead."""
+    scorer = ShardScorer(SCORING)
+    out: list[ScoredTick | ScoredRows] = []
+    for learned in learned_ticks():
+        out += scorer.version(learned.day, learned.version)
+    for rows in company()[shard].rows:
+        out += scorer.rows(rows)
+    return out
+
+
+def as_bytes(values: Iterable[object]) -> bytes:
+    """To compare what steps give to the last bit."""
+    return pack("values", [plain(value) for value in values])

@@ -1,0 +1,180 @@
+"""Scoring a shard: with the version of the tick, stored for the outcome, with chains that events do not disturb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.definitions import FEATURES
+from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.labels import KnownLabels
+from c360_stream.learning.learner import LearnedTick
+from c360_stream.learning.scoring import ScoredRows, ScoredTick, ShardScorer
+from c360_stream.learning.tiers import NO_TIER
+from c360_stream.learning.version import Curve, ModelVersion
+from c360_stream.snapshot import pack, unpack
+from tests.unit.features.deliveries import HORIZON_DAYS
+from tests.unit.learning.companies import SCORING, SHARDS, as_bytes, company, learned_ticks, score
+
+Said = TickRows | MovedRows | LearnedTick
+DAY = 100
+
+
+def scored_rows(shard: int) -> Iterator[ScoredRows]:
+    for scored in score(shard):
+        yield scored.scores if isinstance(scored, ScoredTick) else scored
+
+
+def ticks(shard: int) -> list[ScoredTick]:
+    return [scored for scored in score(shard) if isinstance(scored, ScoredTick)]
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_a_score_is_a_function_of_features_and_version(shard: int) -> None:
+    """Invariant 3: what is stored with a score gives it again, bit for bit, row by row."""
+    triggers = set()
+    for rows in scored_rows(shard):
+        triggers.add(rows.trigger)
+        version = ModelVersion.from_json(rows.version.to_json())
+        for i, as_of_us in enumerate(rows.as_of_us.tolist()):
+            again = version.score(rows.features[i : i + 1], as_of_us)
+            assert again.risk.tobytes() == rows.risk[i : i + 1].tobytes()
+            assert again.contributions.tobytes() == rows.contributions[i : i + 1].tobytes()
+    assert triggers == {"tick", "event"}
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_outcomes_carry_the_risk_that_was_stored(shard: int) -> None:
+    """Invariant 4: quality is measured on the score that was made before the label was known."""
+    stored: dict[tuple[str, int], float] = {}
+    compared = 0
+    for tick in ticks(shard):
+        assert set(tick.matured.as_of_day.tolist()) <= {tick.day - HORIZON_DAYS}
+        for outcomes in (tick.outcomes, tick.matured):
+            for account, as_of, risk in zip(outcomes.ids, outcomes.as_of_day.tolist(), outcomes.risk, strict=True):
+                assert stored[account, as_of] == risk
+                compared += 1
+        stored |= {(account, tick.day): risk for account, risk in zip(tick.scores.ids, tick.scores.risk, strict=True)}
+    assert compared > 100
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_ticks_are_a_chain_of_their_own(shard: int) -> None:
+    """What a tick says came before is the tick before, however many scores lay between."""
+    for before, after in pairwise(ticks(shard)):
+        tier = dict(zip(before.scores.ids, before.scores.tier.tolist(), strict=True))
+        risk = dict(zip(before.scores.ids, before.scores.risk.tolist(), strict=True))
+        scores = after.scores
+        assert scores.previous_tier.tolist() == [tier.get(account, NO_TIER) for account in scores.ids]
+        expected = [risk.get(account, np.nan) for account in scores.ids]
+        np.testing.assert_array_equal(scores.previous_risk, expected)
+
+
+def interleaved(draw: st.DataObject, shard: int) -> list[Said]:
+    """The rows and the versions of a shard, each in their order, mixed."""
+    rows: list[Said] = [*company()[shard].rows]
+    versions: list[Said] = [*learned_ticks()]
+    turns = draw.draw(st.permutations([0] * len(rows) + [1] * len(versions)))
+    queues = (iter(rows), iter(versions))
+    return [next(queues[turn]) for turn in turns]
+
+
+def take(scorer: ShardScorer, said: Said) -> list[ScoredTick | ScoredRows]:
+    return scorer.version(said.day, said.version) if isinstance(said, LearnedTick) else scorer.rows(said)
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.data(), st.integers(0, SHARDS - 1))
+def test_rows_wait_for_the_version_of_their_tick(data: st.DataObject, shard: int) -> None:
+    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows]()
+    for said in interleaved(data, shard):
+        out += take(scorer, said)
+    assert as_bytes(out) == as_bytes(score(shard))
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.data(), st.integers(0, SHARDS - 1))
+def test_a_resumed_scorer_goes_on_identically(data: st.DataObject, shard: int) -> None:
+    messages = interleaved(data, shard)
+    cuts = data.draw(st.sets(st.integers(0, len(messages) - 1), max_size=4))
+    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows]()
+    for position, said in enumerate(messages):
+        if position in cuts:
+            state = pack("score", scorer.state())
+            scorer = ShardScorer(SCORING)
+            scorer.restore(unpack("score", state))
+        out += take(scorer, said)
+    assert as_bytes(out) == as_bytes(score(shard))
+
+
+def flat(day: int, log_odds: float) -> ModelVersion:
+    """A version by which everybody has the same risk, but for the first feature, which adds itself."""
+    return ModelVersion("flat", day, log_odds, {FEATURES[0]: Curve((-9.0, 9.0), (-9.0, 9.0), 0.0)})
+
+
+def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int, ...] = ()) -> TickRows:
+    features = np.zeros((len(values), len(FEATURES)))
+    features[:, 0] = values
+    account = np.array([i for i in range(len(values) + len(gone)) if i not in gone], np.int32)
+    none = np.zeros(0, np.int32)
+    known = KnownLabels(none, none.astype(np.int64), none.astype(np.bool_))
+    gone_rows = np.array(gone, np.int32)
+    return TickRows(
+        0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), none.astype(np.bool_)
+    )
+
+
+def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> MovedRows:
+    features = np.zeros((1, len(FEATURES)))
+    features[:, 0] = value
+    return MovedRows(0, np.array([account], np.int32), list(new_ids), np.array([day * US_PER_DAY + 1000]), features)
+
+
+def after_a_tick(risk_log_odds: float = 0.0) -> ShardScorer:
+    scorer = ShardScorer(SCORING)
+    scorer.version(DAY, flat(DAY, risk_log_odds))
+    scorer.rows(tick_rows(DAY, [0.0], ["acme"]))
+    return scorer
+
+
+def test_only_material_changes_are_scored_between_ticks() -> None:
+    scorer = after_a_tick()
+    assert scorer.rows(moved(DAY, 0.03)) == []
+    (scored,) = scorer.rows(moved(DAY, 0.05))
+    assert isinstance(scored, ScoredRows)
+    assert (scored.trigger, scored.ids, scored.previous_risk.tolist()) == ("event", ["acme"], [0.5])
+    assert scorer.rows(moved(DAY, 0.07)) == [], "against the last score that was emitted"
+
+
+def test_a_change_of_tier_is_material_however_small() -> None:
+    scorer = after_a_tick(-0.001)
+    assert [rows.tier.tolist() for rows in scorer.rows(moved(DAY, 0.002)) if isinstance(rows, ScoredRows)] == [[3]]
+
+
+def test_an_account_without_a_tick_waits_for_its_first() -> None:
+    assert after_a_tick().rows(moved(DAY, 5.0, account=1, new_ids=("bolt",))) == []
+
+
+def test_before_the_first_version_nothing_is_scored() -> None:
+    scorer = ShardScorer(SCORING)
+    assert scorer.rows(moved(DAY, 5.0, new_ids=("acme",))) == []
+
+
+def test_whoever_is_gone_starts_afresh() -> None:
+    """After a reactivation there is no previous risk: the subscription is another one."""
+    scorer = after_a_tick()
+    scorer.version(DAY + 1, flat(DAY + 1, 0.0))
+    (tick,) = scorer.rows(tick_rows(DAY + 1, [], [], gone=(0,)))
+    assert isinstance(tick, ScoredTick)
+    assert (tick.gone, tick.scores.ids) == (["acme"], [])
+    scorer.version(DAY + 2, flat(DAY + 2, 0.0))
+    (back,) = scorer.rows(tick_rows(DAY + 2, [0.0], []))
+    assert isinstance(back, ScoredTick)
+    assert np.isnan(back.scores.previous_risk).all()
+    assert back.scores.previous_tier.tolist() == [NO_TIER]
