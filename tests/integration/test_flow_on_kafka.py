@@ -83,23 +83,27 @@ def test_kafka_and_a_log_directory_give_the_same_scores(kafka_brokers: str, tmp_
         (row["topic"].removeprefix("c360"), row["partition"], row["offset"]) for row in expected["dead_letters"]
     }
     settings = Settings(kafka_brokers=kafka_brokers, topic_prefix=prefix)
-    assert published(settings, settings.risk_topic) >= ticks(found).keys()
-    letters = KafkaTransport(settings).reader(settings.dead_letter_topic, 0, None, live=False)
-    letter = next(headers for headers in (letters.read(1).headers or ()) if headers)
-    assert dict(letter)["__connect.errors.stage"] in (b"decode", b"size")
+    scores = [json.loads(value) for value, _ in records(settings, settings.risk_topic) if value]
+    assert {score["score_id"] for score in scores} >= ticks(found).keys()
+    letters = records(settings, settings.dead_letter_topic)
+    assert len(letters) == len(refused)
+    assert {header["__connect.errors.stage"] for _, header in letters} <= {b"decode", b"size"}
+    lines = {line for file in world.path.rglob("*.jsonl") for line in file.read_bytes().split(b"\n")}
+    assert {value for value, _ in letters} <= lines, "a dead letter is the original, unchanged"
 
 
-def published(settings: Settings, topic: str) -> set[str]:
-    """Ids of the scores on the risk topic, all partitions."""
+def records(settings: Settings, topic: str) -> list[tuple[bytes, dict[str, bytes | None]]]:
+    """Values and headers of a topic, all partitions."""
     transport = KafkaTransport(settings)
-    ids = set()
+    found: list[tuple[bytes, dict[str, bytes | None]]] = []
     for partition in transport.partitions(topic):
         reader = transport.reader(topic, partition, None, live=False)
         while True:
-            values = reader.read(1000).values
-            if not values and reader.at_end:
+            batch = reader.read(1000)
+            headers = batch.headers or [()] * len(batch.values)
+            found += [(value, dict(of or ())) for value, of in zip(batch.values, headers, strict=True)]
+            if not batch.values and reader.at_end:
                 break
-            ids |= {json.loads(value)["score_id"] for value in values if value}
         reader.close()
     transport.close()
-    return ids
+    return found

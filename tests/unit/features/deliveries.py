@@ -236,7 +236,9 @@ def deliver(
 
 
 def plain(value: Any) -> Any:
-    """Nested dataclasses as nested lists, to compare them byte by byte."""
+    """Nested dataclasses and mappings as nested lists, to compare them byte by byte."""
     if is_dataclass(value):
         return [type(value).__name__, *(plain(getattr(value, each.name)) for each in fields(value))]
+    if isinstance(value, Mapping):
+        return [[key, plain(value[key])] for key in sorted(value)]
     return value

@@ -86,7 +86,11 @@ _SUPPORT = st.one_of(
     st.fixed_dictionaries({"event_type": st.just("nps_submitted"), "score": st.integers(0, 10)}),
     st.just({"event_type": "success_contacted"}),
 )
-_DETAILS: dict[InputKind, st.SearchStrategy[dict[str, Any]]] = {"product": _PRODUCT, "billing": _BILLING, "support": _SUPPORT}
+_DETAILS: dict[InputKind, st.SearchStrategy[dict[str, Any]]] = {
+    "product": _PRODUCT,
+    "billing": _BILLING,
+    "support": _SUPPORT,
+}
 _TOPICS: list[InputKind] = ["product", "billing", "billing", "support"]
 # Midnights, the microseconds beside them, and few enough moments that events share one.
 _SECONDS = st.sampled_from([0.0, 0.000_001, 1_800.0, 43_200.0, 84_600.0, 86_399.999_999])
