@@ -18,6 +18,8 @@ _ARRAY = 1
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
+        if array.dtype.hasobject:
+            raise TypeError("snapshots hold plain data, not arrays of objects")
         return msgspec.msgpack.Ext(_ARRAY, msgspec.msgpack.encode((array.dtype.str, array.shape, array.tobytes())))
     if isinstance(value, np.generic):
         return value.item()
@@ -54,12 +56,12 @@ def unpack(step: str, packed: bytes) -> Any:
         If the bytes are damaged, of another step, or of another version of the state.
     """
     body = packed[4:]
-    if zlib.crc32(body).to_bytes(4, "big") != packed[:4]:
+    if not body or zlib.crc32(body).to_bytes(4, "big") != packed[:4]:
         raise StateError(f"snapshot of step {step} is damaged", "restore the recovery directory from a backup")
     version, of_step, state = _decoder.decode(body)
     if (version, of_step) != (STATE_VERSION, step):
         raise StateError(
             f"snapshot is of step {of_step}, state version {version}; this is {step}, version {STATE_VERSION}",
-            "start with an empty recovery directory, or the release that wrote it",
+            "run with the settings and the release that wrote it, or with an empty recovery directory",
         )
     return state

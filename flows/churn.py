@@ -61,7 +61,7 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
     if not partitions:
         place = settings.kafka_brokers or settings.log_dir
         raise ConfigurationError(f"no input topics in {place}", "run `c360 setup`, or check C360_TOPIC_PREFIX")
-    keeping = Keeping(keep_state)
+    keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}")
     alignment_file = os.environ.get(ALIGNMENT_FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None

@@ -22,7 +22,7 @@ from bytewax.run import cli_main
 from c360_stream import metrics
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.health import HEALTH, HealthServer
-from c360_stream.operators.stop import request_stop
+from c360_stream.operators.stop import first_failure, request_stop
 from c360_stream.settings import Settings
 
 RECOVERY_PARTITIONS = 16
@@ -50,11 +50,11 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None)
     if PEERS_VARIABLE in os.environ:
         _run_here(settings, recovery, int(os.environ[PROCESS_VARIABLE]), os.environ[PEERS_VARIABLE].split(","))
         return
-    with _recovery_store(recovery):
+    with _recovery_store(recovery) as lock:
         if processes == 1:
             _run_here(settings, recovery, 0, [])
         else:
-            _run_cluster(processes)
+            _run_cluster(processes, lock)
 
 
 def _run_here(settings: Settings, recovery: Path | None, process: int, peers: list[str]) -> None:
@@ -64,7 +64,7 @@ def _run_here(settings: Settings, recovery: Path | None, process: int, peers: li
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _on_signal)
     began = time.monotonic()
-    with closing(HealthServer(settings.metrics_address, process=process)):
+    with closing(HealthServer(settings.metrics_address, process=process)), _own_stderr():
         try:
             cli_main(
                 flow,
@@ -73,21 +73,46 @@ def _run_here(settings: Settings, recovery: Path | None, process: int, peers: li
                 epoch_interval=timedelta(seconds=settings.snapshot_seconds),
                 recovery_config=RecoveryConfig(recovery) if recovery else None,
             )
-        except BaseException as error:
-            _raise_cause(error)
+        except (KeyboardInterrupt, SystemExit):
             raise
+        except BaseException as error:  # the engine's panics are no Exception
+            failure = first_failure()
+            if failure is not None:
+                raise failure from None
+            if peers:
+                raise C360Error(
+                    "lost a process of the cluster", "see the messages of the others; run again to resume"
+                ) from error
+            raise RuntimeError(str(error)) from error
         finally:
             HEALTH.stopped()
     _say_done(process, time.monotonic() - began)
 
 
-def _raise_cause(error: BaseException) -> None:
-    """Raise the error of ours that made the engine fail, if there is one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, C360Error):
-            raise cause from None
-        cause = cause.__cause__ or cause.__context__
+@contextmanager
+def _own_stderr() -> Iterator[None]:
+    """Keep what native code writes to stderr from it, unless the run fails in a way that is not understood.
+
+    The engine reports an error that a step raised as a panic with a hundred lines of backtrace.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    python_stderr = sys.stderr
+    with tempfile.TemporaryFile() as native, os.fdopen(os.dup(kept), "w", buffering=1) as ours:
+        os.dup2(native.fileno(), 2)
+        sys.stderr = ours
+        try:
+            yield
+        except C360Error:
+            raise
+        except BaseException:
+            native.seek(0)
+            os.write(kept, native.read())
+            raise
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _on_signal(number: int, frame: object) -> None:
@@ -108,8 +133,11 @@ def _say_done(process: int, seconds: float) -> None:
     )
 
 
-def _run_cluster(processes: int) -> None:
-    """Start this very command once a process, and wait; one that fails takes the others with it."""
+def _run_cluster(processes: int, lock: IO[str] | None) -> None:
+    """Start this very command once a process, and wait; one that fails takes the others with it.
+
+    The children hold the lock too, so that it outlives a parent that is killed.
+    """
     peers = ",".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
     with tempfile.TemporaryDirectory(prefix="c360-") as shared:
         environment = {**os.environ, PEERS_VARIABLE: peers, "C360_ALIGNMENT_FILE": str(Path(shared) / "alignment")}
@@ -117,6 +145,7 @@ def _run_cluster(processes: int) -> None:
             subprocess.Popen(  # noqa: S603 - this very command
                 [sys.executable, "-m", "c360_stream", *sys.argv[1:]],
                 env={**environment, PROCESS_VARIABLE: str(number)},
+                pass_fds=[lock.fileno()] if lock else [],
             )
             for number in range(processes)
         ]
@@ -158,10 +187,10 @@ def _free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def _recovery_store(directory: Path | None) -> Iterator[None]:
+def _recovery_store(directory: Path | None) -> Iterator[IO[str] | None]:
     """Make the recovery store if it is absent, readable by its owner alone, and lock it."""
     if directory is None:
-        yield
+        yield None
         return
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,7 +199,7 @@ def _recovery_store(directory: Path | None) -> Iterator[None]:
             _lock(lock, directory)
             if not list(directory.glob("*.sqlite3")):
                 init_db_dir(directory, RECOVERY_PARTITIONS)
-            yield
+            yield lock
     except OSError as error:
         raise ConfigurationError(f"recovery directory {directory}: {error.strerror}", "name a writable one") from None
 

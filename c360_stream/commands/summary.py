@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import shutil
@@ -111,13 +110,13 @@ def _quality(console: Console, spec: SimulationSpec, findings: Findings) -> None
     quality = findings.quality
     _title(console, "How good is the model?")
     if quality is None:
-        _say(console, "No outcome is known yet: that takes more than 60 days. Try --days 365.", _took_over(spec, findings))
+        _say(console, "No outcome is known yet: it takes 60 days and more. Try --days 365.", _took_over(spec, findings))
         return
     _say(
         console,
-        f"Out of sample: {quality.examples:,} daily scores from {_day(quality.first)} to {_day(quality.last)} (the last "
-        "third of those whose outcome is known), each stored before anybody could know who would cancel in the 60 days "
-        "after it. The truth is the probability that the simulation drew from: on average nothing can do better.",
+        f"Out of sample: {quality.examples:,} daily scores from {_day(quality.first)} to {_day(quality.last)} (the "
+        "last third of those whose outcome is known), each stored before anybody could know who would cancel in the "
+        "60 days after it. The truth is the probability that the simulation drew from: nothing does better on average.",
     )
     table = _table("", ">scores", ">truth", ">happened")
     for name, *values in _measures(quality):
@@ -128,7 +127,7 @@ def _quality(console: Console, spec: SimulationSpec, findings: Findings) -> None
 
 def _measures(quality: Quality) -> Iterator[tuple[str, str, str, str]]:
     yield "ROC-AUC against what happened", _figure(quality.auc), _figure(quality.true_auc), ""
-    yield "mean risk; share that churned", *(f"{v:.1%}" for v in (quality.predicted, quality.true, quality.observed))
+    yield "mean risk; share that churned", f"{quality.predicted:.1%}", f"{quality.true:.1%}", f"{quality.observed:.1%}"
     yield "churned among the riskiest 10%", f"{quality.top:.1%}", f"{quality.true_top:.1%}", ""
     yield "rank agreement with the truth (Spearman)", _figure(quality.agreement), "", ""
 
@@ -211,11 +210,12 @@ def _program() -> str:
 
 def _pins(settings: Settings) -> list[str]:
     """Variables that undo what the user's environment or c360.toml would lead elsewhere."""
-    with contextlib.suppress(ConfigurationError):
+    try:
         own = load_settings(log_dir=settings.log_dir)
         differing = [name for name in _PINNED if getattr(own, name) != getattr(settings, name)]
-        return [f"C360_{name.upper()}={shlex.quote(_written(settings, name))}" for name in differing]
-    return []
+    except ConfigurationError:  # once it is mended, it may say anything
+        differing = list(_PINNED)
+    return [f"C360_{name.upper()}={shlex.quote(_written(settings, name))}" for name in differing]
 
 
 def _written(settings: Settings, name: str) -> str:

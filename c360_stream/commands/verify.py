@@ -74,12 +74,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A score made again; `differing` names the features that are not as stored, `risk_equal` means every bit."""
+    """A score made again, with the late events or without.
+
+    `differing` names the features that are not as stored; `risk_equal` means every bit.
+    """
 
     features: Features
     scored: Scored
     differing: list[str]
     risk_equal: bool
+    with_late: bool
 
     @property
     def risk(self) -> float:
@@ -179,7 +183,7 @@ def _rebuilt(settings: Settings, stored: Stored, history: History, *, late: bool
     scored = stored.version.score(features[None, :], stored.moment.as_of_us)
     made = dict(zip(FEATURES, features.tolist(), strict=True))
     differing = [name for name, value in stored.features.items() if not np.array_equal(made[name], value, True)]
-    return Rebuilt(features, scored, differing, float(scored.risk[0]) == stored.risk)
+    return Rebuilt(features, scored, differing, float(scored.risk[0]) == stored.risk, late)
 
 
 def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
@@ -200,14 +204,17 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
     late = f"{history.late_events:,} event(s) before that time came late"
     if rebuilt.equal:
         what = "all 21 features" if stored.moment.trigger == "tick" else "the features of its reasons"
-        note = f"; {late}, which the score did or did not count as a whole" if history.late else ""
+        how = "which the score counted, too" if rebuilt.with_late else "after the score was made"
+        note = f"; {late}, {how}" if history.late else ""
         return f"{what} and the risk, bit for bit{note}."
     what = f"{len(rebuilt.differing)} feature(s)" if rebuilt.differing else ""
     what += " and " if what and not rebuilt.risk_equal else ""
     what += "" if rebuilt.risk_equal else "the risk"
     if history.late:
         return f"{what} differ; {late}, and a score counts only those that had arrived."
-    if not rebuilt.differing and stored.moment.trigger == "tick":
+    if stored.moment.trigger == "event":
+        return f"{what} differ; a score between ticks counts those events of its day that had arrived by then."
+    if not rebuilt.differing:
         return f"{what} differs though the features agree: the stored score or model version was changed."
     return (
         f"{what} differ; the log or the tables were changed since, or the settings of the features are not the run's."

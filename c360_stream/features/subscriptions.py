@@ -12,7 +12,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
 
 HISTORY_DAYS = 92
-EVENTS_MAX = 4096
+EVENTS_MAX = 256
 
 
 class SubscriptionEvent(NamedTuple):

@@ -12,6 +12,7 @@ from c360_stream.events import US_PER_SECOND
 from c360_stream.features.columns import NO_TIME, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
 from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.stop import failing_loudly
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class AccountsStep:
     config: ShardConfig
     keeping: Keeping
 
+    @failing_loudly
     def __call__(self, resume_state: bytes | None) -> AccountsLogic:
         """Build, or take up a snapshot."""
         return AccountsLogic(self, resume_state)
@@ -45,6 +47,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
             self._shard = AccountShard(state["number"], step.config)
             self._shard.restore(state)
 
+    @failing_loudly
     def on_batch(self, values: list[ShardBatch]) -> tuple[list[Emission], bool]:
         """Take what partitions say to this shard."""
         if self._shard is None:
@@ -72,6 +75,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
         if shard.number == 0 and shard.watermark.now_us != NO_TIME:
             metrics.set_watermark(shard.watermark.now_us / US_PER_SECOND)
 
+    @failing_loudly
     def snapshot(self) -> bytes:
         """The shard's state."""
         shard = self._shard

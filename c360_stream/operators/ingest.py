@@ -20,7 +20,7 @@ from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
-from c360_stream.operators.stop import stop_requested
+from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -70,6 +70,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         """Names of all partitions."""
         return list(self.partitions)
 
+    @failing_loudly
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
         """Open one partition."""
         topic, _, number = for_part.rpartition("/")
@@ -109,6 +110,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alignment.reached(name, self._high_us)
         HEALTH.sources_opened()
 
+    @failing_loudly
     def next_batch(self) -> Iterable[Item]:
         """Read on, unless this partition is too far ahead or there is nothing."""
         if stop_requested():
@@ -207,6 +209,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         """When to ask again."""
         return self._next_awake
 
+    @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
         """Where to resume: position, greatest event time, first event time."""
         return (self._reader.position(), self._high_us, self._first_us)

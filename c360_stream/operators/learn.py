@@ -12,6 +12,7 @@ from c360_stream.features.shard import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.learning.model import ModelConfig
 from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.stop import failing_loudly
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class LearnStep:
     model: ModelConfig
     keeping: Keeping
 
+    @failing_loudly
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
         """Build, or take up a snapshot."""
         learner = Learner(self.shards, self.model)
@@ -37,6 +39,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
         self._learner = learner
         self._keeping = keeping
 
+    @failing_loudly
     def on_batch(self, values: list[TickExamples]) -> tuple[list[LearnedTick], bool]:
         """Take shards' parts of ticks; learn the ticks that are whole."""
         out = []
@@ -47,6 +50,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
                 out.append(learned)
         return out, False
 
+    @failing_loudly
     def snapshot(self) -> bytes:
         """The learner's state."""
         return self._keeping.keep("learn", self._learner.state)

@@ -16,6 +16,7 @@ from c360_stream.learning.tickstats import TickStats, merge
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import Output, alarm_outputs, metric_rows
 from c360_stream.operators.score import ShardStats
+from c360_stream.operators.stop import failing_loudly
 from c360_stream.records import DriftAlarm, utc_time
 from c360_stream.settings import Settings
 
@@ -28,6 +29,7 @@ class MonitorStep:
     config: MonitorConfig
     keeping: Keeping
 
+    @failing_loudly
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
         """Build, or take up a snapshot."""
         logic = MonitorLogic(self)
@@ -45,6 +47,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._hours = HourBarrier(step.settings.shards, len(TOPICS))
         self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
 
+    @failing_loudly
     def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
         """Take shards' hours and ticks; give alarms and quality figures."""
         alarms: list[DriftAlarm] = []
@@ -75,6 +78,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._hours.restore(state["hours"])
         self._ticks.restore(state["ticks"], lambda values: TickStats(*values))
 
+    @failing_loudly
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
         return self._step.keeping.keep(

@@ -17,6 +17,7 @@ from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import Clock, Output, feature_rows, outcome_rows, score_outputs, tombstones
+from c360_stream.operators.stop import failing_loudly
 from c360_stream.settings import Settings
 
 
@@ -44,6 +45,7 @@ class ScoreStep:
     config: ScoringConfig
     keeping: Keeping
 
+    @failing_loudly
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
         """Build, or take up a snapshot."""
         scorer = ShardScorer(self.config)
@@ -61,6 +63,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
         self._clock = Clock(step.settings.live)
         self._shard = 0
 
+    @failing_loudly
     def on_batch(self, values: list[TickRows | MovedRows | ShardVersion]) -> tuple[list[Output | ShardStats], bool]:
         """Take rows and versions; emit what can be scored."""
         out: list[Output | ShardStats] = []
@@ -89,6 +92,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
             ShardStats(tick.shard, _stats(tick)),
         ]
 
+    @failing_loudly
     def snapshot(self) -> bytes:
         """The scorer's state."""
         return self._step.keeping.keep("score", self._scorer.state)

@@ -17,7 +17,7 @@ from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.ports import RecordWriter, Transport
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.rows import TableRows, TopicRecords
-from c360_stream.operators.stop import stop_requested
+from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
@@ -64,6 +64,7 @@ class TableSink(FixedPartitionedSink[TableRows, None]):
         """The partition is the key."""
         return int(item_key)
 
+    @failing_loudly
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> TableSinkPartition:
         """Connect."""
         return TableSinkPartition(lambda: open_tables(self.settings))
@@ -86,6 +87,7 @@ class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
         self._rows: dict[str, int] = {}
         self._flushed_at = time.monotonic()
 
+    @failing_loudly
     def write_batch(self, items: list[TableRows]) -> None:
         """Take rows."""
         for item in items:
@@ -116,6 +118,7 @@ class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
         while len(self._inserts) > under_way_max or (self._inserts and self._inserts[0].done()):
             self._inserts.popleft().result()
 
+    @failing_loudly
     def snapshot(self) -> None:
         """Store everything that came before."""
         self._flush_all()
@@ -150,6 +153,7 @@ class TopicSink(FixedPartitionedSink[TopicRecords, tuple[int, ...]]):
         """The key is the topic."""
         return self.topics.index(item_key)
 
+    @failing_loudly
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[int, ...] | None) -> TopicSinkPartition:
         """Open one topic."""
         return TopicSinkPartition(self.transport.writer(for_part, resume_state))
@@ -161,6 +165,7 @@ class TopicSinkPartition(StatefulSinkPartition[TopicRecords, tuple[int, ...]]):
     def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
 
+    @failing_loudly
     def write_batch(self, items: list[TopicRecords]) -> None:
         """Append records."""
         records = [record for item in items for record in item.records]
@@ -168,6 +173,7 @@ class TopicSinkPartition(StatefulSinkPartition[TopicRecords, tuple[int, ...]]):
             self._writer.write(records)
         metrics.SINK_ROWS.labels(self._writer.topic).inc(len(records))
 
+    @failing_loudly
     def snapshot(self) -> tuple[int, ...]:
         """Make sure that everything is delivered; where the topic ends then."""
         with _measured(self._writer.topic):

@@ -84,6 +84,7 @@ _SUPPORT = st.one_of(
     st.just({"event_type": "ticket_solved", "ticket_id": "t"}),
     st.fixed_dictionaries({"event_type": st.just("csat_submitted"), "score": st.integers(1, 5)}),
     st.fixed_dictionaries({"event_type": st.just("nps_submitted"), "score": st.integers(0, 10)}),
+    st.fixed_dictionaries({"event_type": st.just("nps_submitted"), "score": st.sampled_from([0, 10])}),
     st.just({"event_type": "success_contacted"}),
 )
 _DETAILS: dict[InputKind, st.SearchStrategy[dict[str, Any]]] = {
@@ -108,7 +109,7 @@ def event_sets(draw: st.DrawFn, days_max: int = 9, events_max: int = 40) -> dict
         st.lists(
             st.tuples(
                 st.sampled_from(_TOPICS),
-                st.sampled_from(["acme", "bolt", "Ćwikła"]),
+                st.sampled_from(["acme", "acme", "bolt", "Ćwikła"]),
                 st.integers(0, days_max),
                 _SECONDS,
             ),
@@ -116,9 +117,9 @@ def event_sets(draw: st.DrawFn, days_max: int = 9, events_max: int = 40) -> dict
             max_size=events_max,
         )
     )
-    for number, (topic, account, day, second) in enumerate(places):
+    for topic, account, day, second in places:
         when = START + timedelta(days=day, seconds=second)
         details = draw(_DETAILS[topic])
-        found[topic].append(event(f"e{number:02}", account, when, **details))
+        found[topic].append(event(f"e{len(found[topic]):02}", account, when, **details))
     found["product"].append(event("last", "acme", at(last_day), "page_viewed"))
     return found

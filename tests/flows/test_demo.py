@@ -1,0 +1,204 @@
+"""The demo from end to end, as a user meets it: hostile settings around it, and every command that it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.reference.flow_run import DEADLINE_SECONDS
+from tests.reference.tables import query_elsewhere
+
+pytestmark = pytest.mark.slow
+# What would lead the demo, or the commands that it prints, to other places and other features.
+HOSTILE = {
+    "C360_KAFKA_BROKERS": "127.0.0.1:1",
+    "C360_CLICKHOUSE_DSN": "clickhouse://127.0.0.1:1/c360",
+    "C360_HORIZON_DAYS": "5",
+    "C360_TIER_MEDIUM": "not a number",
+}
+MISLEADING = 'topic_prefix = "other"\nclickhouse_dsn = "clickhouse://127.0.0.1:1/c360"\ncore_actions = ["nothing"]\n'
+
+
+def c360(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Start a command in a session of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "c360_stream", *arguments],
+        cwd=cwd,
+        env={**inherited, **env},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    try:
+        out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo."""
+
+    home: Path
+    out: str
+    err: str
+
+    @property
+    def log_dir(self) -> Path:
+        """Its directory."""
+        return self.home / "demo-out"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """A demo of a tiny company, in place of an earlier demo that was interrupted."""
+    home = tmp_path_factory.mktemp("demo")
+    (home / "c360.toml").write_text(MISLEADING)
+    old = home / "demo-out"
+    (old / "c360.product.events.v1").mkdir(parents=True)
+    (old / "c360.product.events.v1" / "9.jsonl").write_text("of the earlier demo\n")
+    (old / ".c360-demo").touch()
+    arguments = ("demo", "--accounts", "40", "--days", "150", "--seed", "3")
+    code, out, err = finish(c360(*arguments, cwd=home, COLUMNS="80", **HOSTILE))
+    assert code == 0, err
+    return Demo(home, out, err)
+
+
+def test_the_summary_says_what_a_product_manager_asks(demo: Demo) -> None:
+    for part in (
+        "40 accounts, 2024-01-01 to 2024-05-29, scenario steady",
+        "0 refused (dead letters), 0 late, 0",
+        "Riskiest accounts on 2024-05-29",
+        "MRR at risk",
+        "Out of sample",
+        "ROC-AUC against what happened",
+        "Spearman",
+        "Calibration ratio",
+        "Lift",
+        "prior rule",
+        "alarms: ",
+        "c360.risk.scores.v1",
+        "demo-out/truth.jsonl",
+    ):
+        assert part in demo.out
+    table = demo.out[: demo.out.index("Where to look next")]
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_progress_goes_to_stderr_line_by_line(demo: Demo) -> None:
+    assert "simulating a company: day 150 of 150" in demo.err
+    assert "running the flow: day 150 of 150" in demo.err
+    assert "running the flow" not in demo.out
+
+
+def test_the_earlier_demo_is_gone(demo: Demo) -> None:
+    assert not (demo.log_dir / "c360.product.events.v1" / "9.jsonl").exists()
+
+
+def test_what_it_counted_is_what_there_is(demo: Demo) -> None:
+    lines = sum(len(path.read_bytes().splitlines()) for path in demo.log_dir.glob("c360.*.events.v1/*.jsonl"))
+    assert f"{lines:,} events: {lines:,} accepted" in demo.out
+    dsn = f"chdb://{demo.log_dir.resolve()}/tables/c360"
+    counts = "SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between FROM risk_scores FINAL"
+    (((scores),), (alarms,)) = query_elsewhere(dsn, counts, "SELECT count() AS number FROM drift_alarms FINAL")
+    assert f"{scores['ticks']:,} daily scores, and {scores['between']:,} within a day" in demo.out
+    assert f"alarms: {alarms['number']:,}\n" in demo.out
+
+
+def test_the_commands_that_it_prints_work_when_pasted(demo: Demo) -> None:
+    commands = re.findall(r"^# .*\n(.+)$", demo.out, re.MULTILINE)
+    assert len(commands) == 3
+    # In the same shell, but for the setting that no command can do with.
+    env = {name: value for name, value in HOSTILE.items() if name != "C360_TIER_MEDIUM"}
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=demo.home, env={**os.environ, **env}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert "acc-0000" in done.stdout
+
+
+def verified(log_dir: Path, account: str, *arguments: str, **env: str) -> tuple[int, str, str]:
+    return finish(c360("verify", account, "--log-dir", str(log_dir), *arguments, cwd=log_dir, **env))
+
+
+def test_verify_says_equal_until_the_log_is_tampered_with(demo: Demo, tmp_path: Path) -> None:
+    dsn = f"chdb://{demo.log_dir.resolve()}/tables/c360"
+    sample = "SELECT account_id, as_of, trigger FROM risk_scores FINAL ORDER BY cityHash64(score_id) LIMIT 3"
+    event = "SELECT account_id, as_of, trigger FROM risk_scores FINAL WHERE trigger = 'event' LIMIT 1"
+    ticks, (between,) = query_elsewhere(dsn, sample, event)
+    for row in (*ticks, between):
+        code, out, err = verified(demo.log_dir, row["account_id"], "--as-of", row["as_of"])
+        assert (code, err) == (0, ""), out
+        assert "\nequal: " in out
+
+    tampered = tmp_path / "tampered"
+    for topic in demo.log_dir.glob("c360.*.events.v1"):
+        shutil.copytree(topic, tampered / topic.name)
+    for path in (tampered / "c360.billing.events.v1").glob("*.jsonl"):
+        path.write_text(re.sub(r'"mrr_cents":\d+', '"mrr_cents":987654', path.read_text()))
+    code, out, err = verified(tampered, ticks[0]["account_id"], C360_CLICKHOUSE_DSN=dsn)
+    assert (code, err) == (1, "")
+    assert "\nNOT equal: " in out
+    assert re.search(r"mrr_cents +987,654 .*differs", out)
+
+
+@pytest.mark.parametrize(
+    ("account", "as_of", "message"),
+    [
+        ("nobody", "2024-02-01", "account nobody has no score in chdb:"),
+        ("acc-000001", "2031-01-01", "has no score at that time; the nearest: --as-of 2024-"),
+        ("acc-000001", "2024-02-01T00:00:00.000001Z", "has no score at that time; the nearest: --as-of 2024-"),
+    ],
+)
+def test_verify_of_a_score_that_is_not_there(demo: Demo, account: str, as_of: str, message: str) -> None:
+    code, _, err = verified(demo.log_dir, account, "--as-of", as_of)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_interrupt_ends_it_and_its_flow(tmp_path: Path) -> None:
+    process = c360("demo", "--out", "out", "--accounts", "200", "--days", "900", cwd=tmp_path)
+    scores = tmp_path / "out" / "c360.risk.scores.v1" / "0.jsonl"
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not scores.exists() or not scores.stat().st_size:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    while alive(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(group: int) -> bool:
+    """Whether a process of the group is left: one that has ended and was not waited for does not count."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, of_group = status.read_text().rpartition(")")[2].split()[:3]
+            if int(of_group) == group and state != "Z":
+                return True
+    return False

@@ -1,0 +1,89 @@
+"""The demo's directory is its own, a failing flow is one clear error, and the measures are right."""
+
+from __future__ import annotations
+
+import fcntl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c360_stream.commands.demo import MARKER, _day_of, _run_flow, demo
+from c360_stream.commands.findings import measure, rank_correlation
+from c360_stream.errors import C360Error, ConfigurationError, StateError
+from c360_stream.settings import Settings
+from c360_stream.simulation import SimulationSpec
+
+SPAN = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+
+
+def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match="no demo's"):
+        demo(tmp_path, 5, 10, 1, "steady")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_one_demo_at_a_time(tmp_path: Path) -> None:
+    with (tmp_path / MARKER).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match="another demo"):
+            demo(tmp_path, 5, 10, 1, "steady")
+
+
+@pytest.mark.parametrize(("accounts", "scenario"), [(0, "steady"), (5, "nothing")])
+def test_an_impossible_world_makes_no_directory(tmp_path: Path, accounts: int, scenario: str) -> None:
+    with pytest.raises(ConfigurationError, match="simulation"):
+        demo(tmp_path / "out", accounts, 10, 1, scenario)
+    assert not (tmp_path / "out").exists()
+
+
+def flow_of(log_dir: Path) -> None:
+    settings = Settings.model_construct(log_dir=log_dir, live=False, metrics_address="127.0.0.1:0")
+    _run_flow(settings, SimulationSpec(5, 3, 1), [1, 2, 3])
+
+
+def test_an_error_of_the_flow_is_the_demos(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no input topics"):
+        flow_of(tmp_path)
+
+
+def test_a_flow_that_dies_is_an_error_that_says_where_to_look(tmp_path: Path) -> None:
+    with pytest.raises(C360Error, match=r"exit code 1; see .*run\.log"):
+        flow_of(tmp_path / "absent")
+
+
+def test_progress_is_the_newest_score_published(tmp_path: Path) -> None:
+    spec = SimulationSpec(5, 40, 1)
+    scores = tmp_path / "0.jsonl"
+    assert _day_of(scores, spec) == 0
+    scores.write_text('{"account_id":"a","as_of":"2024-01-09T00:00:00.000Z"}\n{"account_id":"a","tombstone":true}\n')
+    assert _day_of(scores, spec) == 8
+    scores.write_text('{"as_of":"2025-01-09T0')
+    assert _day_of(scores, spec) == spec.days
+
+
+def test_measures_of_a_case_worked_out_by_hand() -> None:
+    churned = np.array([True, False] + [False] * 17 + [True])
+    risk, true = np.linspace(0.9, 0.1, 20), np.linspace(0.1, 0.9, 20)
+    quality = measure(SPAN, churned, risk, true)
+    assert quality.auc == quality.true_auc == 0.5
+    assert quality.top == quality.true_top == 0.5
+    assert quality.agreement == pytest.approx(-1)
+    assert quality.observed == 0.1
+    assert quality.predicted == pytest.approx(0.5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
+def test_rank_correlation_looks_at_ranks_alone(pairs: list[tuple[int, int]]) -> None:
+    first, second = (np.array(values, float) for values in zip(*pairs, strict=True))
+    found = rank_correlation(first, second)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(rank_correlation(second, np.exp(first)))
+        assert found == pytest.approx(-rank_correlation(-first, second))
+        assert rank_correlation(first, first) == pytest.approx(1)

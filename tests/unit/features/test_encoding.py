@@ -1,0 +1,98 @@
+"""Encoding: shards by a stable hash, hashes in scopes of their own, order kept, categories by the longest prefix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from c360_stream.events import InputKind
+from c360_stream.features import columns as c
+from c360_stream.features.columns import PRODUCT, EventColumns
+from c360_stream.features.encoding import EventEncoder
+from tests.unit.features.deliveries import Event, columns
+from tests.unit.features.events import at, event
+
+
+def encoded(topic: InputKind, *events: Event, shards: int = 1) -> list[EventColumns]:
+    return [part for part in columns(topic, events, shards) if part is not None]
+
+
+def used(event_type: str, account: str = "acme", **fields: object) -> Event:
+    return event("e", account, at(0), event_type, **fields)
+
+
+def test_an_accounts_shard_never_changes() -> None:
+    """A resumed run, another process and another release must find the account's state where it was left."""
+    accounts = ["acme", "bolt", "Ćwikła", "株式会社"]
+    found = {
+        name: shard
+        for shard, part in enumerate(columns("product", [used("page_viewed", name) for name in accounts], 16))
+        for name in (part.accounts if part else [])
+    }
+    assert found == {"acme": 2, "bolt": 14, "Ćwikła": 3, "株式会社": 8}
+
+
+def test_events_keep_their_order_within_a_shard_and_every_shard_its_accounts() -> None:
+    events = [event(f"e{i}", f"a{i % 7}", at(0, i), "page_viewed") for i in range(50)]
+    parts = encoded("product", *events, shards=3)
+    assert len(parts) == 3
+    accounts = [part.accounts for part in parts]
+    assert sorted(name for names in accounts for name in names) == [f"a{i}" for i in range(7)]
+    for part in parts:
+        assert (np.diff(part.time_us) > 0).all()
+        hours = ((part.time_us - part.time_us[0]) // 3_600_000_000).tolist()
+        first = next(i for i in range(7) if f"a{i}" == part.accounts[part.account[0]])
+        assert [part.accounts[i] for i in part.account] == [f"a{(first + hour) % 7}" for hour in hours]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "code"),
+    [
+        ("page_viewed", 0),
+        ("task_created", c.CORE_ACTION),
+        ("comment_added", c.CORE_ACTION | c.COMMENT),
+        ("invite_sent", c.INVITE),
+        ("export_requested", c.EXPORT),
+    ],
+)
+def test_product_codes_are_what_the_event_type_counts_for(event_type: str, code: int) -> None:
+    (part,) = encoded("product", used(event_type))
+    assert part.code.tolist() == [code]
+
+
+def category(event_type: str, feature: str | None = None) -> int:
+    (part,) = encoded("product", used(event_type, feature=feature))
+    return int(part.category[0])
+
+
+def test_categories_come_from_the_event_or_else_from_its_type() -> None:
+    assert category("report_built") == category("report_shared") == category("anything", "reports") != 0
+    assert category("report_built", "whiteboards") == category("x", "whiteboards") != category("report_built")
+    assert category("invite_sent") == category("x", "team_invites")
+    assert category("search_run") == category("apis_listed") == 0
+    for event_type in ("page_viewed", "session_start", "session_end"):
+        assert category(event_type, "reports") == 0
+
+
+def test_the_longest_prefix_wins() -> None:
+    encoder = EventEncoder(PRODUCT, 1, (), {"api_": "api", "api_key_": "security"})
+    plain = EventEncoder(PRODUCT, 1, (), {"z_": "security", "y_": "api"})
+    assert encoder._type("api_key_made") == plain._type("z_")
+    assert encoder._type("api_called") == plain._type("y_")
+
+
+def test_things_of_the_same_name_are_not_confused() -> None:
+    """A user named like the account, a category or the event is none of them."""
+    (part,) = encoded("product", event("same", "same", at(0), "x", user_id="same", feature="same"))
+    hashes = {int(part.account_hash[0]), int(part.event[0]), int(part.user[0]), int(part.category[0])}
+    assert len(hashes) == 4
+    assert 0 not in hashes
+
+
+def test_taking_some_events_takes_just_their_accounts() -> None:
+    events = [event(f"e{i}", f"a{i % 3}", at(0, i), "csat_submitted", score=i + 1) for i in range(5)]
+    (part,) = encoded("support", *events)
+    taken = part.take(np.array([4, 1]))
+    assert [taken.accounts[i] for i in taken.account] == ["a1", "a1"]
+    assert (taken.accounts, taken.details) == (["a1"], [5, 2])
+    assert taken.account_hash.tolist() == [part.account_hash[part.accounts.index("a1")]]

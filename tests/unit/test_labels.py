@@ -1,0 +1,152 @@
+"""The label ledger: pending, then stayed or churned, corrected by a late cancellation, censored at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from c360_stream.events import US_PER_DAY
+from c360_stream.labels import CORRECTION_DAYS, LabelLedger
+from c360_stream.snapshot import pack, unpack
+
+HORIZON = 5
+ACME, BOLT = 0, 1
+Known = dict[tuple[int, int], bool]
+
+
+class Ticks:
+    """A ledger whose days are closed and opened as a shard does it."""
+
+    def __init__(self) -> None:
+        self.ledger = LabelLedger(HORIZON)
+        self.known: Known = {}
+
+    def until(self, first: int, last: int, *scored: int, example: bool = False) -> Known:
+        """Run the ticks `first` to `last`, at which these accounts are scored; give what became known."""
+        before = dict(self.known)
+        rows = np.array(scored, np.int32)
+        for day in range(first, last + 1):
+            known, matured = self.ledger.close(day)
+            for account, as_of, churned in zip(
+                known.account.tolist(), known.as_of_day.tolist(), known.churned.tolist(), strict=True
+            ):
+                self.known[account, as_of] = churned
+            if matured is not None:
+                assert matured.as_of_day == day - HORIZON
+                for account, churned in zip(matured.account.tolist(), matured.churned.tolist(), strict=True):
+                    assert self.known[account, matured.as_of_day] == churned
+            self.ledger.open(day, rows)
+            if example:
+                self.ledger.store(day, rows, np.full((len(rows), 21), float(day)))
+        return {key: churned for key, churned in self.known.items() if before.get(key) != churned}
+
+
+def test_stayed_once_the_horizon_has_passed() -> None:
+    ticks = Ticks()
+    assert ticks.until(100, 104, ACME) == {}, "unknown until then"
+    assert ticks.until(105, 106, ACME) == {(ACME, 100): False, (ACME, 101): False}
+
+
+@pytest.mark.parametrize(
+    ("time_us", "churned"),
+    [
+        (104 * US_PER_DAY - 1, range(100, 104)),
+        (104 * US_PER_DAY, range(100, 105)),
+        (104 * US_PER_DAY + 1, range(100, 105)),
+        (105 * US_PER_DAY - 1, range(100, 105)),
+    ],
+    ids=["just before midnight", "at midnight", "just after", "at the end of the day"],
+)
+def test_churned_from_the_as_of_on_and_within_the_horizon(time_us: int, churned: range) -> None:
+    """as-of <= occurred_at < as-of + horizon: the bounds of the definition, to the microsecond."""
+    ticks = Ticks()
+    last = time_us // US_PER_DAY
+    ticks.until(98, last, ACME, BOLT)
+    ticks.ledger.cancelled(ACME, time_us)
+    known = {key: label for key, label in ticks.until(last + 1, last + 1, BOLT).items() if label}
+    assert known == {(ACME, as_of): True for as_of in churned if as_of > last - HORIZON} | (
+        {(ACME, 99): True} if last == 103 else {}
+    )
+
+
+def test_a_late_cancellation_corrects_what_was_taken_for_stayed() -> None:
+    ticks = Ticks()
+    ticks.until(100, 110, ACME)
+    assert ticks.known[ACME, 100] is False
+    ticks.ledger.cancelled(ACME, 103 * US_PER_DAY + 7)
+    assert ticks.until(111, 111) == {(ACME, as_of): True for as_of in range(100, 104)} | {(ACME, 106): False}
+
+
+def test_corrections_end_some_days_after_maturity() -> None:
+    ticks = Ticks()
+    last = 100 + HORIZON + CORRECTION_DAYS
+    ticks.until(100, last, ACME)
+    ticks.ledger.cancelled(ACME, 101 * US_PER_DAY)
+    corrected = ticks.until(last + 1, last + 1, ACME)
+    assert (ACME, 100) not in corrected, "its slot is about to be another day's"
+    assert corrected[ACME, 101] is True
+
+
+def test_a_reactivated_account_has_labels_of_its_own() -> None:
+    """As-ofs between the cancellation and the new start have none; those after it are pending afresh."""
+    ticks = Ticks()
+    ticks.until(100, 102, ACME)
+    ticks.ledger.cancelled(ACME, 102 * US_PER_DAY + 1)
+    ticks.until(103, 105, BOLT)
+    ticks.until(106, 112, ACME, BOLT)
+    mine = {as_of: churned for (account, as_of), churned in ticks.known.items() if account == ACME}
+    assert mine == {100: True, 101: True, 102: True, 106: False, 107: False}
+
+
+def test_two_cancellations_tell_a_label_once() -> None:
+    ticks = Ticks()
+    ticks.until(100, 102, ACME)
+    for time_us in (101 * US_PER_DAY, 102 * US_PER_DAY):
+        ticks.ledger.cancelled(ACME, time_us)
+    known, _ = ticks.ledger.close(103)
+    assert sorted(known.as_of_day.tolist()) == [100, 101, 102]
+
+
+def test_examples_mature_with_the_features_that_were_stored() -> None:
+    ticks = Ticks()
+    ticks.until(100, 104, ACME, BOLT, example=True)
+    ticks.ledger.cancelled(BOLT, 103 * US_PER_DAY)
+    known, matured = ticks.ledger.close(105)
+    assert matured is not None
+    assert (matured.as_of_day, matured.account.tolist(), matured.churned.tolist()) == (100, [0, 1], [False, True])
+    assert (matured.features == 100.0).all()
+    assert (BOLT, True) in set(zip(known.account.tolist(), known.churned.tolist(), strict=True))
+
+
+def test_examples_are_censored_where_the_data_end() -> None:
+    """They stay pending: never learnt from, and no outcome is told, until time goes on."""
+    ticks = Ticks()
+    ticks.until(100, 107, ACME, example=True)
+    assert ticks.ledger.pending == HORIZON
+    assert {as_of for _, as_of in ticks.known} == {100, 101, 102}
+    ticks.until(108, 112, ACME)
+    assert ticks.ledger.pending == 0
+
+
+def test_accounts_that_join_later_have_no_earlier_labels() -> None:
+    ticks = Ticks()
+    ticks.until(100, 103, ACME)
+    ticks.ledger.reserve(1000)
+    ticks.until(104, 104, ACME, 999)
+    ticks.ledger.cancelled(999, 104 * US_PER_DAY)
+    assert {key for key, churned in ticks.until(105, 105).items() if churned} == {(999, 104)}
+
+
+def test_goes_on_from_a_packed_state() -> None:
+    whole, resumed = Ticks(), Ticks()
+    for ticks in (whole, resumed):
+        ticks.until(100, 104, ACME, BOLT, example=True)
+        ticks.ledger.cancelled(BOLT, 103 * US_PER_DAY)
+    state = unpack("accounts", pack("accounts", resumed.ledger.state(2)))
+    resumed.ledger = LabelLedger(HORIZON)
+    resumed.ledger.restore(state)
+    for ticks in (whole, resumed):
+        ticks.ledger.reserve(3)
+        ticks.until(105, 120, ACME, 2)
+    assert resumed.known == whole.known
+    assert resumed.ledger.pending == whole.ledger.pending == 0
