@@ -166,7 +166,7 @@ def _alarms(console: Console, alarms: list[Row]) -> None:
             table.add_row(_day(alarm["as_of"]), _tinted(alarm["severity"]), what)
         if more := len(found) - len(shown):
             table.add_row("", "", Text(f"and {more:,} more of {kind} since {_day(found[0]['as_of'])}", style="dim"))
-    console.print(Padding(table, (0, 0, 0, 1)))
+    console.print(Padding(table, (0, 0, 0, 1), expand=False))
 
 
 def _next(console: Console, settings: Settings, findings: Findings) -> None:
@@ -177,7 +177,7 @@ def _next(console: Console, settings: Settings, findings: Findings) -> None:
     table.add_row("topics", Text("\n".join(topics(settings))))
     table.add_row("truth", Text(str(out / "truth.jsonl")))
     table.add_row("tables", Text(settings.dsn))
-    console.print(Padding(table, (0, 0, 0, 1)))
+    console.print(Padding(table, (0, 0, 0, 1), expand=False))
     for purpose, command in _commands(settings, findings.riskiest):
         # Never broken into lines, so that it can be pasted.
         console.print(Text.assemble((f"\n# {purpose}\n", "dim"), command), soft_wrap=True)
@@ -232,7 +232,7 @@ def _title(console: Console, text: str) -> None:
 
 def _say(console: Console, *sentences: str) -> None:
     for sentence in sentences:
-        console.print(Padding(Text(sentence), (0, 0, 0, 1)))
+        console.print(Padding(Text(sentence), (0, 0, 0, 1), expand=False))
 
 
 def _table(*columns: str) -> Table:

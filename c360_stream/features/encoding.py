@@ -16,6 +16,9 @@ from c360_stream.features.subscriptions import SubscriptionEvent
 
 # Hashes of different things get different seeds, so that a user named like an account is not taken for it.
 _ACCOUNT_SEED, _USER_SEED, _CATEGORY_SEED, _EVENT_SEED = 1, 2, 3, 4
+# Hashes of short texts under two seeds are related: xoring that of a user with that of the account would give the
+# same for the pairs (12, 12) and (13, 13). An odd factor takes the relation away.
+_SCOPE = np.uint64(0xD6E8FEB86659FD93)
 _NEVER_A_CATEGORY = frozenset(("page_viewed", "session_start", "session_end"))
 _REMEMBERED_MAX = 1_000_000
 
@@ -87,7 +90,7 @@ class EventEncoder:
         shard_of_event = shard[by_account][account]
         order = np.argsort(shard_of_event, kind="stable")
         columns = self._columns(
-            events, time_us, account, [names[i] for i in by_account.tolist()], account_hash[by_account]
+            events, time_us, account, [names[i] for i in by_account.tolist()], account_hash[by_account] * _SCOPE
         )
         numbers, starts = np.unique(shard_of_event[order], return_index=True)
         for number, chosen in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import Headers, RecordReader
 from c360_stream.events import Event, Refused, times_us
+from c360_stream.operators.stop import stop_requested
 from c360_stream.records import DeadLetter
 
 _READ_ON = 64
@@ -53,7 +54,8 @@ class DecodedBatch:
         """Read on until there is another event or the partition's end; give `times` of all."""
         before = len(self.events)
         while len(self.events) == before:
-            if not self._read(_READ_ON):
+            # A broker may have nothing for a moment: only the end is a reason to judge by less.
+            if not self._read(_READ_ON) and (self._reader.at_end or stop_requested()):
                 break
         return self.times()
 

@@ -96,3 +96,14 @@ def test_taking_some_events_takes_just_their_accounts() -> None:
     assert [taken.accounts[i] for i in taken.account] == ["a1", "a1"]
     assert (taken.accounts, taken.details) == (["a1"], [5, 2])
     assert taken.account_hash.tolist() == [part.account_hash[part.accounts.index("a1")]]
+
+
+@pytest.mark.parametrize("name", ["{}", "a{}", "acct{:04}", "account-{:06}", "account-of-a-long-name-{:06}"])
+def test_accounts_with_a_user_and_an_event_of_their_own_name_are_not_confused(name: str) -> None:
+    """Scoped hashes are compared across accounts: related names must not give the same."""
+    names = [name.format(i) for i in range(3_000)]
+    events = [event(name, name, at(0), "x", user_id=name, feature=name) for name in names]
+    (part,) = encoded("product", *events)
+    owner = part.account_hash[part.account]
+    for scoped in (part.event ^ owner, part.user ^ owner, part.category ^ owner):
+        assert len(set(scoped.tolist())) == len(names)

@@ -1,0 +1,104 @@
+"""A decoded batch: events and refusals of one partition, with the records that were refused as they were."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c360_stream.connectors.ports import RecordReader
+from c360_stream.events import Decoder, Refused, time_us
+from c360_stream.features.columns import NO_TIME
+from c360_stream.operators.decode import DecodedBatch
+from tests.unit.features.deliveries import Event
+from tests.unit.features.events import at, event
+from tests.unit.operators.readers import MemoryReader
+
+TOPIC = "c360.product.events.v1"
+DECODE = Decoder("product").decode
+NO_EVENT = b'{"event_id":'
+
+
+def viewed(number: int, hours: float = 0.0) -> Event:
+    return event(f"e{number}", "acme", at(0, hours or number), "page_viewed")
+
+
+def batch_of(reader: RecordReader, records_max: int = 100) -> DecodedBatch:
+    return DecodedBatch(reader, DECODE, records_max)
+
+
+def test_every_record_becomes_an_event_or_a_refusal() -> None:
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), b"[]"]))
+    assert batch.read == 4
+    assert [each.event_id for each in batch.events] == ["e0", "e2"]
+    assert [position for position, _ in batch.refusals] == [1, 3]
+    assert batch.times().tolist() == [time_us(at(0, 0)), time_us(at(0, 2))]
+
+
+def test_a_dead_letter_is_the_record_unchanged_with_its_reason() -> None:
+    reader = MemoryReader(TOPIC, [viewed(0), b"\xff\x00rubbish"], partition=3, keyed=True)
+    batch = batch_of(reader)
+    ((position, refusal),) = batch.refusals
+    letter = batch.dead_letter(position, refusal, time_us(at(1)))
+    assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 3, 1)
+    assert (letter.key, letter.value, letter.headers) == (b"key1", b"\xff\x00rubbish", [("h", b"1")])
+    assert (letter.stage, letter.exception_class, letter.refused_at) == ("decode", "Refused", at(1))
+    assert letter.exception_message
+
+
+def test_an_event_can_be_refused_after_all() -> None:
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), viewed(3), viewed(4)]))
+    batch.refuse(np.array([1, 3]), Refused("absurd"))
+    assert [each.event_id for each in batch.events] == ["e0", "e3"]
+    assert [position for position, _ in batch.refusals] == [1, 2, 4]
+    assert batch.dead_letter(4, batch.refusals[2][1], 0).value == MemoryReader(TOPIC, [viewed(4)]).values[0]
+
+
+def test_reading_on_gives_at_least_one_more_event_or_reaches_the_end() -> None:
+    reader = MemoryReader(TOPIC, [viewed(0), *[NO_EVENT] * 200, viewed(2)])
+    batch = batch_of(reader, 1)
+    assert len(batch.more()) == 2
+    assert (batch.read, len(batch.refusals)) == (202, 200)
+    assert len(batch.more()) == 2
+    assert batch.dead_letter(201 - 1, batch.refusals[-1][1], 0).offset == 200
+
+
+def test_reading_on_waits_while_there_is_nothing_yet() -> None:
+    """An empty read is not the end: what a verdict rests on must not depend on a broker's pace."""
+    reader = MemoryReader(TOPIC, [viewed(0), viewed(1)], pauses=[1])
+    batch = batch_of(reader, 1)
+    assert len(batch.more()) == 2
+
+
+@given(
+    st.lists(st.sampled_from(["event", "rubbish", "absurd"]), max_size=30),
+    st.lists(st.integers(0, 50), min_size=30, max_size=30),
+    st.integers(0, 2**32),
+)
+def test_the_clock_of_a_refusal_does_not_depend_on_the_batches(kinds: list[str], hours: list[int], seed: int) -> None:
+    """In a replay a dead letter's time is the greatest event time accepted before it."""
+    absurd_us = time_us(at(900))
+    values = [
+        NO_EVENT if kind == "rubbish" else viewed(i, 900 * 24 if kind == "absurd" else hours[i] + 1)
+        for i, kind in enumerate(kinds)
+    ]
+    expected, high_us = {}, NO_TIME
+    for i, kind in enumerate(kinds):
+        if kind == "event":
+            high_us = max(high_us, time_us(at(0, hours[i] + 1)))
+        else:
+            expected[i] = high_us
+
+    reader, draw, found, high_us = MemoryReader(TOPIC, values), Random(seed), dict[int, int](), NO_TIME
+    while reader.lag():
+        start = reader.position()[0]
+        batch = batch_of(reader, draw.randint(1, 6))
+        times = batch.times()
+        batch.refuse(np.flatnonzero(times == absurd_us), Refused("absurd"))
+        remaining = times[times != absurd_us]
+        clocks = batch.clocks(high_us, remaining)
+        found |= {start + position: clock for (position, _), clock in zip(batch.refusals, clocks, strict=True)}
+        high_us = max([high_us, *remaining.tolist()])
+    assert found == expected

@@ -1,0 +1,224 @@
+"""The source partition: marks, the end of the input, idleness, dead letters, resuming and waiting its turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from bytewax.inputs import AbortExecution
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from c360_stream.events import US_PER_DAY, US_PER_HOUR, time_us
+from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
+from c360_stream.operators import ingest, stop
+from c360_stream.operators.alignment import ReadAlignment
+from c360_stream.operators.ingest import IngestPartition, Item
+from c360_stream.records import DeadLetter
+from c360_stream.settings import Settings
+from tests.unit.features.deliveries import Event
+from tests.unit.features.events import at, event
+from tests.unit.operators.readers import MemoryReader
+
+TOPIC = "c360.product.events.v1"
+NAME = f"{TOPIC}/0"
+SHARDS = 2
+
+
+def viewed(number: int, day: float) -> Event:
+    return event(f"e{number}", f"a{number}", at(day), "page_viewed")
+
+
+def partition(
+    reader: MemoryReader, alignment: ReadAlignment | None = None, seen: tuple[int, int] = (NO_TIME, NO_TIME), **set_to: Any
+) -> IngestPartition:
+    settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
+    return IngestPartition(settings, reader, NAME, seen, alignment or ReadAlignment((NAME,), 0))
+
+
+def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
+    """Messages to shards, and dead letters."""
+    found = list(items)
+    messages = [item[1] for item in found if isinstance(item, tuple)]
+    assert [item[0] for item in found if isinstance(item, tuple)] == [str(each.shard) for each in messages]
+    return messages, [item for item in found if isinstance(item, DeadLetter)]
+
+
+def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:
+    """Everything up to the end."""
+    messages, letters = [], []
+    while True:
+        try:
+            items = source.next_batch()
+        except StopIteration:
+            return messages, letters
+        more, refused = split(items)
+        messages += more
+        letters += refused
+
+
+def test_every_shard_hears_the_mark_with_its_events() -> None:
+    """A mark beside its batch could overtake the events that it vouches for."""
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5), viewed(1, 4), viewed(2, 6)]), batch_events=2)
+    first, _ = split(source.next_batch())
+    assert [each.shard for each in first] == [0, 1]
+    assert sum(len(each.events) for each in first if each.events is not None) == 2
+    for each in first:
+        assert (each.partition, each.ended) == (NAME, False)
+        assert (each.high_us, each.mark_us) == (time_us(at(5)), time_us(at(5)) - US_PER_HOUR)
+        assert each.first_us == time_us(at(5))
+
+
+def test_the_end_is_told_once_with_the_last_events() -> None:
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]))
+    messages, _ = split(source.next_batch())
+    assert [each.ended for each in messages] == [True, True]
+    with pytest.raises(StopIteration):
+        source.next_batch()
+
+
+def test_an_empty_partition_ends_without_a_first_event() -> None:
+    messages, _ = read_all(partition(MemoryReader(TOPIC)))
+    assert [(each.ended, each.first_us, each.high_us) for each in messages] == [(True, NO_TIME, NO_TIME)] * SHARDS
+
+
+def test_rubbish_becomes_dead_letters_and_no_news() -> None:
+    source = partition(MemoryReader(TOPIC, [b"{", b"[]", viewed(0, 1)]), batch_events=2)
+    messages, letters = split(source.next_batch())
+    assert messages == [], "the first message must tell the first event"
+    assert [letter.offset for letter in letters] == [0, 1]
+    assert split(source.next_batch())[0][0].first_us == time_us(at(1))
+
+
+values = st.lists(
+    st.sampled_from(["event", "event", "event", "late", "absurd", "rubbish", "gap"]), max_size=40
+)
+
+
+@hypothesis_settings(deadline=None)
+@given(values, st.integers(1, 50), st.sets(st.integers(0, 40)))
+def test_batches_and_pauses_change_nothing_that_is_told(kinds: list[str], batch_events: int, pauses: set[int]) -> None:
+    """Which events are accepted, which refused and when: a function of the partition alone."""
+
+    def told(size: int, pauses: set[int]) -> object:
+        day, records = 1.0, list[bytes | Event]()
+        for number, kind in enumerate(kinds):
+            day += {"event": 0.1, "gap": 30.0}.get(kind, 0.0)
+            shown = {"late": day - 0.5, "absurd": 9_000.0}.get(kind, day)
+            records.append(b"{}" if kind == "rubbish" else viewed(number, shown))
+        messages, letters = read_all(partition(MemoryReader(TOPIC, records, pauses=pauses), batch_events=size))
+        events = {shard: list[int]() for shard in range(SHARDS)}
+        for each in messages:
+            events[each.shard] += [] if each.events is None else each.events.event.tolist()
+        firsts = {each.first_us for each in messages}
+        ends = [(each.high_us, each.mark_us) for each in messages if each.ended]
+        return events, [(letter.offset, letter.exception_message, letter.refused_at) for letter in letters], firsts, ends
+
+    assert told(batch_events, pauses) == told(1_000, set())
+
+
+def test_one_absurd_time_does_not_drag_the_mark() -> None:
+    events = [viewed(i, 1 + i / 10) for i in range(20)]
+    messages, letters = read_all(partition(MemoryReader(TOPIC, [*events[:9], viewed(99, 9_000), *events[9:]])))
+    assert {each.high_us for each in messages} == {time_us(at(2.9))}
+    assert [letter.offset for letter in letters] == [9]
+    assert "ahead of its partition" in letters[0].exception_message
+
+
+def test_live_the_clock_says_what_is_in_the_future() -> None:
+    today = (time.time() * 1e6 - time_us(at(0))) / US_PER_DAY
+    reader = MemoryReader(TOPIC, [viewed(0, today + 0.9), viewed(1, today + 1.1)])
+    messages, letters = split(partition(reader, live=True).next_batch())
+    assert [letter.offset for letter in letters] == [1]
+    assert "in the future" in letters[0].exception_message
+    assert {each.high_us for each in messages} == {time_us(at(today + 0.9))}
+
+
+@pytest.fixture
+def always_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between the marks of an idle partition."""
+    monkeypatch.setattr(ingest, "MARK_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("always_marked")
+def test_live_an_idle_partition_follows_the_clock() -> None:
+    reader = MemoryReader(TOPIC, [viewed(0, 5)])
+    source = partition(reader, live=True)
+    (first, _), _ = split(source.next_batch())
+    assert first.mark_us == time_us(at(5)) - US_PER_HOUR, "it has just been read to its end"
+    before = time.time_ns() // 1000
+    (idle, _), _ = split(source.next_batch())
+    assert before <= idle.mark_us + US_PER_HOUR <= time.time_ns() // 1000
+    assert (idle.high_us, idle.ended) == (time_us(at(5)), False)
+    reader.append(viewed(1, 6))
+    (again, _), _ = split(source.next_batch())
+    assert again.mark_us == time_us(at(6)) - US_PER_HOUR, "not idle any more"
+
+
+@pytest.mark.usefixtures("always_marked")
+def test_live_a_partition_is_not_idle_before_its_time() -> None:
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]), live=True, idle_seconds=3600)
+    marks = {each.mark_us for _ in range(3) for each in split(source.next_batch())[0]}
+    assert marks == {time_us(at(5)) - US_PER_HOUR}
+
+
+@pytest.mark.usefixtures("always_marked")
+def test_live_an_empty_partition_says_nothing_until_it_is_idle() -> None:
+    """Its first message tells where time begins; if that said "nowhere" for all, no tick would ever run."""
+    reader = MemoryReader(TOPIC)
+    waiting = partition(reader, live=True, idle_seconds=3600)
+    assert split(waiting.next_batch()) == split(waiting.next_batch()) == ([], [])
+    reader.append(viewed(0, 5))
+    assert split(waiting.next_batch())[0][0].first_us == time_us(at(5))
+
+    idle = partition(MemoryReader(TOPIC), live=True)
+    before = time.time_ns() // 1000
+    assert split(idle.next_batch()) == ([], [])
+    (first, _), _ = split(idle.next_batch())
+    assert before <= first.first_us <= time.time_ns() // 1000
+    assert first.mark_us == first.first_us - US_PER_HOUR
+
+
+def test_a_partition_far_ahead_waits_for_the_others() -> None:
+    alignment = ReadAlignment((NAME, "other"), ahead_us=US_PER_DAY)
+    reader = MemoryReader(TOPIC, [viewed(0, 5), viewed(1, 6)])
+    source = partition(reader, alignment, batch_events=1)
+    assert split(source.next_batch())[0]
+    assert list(source.next_batch()) == []
+    assert reader.lag() == 1, "not even read: what waits in memory is bounded"
+    assert source.next_awake() is not None
+    alignment.reached("other", time_us(at(4)))
+    assert split(source.next_batch())[0]
+    assert not alignment.must_wait(NAME), "it has reached its end"
+
+
+def test_a_resumed_partition_goes_on_where_it_was() -> None:
+    records = [viewed(0, 5), viewed(1, 4), viewed(2, 4.5)]
+    source = partition(MemoryReader(TOPIC, records), batch_events=1)
+    source.next_batch()
+    position, high_us, first_us = source.snapshot()
+    assert (position, high_us, first_us) == ((1,), time_us(at(5)), time_us(at(5)))
+    resumed = partition(MemoryReader(TOPIC, records[position[0] :]), seen=(high_us, first_us))
+    messages, _ = read_all(resumed)
+    assert {(each.high_us, each.first_us) for each in messages} == {(high_us, first_us)}
+
+
+def test_a_wish_to_stop_aborts_the_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ending as if the input had ended would close windows that are not over."""
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]))
+    stop.request_stop()
+    try:
+        with pytest.raises(AbortExecution):
+            source.next_batch()
+    finally:
+        stop._stop.clear()
+
+
+def test_closing_closes_the_reader() -> None:
+    reader = MemoryReader(TOPIC)
+    partition(reader).close()
+    assert reader.closed
+    assert END_OF_TIME > NO_TIME
