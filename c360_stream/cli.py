@@ -286,7 +286,7 @@ def verify(context: click.Context, account: str, as_of: datetime | None, log_dir
         context.exit(1)
 
 
-@_command("c360 bench", context_settings={"ignore_unknown_options": True})
+@_command("c360 bench", context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
     """Run the benchmarks; one JSON object a result."""

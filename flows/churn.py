@@ -72,7 +72,7 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
     letters = op.filter_map("dead_letters", read, _only(DeadLetter))
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
-    accounts = op.stateful_batch("accounts", batches, AccountsStep(_shard_config(settings, partitions), keeping))
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
     rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows)))
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
@@ -86,7 +86,7 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
     )
 
     scored = op.stateful_batch(
-        "score", op.merge("rows_and_versions", rows, versions), ScoreStep(settings, _scoring_config(settings), keeping)
+        "score", op.merge("rows_and_versions", rows, versions), ScoreStep(settings, scoring_config(settings), keeping)
     )
     stats = op.filter_map("stats", scored, _only_value(ShardStats, "monitor"))
     monitored = op.stateful_batch(
@@ -119,7 +119,8 @@ def _same_named(config: type[Config], settings: Settings) -> Config:
     return config(**{field.name: getattr(settings, field.name) for field in fields(config)})  # type: ignore[arg-type]
 
 
-def _shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:
+def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:
+    """What the account shards take from the settings."""
     return ShardConfig(
         partitions=partitions,
         lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
@@ -131,7 +132,8 @@ def _shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfi
     )
 
 
-def _scoring_config(settings: Settings) -> ScoringConfig:
+def scoring_config(settings: Settings) -> ScoringConfig:
+    """What the scorers take from the settings."""
     return ScoringConfig(
         settings.horizon_days,
         (settings.tier_medium, settings.tier_high, settings.tier_critical),

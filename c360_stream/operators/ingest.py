@@ -97,6 +97,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._name = name
         self._high_us, self._first_us = seen
         self._alignment = alignment
+        self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
         self._decode = Decoder(kind).decode
         self._encoder = EventEncoder(
             TOPICS.index(kind), settings.shards, settings.core_actions, settings.category_prefixes
@@ -145,10 +146,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._high_us = max(self._high_us, int(time_us.max()))
         self._count(batch)
         mark_us = self._mark(batch)
+        if self._first_us == NO_TIME and mark_us != NO_TIME:
+            # Idle before its first event: from now on it follows the clock, and no event from before is expected.
+            self._first_us = mark_us + self._lateness_us
         ended = self._reader.at_end and not self._settings.live
         if not len(time_us) and not self._reader.at_end:
             return letters  # nothing read, or nothing but rubbish so far: there is no news, and no first event yet
-        if not len(time_us) and not ended and time.monotonic() - self._marked_at < MARK_SECONDS:
+        recently = time.monotonic() - self._marked_at < MARK_SECONDS
+        if not len(time_us) and not ended and (recently or mark_us == NO_TIME):
             return letters
         self._marked_at = time.monotonic()
         by_shard = self._encoder.split(batch.events, time_us)
@@ -175,8 +180,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _mark(self, batch: DecodedBatch) -> int:
         """The time below which this partition is not expected to say anything any more."""
-        lateness_us = self._settings.allowed_lateness_seconds * US_PER_SECOND
-        mark_us = self._high_us - lateness_us if self._high_us != NO_TIME else NO_TIME
+        mark_us = self._high_us - self._lateness_us if self._high_us != NO_TIME else NO_TIME
         if not self._reader.at_end or not self._settings.live:
             self._caught_up_since = None
             return mark_us
@@ -184,7 +188,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if self._caught_up_since is None or batch.read:
             self._caught_up_since = now
         if now - self._caught_up_since >= self._settings.idle_seconds:
-            mark_us = max(mark_us, time.time_ns() // 1000 - lateness_us)
+            mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)
         return mark_us
 
     def _count(self, batch: DecodedBatch) -> None:

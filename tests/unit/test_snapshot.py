@@ -48,7 +48,9 @@ def test_nan_infinity_and_numpy_numbers_survive() -> None:
     assert (number, type(number)) == (0.1, float)
 
 
-@pytest.mark.parametrize("value", [object(), print, 1j, np.array([object()])], ids=["object", "code", "complex", "array"])
+@pytest.mark.parametrize(
+    "value", [object(), print, 1j, np.array([object()])], ids=["object", "code", "complex", "array"]
+)
 def test_what_is_not_plain_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         pack("s", [value])

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from c360_stream.events import US_PER_SECOND, Event, times_us
+from c360_stream.events import Event, times_us
 from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder
-from c360_stream.features.shard import AccountShard, Emission, ShardConfig
+from c360_stream.features.shard import AccountShard, Emission
 from c360_stream.settings import InputKind, Settings
+from flows.churn import shard_config
 
 _PARTITION = "bench/0"
 
@@ -25,15 +26,7 @@ class Shards:
     """
 
     def __init__(self, settings: Settings) -> None:
-        config = ShardConfig(
-            partitions=(_PARTITION,),
-            lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
-            dedupe_days=-(-settings.dedupe_hours // 24),
-            horizon_days=settings.horizon_days,
-            stride_days=settings.example_stride_days,
-            event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
-            early_events_max=settings.early_events_max,
-        )
+        config = shard_config(settings, (_PARTITION,))
         self._shards = [AccountShard(number, config) for number in range(settings.shards)]
         self._encoders = {
             kind: EventEncoder(number, settings.shards, settings.core_actions, settings.category_prefixes)

@@ -13,7 +13,7 @@ from c360_stream.commands.bench.sample import START_DAY, Sample, SampleSpec
 from c360_stream.commands.bench.shards import Shards
 from c360_stream.events import US_PER_DAY, Decoder
 from c360_stream.features.shard import MovedRows, TickRows
-from c360_stream.learning.scoring import ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.learning.scoring import ScoredTick, ShardScorer
 from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
 from c360_stream.records import RiskScoreOut, encode_risk_score
@@ -31,7 +31,7 @@ class _Tick:
 
 def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Result]:
     """Fill the shards with the events of `spec`, then run one tick on each of the days that follow."""
-    scorers = [ShardScorer(_scoring(settings)) for _ in range(settings.shards)]
+    scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
     shards = _filled(settings, spec, scorers)
     version = trained_model(spec.seed).version(START_DAY + 1)
     days = range(START_DAY + 1, START_DAY + 1 + repeats)
@@ -88,15 +88,6 @@ def _tick(settings: Settings, shards: Shards, scorers: Sequence[ShardScorer], ve
 
 def _close(shards: Shards, day: int) -> list[TickRows]:
     return [item for out in shards.receive(day * US_PER_DAY) for item in out if isinstance(item, TickRows)]
-
-
-def _scoring(settings: Settings) -> ScoringConfig:
-    return ScoringConfig(
-        settings.horizon_days,
-        (settings.tier_medium, settings.tier_high, settings.tier_critical),
-        settings.tier_hysteresis,
-        settings.event_score_change_min,
-    )
 
 
 def _score(scorer: ShardScorer, rows: TickRows, version: ModelVersion) -> list[ScoredTick]:

@@ -74,7 +74,11 @@ def test_no_tick_before_the_lateness_is_over() -> None:
     one = OneShard()
     one.until(0)
     for partition in (one.product, one.billing):
-        kind = {"event_type": "search_run"} if partition is one.product else {"event_type": "invoice_paid", "amount_cents": 1}
+        kind = (
+            {"event_type": "search_run"}
+            if partition is one.product
+            else {"event_type": "invoice_paid", "amount_cents": 1}
+        )
         one.hear(partition, event("x", "clock", at(1, 0.999), **kind))
     assert one.ticks_of("clock") == []
     one.until(1)

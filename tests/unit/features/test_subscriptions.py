@@ -32,7 +32,9 @@ def standing(subscriptions: Subscriptions, account: int = 0) -> Standing:
     )
 
 
-def of(day: float, code: int, mrr: int | None = None, seats: int | None = None, event_id: str = "e") -> SubscriptionEvent:
+def of(
+    day: float, code: int, mrr: int | None = None, seats: int | None = None, event_id: str = "e"
+) -> SubscriptionEvent:
     return SubscriptionEvent(round((DAY + day) * US_PER_DAY), event_id, code, mrr, seats, None)
 
 
