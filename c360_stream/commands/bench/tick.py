@@ -18,6 +18,7 @@ from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
 from c360_stream.records import RiskScoreOut, encode_risk_score
 from c360_stream.settings import INPUT_KINDS, Settings
+from flows.churn import scoring_config
 
 
 @dataclass(frozen=True, slots=True)
