@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,15 +96,14 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
 def _tables(settings: Settings) -> Check:
     place = mask_dsn(settings.dsn)
     subject = f"tables {place}"
-    if settings.embedded_tables:
-        directory = Path(urlsplit(settings.dsn).path)
-        # Opening an embedded database makes it, so look before.
-        if not (directory / "metadata").is_dir():
-            return Check(subject, "not there yet", "run c360 setup, which makes them")
-        if _is_open(directory):
-            return Check(subject, "open in another process, say a run; its schema was not looked at")
-    from c360_stream.connectors.clickhouse import connect
+    directory = Path(urlsplit(settings.dsn).path)
+    # Opening an embedded database makes it, so look before.
+    if settings.embedded_tables and not (directory / "metadata").is_dir():
+        return Check(subject, "not there yet", "run c360 setup, which makes them")
+    from c360_stream.connectors.clickhouse import connect, lock_holder
 
+    if settings.embedded_tables and lock_holder(directory) is not None:
+        return Check(subject, "open in another process, say a run; its schema was not looked at")
     try:
         with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
             version, expected = tables.schema_version(), tables.schema_expected()
@@ -117,18 +115,6 @@ def _tables(settings: Settings) -> Check:
     if version > expected:
         return Check(subject, f"{found}, this release knows {expected}", "upgrade c360-stream")
     return Check(subject, found)
-
-
-def _is_open(directory: Path) -> bool:
-    """Whether a process has an embedded database open: ClickHouse keeps a lock on its `status` file meanwhile."""
-    try:
-        with (directory / "status").open() as status:
-            fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _problem(subject: str, error: C360Error, mend: str) -> Check:

@@ -340,7 +340,7 @@ def _open_server(dsn: str, parts: SplitResult) -> Client:
 def _open_embedded(dsn: str, directory: Path) -> Client:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if (holder := _lock_holder(directory)) is not None:
+        if (holder := lock_holder(directory)) not in (None, os.getpid()):
             raise TransportError(
                 f"process {holder} has {directory} open",
                 "stop it (an embedded database serves one process at a time), or use a ClickHouse server",
@@ -358,8 +358,8 @@ def _open_embedded(dsn: str, directory: Path) -> Client:
         raise _refusal(str(directory), error) from error
 
 
-def _lock_holder(directory: Path) -> int | None:
-    """Id of another process that has the embedded database open, from the lock that chDB keeps on its status file.
+def lock_holder(directory: Path) -> int | None:
+    """Id of the process that has the embedded database open, from the lock that chDB keeps on its status file.
 
     Looked at first, because chDB itself says why it cannot lock only on the process's standard error.
     """
@@ -369,8 +369,7 @@ def _lock_holder(directory: Path) -> int | None:
                 fcntl.flock(status, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 written = re.match(rb"PID: (\d+)", status.read())
-                holder = int(written[1]) if written else 0
-                return None if holder == os.getpid() else holder
+                return int(written[1]) if written else 0
     except FileNotFoundError:
         pass
     return None

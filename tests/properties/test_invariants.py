@@ -46,7 +46,7 @@ def day_of(moment: datetime) -> int:
 
 
 def truth(events: EventSet) -> Truth:
-    return truth_of(dict(events), HORIZON_DAYS)
+    return truth_of({str(topic): found for topic, found in events.items()}, HORIZON_DAYS)
 
 
 @settings(deadline=None, max_examples=80)

@@ -11,7 +11,7 @@ from c360_stream.snapshot import pack, unpack
 def fresh(recent: RecentIds, today: int, *sightings: tuple[int, int]) -> list[bool]:
     """Show (id, day) pairs in one batch."""
     ids = np.array([key for key, _ in sightings], np.uint64)
-    return recent.fresh(ids, np.array([day for _, day in sightings]), today - recent.days).tolist()
+    return [bool(new) for new in recent.fresh(ids, np.array([day for _, day in sightings]), today - recent.days)]
 
 
 def test_a_repeat_is_known_in_the_same_batch_and_in_a_later_one() -> None:

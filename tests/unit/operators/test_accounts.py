@@ -79,7 +79,7 @@ def test_a_snapshot_of_another_layout_is_refused() -> None:
     """With another number of shards the accounts would lie elsewhere."""
     logic = step()(None)
     heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(0), "x")]))
-    with pytest.raises(StateError, match="shards=1.*shards=2"):
+    with pytest.raises(StateError, match=r"shards=1.*shards=2"):
         AccountsStep(shard_config(["p", "b"]), Keeping(enabled=True, layout="shards=2"))(logic.snapshot())
 
 

@@ -56,7 +56,7 @@ def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
 
 def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:
     """Everything up to the end."""
-    messages, letters = [], []
+    messages, letters = list[ShardBatch](), list[DeadLetter]()
     while True:
         try:
             items = source.next_batch()
