@@ -7,7 +7,7 @@ would carry the messages is left out.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
@@ -107,6 +107,8 @@ class Delivery:
         Share of the events that arrive again, within 24 hours of event time.
     shards
         Number of shards.
+    aligned
+        Whether the partition furthest behind is read first; else the partitions are mixed at random.
     """
 
     seed: int = 0
@@ -115,6 +117,7 @@ class Delivery:
     reorder: float = 0.0
     duplicates: float = 0.0
     shards: int = 1
+    aligned: bool = True
 
     def names(self) -> list[str]:
         """Of all partitions of all topics."""
@@ -131,8 +134,8 @@ class Delivery:
             for number, arrivals in enumerate(parts):
                 arrivals.sort(key=lambda arrival: arrival[0])
                 partition = Partition(topic, f"{topic}/{number}", self.shards)
-                queues.append(self._said(partition, [event for _, event in arrivals], draw))
-        return list(_in_turns(queues, draw))
+                queues.append(deque(self._said(partition, [event for _, event in arrivals], draw)))
+        return list(_in_turns(queues, draw, aligned=self.aligned))
 
     def _arrivals(self, topic: InputKind, event: Event, draw: Random) -> Iterator[tuple[float, Event]]:
         occurred_us = time_of(topic, event)
@@ -148,15 +151,13 @@ class Delivery:
         yield partition.say([], ended=True)
 
 
-def _in_turns(queues: list[Iterator[list[ShardBatch]]], draw: Random) -> Iterator[list[ShardBatch]]:
-    """Each partition's messages in their order, the partitions mixed at random: no alignment at all."""
+def _in_turns(queues: list[deque[list[ShardBatch]]], draw: Random, *, aligned: bool) -> Iterator[list[ShardBatch]]:
+    """Each partition's messages in their order, the partitions mixed."""
     while queues:
-        queue = draw.choice(queues)
-        message = next(queue, None)
-        if message is None:
+        queue = min(queues, key=lambda waiting: waiting[0][0].high_us) if aligned else draw.choice(queues)
+        yield queue.popleft()
+        if not queue:
             queues.remove(queue)
-        else:
-            yield message
 
 
 class Label(NamedTuple):

@@ -94,7 +94,7 @@ _DETAILS: dict[InputKind, st.SearchStrategy[dict[str, Any]]] = {
 }
 _TOPICS: list[InputKind] = ["product", "billing", "billing", "support"]
 # Midnights, the microseconds beside them, and few enough moments that events share one.
-_SECONDS = st.sampled_from([0.0, 0.000_001, 1_800.0, 43_200.0, 84_600.0, 86_399.999_999])
+_SECONDS = st.sampled_from([0.0, 0.000_001, 1_800.0, 1_830.0, 43_200.0, 84_600.0, 86_399.999_999])
 
 
 @st.composite
@@ -105,6 +105,7 @@ def event_sets(draw: st.DrawFn, days_max: int = 9, events_max: int = 40) -> dict
     """
     found: dict[InputKind, list[Event]] = {"product": [], "billing": [], "support": []}
     last_day = draw(st.sampled_from([days_max, days_max, days_max, 36]))
+    size = draw(st.integers(1, events_max))
     places = draw(
         st.lists(
             st.tuples(
@@ -113,8 +114,8 @@ def event_sets(draw: st.DrawFn, days_max: int = 9, events_max: int = 40) -> dict
                 st.integers(0, days_max),
                 _SECONDS,
             ),
-            min_size=1,
-            max_size=events_max,
+            min_size=size,
+            max_size=size,
         )
     )
     for topic, account, day, second in places:

@@ -10,6 +10,7 @@ import numpy as np
 from c360_stream.events import time_us
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.shard import AccountShard, Emission, MovedRows, TickRows
+from c360_stream.snapshot import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
 
@@ -152,6 +153,21 @@ def test_moved_accounts_are_told_between_ticks_once_an_interval() -> None:
     assert after_ms == [1, 61_001], "just after the event that it counts"
     (age,) = one.moved[1].features[:, INDEX["account_age_days"]] * 86_400
     assert abs(age - 61.001) < 1e-6
+
+
+def test_the_interval_between_scores_outlives_a_restart() -> None:
+    one = OneShard()
+    one.until(0)
+    one.until(1)
+    one.hear(one.product, event("m0", "acme", at(1, 2), "search_run"))
+    one.moved.clear()
+    one.hear(one.product, event("m1", "acme", at(1, 2 + 50 / 3600), "search_run"))
+    state = pack("accounts", one.shard.state())
+    one.shard = AccountShard(0, one.shard.config)
+    one.shard.restore(unpack("accounts", state))
+    one.hear(one.product, event("m2", "acme", at(1, 2 + 65 / 3600), "search_run"))
+    one.hear(one.product, event("m3", "acme", at(1, 2 + 70 / 3600), "search_run"))
+    assert [int(rows.as_of_us[0]) - time_us(at(1, 2)) for rows in one.moved] == [65_001_000]
 
 
 def test_a_cancelled_account_is_not_scored_between_ticks() -> None:

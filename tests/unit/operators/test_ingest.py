@@ -100,11 +100,15 @@ def test_rubbish_becomes_dead_letters_and_no_news() -> None:
     assert split(source.next_batch())[0][0].first_us == time_us(at(1))
 
 
-values = st.lists(st.sampled_from(["event", "event", "event", "late", "absurd", "rubbish", "gap"]), max_size=40)
+kinds_of_records = st.integers(0, 40).flatmap(
+    lambda size: st.lists(
+        st.sampled_from(["event", "event", "event", "late", "absurd", "rubbish", "gap"]), min_size=size, max_size=size
+    )
+)
 
 
 @hypothesis_settings(deadline=None)
-@given(values, st.integers(1, 50), st.sets(st.integers(0, 40)))
+@given(kinds_of_records, st.sampled_from([1, 2, 5, 50]), st.sets(st.integers(0, 40)))
 def test_batches_and_pauses_change_nothing_that_is_told(kinds: list[str], batch_events: int, pauses: set[int]) -> None:
     """Which events are accepted, which refused and when: a function of the partition alone."""
 
