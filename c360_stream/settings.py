@@ -12,6 +12,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -200,5 +201,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             f"setting {name}: {first['msg']}", f"set C360_{name.upper()} or mend {CONFIG_FILE}"
         ) from None
+    except SettingsError as error:
+        raise ConfigurationError(str(error), "write lists and tables as JSON in the environment") from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file") from None

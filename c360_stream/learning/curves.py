@@ -49,8 +49,11 @@ _LOGARITHMIC: dict[str, tuple[float, tuple[float, ...]]] = {
     "days_since_last_activity": (1.0, (0.0, 2.0, 7.0, 30.0)),
     "mrr_cents": (1e3, (0.0, 1e4, 1e5, 1e7)),
     "payment_failures_30d": (1.0, (0.0, 1.0, 4.0)),
-    "account_age_days": (1.0, (0.0, 90.0, 365.0, 730.0)),
-    "days_to_renewal": (1.0, (0.0, 30.0, 90.0, 365.0)),
+    # These two move with the calendar: customers who came together are always older than any of them whose label
+    # is known. Further ramps would extrapolate, and did: monthly mean risk over true risk varied by 14-22%
+    # (standard deviation, two simulated companies), by 3-11% without them, and ROC-AUC rose by 0.005-0.018.
+    "account_age_days": (1.0, (0.0, 60.0)),
+    "days_to_renewal": (1.0, (0.0, 60.0)),
 }
 # Points inside one logarithmic ramp: the chord stays within 2% of the ramp's height.
 _POINTS_A_RAMP = 5

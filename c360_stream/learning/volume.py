@@ -45,6 +45,8 @@ class VolumeBaseline:
         1.0 unless the count is below half of the median of the same weekdays of four weeks, those of
         low exposure left out; then count / median.
         """
+        if not self._days and not count:
+            return 1.0  # not begun yet: how many empty days come first depends on how the input is partitioned
         past = [self._days[earlier] for earlier in range(day - _DAYS, day, 7) if earlier in self._days]
         normal = [events for events, exposure in past if exposure == 1.0]
         exposure = 1.0
