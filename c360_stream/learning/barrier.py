@@ -69,10 +69,11 @@ class HourBarrier:
         self._closed_until[shard] = first_hour + counts.shape[1]
         if len(self._closed_until) < self.shards:
             return None
-        due = sorted(hour for hour in self._counts if hour < min(self._closed_until.values()))
-        if not due:
+        # Every shard closes hours in order from the same one on, so the oldest hour was put in first.
+        first, end = next(iter(self._counts), None), min(self._closed_until.values())
+        if first is None or end <= first:
             return None
-        return due[0], np.stack([self._counts.pop(hour) for hour in due], axis=1)
+        return first, np.stack([self._counts.pop(hour) for hour in range(first, end)], axis=1)
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""
