@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,7 +41,9 @@ def flow() -> Dataflow:
     return build(load_settings())
 
 
-def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
+def build(
+    settings: Settings, *, keep_state: bool = True, begun_at: Mapping[str, tuple[int, ...]] | None = None
+) -> Dataflow:
     """Wire the flow.
 
     Parameters
@@ -50,6 +52,8 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
         Settings.
     keep_state
         Whether snapshots hold state; false saves their cost where no recovery store will keep them.
+    begun_at
+        Positions of the output topics when the recovery store was made, to go back to before the first snapshot.
 
     Raises
     ------
@@ -60,7 +64,10 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
     partitions = input_partitions(settings, transport)
     if not partitions:
         place = settings.kafka_brokers or settings.log_dir
-        raise ConfigurationError(f"no input topics in {place}", "run `c360 setup`, or check C360_TOPIC_PREFIX")
+        raise ConfigurationError(
+            f"no input partition in {place}",
+            f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
+        )
     keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}")
     alignment_file = os.environ.get(ALIGNMENT_FILE_VARIABLE)
     alignment = ReadAlignment(
@@ -110,7 +117,7 @@ def build(settings: Settings, *, keep_state: bool = True) -> Dataflow:
         "topic_records", outputs, lambda out: (out.topic, out) if isinstance(out, TopicRecords) else None
     )
     op.output("tables", tables, TableSink(settings))
-    op.output("topics", records, TopicSink(settings, transport))
+    op.output("topics", records, TopicSink(settings, transport, begun_at or {}))
     return dataflow
 
 

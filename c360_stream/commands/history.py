@@ -179,7 +179,7 @@ def features_at(settings: Settings, moment: Moment, columns: list[EventColumns])
         for ids in recent:
             ids.open_day(day)
         for events in waiting.take_until(day):
-            fresh = recent[events.topic].fresh(events.event, events.time_us // US_PER_DAY, day - dedupe_days)
+            fresh = recent[events.topic].fresh(events.event, day)
             once = events.take(np.flatnonzero(fresh))
             if len(once):
                 accounts.apply(once, row[once.account], day)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
 from c360_stream import metrics
+from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.health import HEALTH, HealthServer
 from c360_stream.operators.stop import first_failure, request_stop
@@ -29,6 +31,7 @@ from c360_stream.settings import Settings
 RECOVERY_PARTITIONS = 16
 PEERS_VARIABLE = "C360_PEERS"
 PROCESS_VARIABLE = "C360_PROCESS"
+ORIGIN = "origin.json"
 
 
 def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None) -> None:
@@ -52,6 +55,8 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None)
         _run_here(settings, recovery, int(os.environ[PROCESS_VARIABLE]), os.environ[PEERS_VARIABLE].split(","))
         return
     with _recovery_store(recovery) as lock:
+        if recovery is not None:
+            _same_origin(settings, recovery)
         if processes == 1:
             _run_here(settings, recovery, 0, [])
         else:
@@ -61,7 +66,12 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None)
 def _run_here(settings: Settings, recovery: Path | None, process: int, peers: list[str]) -> None:
     from flows.churn import build
 
-    flow = build(settings, keep_state=recovery is not None)
+    begun_at = json.loads((recovery / ORIGIN).read_text())["begun_at"] if recovery else {}
+    flow = build(
+        settings,
+        keep_state=recovery is not None,
+        begun_at={topic: tuple(position) for topic, position in begun_at.items()},
+    )
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _on_signal)
     # State is long-lived and has no cycles: looking through it again and again cost a third of a tick's time.
@@ -154,19 +164,24 @@ def _run_cluster(processes: int, lock: IO[str] | None) -> None:
             for number in range(processes)
         ]
 
+        stopping: list[int] = []
+
         def pass_on(number: int, frame: object) -> None:
+            stopping.append(number)
             for child in children:
                 child.send_signal(number)
 
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, pass_on)
-        _wait(children)
+        _wait(children, stopping)
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> None:
+def _wait(children: list[subprocess.Popen[bytes]], stopping: list[int]) -> None:
+    """Wait for all; a child that a stop found before it could take signals has stopped too."""
     try:
         while True:
             codes = [child.poll() for child in children]
+            codes = [0 if code is not None and -code in stopping else code for code in codes]
             failed = [code for code in codes if code]
             if failed:
                 raise C360Error(
@@ -209,6 +224,35 @@ def _recovery_store(directory: Path | None) -> Iterator[IO[str] | None]:
                 f"recovery directory {directory}: {error.strerror}", "name a writable one"
             ) from None
         yield lock
+
+
+def _same_origin(settings: Settings, recovery: Path) -> None:
+    """Note in a new recovery store where its input is and where the output topics were; refuse it for another input.
+
+    Positions mean nothing in another log, and a log directory's output would be cut back to them.
+    """
+    place = f"kafka {settings.kafka_brokers}" if settings.uses_kafka else f"log directory {settings.log_dir.resolve()}"
+    origin = recovery / ORIGIN
+    if not origin.exists():
+        begun_at = {} if settings.uses_kafka else _output_positions(settings)
+        written = recovery / f"{ORIGIN}.new"
+        written.write_text(json.dumps({"place": place, "prefix": settings.topic_prefix, "begun_at": begun_at}))
+        written.replace(origin)
+    kept = json.loads(origin.read_text())
+    if (kept["place"], kept["prefix"]) != (place, settings.topic_prefix):
+        raise StateError(
+            f"recovery directory {recovery} is of {kept['place']}, topics {kept['prefix']}.*; this run is on {place}",
+            "name the recovery directory of this input, or an empty one",
+        )
+
+
+def _output_positions(settings: Settings) -> dict[str, tuple[int, ...]]:
+    positions = {}
+    with closing(open_transport(settings)) as transport:
+        for topic in (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic):
+            with closing(transport.writer(topic, None)) as writer:
+                positions[topic] = writer.position()
+    return positions
 
 
 def _lock(lock: IO[str], directory: Path) -> None:

@@ -34,6 +34,9 @@ class EventColumns:
         int32, shape (n,): each event's index into `accounts`.
     time_us
         int64, shape (n,): event time in microseconds since the epoch, UTC.
+    heard_us
+        int64, shape (n,): when the event counts as heard. Its own time, or, if it is late, the mark that its
+        partition had reached just before it: that depends on the order of the partition alone.
     event
         uint64, shape (n,): stable hash of `event_id`.
     code
@@ -49,6 +52,7 @@ class EventColumns:
     account_hash: NDArray[np.uint64]
     account: NDArray[np.int32]
     time_us: NDArray[np.int64]
+    heard_us: NDArray[np.int64]
     event: NDArray[np.uint64]
     code: NDArray[np.uint8]
     user: NDArray[np.uint64]
@@ -68,6 +72,7 @@ class EventColumns:
             account_hash=self.account_hash[present],
             account=account.astype(np.int32),
             time_us=self.time_us[chosen],
+            heard_us=self.heard_us[chosen],
             event=self.event[chosen],
             code=self.code[chosen],
             user=self.user[chosen] if product else self.user,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 class RecentIds:
     """Ids of the events of the last days, to count a repeat once.
 
-    Ids are 64-bit stable hashes that include topic and account. An id is compared with those of the day
-    before, the same day and the day after its own, which covers 24 hours of event time either way.
+    Ids are 64-bit stable hashes that include topic and account. An id is remembered under the day on which it was
+    heard and compared with those of that day and of the `days` days before.
 
     Parameters
     ----------
@@ -24,22 +24,14 @@ class RecentIds:
         self.days = days
         self._seen: dict[int, set[int]] = {}
 
-    def fresh(self, ids: NDArray[np.uint64], day: NDArray[np.int64], oldest_day: int) -> NDArray[np.bool_]:
-        """Mark the events that were not seen before, and remember them; bool of shape (n,).
-
-        Events before `oldest_day` are beyond memory and taken for new.
-        """
+    def fresh(self, ids: NDArray[np.uint64], today: int) -> NDArray[np.bool_]:
+        """Mark the ids that were not heard before, and remember them; bool of shape (n,)."""
+        keys = ids.tolist()
+        distinct = set(keys)
         fresh = np.ones(len(ids), np.bool_)
-        for of_day in np.unique(day).tolist():
-            if of_day < oldest_day:
-                continue
-            positions = np.flatnonzero(day == of_day)
-            keys = ids[positions].tolist()
-            around = [self._seen[d] for d in (of_day - 1, of_day, of_day + 1) if d in self._seen]
-            distinct = set(keys)
-            if len(distinct) < len(keys) or not all(distinct.isdisjoint(seen) for seen in around):
-                fresh[positions] = _first_sightings(keys, around)
-            self._seen.setdefault(of_day, set()).update(distinct)
+        if len(distinct) < len(keys) or not all(distinct.isdisjoint(seen) for seen in self._seen.values()):
+            fresh = _first_sightings(keys, list(self._seen.values()))
+        self._seen.setdefault(today, set()).update(distinct)
         return fresh
 
     def open_day(self, day: int) -> None:

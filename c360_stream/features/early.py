@@ -19,8 +19,8 @@ class EarlyEvents:
         self._count = 0
 
     def put(self, events: EventColumns) -> None:
-        """Take events of any days."""
-        day = events.time_us // US_PER_DAY
+        """Take events that are heard on any days."""
+        day = events.heard_us // US_PER_DAY
         for of_day in np.unique(day).tolist():
             self._days.setdefault(of_day, []).append(events.take(np.flatnonzero(day == of_day)))
         self._count += len(events)

@@ -64,7 +64,9 @@ class EventEncoder:
         self._types: dict[str, tuple[int, int]] = {}
         self._categories: dict[str, int] = {}
 
-    def split(self, events: list[Any], time_us: NDArray[np.int64]) -> list[EventColumns | None]:
+    def split(
+        self, events: list[Any], time_us: NDArray[np.int64], heard_us: NDArray[np.int64] | None = None
+    ) -> list[EventColumns | None]:
         """Columns by shard, None where a shard has no event; order within a shard is kept.
 
         Parameters
@@ -73,6 +75,8 @@ class EventEncoder:
             Decoded events, n of them.
         time_us
             int64, shape (n,): their event times.
+        heard_us
+            int64, shape (n,): when each counts as heard, see `EventColumns`; None: no event is late.
         """
         by_shard: list[EventColumns | None] = [None] * self.shards
         if not events:
@@ -90,7 +94,11 @@ class EventEncoder:
         shard_of_event = shard[by_account][account]
         order = np.argsort(shard_of_event, kind="stable")
         columns = self._columns(
-            events, time_us, account, [names[i] for i in by_account.tolist()], account_hash[by_account] * _SCOPE
+            events,
+            (time_us, time_us if heard_us is None else heard_us),
+            account,
+            [names[i] for i in by_account.tolist()],
+            account_hash[by_account] * _SCOPE,
         )
         numbers, starts = np.unique(shard_of_event[order], return_index=True)
         for number, chosen in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
@@ -109,7 +117,7 @@ class EventEncoder:
     def _columns(
         self,
         events: list[Any],
-        time_us: NDArray[np.int64],
+        times: tuple[NDArray[np.int64], NDArray[np.int64]],
         account: NDArray[np.int32],
         names: list[str],
         account_hash: NDArray[np.uint64],
@@ -122,8 +130,8 @@ class EventEncoder:
         else:
             code = np.fromiter(map(_code, events), np.uint8, n)
             user = category = np.zeros(0, np.uint64)
-            details = list(map(_detail, events, time_us.tolist()))
-        return EventColumns(self.topic, names, account_hash, account, time_us, event, code, user, category, details)
+            details = list(map(_detail, events, times[0].tolist()))
+        return EventColumns(self.topic, names, account_hash, account, *times, event, code, user, category, details)
 
     def _product(
         self, events: list[ev.ProductEvent]

@@ -155,31 +155,34 @@ class AccountShard:
         return out
 
     def _take(self, events: EventColumns) -> None:
-        self.tally.late += int((events.time_us < self.watermark.now_us).sum())
+        """Apply what is heard by the day in progress; let the rest wait.
+
+        Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
+        partitions have been read by then, even where events are late.
+        """
+        self.tally.late += int((events.time_us < events.heard_us).sum())
         if self._today is None:
             self.early.put(events)
             return
-        day = events.time_us // US_PER_DAY
-        if (day > self._today).any():
-            self.early.put(events.take(np.flatnonzero(day > self._today)))
-            events = events.take(np.flatnonzero(day <= self._today))
+        waits = events.heard_us // US_PER_DAY > self._today
+        if waits.any():
+            self.early.put(events.take(np.flatnonzero(waits)))
+            events = events.take(np.flatnonzero(~waits))
         self._apply(events, self._today)
 
     def _apply(self, events: EventColumns, today: int) -> None:
         if not len(events):
             return
-        day = events.time_us // US_PER_DAY
         ids = (events.event ^ events.account_hash[events.account]) + _TOPIC_SALT[events.topic]
-        fresh = self._recent.fresh(ids, day, today - self.config.dedupe_days)
+        fresh = self._recent.fresh(ids, today)
         if not fresh.all():
             self.tally.duplicates += int(len(fresh) - fresh.sum())
             events = events.take(np.flatnonzero(fresh))
-            day = day[fresh]
         row = self.accounts.rows_of(events.accounts)[events.account]
         self._reserve(len(self.accounts))
         for cancellation in self.accounts.apply(events, row, today):
             self.ledger.cancelled(*cancellation)
-        hour = events.time_us[day == today] // US_PER_HOUR - today * 24
+        hour = np.maximum(events.heard_us // US_PER_HOUR - today * 24, 0)
         self._hours[events.topic] += np.bincount(hour, minlength=24)
         np.maximum.at(self._last_event_us, row, events.time_us)
         self._touched.append(np.unique(row))
@@ -265,19 +268,22 @@ class AccountShard:
         return new
 
     def _moved(self) -> MovedRows | None:
-        """Rows of the active accounts that events of the day in progress moved, at most one an interval."""
+        """Rows of the active accounts that events of the day in progress moved, at most one an interval.
+
+        An account that was moved again within the interval waits until the watermark has passed its end.
+        """
         if not self._touched or self._today is None:
             return None
         rows = np.unique(np.concatenate(self._touched))
         self._touched.clear()
         # An as-of is after the events it counts, on a whole millisecond.
         as_of = (self._last_event_us[rows] // 1000 + 1) * 1000
-        due = (
-            self.accounts.subscriptions.active[rows]
-            & (as_of > self._today * US_PER_DAY)
-            & (as_of - self._scored_us[rows] >= self.config.event_score_interval_us)
-        )
-        rows, as_of = rows[due], as_of[due]
+        today = self.accounts.subscriptions.active[rows] & (as_of > self._today * US_PER_DAY)
+        rows, as_of = rows[today], as_of[today]
+        again = self._scored_us[rows] + self.config.event_score_interval_us
+        due = (as_of >= again) | (self.watermark.now_us >= again)
+        self._touched.append(rows[~due])
+        rows, as_of = rows[due], np.maximum(as_of, again)[due]
         if not len(rows):
             return None
         self._scored_us[rows] = as_of
@@ -300,6 +306,7 @@ class AccountShard:
             "was_active": self._was_active[:n],
             "last_event_us": self._last_event_us[:n],
             "scored_us": self._scored_us[:n],
+            "touched": np.concatenate([np.zeros(0, np.int32), *self._touched]),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -314,3 +321,4 @@ class AccountShard:
         self._was_active, self._last_event_us, self._scored_us = (
             state[name].copy() for name in ("was_active", "last_event_us", "scored_us")
         )
+        self._touched = [state["touched"]]

@@ -45,7 +45,8 @@ class Watermark:
         name = batch.partition
         self._marks[name] = END_OF_TIME if batch.ended else batch.mark_us
         self._highs[name] = max(self._highs.get(name, NO_TIME), batch.high_us)
-        self._firsts.setdefault(name, batch.first_us)
+        if self._firsts.get(name, NO_TIME) == NO_TIME:
+            self._firsts[name] = batch.first_us
         least = min(self._marks.values())
         if least == END_OF_TIME:
             least = max(self._highs.values())

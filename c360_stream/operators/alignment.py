@@ -29,25 +29,26 @@ class ReadAlignment:
     def __init__(self, partitions: tuple[str, ...], ahead_us: int, shared: Path | None = None) -> None:
         self.ahead_us = ahead_us
         self._slot = {name: number for number, name in enumerate(sorted(partitions))}
-        size = 8 * max(1, len(partitions))
+        nothing_read = np.full(len(partitions), NO_TIME, np.int64)
+        # What holds the others back: the event time reached, or no limit at the partition's end. Without a shared
+        # file the partitions of other processes are unknown here, and hold nobody.
+        self._holds = np.full(len(partitions), END_OF_TIME, np.int64)
+        self._high = nothing_read.copy()
         if shared is None:
-            self._high = np.full(len(partitions), NO_TIME, np.int64)
             return
+        size = 8 * max(1, len(partitions))
         with shared.open("a+b") as file:  # "a": whoever comes first makes it, nobody empties it
             if shared.stat().st_size < size:
-                file.write(np.full(len(partitions), NO_TIME, np.int64).tobytes())
+                file.write(nothing_read.tobytes())
                 file.flush()
-            self._high = np.frombuffer(mmap.mmap(file.fileno(), size), np.int64)
+            self._holds = np.frombuffer(mmap.mmap(file.fileno(), size), np.int64)
 
-    def reached(self, partition: str, high_us: int) -> None:
-        """Note how far a partition has been read."""
-        self._high[self._slot[partition]] = high_us
-
-    def at_end(self, partition: str) -> None:
-        """A partition without backlog holds nobody back."""
-        self._high[self._slot[partition]] = END_OF_TIME
+    def reached(self, partition: str, high_us: int, *, at_end: bool = False) -> None:
+        """Note how far a partition of this process has been read; one without backlog holds nobody back."""
+        slot = self._slot[partition]
+        self._high[slot] = high_us
+        self._holds[slot] = END_OF_TIME if at_end else high_us
 
     def must_wait(self, partition: str) -> bool:
         """Whether a partition is too far ahead to be read now. The one furthest behind never is."""
-        high = int(self._high[self._slot[partition]])
-        return high != END_OF_TIME and high - int(self._high.min()) > self.ahead_us
+        return int(self._high[self._slot[partition]]) - int(self._holds.min()) > self.ahead_us

@@ -105,10 +105,9 @@ class DecodedBatch:
                 self._positions.append(position)
             except Refused as refusal:
                 self.refusals.append((position, refusal))
-                if batch.keys is not None:
-                    self._keys[position] = batch.keys[position - start]
-                if batch.headers is not None:
-                    self._headers[position] = batch.headers[position - start]
+        # Of every record, since an event may yet be refused for its time.
+        self._keys.update(enumerate(batch.keys or (), start))
+        self._headers.update(enumerate(batch.headers or (), start))
         self._values.extend(batch.values)
         self._offsets.extend(batch.offsets)
         return len(batch.values)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
-from c360_stream.events import US_PER_SECOND, Decoder, Refused
-from c360_stream.features.columns import NO_TIME, TOPICS, ShardBatch
+from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder
 from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
@@ -74,9 +75,9 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
         """Open one partition."""
         topic, _, number = for_part.rpartition("/")
-        position, high_us, first_us = resume_state or (None, NO_TIME, NO_TIME)
+        position, *seen = resume_state or (None, NO_TIME, NO_TIME, NO_TIME)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
-        return IngestPartition(self.settings, reader, for_part, (high_us, first_us), self.alignment)
+        return IngestPartition(self.settings, reader, for_part, (seen[0], seen[1], seen[2]), self.alignment)
 
 
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
@@ -85,17 +86,21 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     Parameters
     ----------
     seen
-        Greatest and first event time read so far, `NO_TIME` before the first event.
+        Greatest and first event time read so far and the mark last told, `NO_TIME` before the first event.
     """
 
     def __init__(
-        self, settings: Settings, reader: RecordReader, name: str, seen: tuple[int, int], alignment: ReadAlignment
+        self, settings: Settings, reader: RecordReader, name: str, seen: tuple[int, int, int], alignment: ReadAlignment
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
         self._reader = reader
         self._name = name
-        self._high_us, self._first_us = seen
+        self._high_us, self._first_us, self._told_us = seen
+        # The mark to come to, and the last one told.
+        self._mark_us = max(self._told_us, self._high_us - settings.allowed_lateness_seconds * US_PER_SECOND)
+        if self._high_us == NO_TIME:
+            self._mark_us = self._told_us
         self._alignment = alignment
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
         self._decode = Decoder(kind).decode
@@ -113,26 +118,22 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     @failing_loudly
     def next_batch(self) -> Iterable[Item]:
-        """Read on, unless this partition is too far ahead or there is nothing."""
+        """Say what has been read; read on, unless this partition is too far ahead or there is nothing."""
+        HEALTH.progress()
         if stop_requested():
             raise AbortExecution
         if self._ended:
             raise StopIteration
+        self._next_awake = None
+        if self._told_us < self._mark_us:
+            return self._tell()
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
             return []
-        self._next_awake = None
         batch = DecodedBatch(self._reader, self._decode, self._settings.batch_events)
         items = self._items(batch)
-        HEALTH.progress()
-        at_end = self._reader.at_end
-        if at_end and not self._settings.live:
-            self._ended = True
-        if at_end:
-            self._alignment.at_end(self._name)
-        elif self._high_us != NO_TIME:
-            self._alignment.reached(self._name, self._high_us)
-        if not batch.read and not self._ended:
+        self._alignment.reached(self._name, self._high_us, at_end=self._reader.at_end)
+        if not batch.read and not items:
             self._next_awake = datetime.now(UTC) + POLL
         return items
 
@@ -140,28 +141,40 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         """Everything that follows from a batch: dead letters, and a message to every shard if there is news."""
         time_us = self._judge(batch)
         letters: list[Item] = list(self._dead_letters(batch, time_us))
+        highs = np.maximum.accumulate(np.concatenate([[self._high_us], time_us]))
         if len(time_us):
             if self._first_us == NO_TIME:
                 self._first_us = int(time_us[0])
-            self._high_us = max(self._high_us, int(time_us.max()))
+                self._told_us = max(self._told_us, self._first_us - self._lateness_us)
+            self._high_us = int(highs[-1])
         self._count(batch)
-        mark_us = self._mark(batch)
-        if self._first_us == NO_TIME and mark_us != NO_TIME:
+        self._mark_us = max(self._mark_us, self._mark(batch))
+        if self._first_us == NO_TIME and self._mark_us != NO_TIME:
             # Idle before its first event: from now on it follows the clock, and no event from before is expected.
-            self._first_us = mark_us + self._lateness_us
-        ended = self._reader.at_end and not self._settings.live
-        if not len(time_us) and not self._reader.at_end:
+            self._told_us = self._mark_us
+            self._first_us = self._mark_us + self._lateness_us
+        at_end = self._reader.at_end
+        if not len(time_us) and not at_end:
             return letters  # nothing read, or nothing but rubbish so far: there is no news, and no first event yet
         recently = time.monotonic() - self._marked_at < MARK_SECONDS
-        if not len(time_us) and not ended and (recently or mark_us == NO_TIME):
+        if not len(time_us) and self._settings.live and (recently or self._mark_us == NO_TIME):
             return letters
+        # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
+        heard_us = np.maximum(time_us, np.maximum(highs[:-1] - self._lateness_us, self._told_us))
+        return [*letters, *self._tell(self._encoder.split(batch.events, time_us, heard_us))]
+
+    def _tell(self, by_shard: Sequence[EventColumns | None] = ()) -> list[Item]:
+        """Messages to all shards, with a mark at most a day further than the last one.
+
+        However far the log leaps, the flow runs a tick or so at a time, and can be stopped and snapshotted between.
+        """
         self._marked_at = time.monotonic()
-        by_shard = self._encoder.split(batch.events, time_us)
-        shards = (
-            (key, ShardBatch(int(key), self._name, mark_us, self._high_us, self._first_us, ended, events))
-            for key, events in zip(self._shard_keys, by_shard, strict=True)
-        )
-        return [*letters, *shards]
+        self._told_us = min(self._mark_us, max(self._told_us, NO_TIME) + US_PER_DAY)
+        self._ended = self._reader.at_end and not self._settings.live and self._told_us == self._mark_us
+        return [
+            (key, ShardBatch(int(key), self._name, self._told_us, self._high_us, self._first_us, self._ended, events))
+            for key, events in zip_longest(self._shard_keys, by_shard)
+        ]
 
     def _judge(self, batch: DecodedBatch) -> NDArray[np.int64]:
         """Refuse implausible event times; give the others."""
@@ -185,7 +198,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._caught_up_since = None
             return mark_us
         now = time.monotonic()
-        if self._caught_up_since is None or batch.read:
+        if self._caught_up_since is None or batch.events:
             self._caught_up_since = now
         if now - self._caught_up_since >= self._settings.idle_seconds:
             mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)
@@ -215,8 +228,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
-        """Where to resume: position, greatest event time, first event time."""
-        return (self._reader.position(), self._high_us, self._first_us)
+        """Where to resume: position, greatest and first event time, mark last told."""
+        return (self._reader.position(), self._high_us, self._first_us, self._told_us)
 
     def close(self) -> None:
         """Release the reader."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -139,9 +139,16 @@ def _joined(parts: list[Any]) -> Any:
 
 
 class TopicSink(FixedPartitionedSink[TopicRecords, tuple[int, ...]]):
-    """The output topics, one partition of the sink each."""
+    """The output topics, one partition of the sink each.
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    Parameters
+    ----------
+    begun_at
+        Positions of the topics when the recovery store was made.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport, begun_at: Mapping[str, tuple[int, ...]]) -> None:
+        self.begun_at = begun_at
         self.topics = sorted((settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic))
         self.transport = transport
 
@@ -155,8 +162,8 @@ class TopicSink(FixedPartitionedSink[TopicRecords, tuple[int, ...]]):
 
     @failing_loudly
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[int, ...] | None) -> TopicSinkPartition:
-        """Open one topic."""
-        return TopicSinkPartition(self.transport.writer(for_part, resume_state))
+        """Open one topic; before the first snapshot, where it was when the recovery store was made."""
+        return TopicSinkPartition(self.transport.writer(for_part, resume_state or self.begun_at.get(for_part)))
 
 
 class TopicSinkPartition(StatefulSinkPartition[TopicRecords, tuple[int, ...]]):
@@ -181,7 +188,9 @@ class TopicSinkPartition(StatefulSinkPartition[TopicRecords, tuple[int, ...]]):
         return self._writer.position()
 
     def close(self) -> None:
-        """Release the writer."""
+        """Release the writer. A clean stop delivers what is at hand."""
+        if stop_requested():
+            self._writer.flush()
         self._writer.close()
 
 

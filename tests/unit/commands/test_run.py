@@ -91,7 +91,7 @@ def test_a_run_without_input_says_so(settings: Settings, tmp_path: Path) -> None
     with pytest.raises(ConfigurationError, match="does not exist"):
         run(settings)
     settings.log_dir.mkdir()
-    with pytest.raises(ConfigurationError, match=f"no input topics in {tmp_path}"):
+    with pytest.raises(ConfigurationError, match=f"no input partition in {tmp_path}"):
         run(settings)
 
 

@@ -14,6 +14,9 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from c360_stream.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
 from c360_stream.events import Event as DecodedEvent
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
@@ -51,11 +54,13 @@ def shard_config(partitions: Iterable[str], **changed: Any) -> ShardConfig:
     return ShardConfig(**{**config, **changed})
 
 
-def columns(topic: InputKind, events: Sequence[Event], shards: int = 1) -> list[EventColumns | None]:
+def columns(
+    topic: InputKind, events: Sequence[Event], shards: int = 1, heard_us: NDArray[np.int64] | None = None
+) -> list[EventColumns | None]:
     """Decode and encode events of one topic: their columns by shard."""
     decoded = [_decoded(topic, json.dumps(event)) for event in events]
     encoder = EventEncoder(TOPICS.index(topic), shards, DEFAULTS.core_actions, DEFAULTS.category_prefixes)
-    return encoder.split(decoded, times_us([event.occurred_at for event in decoded]))
+    return encoder.split(decoded, times_us([event.occurred_at for event in decoded]), heard_us)
 
 
 def time_of(topic: InputKind, event: Event) -> int:
@@ -80,9 +85,11 @@ class Partition:
         times = [time_of(self.topic, event) for event in events]
         if times and self.first_us == NO_TIME:
             self.first_us = times[0]
-        self.high_us = max([self.high_us, *times])
+        highs = np.maximum.accumulate([self.high_us, *times])
+        heard_us = np.maximum(np.array(times, np.int64), highs[:-1] - LATENESS_US)
+        self.high_us = int(highs[-1])
         mark_us = self.high_us - LATENESS_US if self.high_us != NO_TIME else NO_TIME
-        by_shard = columns(self.topic, events, self.shards) if events else [None] * self.shards
+        by_shard = columns(self.topic, events, self.shards, heard_us) if events else [None] * self.shards
         return [
             ShardBatch(shard, self.name, mark_us, self.high_us, self.first_us, ended, found)
             for shard, found in enumerate(by_shard)

@@ -39,7 +39,7 @@ SOON = [viewed(number, 4.5) for number in range(100, 120)]
 def partition(
     reader: MemoryReader,
     alignment: ReadAlignment | None = None,
-    seen: tuple[int, int] = (NO_TIME, NO_TIME),
+    seen: tuple[int, int, int] = (NO_TIME, NO_TIME, NO_TIME),
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
@@ -65,6 +65,17 @@ def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter
         more, refused = split(items)
         messages += more
         letters += refused
+
+
+def told(source: IngestPartition, us: int) -> ShardBatch:
+    """The message to shard 0 that first tells a mark of at least `us`."""
+    mark_us = NO_TIME
+    while True:
+        for message in split(source.next_batch())[0]:
+            assert message.mark_us - mark_us <= US_PER_DAY or mark_us == NO_TIME, "a day at a time"
+            mark_us = message.mark_us
+            if mark_us >= us:
+                return message
 
 
 def test_every_shard_hears_the_mark_with_its_events() -> None:
@@ -164,12 +175,42 @@ def test_live_an_idle_partition_follows_the_clock() -> None:
     (first, _), _ = split(source.next_batch())
     assert first.mark_us == time_us(at(5)) - US_PER_HOUR, "it has just been read to its end"
     before = time.time_ns() // 1000
-    (idle, _), _ = split(source.next_batch())
-    assert before <= idle.mark_us + US_PER_HOUR <= time.time_ns() // 1000
+    idle = told(source, before - US_PER_HOUR)
+    assert idle.mark_us + US_PER_HOUR <= time.time_ns() // 1000
     assert (idle.high_us, idle.ended) == (time_us(at(5)), False)
     reader.append(viewed(1, 6))
     (again, _), _ = split(source.next_batch())
-    assert again.mark_us == time_us(at(6)) - US_PER_HOUR, "not idle any more"
+    assert again.mark_us >= idle.mark_us, "a mark never goes back"
+    late = [each.events for each in split([("0", again)])[0] if each.events is not None]
+    assert all((each.heard_us >= idle.mark_us).all() for each in late)
+
+
+@pytest.mark.usefixtures("always_marked")
+def test_live_rubbish_does_not_keep_a_partition_from_being_idle() -> None:
+    reader = MemoryReader(TOPIC, [viewed(0, 5)])
+    source = partition(reader, live=True)
+    source.next_batch()
+    before = time.time_ns() // 1000
+    reader.append(b"{")
+    assert told(source, before - US_PER_HOUR).high_us == time_us(at(5))
+
+
+def test_a_leap_of_the_log_is_told_a_day_at_a_time() -> None:
+    source = partition(MemoryReader(TOPIC, [viewed(0, 1), viewed(1, 100), *(viewed(i, 100.5) for i in range(2, 20))]))
+    told(source, time_us(at(100.5)) - US_PER_HOUR)
+    with pytest.raises(StopIteration):
+        source.next_batch()
+
+
+def test_a_late_event_is_heard_at_the_mark_whatever_the_batches() -> None:
+    events = [viewed(0, 1), viewed(1, 3), viewed(2, 1.5), viewed(3, 3.1)]
+    heard = set()
+    for batch_events in (1, 2, 50):
+        messages, _ = read_all(partition(MemoryReader(TOPIC, events), batch_events=batch_events))
+        columns = [each.events for each in messages if each.events is not None]
+        heard.add(tuple(sorted(us for each in columns for us in each.heard_us.tolist())))
+    expected = (time_us(at(1)), time_us(at(3)) - US_PER_HOUR, time_us(at(3)), time_us(at(3.1)))
+    assert heard == {expected}
 
 
 @pytest.mark.usefixtures("always_marked")
@@ -198,6 +239,7 @@ def test_live_an_empty_partition_says_nothing_until_it_is_idle() -> None:
 
 def test_a_partition_far_ahead_waits_for_the_others() -> None:
     alignment = ReadAlignment((NAME, "other"), ahead_us=US_PER_DAY)
+    alignment.reached("other", NO_TIME)
     reader = MemoryReader(TOPIC, [viewed(0, 5), *SOON])
     source = partition(reader, alignment, batch_events=10)
     assert split(source.next_batch())[0]
@@ -214,9 +256,10 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
     records = [viewed(0, 4.9), viewed(1, 5), *SOON]
     source = partition(MemoryReader(TOPIC, records), batch_events=10)
     source.next_batch()
-    position, high_us, first_us = source.snapshot()
+    position, high_us, first_us, told_us = source.snapshot()
     assert (position, high_us, first_us) == ((10,), time_us(at(5)), time_us(at(4.9)))
-    resumed = partition(MemoryReader(TOPIC, records[position[0] :]), seen=(high_us, first_us))
+    assert told_us == high_us - US_PER_HOUR
+    resumed = partition(MemoryReader(TOPIC, records[position[0] :]), seen=(high_us, first_us, told_us))
     messages, _ = read_all(resumed)
     assert {(each.high_us, each.first_us) for each in messages} == {(high_us, first_us)}
 
