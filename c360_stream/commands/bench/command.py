@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import click
@@ -20,7 +21,12 @@ POSITIVE = click.IntRange(1)
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.argument("item", type=click.Choice([*ITEMS, "all"]), default="all")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a result, on a line of its own.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object a result, on a line of its own; the default where the output is no terminal.",
+)
 @click.option("--accounts", type=POSITIVE, default=5_000, help="Accounts of features and replay.")
 @click.option("--events", type=POSITIVE, default=1_000_000, help="Product events of replay.")
 @click.option("--days", type=POSITIVE, default=4, help="Days that the events of replay are spread over.")
@@ -38,6 +44,7 @@ def _bench(item: str, as_json: bool, **options: int) -> None:
     time. A floor is the least work that any way of doing it would have, measured in the same minute: on a shared
     machine compare the ratios.
     """
+    as_json = as_json or not sys.stdout.isatty()
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
     for name in ITEMS if item == "all" else (item,):

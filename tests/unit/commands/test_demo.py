@@ -47,7 +47,7 @@ def flow_of(log_dir: Path) -> None:
 
 
 def test_an_error_of_the_flow_is_the_demos(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no input topics"):
+    with pytest.raises(ConfigurationError, match="no input partition"):
         flow_of(tmp_path)
 
 
