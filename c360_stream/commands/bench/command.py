@@ -22,10 +22,10 @@ POSITIVE = click.IntRange(1)
 )
 @click.argument("item", type=click.Choice([*ITEMS, "all"]), default="all")
 @click.option(
-    "--json",
+    "--json/--table",
     "as_json",
-    is_flag=True,
-    help="One JSON object a result, on a line of its own; the default where the output is no terminal.",
+    default=None,
+    help="One JSON object a result, on a line of its own; or for reading.  [default: table on a terminal, else JSON]",
 )
 @click.option("--accounts", type=POSITIVE, default=5_000, help="Accounts of features and replay.")
 @click.option("--events", type=POSITIVE, default=1_000_000, help="Product events of replay.")
@@ -36,7 +36,7 @@ POSITIVE = click.IntRange(1)
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
 @click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay runs once.")
-def _bench(item: str, as_json: bool, **options: int) -> None:
+def _bench(item: str, as_json: bool | None, **options: int) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
@@ -44,7 +44,7 @@ def _bench(item: str, as_json: bool, **options: int) -> None:
     time. A floor is the least work that any way of doing it would have, measured in the same minute: on a shared
     machine compare the ratios.
     """
-    as_json = as_json or not sys.stdout.isatty()
+    as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
     for name in ITEMS if item == "all" else (item,):

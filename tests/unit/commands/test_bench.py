@@ -76,7 +76,7 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
 
 
 def test_without_json_it_is_a_table() -> None:
-    done = bench("decode", "--batch-sample", "200", "--repeats", "1")
+    done = bench("decode", "--table", "--batch-sample", "200", "--repeats", "1")
     head, first, second = done.stdout.splitlines()
     assert head.split() == ["value", "floor", "ratio"]
     assert first.startswith("decode ")
