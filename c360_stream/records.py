@@ -102,7 +102,7 @@ class RiskScore(_Record):
     as_of: Time
     """Only events before this time count."""
     produced_at: Time
-    """Wall clock of the process that scored."""
+    """Clock of the process that scored: the wall clock; in a replay event time."""
     risk: Annotated[float, Field(ge=0, le=1)]
     """Calibrated probability that the account cancels within `horizon_days` after `as_of`."""
     horizon_days: Annotated[int, Field(ge=1)]
@@ -130,7 +130,7 @@ class DriftAlarm(_Record):
     alarm_id: str
     """Deterministic: a record that is repeated has the id of the first."""
     raised_at: Time
-    """Wall clock of the process that raised it."""
+    """Clock of the process that raised it: the wall clock; in a replay event time."""
     as_of: Time
     """Event time at which the condition held."""
     kind: AlarmKind
@@ -165,7 +165,7 @@ class DeadLetter(_Record):
     """Null: the record was a tombstone, which no event is."""
     headers: list[tuple[str, bytes | None]]
     refused_at: Time
-    """Wall clock of the process that refused it."""
+    """Clock of the process that refused it: the wall clock; in a replay event time."""
 
     def connect_headers(self) -> tuple[tuple[str, bytes], ...]:
         """The headers that the dead-letter topic adds, under the names that Kafka Connect gave them."""

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS risk_scores
     score_id          String                           COMMENT 'deterministic: the same score has the same id in every run',
     account_id        String,
     as_of             DateTime64(3, 'UTC')             COMMENT 'only events before this time count',
-    produced_at       DateTime64(3, 'UTC')             COMMENT 'wall clock of the process that scored',
+    produced_at       DateTime64(3, 'UTC')             COMMENT 'processing clock (in a replay, event time) of the process that scored',
     risk              Float64                          COMMENT 'probability, 0..1, of cancelling within horizon_days after as_of',
     horizon_days      UInt16,
     tier              LowCardinality(String)           COMMENT 'low, medium, high, critical',

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS dead_letters
     value             Nullable(String)       COMMENT 'raw bytes, not necessarily UTF-8: read with hex(value); null in a tombstone'
                                              CODEC(ZSTD),
     headers           Map(String, String)    COMMENT 'the values are raw bytes',
-    refused_at        DateTime64(3, 'UTC')   COMMENT 'wall clock of the process that refused it'
+    refused_at        DateTime64(3, 'UTC')   COMMENT 'processing clock (in a replay, event time) of the process that refused it'
 )
 ENGINE = ReplacingMergeTree(refused_at)
 ORDER BY (topic, partition, offset)
