@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from c360_stream import __version__
-from c360_stream.commands import printable
+from c360_stream.commands import PEERS_VARIABLE, printable
 from c360_stream.errors import C360Error
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class CommandGroup(click.Group):
             code = super().main(args, prog_name, complete_var, False, obj=session, **extra)
         except Exception as error:
             code = _report(error, session)
-            if "C360_PEERS" in os.environ:
+            if PEERS_VARIABLE in os.environ:
                 os._exit(code)  # in a cluster the engine's threads would turn an orderly exit into an abort
         sys.exit(code)
 

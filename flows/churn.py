@@ -20,7 +20,7 @@ from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.monitor import MonitorConfig
 from c360_stream.learning.scoring import ScoringConfig
 from c360_stream.operators.accounts import AccountsStep
-from c360_stream.operators.alignment import ReadAlignment
+from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.ingest import IngestSource, input_partitions
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
@@ -33,7 +33,6 @@ from c360_stream.settings import Settings, load_settings
 
 Config = TypeVar("Config")
 T = TypeVar("T")
-ALIGNMENT_FILE_VARIABLE = "C360_ALIGNMENT_FILE"
 
 
 def flow() -> Dataflow:
@@ -69,7 +68,7 @@ def build(
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
     keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}")
-    alignment_file = os.environ.get(ALIGNMENT_FILE_VARIABLE)
+    alignment_file = os.environ.get(FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None
     )

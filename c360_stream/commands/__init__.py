@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+PEERS_VARIABLE = "C360_PEERS"
+"""Set in the processes of a cluster: the addresses of all of them."""
+
 
 def printable(text: str) -> str:
     r"""Text from outside on one line, fit for a terminal: what does not print becomes a space.

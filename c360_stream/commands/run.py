@@ -22,14 +22,15 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
 from c360_stream import metrics
+from c360_stream.commands import PEERS_VARIABLE
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.health import HEALTH, HealthServer
+from c360_stream.operators.alignment import FILE_VARIABLE
 from c360_stream.operators.stop import first_failure, request_stop
 from c360_stream.settings import Settings
 
 RECOVERY_PARTITIONS = 16
-PEERS_VARIABLE = "C360_PEERS"
 PROCESS_VARIABLE = "C360_PROCESS"
 ORIGIN = "origin.json"
 
@@ -154,7 +155,7 @@ def _run_cluster(processes: int, lock: IO[str] | None) -> None:
     """
     peers = ",".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
     with tempfile.TemporaryDirectory(prefix="c360-") as shared:
-        environment = {**os.environ, PEERS_VARIABLE: peers, "C360_ALIGNMENT_FILE": str(Path(shared) / "alignment")}
+        environment = {**os.environ, PEERS_VARIABLE: peers, FILE_VARIABLE: str(Path(shared) / "alignment")}
         children = [
             subprocess.Popen(  # noqa: S603 - this very command
                 [sys.executable, "-m", "c360_stream", *sys.argv[1:]],

@@ -14,6 +14,7 @@ from c360_stream.features import columns as c
 from c360_stream.features import windows as w
 from c360_stream.features.columns import NO_TIME, EventColumns
 from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.growth import with_room
 from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
 from c360_stream.features.windows import WINDOW_DAYS, DayCounts
@@ -65,19 +66,13 @@ class Accounts:
             self._in_id_order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), np.int32)
         return self._in_id_order
 
-    def index_of(self, account: str) -> int | None:
-        """Index of an account, None if it is unknown."""
-        return self._index.get(account)
-
     def _reserve(self, accounts: int) -> None:
         for part in (self.counts, self.users, self.commenters, self.categories, self.subscriptions):
             part.reserve(accounts)
-        if accounts > len(self.first_us):
-            more = max(accounts, 2 * len(self.first_us)) - len(self.first_us)
-            self.first_us = np.concatenate([self.first_us, np.full(more, c.END_OF_TIME, np.int64)])
-            self.last_product_us = np.concatenate([self.last_product_us, np.full(more, NO_TIME, np.int64)])
-            self.billing_seen = np.concatenate([self.billing_seen, np.zeros(more, np.bool_)])
-            self.stride_phase = np.concatenate([self.stride_phase, np.zeros(more, np.int64)])
+        self.first_us = with_room(self.first_us, accounts, c.END_OF_TIME)
+        self.last_product_us = with_room(self.last_product_us, accounts, NO_TIME)
+        self.billing_seen = with_room(self.billing_seen, accounts, False)
+        self.stride_phase = with_room(self.stride_phase, accounts, 0)
 
     def open_day(self, day: int) -> None:
         """Start `day`: windows move on by one day."""

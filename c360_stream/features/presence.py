@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.features.growth import with_room
 from c360_stream.features.windows import WINDOW_DAYS
 
 _ALL_DAYS = np.uint32((1 << WINDOW_DAYS) - 1)
@@ -35,13 +36,7 @@ class Presence:
 
     def reserve(self, accounts: int) -> None:
         """Make room for the distinct counts of `accounts` accounts."""
-        if accounts > len(self.distinct):
-            self.distinct = np.concatenate(
-                [
-                    self.distinct,
-                    np.zeros(max(accounts, 2 * len(self.distinct)) - len(self.distinct), np.int64),
-                ]
-            )
+        self.distinct = with_room(self.distinct, accounts, 0)
 
     def mark(
         self, key: NDArray[np.uint64], account: NDArray[np.int32], age_days: NDArray[np.int64]

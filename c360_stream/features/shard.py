@@ -14,6 +14,7 @@ from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBat
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
+from c360_stream.features.growth import with_room
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels import KnownLabels, LabelLedger
 
@@ -189,11 +190,9 @@ class AccountShard:
 
     def _reserve(self, accounts: int) -> None:
         self.ledger.reserve(accounts)
-        if accounts > len(self._was_active):
-            more = max(accounts, 2 * len(self._was_active)) - len(self._was_active)
-            self._was_active = np.concatenate([self._was_active, np.zeros(more, np.bool_)])
-            self._last_event_us = np.concatenate([self._last_event_us, np.full(more, NO_TIME, np.int64)])
-            self._scored_us = np.concatenate([self._scored_us, np.full(more, NO_TIME, np.int64)])
+        self._was_active = with_room(self._was_active, accounts, False)
+        self._last_event_us = with_room(self._last_event_us, accounts, NO_TIME)
+        self._scored_us = with_room(self._scored_us, accounts, NO_TIME)
 
     def _advance(self, out: list[Emission]) -> None:
         """Run every tick that the watermark has reached."""

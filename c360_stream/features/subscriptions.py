@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
+from c360_stream.features.growth import with_room
 
 HISTORY_DAYS = 92
 EVENTS_MAX = 256
@@ -70,14 +71,11 @@ class Subscriptions:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        if accounts <= len(self.active):
-            return
-        more = max(accounts, 2 * len(self.active)) - len(self.active)
-        self.active = np.concatenate([self.active, np.ones(more, np.bool_)])
-        self.mrr_cents = np.concatenate([self.mrr_cents, np.full(more, np.nan)])
-        self.seats = np.concatenate([self.seats, np.full(more, np.nan)])
-        self.renewal_us = np.concatenate([self.renewal_us, np.full(more, NO_TIME, np.int64)])
-        self.downgrade_day = np.concatenate([self.downgrade_day, np.full(more, NO_TIME, np.int64)])
+        self.active = with_room(self.active, accounts, True)
+        self.mrr_cents = with_room(self.mrr_cents, accounts, np.nan)
+        self.seats = with_room(self.seats, accounts, np.nan)
+        self.renewal_us = with_room(self.renewal_us, accounts, NO_TIME)
+        self.downgrade_day = with_room(self.downgrade_day, accounts, NO_TIME)
 
     def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
         """Take one event of an account; any order."""

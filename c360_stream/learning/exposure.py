@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import INDEX
 from c360_stream.learning.columns import Floats
 
-DAY_US = 86_400_000_000
 WINDOW_DAYS_MAX = 30
 # Bounds the correction: when hardly anything of a window is left there is nothing to scale up from.
 EXPOSURE_MIN = 0.25
@@ -46,7 +46,7 @@ def corrected(features: Floats, as_of_us: int | NDArray[np.int64], exposures: Ma
         touch it.
     """
     # At midnight exactly the last day of a window is the one that ended; else it is the day in progress.
-    last = (np.asarray(as_of_us) - 1) // DAY_US
+    last = (np.asarray(as_of_us) - 1) // US_PER_DAY
     if not exposures or not len(features):
         return features
     result = features.copy()
@@ -82,7 +82,7 @@ def _lost_silence(
 
     Only the last 30 days count, as in the longest window: versions carry no older exposures.
     """
-    now = as_of_us / DAY_US
+    now = as_of_us / US_PER_DAY
     since = now - silence
     total = np.zeros(silence.shape)
     for day in sorted(exposures):

@@ -9,6 +9,9 @@ import numpy as np
 
 from c360_stream.features.columns import END_OF_TIME, NO_TIME
 
+FILE_VARIABLE = "C360_ALIGNMENT_FILE"
+"""Tells the processes of a cluster where the file is that they share."""
+
 
 class ReadAlignment:
     """The event time that every partition has been read to, shared by the processes of one machine.

@@ -97,17 +97,15 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._reader = reader
         self._name = name
         self._high_us, self._first_us, self._told_us = seen
-        # The mark to come to, and the last one told.
-        self._mark_us = max(self._told_us, self._high_us - settings.allowed_lateness_seconds * US_PER_SECOND)
-        if self._high_us == NO_TIME:
-            self._mark_us = self._told_us
-        self._alignment = alignment
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
+        # The mark to come to; the last one told may be behind it.
+        self._mark_us = max(self._told_us, self._mark_of_events())
+        self._alignment = alignment
         self._decode = Decoder(kind).decode
         self._encoder = EventEncoder(
             TOPICS.index(kind), settings.shards, settings.core_actions, settings.category_prefixes
         )
-        self._guard = JumpGuard(settings.jump_days_max * 86_400 * US_PER_SECOND)
+        self._guard = JumpGuard(settings.jump_days_max * US_PER_DAY)
         self._ended = False
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
@@ -169,7 +167,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         However far the log leaps, the flow runs a tick or so at a time, and can be stopped and snapshotted between.
         """
         self._marked_at = time.monotonic()
-        self._told_us = min(self._mark_us, max(self._told_us, NO_TIME) + US_PER_DAY)
+        self._told_us = min(self._mark_us, self._told_us + US_PER_DAY)
         self._ended = self._reader.at_end and not self._settings.live and self._told_us == self._mark_us
         return [
             (key, ShardBatch(int(key), self._name, self._told_us, self._high_us, self._first_us, self._ended, events))
@@ -193,7 +191,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _mark(self, batch: DecodedBatch) -> int:
         """The time below which this partition is not expected to say anything any more."""
-        mark_us = self._high_us - self._lateness_us if self._high_us != NO_TIME else NO_TIME
+        mark_us = self._mark_of_events()
         if not self._reader.at_end or not self._settings.live:
             self._caught_up_since = None
             return mark_us
@@ -203,6 +201,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if now - self._caught_up_since >= self._settings.idle_seconds:
             mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)
         return mark_us
+
+    def _mark_of_events(self) -> int:
+        return self._high_us - self._lateness_us if self._high_us != NO_TIME else NO_TIME
 
     def _count(self, batch: DecodedBatch) -> None:
         topic = self._reader.topic
