@@ -1,7 +1,8 @@
 """The command line `c360`: options, exit codes and one-line errors; `commands/` does the work.
 
-Exit codes: 0 done, 1 failed at run time, 2 wrong use or configuration, 130 interrupted. Commands are imported
-when they are called, so that `c360 --help` is quick and a command needs only the libraries that it uses.
+Exit codes: 0 done, 1 failed at run time, 2 wrong use or configuration, 130 interrupted. `c360 run` ends with 0 when
+SIGTERM or SIGINT asks it to stop, and with 128 + the signal's number at a second one. Commands are imported when they
+are called, so that `c360 --help` is quick and a command needs only the libraries that it uses.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class _Session:
     """What one call of the command line keeps; `debug` is set by `--debug`, wherever it stands."""
 
     debug: bool = False
+    ends_hard: bool = False
+    """Whether a failure ends the process without an orderly exit."""
 
 
 class CommandGroup(click.Group):
@@ -57,8 +60,8 @@ class CommandGroup(click.Group):
             code = super().main(args, prog_name, complete_var, False, obj=session, **extra)
         except Exception as error:
             code = _report(error, session)
-            if PEERS_VARIABLE in os.environ:
-                os._exit(code)  # in a cluster the engine's threads would turn an orderly exit into an abort
+            if session.ends_hard:
+                os._exit(code)
         sys.exit(code)
 
 
@@ -212,7 +215,11 @@ def simulate(start: datetime | None, **options: Any) -> None:
     command.simulate_company(start=start.date() if start else None, **options)
 
 
-@_command("c360 run", "c360 run --log-dir c360-log --until-end --recovery recovery")
+@_command(
+    "c360 run",
+    "c360 run --log-dir c360-log --until-end --recovery recovery",
+    "c360 run --peers host1:9300,host2:9300 --process 0 --recovery /shared/recovery",
+)
 @_log_dir(exists=True)
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input: a replay or back-fill.")
 @click.option(
@@ -220,17 +227,48 @@ def simulate(start: datetime | None, **options: Any) -> None:
     type=click.IntRange(1, PROCESSES_MAX),
     default=1,
     show_default=True,
-    help="Processes of the cluster on this machine.",
+    help="Processes of the cluster, all on this machine.",
 )
-@click.option("--recovery", type=_directory(), metavar="DIR", help="Keep snapshots here and resume from them.")
-def run(log_dir: Path | None, until_end: bool, processes: int, recovery: Path | None) -> None:
+@click.option(
+    "--peers",
+    metavar="HOST:PORT,...",
+    help="Addresses of all processes of a cluster on several hosts, the same for each. Private network only.",
+)
+@click.option("--process", type=int, metavar="N", help="With --peers: which of them this is, from 0.")
+@click.option(
+    "--recovery",
+    type=_directory(),
+    metavar="DIR",
+    help="Keep snapshots here and resume from them. All processes of a cluster share it.",
+)
+@click.pass_context
+def run(context: click.Context, /, log_dir: Path | None, until_end: bool, peers: str | None, **options: Any) -> None:
     """Run the churn flow.
 
     Events in, risk scores and drift alarms out. Tails the input unless --until-end is given.
-    """
-    from c360_stream.commands import run as command
 
-    command.run(_settings(log_dir, live=False if until_end else None), processes=processes, recovery=recovery)
+    SIGTERM and Ctrl-C stop it cleanly within 5 seconds; a second one ends it at once. Exit codes: 0 the input has
+    ended or the run was asked to stop, 1 it failed (with --recovery, run it again to resume), 2 wrong use or
+    configuration, 128 + the signal's number after a second signal.
+    """
+    from c360_stream.commands.signals import exit_stopped, listening
+
+    with listening() as listener:
+        from c360_stream.commands import run as command
+        from c360_stream.commands.cluster import ALONE, place_among
+
+        process = options.pop("process")
+        if peers is None and process is not None:
+            raise click.UsageError("--process goes with --peers.", context)
+        if peers is not None and options["processes"] > 1:
+            raise click.UsageError("--peers and --processes exclude each other.", context)
+        settings = _settings(log_dir, live=False if until_end else None)
+        place = ALONE if peers is None else place_among(peers.split(","), process)
+        # In a cluster the engine's threads would turn an orderly exit into an abort.
+        context.ensure_object(_Session).ends_hard = peers is not None or PEERS_VARIABLE in os.environ
+        command.run(settings, place=place, **options)
+        if listener.heard:
+            exit_stopped()
 
 
 @_command("c360 setup")

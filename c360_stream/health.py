@@ -17,6 +17,8 @@ from c360_stream.errors import ConfigurationError
 from c360_stream.metrics import REGISTRY
 
 STALL_SECONDS_MAX = 60.0
+WAITING_SECONDS = 2.0
+"""Waits are told once a second, so one that was told this long ago is over."""
 CONNECTIONS_MAX = 16
 REQUEST_SECONDS_MAX = 5.0
 CLOSE_POLL_SECONDS = 0.1
@@ -46,11 +48,13 @@ class Health:
     def __init__(
         self, stall_seconds_max: float = STALL_SECONDS_MAX, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._stall_seconds_max = stall_seconds_max
+        self.stall_seconds_max = stall_seconds_max
         self._clock = clock
         self._phase: Literal["starting", "running", "stopped"] = "starting"
         self._first_batch = False
         self._beat_at = 0.0
+        self._waiting = ""
+        self._waiting_at = 0.0
 
     def sources_opened(self) -> None:
         """Every source is open: from now on silence means stuck. Resuming may take as long as it needs."""
@@ -61,25 +65,38 @@ class Health:
         """Heartbeat: a batch has gone through. An empty one counts, since an idle input is no fault."""
         self._beat_at = self._clock()
         self._first_batch = True
+        if self._beat_at - self._waiting_at >= WAITING_SECONDS:
+            self._waiting = ""
+
+    def waiting(self, reason: str) -> None:
+        """Heartbeat of a step that waits for a broker or a server, at least once a second while it does.
+
+        The process lives, and is not ready until progress comes without such waits: while one partition waits,
+        others may still say that they move.
+        """
+        self._beat_at = self._waiting_at = self._clock()
+        self._waiting = reason
 
     def stopped(self) -> None:
         """The flow has ended: it is not ready any more, and its silence is no fault."""
         self._phase = "stopped"
 
+    def silent_seconds(self) -> float:
+        """Seconds since the last heartbeat; 0 while the flow does not run yet, or no more."""
+        return self._clock() - self._beat_at if self._phase == "running" else 0.0
+
     def unlive_reason(self) -> str:
         """Why the process should be restarted; empty while it is alive."""
-        silent_seconds = self._clock() - self._beat_at
-        if self._phase == "running" and silent_seconds > self._stall_seconds_max:
-            return f"no progress for {silent_seconds:.0f} s"
-        return ""
+        silent_seconds = self.silent_seconds()
+        return f"no progress for {silent_seconds:.0f} s" if silent_seconds > self.stall_seconds_max else ""
 
     def unready_reason(self) -> str:
         """Why the process does no work yet, or no more; empty while it works."""
         if self._phase != "running":
-            return f"the flow is {self._phase}"
+            return (self._phase == "starting" and self._waiting) or f"the flow is {self._phase}"
         if not self._first_batch:
-            return "the first batch is not through yet"
-        return self.unlive_reason()
+            return self._waiting or "the first batch is not through yet"
+        return self._waiting or self.unlive_reason()
 
 
 HEALTH = Health()

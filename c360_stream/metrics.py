@@ -81,6 +81,11 @@ EARLY_EVENTS = _gauge(
     "Events that wait in a shard for the tick before them: near the bound, the topics are badly skewed.",
     "shard",
 )
+INPUT_PARTITIONS = _gauge(
+    "c360_input_partitions",
+    "Partitions that the run reads: fewer than the topic has means that a restart is needed.",
+    "topic",
+)
 CONSUMER_LAG_RECORDS = _gauge(
     "c360_consumer_lag_records",
     "Kafka records between the position and the end of a partition: the flow keeps up, or does not.",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -36,11 +41,59 @@ DEFAULT_CATEGORY_PREFIXES = {
 }
 
 
+ENV_PREFIX = "C360_"
+INTERNAL_VARIABLES = frozenset(
+    {"C360_PEERS", "C360_PROCESS", "C360_ALIGNMENT_FILE", "C360_REQUIRE_KAFKA", "C360_PARENT_FD"}
+)
+"""Set by this program for its own processes, and by its tests."""
+_SECRET_BYTES_MAX = 65_536
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from files: `C360_KAFKA_SASL_PASSWORD_FILE` names one."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of the file that the environment names for a secret, without the newlines at its end."""
+        variable = f"{ENV_PREFIX}{field_name.upper()}"
+        place = os.environ.get(f"{variable}_FILE", "")
+        if field.annotation is not SecretStr or not place:
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise ConfigurationError(f"both {variable} and {variable}_FILE are set", "set one of them")
+        return _read_secret(f"{variable}_FILE", Path(place)), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The secrets that are in files."""
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    what, mend = f"{variable}: {path}", "mend the file or its permissions"
+    try:
+        with path.open("rb") as file:
+            content = file.read(_SECRET_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {error.strerror}", mend) from None
+    try:
+        secret = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{what} is not text in UTF-8", mend) from None
+    if not secret or len(content) > _SECRET_BYTES_MAX:
+        wrong = "is empty" if not secret else f"is larger than {_SECRET_BYTES_MAX} bytes"
+        raise ConfigurationError(f"{what} {wrong}", mend)
+    return secret
+
+
 class Settings(BaseSettings):
-    """Everything that can be set. Environment names are `C360_` and the field in capitals."""
+    """Everything that can be set.
+
+    Environment names are `C360_` and the field in capitals; for a secret, with `_FILE` behind it, that of a file.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="C360_", toml_file=CONFIG_FILE, extra="ignore", frozen=True, validate_default=True
+        env_prefix=ENV_PREFIX, toml_file=CONFIG_FILE, extra="ignore", frozen=True, validate_default=True
     )
 
     # Transports
@@ -49,7 +102,10 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: str = ""
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
-    kafka_ssl_ca_location: str = ""
+    kafka_ssl_ca_location: str = Field("", description="file of the authorities that vouch for the brokers")
+    kafka_ssl_certificate_location: str = Field("", description="file of this client's certificate, PEM")
+    kafka_ssl_key_location: str = Field("", description="file of this client's private key, PEM")
+    kafka_ssl_key_password: SecretStr = SecretStr("")
     log_dir: Path = Field(Path("c360-log"), description="log directory: one folder a topic")
     clickhouse_dsn: SecretStr = Field(
         SecretStr(""), description="clickhouse(s)://user:pw@host/c360 or chdb:///path/c360"
@@ -101,6 +157,10 @@ class Settings(BaseSettings):
     # Process
     metrics_address: str = "127.0.0.1:8361"
     snapshot_seconds: int = Field(10, ge=1)
+    outage_seconds_max: int = Field(
+        900, ge=1, le=86_400, description="longest outage of Kafka or ClickHouse that is ridden out"
+    )
+    stall_seconds_max: int = Field(120, ge=5, description="a process of a cluster without progress for this long ends")
     live: bool = Field(True, description="tail the input; false: replay to the end of it")
 
     @classmethod
@@ -112,8 +172,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence: arguments, environment, `c360.toml`."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        """Order of precedence: arguments, environment (a secret may be in a file that it names), `c360.toml`."""
+        return init_settings, env_settings, _SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     @field_validator("metrics_address")
     @classmethod
@@ -163,12 +223,84 @@ class Settings(BaseSettings):
         """Topic of refused input."""
         return f"{self.topic_prefix}.dead-letters.v1"
 
+    @property
+    def outbox_topic(self) -> str:
+        """Topic of what each outbox published last."""
+        return f"{self.topic_prefix}.outbox.v1"
+
     def masked(self) -> dict[str, Any]:
         """Every setting for showing to a person, secrets masked."""
         shown = self.model_dump(mode="json")
-        shown["kafka_sasl_password"] = "***" if self.kafka_sasl_password.get_secret_value() else ""
+        for name in secret_fields():
+            shown[name] = "***" if getattr(self, name).get_secret_value() else ""
         shown["clickhouse_dsn"] = mask_dsn(self.dsn)
         return shown
+
+
+def secret_fields() -> list[str]:
+    """Names of the settings that are secrets."""
+    return [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+
+
+def unknown_settings() -> list[str]:
+    """What is set in the environment or in `c360.toml` and means nothing, with the name that may have been meant.
+
+    Raises
+    ------
+    ConfigurationError
+        If `c360.toml` cannot be read.
+    """
+    fields = list(Settings.model_fields)
+    variables = [f"{ENV_PREFIX}{name.upper()}" for name in fields]
+    variables += [f"{ENV_PREFIX}{name.upper()}_FILE" for name in secret_fields()]
+    strange = [name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX)]
+    found = [_guess(name, variables) for name in strange if name.upper() not in {*variables, *INTERNAL_VARIABLES}]
+    try:
+        content = tomllib.loads(Path(CONFIG_FILE).read_text()) if Path(CONFIG_FILE).is_file() else {}
+    except (OSError, ValueError) as error:
+        raise _broken_file(error) from None
+    return found + [f"{_guess(name, fields)} in {CONFIG_FILE}" for name in content if name not in fields]
+
+
+def _guess(name: str, known: list[str]) -> str:
+    likely = difflib.get_close_matches(name, known, 1)
+    return f"{name} ({likely[0]} is meant?)" if likely else name
+
+
+def security_warnings(settings: Settings) -> list[str]:
+    """What makes secrets readable on the network, or credentials ignored: a line each."""
+    protocol = settings.kafka_security_protocol
+    credentials = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+    certificates = ("ca_location", "certificate_location", "key_location", "key_password")
+    unused = [] if protocol.startswith("SASL") else [name for name in credentials if _is_set(settings, name)]
+    if not protocol.endswith("SSL"):
+        unused += [f"kafka_ssl_{name}" for name in certificates if _is_set(settings, f"kafka_ssl_{name}")]
+    found = []
+    if settings.uses_kafka and unused:
+        found.append(
+            f"kafka_security_protocol is {protocol}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} ignored"
+        )
+    far = [broker for broker in settings.kafka_brokers.split(",") if broker and not _is_loopback(broker)]
+    if protocol == "SASL_PLAINTEXT" and far:
+        found.append(f"kafka_security_protocol is {protocol}: the password goes to {far[0]} unencrypted; use SASL_SSL")
+    scheme, _, rest = settings.dsn.partition("://")
+    login, _, place = rest.rpartition("@")
+    if scheme == "clickhouse" and ":" in login and not _is_loopback(place):
+        found.append(f"{mask_dsn(settings.dsn)}: the password goes there unencrypted; use clickhouses://")
+    return found
+
+
+def _is_set(settings: Settings, name: str) -> bool:
+    value = getattr(settings, name)
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _is_loopback(place: str) -> bool:
+    try:
+        host = urlsplit(f"//{place.rpartition('://')[2].strip()}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, or nothing that can be understood
+        return False
 
 
 def mask_dsn(dsn: str) -> str:
@@ -204,4 +336,8 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:
         raise ConfigurationError(str(error), "write lists and tables as JSON in the environment") from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file") from None
+        raise _broken_file(error) from None
+
+
+def _broken_file(error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file")

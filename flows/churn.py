@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
+from c360_stream.connectors.clickhouse import TableStore
+from c360_stream.connectors.ports import Transport
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR, US_PER_SECOND
@@ -25,9 +27,11 @@ from c360_stream.operators.ingest import IngestSource, input_partitions
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.monitor import MonitorStep
+from c360_stream.operators.outbox import Pulse
 from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, version_rows
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
-from c360_stream.operators.sink import TableSink, TopicSink, table_parts
+from c360_stream.operators.sink import TableSink
+from c360_stream.operators.topic_sink import TopicSink
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings, load_settings
 
@@ -41,7 +45,13 @@ def flow() -> Dataflow:
 
 
 def build(
-    settings: Settings, *, keep_state: bool = True, begun_at: Mapping[str, tuple[int, ...]] | None = None
+    settings: Settings,
+    *,
+    keep_state: bool = True,
+    exactly_once: bool = False,
+    begun_at: Mapping[str, tuple[int, ...]] | None = None,
+    transport: Transport | None = None,
+    open_store: Callable[[Settings], TableStore] | None = None,
 ) -> Dataflow:
     """Wire the flow.
 
@@ -51,15 +61,20 @@ def build(
         Settings.
     keep_state
         Whether snapshots hold state; false saves their cost where no recovery store will keep them.
+    exactly_once
+        Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
+        `finish_outboxes` when the engine has returned.
     begun_at
         Positions of the output topics when the recovery store was made, to go back to before the first snapshot.
+    transport, open_store
+        Other places for topics and tables than the settings name.
 
     Raises
     ------
     ConfigurationError
         If there is no input partition.
     """
-    transport = open_transport(settings)
+    transport = transport or open_transport(settings)
     partitions = input_partitions(settings, transport)
     if not partitions:
         place = settings.kafka_brokers or settings.log_dir
@@ -108,16 +123,22 @@ def build(
         op.map("scores_out", scored, lambda item: item[1]),
         op.map("monitor_out", monitored, lambda item: item[1]),
     )
-    parts = table_parts(settings)
-    tables = op.filter_map(
-        "table_rows", outputs, lambda out: (str(out.part % parts), out) if isinstance(out, TableRows) else None
-    )
-    records = op.filter_map(
-        "topic_records", outputs, lambda out: (out.topic, out) if isinstance(out, TopicRecords) else None
-    )
-    op.output("tables", tables, TableSink(settings))
-    op.output("topics", records, TopicSink(settings, transport, begun_at or {}))
+    pulses = op.filter_map("pulses", read, _only(Pulse))
+    tables = TableSink(settings, recovering=exactly_once, open_store=open_store)
+    rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
+    op.output("tables", _spread("tables", rows_out, pulses, tables.parts), tables)
+    topics = TopicSink(settings, transport, recovering=exactly_once, begun_at=begun_at or {})
+    records_out = op.filter_map("topic_records", outputs, _only(TopicRecords))
+    op.output("topics", _spread("topics", records_out, pulses, topics.parts), topics)
     return dataflow
+
+
+def _spread(sink: str, items: Stream[Any], pulses: Stream[Pulse], parts: int) -> KeyedStream[Any]:
+    """Key items by their partition of a sink, and give every partition the pulses."""
+    keyed = op.map(f"{sink}_keyed", items, lambda item: (str(item.part % parts), item))
+    names = [str(part) for part in range(parts)]
+    beats = op.flat_map(f"{sink}_pulses", pulses, lambda pulse: [(name, pulse) for name in names])
+    return op.merge(f"{sink}_in", keyed, beats)
 
 
 def _same_named(config: type[Config], settings: Settings) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import click
 
 from c360_stream.commands import printable
+from c360_stream.commands.scrape import partitions_read
 from c360_stream.commands.setup import topics
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error
-from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn
+from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Check:
         """One line for a person."""
         verdict, mend = ("problem", f"; {self.mend}") if self.mend else ("ok", "")
         return f"{verdict:9}{printable(f'{self.subject}: {self.found}{mend}')}"
+
+
+class Warned(Check):
+    """Something to think about that works as it is."""
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"{'warning':9}{printable(f'{self.subject}: {self.found}')}"
 
 
 def doctor(settings: Settings) -> bool:
@@ -50,6 +59,10 @@ def checks(settings: Settings) -> Iterator[Check]:
     """Look at one thing after the other."""
     config = Path(CONFIG_FILE).absolute()
     yield Check("configuration", f"read {config}" if config.is_file() else f"no {config}: environment and defaults")
+    for name in unknown_settings():
+        yield Check(f"setting {name}", "unknown, and without effect", "mend its name or remove it")
+    for warning in security_warnings(settings):
+        yield Warned("security", warning)
     yield from _topics(settings)
     yield _tables(settings)
 
@@ -58,20 +71,35 @@ def _topics(settings: Settings) -> Iterator[Check]:
     if not settings.uses_kafka:
         yield from _log_directory(settings)
         return
+    from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS
+
     subject = f"broker {settings.kafka_brokers}"
     try:
         with contextlib.closing(open_transport(settings)) as transport:
-            counts = {topic: len(transport.partitions(topic)) for topic in topics(settings)}
+            wanted = dict.fromkeys([*topics(settings), settings.outbox_topic])
+            counts = {topic: len(transport.partitions(topic)) for topic in wanted}
     except C360Error as error:
         yield _problem(subject, error, "check C360_KAFKA_BROKERS and that the broker runs")
         return
     yield Check(subject, "reachable")
     for topic, count in counts.items():
-        yield Check(f"topic {topic}", f"partitions: {count}" if count else "missing", "" if count else "run c360 setup")
+        needed = OUTBOX_PARTITIONS if topic == settings.outbox_topic else 1
+        found = f"partitions: {count}" if count else "missing"
+        mend = f"raise their number to {needed}" if count else "run c360 setup"
+        yield Check(f"topic {topic}", found, mend if count < needed else "")
     inputs = {settings.input_topic(kind): counts[settings.input_topic(kind)] for kind in INPUT_KINDS}
     if len(set(inputs.values())) > 1:
         differing = ", ".join(f"{topic} {count}" for topic, count in inputs.items())
         yield Check("input topics", f"partition counts differ: {differing}", "give them one number of partitions")
+    yield from _unread(settings, inputs)
+
+
+def _unread(settings: Settings, inputs: Mapping[str, int]) -> Iterator[Check]:
+    """Partitions that a running process does not read, since it reads those of its start."""
+    for topic, read in partitions_read(settings.metrics_address).items():
+        if read < inputs.get(topic, 0):
+            found = f"the run at {settings.metrics_address} reads {read} partitions, the topic has {inputs[topic]}"
+            yield Check(f"topic {topic}", found, "restart the run")
 
 
 def _log_directory(settings: Settings) -> Iterator[Check]:
@@ -80,6 +108,7 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
         yield Check(subject, "missing", "run c360 setup, write one with c360 simulate, or set C360_LOG_DIR")
         return
     yield Check(subject, "there")
+    inputs = dict.fromkeys((settings.input_topic(kind) for kind in INPUT_KINDS), 0)
     with contextlib.closing(open_transport(settings)) as transport:
         for topic in topics(settings):
             try:
@@ -87,10 +116,18 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
             except C360Error as error:
                 yield _problem(f"topic {topic}", error, "mend the folder")
                 continue
-            if count or (settings.log_dir / topic).is_dir():
-                yield Check(f"topic {topic}", f"partitions: {count}")
-            else:
+            if topic in inputs:
+                inputs[topic] = count
+            if not (settings.log_dir / topic).is_dir():
                 yield Check(f"topic {topic}", "missing", "run c360 setup")
+            elif topic in inputs and not count:
+                mend = (
+                    f"make {settings.log_dir / topic / '0.jsonl'}, even empty: a run reads the partitions of its start"
+                )
+                yield Check(f"topic {topic}", "partitions: 0", mend)
+            else:
+                yield Check(f"topic {topic}", f"partitions: {count}")
+    yield from _unread(settings, inputs)
 
 
 def _tables(settings: Settings) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,11 +42,10 @@ def scrape(address: str) -> Lag | None:
 
     Returns None if none answers. An address with port 0 cannot be found.
     """
-    host, _, port = address.rpartition(":")
     totals: dict[str, float] = defaultdict(float)
     watermarks = []
     processes = 0
-    while processes < PROCESSES_MAX and int(port) and (page := _page(host.strip("[]"), int(port) + processes)):
+    for page in _pages(address):
         processes += 1
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
@@ -62,6 +62,23 @@ def scrape(address: str) -> Lag | None:
         dead_letters=int(totals["c360_dead_letters_total"]),
         late_events=int(totals["c360_late_events_total"]),
     )
+
+
+def partitions_read(address: str) -> dict[str, int]:
+    """How many partitions of each input topic the running processes read; empty if none answers."""
+    families = (family for page in _pages(address) for family in text_string_to_metric_families(page))
+    samples = (sample for family in families for sample in family.samples)
+    return {each.labels["topic"]: int(each.value) for each in samples if each.name == "c360_input_partitions"}
+
+
+def _pages(address: str) -> Iterator[str]:
+    """The metrics of the processes at an address and the ports after it, until one does not answer."""
+    host, _, port = address.rpartition(":")
+    for process in range(PROCESSES_MAX if int(port) else 0):
+        page = _page(host.strip("[]"), int(port) + process)
+        if not page:
+            return
+        yield page
 
 
 def _page(host: str, port: int) -> str:

@@ -6,30 +6,35 @@ import fcntl
 import logging
 import os
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import clickhouse_connect
 import numpy as np
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import OperationalError, ProgrammingError
 
 from c360_stream.connectors.migrations import Migration, applied_checksums, apply, load_migrations
+from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.features.definitions import FEATURES
 from c360_stream.settings import mask_dsn
 
-# The driver warns of every connection that fails; the exception says it once, and better.
-logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+# They warn of every connection that fails, the latter with all parameters of the query: accounts are among them.
+for chatty in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(chatty).setLevel(logging.ERROR)
 
+LOG = logging.getLogger(__name__)
 DATABASE = "c360"
 RETRY_FIRST_SECONDS = 0.1
 RETRY_MAX_SECONDS = 5.0
+WAITING_SECONDS_MAX = 0.5
 
 _TEXT = pa.string()
 _BYTES = pa.binary()
@@ -89,17 +94,33 @@ TABLES: dict[str, pa.Schema] = {
 _INSERT_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0}
 
 _ABSENT_CODES = {60, 81}  # UNKNOWN_TABLE, UNKNOWN_DATABASE
-# Timeouts, too many queries, network trouble between servers, read-only while it recovers, too many parts,
-# out of memory, Keeper away: these pass.
-_TRANSIENT_CODES = {159, 202, 209, 210, 241, 242, 252, 319, 999}
+_FULL_CODES = {75, 243}  # CANNOT_WRITE_TO_FILE_DESCRIPTOR, NOT_ENOUGH_SPACE
+_READ_ONLY_CODE = 164
+# What passes, or an operator mends while we wait: timeouts, quotas, too many queries or connections, network trouble
+# and names that do not resolve, a server that shuts down, tables read-only until Keeper is back, too many parts, no
+# memory, replicas away, an insert whose fate is unknown, no disk space.
+_TRANSIENT_CODES = {
+    *(159, 173, 198, 201, 202, 203, 209, 210, 225, 236, 241, 242, 244, 252, 254, 279, 285, 286, 319, 394, 999),
+    *_FULL_CODES,
+}
 _MENDS = {
     192: "check the user in C360_CLICKHOUSE_DSN",
     193: "check the password in C360_CLICKHOUSE_DSN",
     194: "put the password into C360_CLICKHOUSE_DSN",
     497: "grant the user of C360_CLICKHOUSE_DSN its database",
     516: "check user and password in C360_CLICKHOUSE_DSN",
+    _READ_ONLY_CODE: "give the user of C360_CLICKHOUSE_DSN a profile that may write: readonly = 0",
     **dict.fromkeys(_ABSENT_CODES, "run `c360 setup`, which makes the tables"),
     **dict.fromkeys(_TRANSIENT_CODES, "the server is overloaded or recovering: see its log"),
+    201: "raise the quota of the user of C360_CLICKHOUSE_DSN",
+    **dict.fromkeys(_FULL_CODES, "free space on the disk of the database"),
+}
+_AWAY_MEND = "check that the server runs and that C360_CLICKHOUSE_DSN has its address"
+_FILE_OPTIONS = {"ca_cert", "client_cert", "client_cert_key"}
+_CERTIFICATE_MENDS = {  # by OpenSSL's verification result
+    10: "renew it at the server",
+    62: "write the host into C360_CLICKHOUSE_DSN as the certificate has it",
+    64: "write the host into C360_CLICKHOUSE_DSN as the certificate has it",
 }
 _DSN_FORM = "clickhouse://user:password@host:8123/c360, clickhouses://... or chdb:///path/c360"
 
@@ -121,16 +142,28 @@ class TableStore:
     embedded
         Whether this is chDB.
     patience_seconds
-        For how long a call repeats itself while the server is away or overloaded.
+        For how long a call repeats itself, from its first failure on, while the server is away, overloaded or full.
+    waiting
+        Called while it does.
     """
 
-    def __init__(self, client: Client, place: str, database: str, *, embedded: bool, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        place: str,
+        database: str,
+        *,
+        embedded: bool,
+        patience_seconds: float,
+        waiting: Waiting = wait_patiently,
+    ) -> None:
         self._client = client
         self._client.database = database
         self._place = place
         self._database = database
         self._embedded = embedded
         self._patience_seconds = patience_seconds
+        self._waiting = waiting
 
     def insert(self, table: str, columns: Mapping[str, Column], token: str | None = None) -> int:
         """Append rows, whole or not at all, and return how many.
@@ -145,7 +178,9 @@ class TableStore:
             contribution, text) a row; `headers` a list of (name, bytes) a row.
         token
             Names the batch: a second insert of it changes nothing, however much time or how many crashes lie
-            between, within the table's last 1,000 inserts. The rows must be the same in the same order.
+            between, within the table's last 1,000 parts; an insert makes one for each month that its rows have.
+            (On a replicated table the server's own window holds, which is also one of time.) The rows must be the
+            same in the same order, and at most a million: the server would cut more into blocks as it likes.
 
         Raises
         ------
@@ -154,8 +189,13 @@ class TableStore:
         TransportError
             If the rows could not be stored within the store's patience.
         """
-        rows = arrow_table(table, columns)
+        return self.insert_rows(table, arrow_table(table, columns), token)
+
+    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
+        """Append rows in the form that `arrow_table` gives; token and errors as for `insert`."""
         if rows.num_rows:
+            # A token names the chunks of an insert: the server would not know rows again that are cut otherwise.
+            rows = rows.combine_chunks()
             settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
             self._attempt(f"insert into {table}", lambda: self._client.insert_arrow(table, rows, settings=settings))
         return int(rows.num_rows)
@@ -234,19 +274,43 @@ class TableStore:
 
     def _attempt(self, what: str, call: Callable[[], T]) -> T:
         """Call, and again while the trouble is one that passes: every call here is safe to repeat."""
-        deadline = time.monotonic() + self._patience_seconds
+        began: float | None = None
         pause_seconds = RETRY_FIRST_SECONDS
         while True:
             try:
-                return call()
+                answer = call()
             except DriverError as error:
-                if not _is_transient(error) or time.monotonic() + pause_seconds > deadline:
-                    raise _refusal(f"{what} at {self._place}", error) from error
-            time.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
+                refusal = _refusal(f"{what} at {self._place}", error)
+                if not _is_transient(error):
+                    raise refusal from error
+                now = time.monotonic()
+                if began is None:
+                    if self._patience_seconds <= 0:
+                        raise refusal from error
+                    began = now
+                    LOG.warning("%s; trying again for up to %g s", refusal, self._patience_seconds)
+                left_seconds = began + self._patience_seconds - now
+                if left_seconds <= 0:
+                    tried = f"{refusal.what} (tried for {self._patience_seconds:g} s)"
+                    raise TransportError(tried, refusal.mend) from error
+                self._wait(error, min(pause_seconds, left_seconds))
+                pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
+            else:
+                if began is not None:
+                    LOG.warning("%s answers again, after %.1f s", self._place, time.monotonic() - began)
+                return answer
+
+    def _wait(self, error: DriverError, seconds: float) -> None:
+        """Sleep in slices, saying at each why."""
+        verb = "is away" if error.code is None else "refuses for now"
+        reason = f"{self._place} {verb}: {_explained(error)[0]}"
+        end = time.monotonic() + seconds
+        while (left_seconds := end - time.monotonic()) > 0:
+            self._waiting(reason)
+            time.sleep(min(left_seconds, WAITING_SECONDS_MAX))
 
 
-def connect(dsn: str, *, patience_seconds: float = 60.0) -> TableStore:
+def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait_patiently) -> TableStore:
     """Open the tables' database. Whether it has the tables is for `TableStore.schema_version` to say.
 
     Parameters
@@ -255,7 +319,11 @@ def connect(dsn: str, *, patience_seconds: float = 60.0) -> TableStore:
         `clickhouse://user:password@host:8123/c360` (`clickhouses://` over TLS; options of the client may follow as
         a query), or `chdb:///path/c360`: a directory, made if absent, which one process at a time can open.
     patience_seconds
-        For how long a later call repeats itself while the server is away or overloaded. Connecting never does.
+        For how long a later call repeats itself, from its first failure on, while the server is away, overloaded or
+        full. Connecting never does.
+    waiting
+        Called at least once a second between such attempts, with the reason in words and without the password; what
+        it raises ends the call. An attempt itself may take as long as the client's `send_receive_timeout`, 60 s.
 
     Raises
     ------
@@ -265,12 +333,14 @@ def connect(dsn: str, *, patience_seconds: float = 60.0) -> TableStore:
         If the server or directory cannot be used.
     """
     parts = _split(dsn)
-    if parts.scheme == "chdb":
-        client = _open_embedded(dsn, Path(parts.path))
-        return TableStore(client, mask_dsn(dsn), DATABASE, embedded=True, patience_seconds=patience_seconds)
-    database = parts.path.strip("/") or DATABASE
-    client = _open_server(dsn, parts)
-    return TableStore(client, mask_dsn(dsn), database, embedded=False, patience_seconds=patience_seconds)
+    embedded = parts.scheme == "chdb"
+    if embedded:
+        client, database = _open_embedded(dsn, Path(parts.path)), DATABASE
+    else:
+        client, database = _open_server(dsn, parts), parts.path.strip("/") or DATABASE
+    return TableStore(
+        client, mask_dsn(dsn), database, embedded=embedded, patience_seconds=patience_seconds, waiting=waiting
+    )
 
 
 def arrow_table(table: str, columns: Mapping[str, Column]) -> pa.Table:
@@ -318,6 +388,10 @@ def _split(dsn: str) -> SplitResult:
 
 
 def _open_server(dsn: str, parts: SplitResult) -> Client:
+    for option, value in parse_qsl(parts.query):
+        # The driver's error would not name the file.
+        if option in _FILE_OPTIONS and value != "certifi" and not os.access(value, os.R_OK):
+            raise ConfigurationError(f"cannot read {value}, {option} in C360_CLICKHOUSE_DSN", "name another file")
     try:
         return clickhouse_connect.get_client(
             # Without its path: the driver cannot connect to a database that is still to be made.
@@ -384,13 +458,27 @@ def _is_transient(error: DriverError) -> bool:
 
 def _refusal(where: str, error: DriverError) -> TransportError:
     """Say in one line what the driver says in many."""
+    reason, mend = _explained(error)
+    return TransportError(f"{where}: {reason}", mend)
+
+
+def _explained(error: DriverError) -> tuple[str, str]:
+    """The reason, and how to mend it."""
     if error.code is None and isinstance(error, OperationalError):
         root: BaseException = error
         while root.__cause__ or root.__context__:
             root = root.__cause__ or root.__context__ or root
-        reason, mend = str(root), "check that the server runs and that C360_CLICKHOUSE_DSN has its address"
+        if isinstance(root, ssl.SSLCertVerificationError):
+            authority = "name the file of its authority in C360_CLICKHOUSE_DSN: ?ca_cert=/path/ca.pem"
+            mend = _CERTIFICATE_MENDS.get(root.verify_code, authority)
+            return f"the server's certificate is refused: {root.verify_message.rstrip('.')}", mend
+        reason, mend = str(root), _AWAY_MEND
+        if isinstance(root, ssl.SSLError):
+            of_files = "check the files of certificates and keys in C360_CLICKHOUSE_DSN"
+            mend = "check that the server speaks TLS at this port" if root.library == "SSL" else of_files
     else:
         reason = str(error).rpartition("DB::Exception: ")[2]
-        mend = _MENDS.get(error.code or 0, "")
-    reason = re.split(r"\n| \(for url | \(version |, Stack trace", reason)[0].strip()
-    return TransportError(f"{where}: {reason[:300]}", mend)
+        # The driver itself refuses to send a setting that the user's profile has made read-only.
+        refused_here = isinstance(error, ProgrammingError) and "readonly" in reason
+        mend = _MENDS.get(_READ_ONLY_CODE if refused_here else error.code or 0, "")
+    return re.split(r"\n| \(for url | \(version |, Stack trace", reason)[0].strip()[:300], mend

@@ -4,36 +4,58 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import cast
+from concurrent.futures import Future
+from typing import Any, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    ListOffsetsResultInfo,
+    NewTopic,
+    OffsetSpec,
+)
 
 from c360_stream.connectors.kafka_client import (
     CONSUMER,
-    MEND,
     MESSAGE_BYTES_MAX,
     OUTAGE,
-    PRODUCER,
+    START_SECONDS_MAX,
     Connection,
+    Patience,
+    Sender,
     list_topics,
     make_client,
+    open_sender,
 )
-from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, VALUE_BYTES_MAX, Headers, OutRecord, RawBatch
+from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
+from c360_stream.connectors.ports import (
+    TOMBSTONE,
+    TRUNCATED,
+    VALUE_BYTES_MAX,
+    Headers,
+    OutRecord,
+    RawBatch,
+    Waiting,
+    wait_patiently,
+)
 from c360_stream.errors import TransportError
 from c360_stream.settings import INPUT_KINDS, Settings
 
-START_SECONDS_MAX = 10.0
-"""How long a broker may take to answer when something is opened; later outages are waited out."""
-DELIVERY_SECONDS_MAX = 120.0
-"""The longest outage that a writer rides out."""
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 _CHUNK_RECORDS = 64  # librdkafka ends a call at a count of records or at a pause, never at a number of bytes
 _POLL_SECONDS = 0.005
-_PROBE_SECONDS = 0.05
-_PROBE_EVERY_SECONDS = 1.0
-_SETUP = "create it: c360 setup"
+_PAUSE_SECONDS = 0.05
+_LOOK_EVERY_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
+_GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_GONE = frozenset(
+    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+    | {KafkaError.UNKNOWN_TOPIC_ID, KafkaError.INCONSISTENT_TOPIC_ID}
+)
+_SETUP = "create it: c360 setup; or let this user see it"
 _START_OVER = "to go on without them, start with an empty recovery directory"
 
 
@@ -46,8 +68,6 @@ class KafkaTransport:
         Brokers and credentials.
     start_seconds_max
         How long a broker may take to answer when something is opened.
-    delivery_seconds_max
-        How long a writer tries to deliver a record.
 
     Raises
     ------
@@ -55,16 +75,9 @@ class KafkaTransport:
         If librdkafka refuses the settings.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        start_seconds_max: float = START_SECONDS_MAX,
-        delivery_seconds_max: float = DELIVERY_SECONDS_MAX,
-    ) -> None:
+    def __init__(self, settings: Settings, *, start_seconds_max: float = START_SECONDS_MAX) -> None:
         self._settings = settings
         self._start_seconds_max = start_seconds_max
-        self._delivery_seconds_max = delivery_seconds_max
         self._connection = Connection(settings.kafka_brokers)
         self._admin = make_client(AdminClient, settings, self._connection)
 
@@ -76,18 +89,28 @@ class KafkaTransport:
         """Open a partition. Its position is (next offset,); a live reader is like any other."""
         if partition not in self.partitions(topic):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
-        connection = Connection(self._settings.kafka_brokers)
-        consumer = make_client(Consumer, self._settings, connection, CONSUMER)
-        return KafkaReader(consumer, connection, Partition(topic, partition), resume, self._start_seconds_max)
+        place = Partition(topic, partition)
+        return KafkaReader(self._settings, place, resume, _Ends(self._admin, place), self._start_seconds_max)
 
-    def writer(self, topic: str, resume: tuple[int, ...] | None) -> KafkaWriter:
+    def writer(self, topic: str, resume: tuple[int, ...] | None, waiting: Waiting = wait_patiently) -> KafkaWriter:
         """Open a topic for appending; nothing can be taken back, so the position is empty."""
         if not self.partitions(topic):
             raise TransportError(f"{self._connection.name} has no topic {topic}", _SETUP)
         connection = Connection(self._settings.kafka_brokers)
-        timeout = {"delivery.timeout.ms": int(self._delivery_seconds_max * 1000)}
-        producer = make_client(Producer, self._settings, connection, PRODUCER | timeout)
-        return KafkaWriter(producer, connection, topic, self._delivery_seconds_max)
+        sender = open_sender(self._settings, connection)
+        return KafkaWriter(sender, connection, topic, self._settings.outage_seconds_max, waiting)
+
+    def outbox(self, part: str, waiting: Waiting = wait_patiently) -> KafkaOutbox:
+        """Open an outbox: one process at a time has a part, the newest."""
+        known = list_topics(self._admin, self._connection, self._start_seconds_max)
+        for topic, partitions in _outbox_topics(self._settings).items():
+            found = len(known.get(topic, []))
+            if not found:
+                raise TransportError(f"{self._connection.name} has no topic {topic}", _SETUP)
+            if found < partitions:
+                wrong = f"{topic} on {self._connection.name} has {found} partitions, not {partitions}"
+                raise TransportError(wrong, f"raise their number to {partitions}, or delete it and: c360 setup")
+        return KafkaOutbox(self._settings, part, self._admin, waiting)
 
     def close(self) -> None:
         """Nothing is held: librdkafka's clients end with their objects."""
@@ -98,25 +121,27 @@ class KafkaReader:
 
     def __init__(
         self,
-        consumer: Consumer,
-        connection: Connection,
+        settings: Settings,
         partition: Partition,
         resume: tuple[int, ...] | None,
+        ends: _Ends,
         start_seconds_max: float,
     ) -> None:
         self.topic = partition.topic
         self.partition = partition.partition
         self._partition = partition
-        self._consumer = consumer
-        self._connection = connection
+        self._connection = Connection(settings.kafka_brokers)
+        self._consumer = make_client(Consumer, settings, self._connection, CONSUMER)
+        self._ends = ends
         start, end = self._first_watermarks(start_seconds_max)
         self._next = resume[0] if resume else start
         self._end = -1  # where the broker last said that there was no more
         self._high = end
-        self._probe_at = 0.0
+        self._gone_at: float | None = None  # since when the broker has said that there is no such partition
+        self._lost = False  # whether the broker has no record at the position
         if not start <= self._next <= end:
             raise self._out_of_range(start, end)
-        consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
+        self._consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
 
     def read(self, records_max: int) -> RawBatch:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
@@ -125,7 +150,7 @@ class KafkaReader:
         timeout = _POLL_SECONDS
         while len(taken) < records_max and taken_bytes < BATCH_BYTES_MAX:
             asked = min(_CHUNK_RECORDS, records_max - len(taken))
-            messages = self._consumer.consume(asked, timeout)
+            messages = self._consume(asked, timeout)
             for message in messages:
                 error = message.error()
                 if error is not None:
@@ -138,15 +163,18 @@ class KafkaReader:
             timeout = 0
         if taken:
             self._next = max(self._next, cast(int, taken[-1].offset()) + 1)
-        self._connection.raise_fatal()
-        if self._connection.outage:
-            self._probe()
+        self._connection.raise_refused()
+        heard = self._connection.last_error
+        if heard is not None and heard.code() in _DENIED:
+            raise self._unreadable(heard)
+        if self._connection.outage or self._lost:
+            self._look()
         return _batch(taken)
 
     @property
     def at_end(self) -> bool:
         """Whether the last `read` reached the end, and the broker is there to say so."""
-        return self._next == self._end and not self._connection.outage
+        return self._next == self._end and not self._connection.outage and not self._lost
 
     def position(self) -> tuple[int, ...]:
         """(next offset,)."""
@@ -161,48 +189,67 @@ class KafkaReader:
         """Close the consumer."""
         self._consumer.close()
 
+    def _consume(self, records_max: int, timeout_seconds: float) -> list[Message]:
+        try:
+            return self._consumer.consume(records_max, timeout_seconds)
+        except KafkaException as error:  # fatal
+            raise self._unreadable(error.args[0]) from error
+
     def _heed(self, error: KafkaError, offset: int) -> None:
         """Act on what the consumer says between records."""
         if error.code() == KafkaError._PARTITION_EOF:
             # Ahead of the last record, where the log ends in transaction markers or compacted records.
             self._next = self._end = self._high = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise self._out_of_range(*self._watermarks(START_SECONDS_MAX))
-        elif error.code() not in OUTAGE:
+            self._lost = True
+        elif error.code() not in OUTAGE and not error.retriable():
             raise self._unreadable(error)
 
-    def _probe(self) -> None:
-        """See whether an outage is over: a quiet partition would not tell."""
-        if time.monotonic() < self._probe_at:
-            return
+    def _look(self) -> None:
+        """See whether an outage is over, which a quiet partition would not tell, and what became of the position."""
+        self._ends.ask()
         try:
-            _, self._high = self._watermarks(_PROBE_SECONDS)
-            self._connection.restored()
-            if self._high > self._next:
-                self._end = -1
-        except TransportError:
+            found = self._ends.answer()
+        except KafkaException as error:
             self._connection.missed()
-            self._probe_at = time.monotonic() + _PROBE_EVERY_SECONDS
+            code, now = error.args[0].code(), time.monotonic()
+            self._gone_at = (self._gone_at or now) if code in _GONE else None
+            if code in _DENIED or (self._gone_at and now - self._gone_at > _GONE_SECONDS):
+                raise self._unreadable(error.args[0]) from error
+            return
+        if found is None:
+            return
+        self._gone_at = None
+        start, self._high = found
+        self._connection.restored()
+        if self._high > self._next:
+            self._end = -1
+        if self._lost:
+            if not start <= self._next <= self._high:
+                raise self._out_of_range(start, self._high)
+            self._lost = False
+            self._consumer.assign([Partition(self.topic, self.partition, self._next)])
 
     def _first_watermarks(self, seconds_max: float) -> tuple[int, int]:
         """Ask until a leader answers: a partition has none for a moment after its topic is made."""
         deadline = time.monotonic() + seconds_max
         while True:
+            seconds = max(_PAUSE_SECONDS, deadline - time.monotonic())
             try:
-                return self._watermarks(max(_PROBE_SECONDS, deadline - time.monotonic()))
-            except TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_PROBE_SECONDS)
-
-    def _watermarks(self, timeout_seconds: float) -> tuple[int, int]:
-        try:
-            return self._consumer.get_watermark_offsets(self._partition, timeout=timeout_seconds)
-        except KafkaException as error:
-            raise self._unreadable(error.args[0]) from error
+                return self._consumer.get_watermark_offsets(self._partition, timeout=seconds)
+            except KafkaException as error:
+                if time.monotonic() > deadline or error.args[0].code() in _DENIED:
+                    raise self._unreadable(error.args[0]) from error
+                time.sleep(_PAUSE_SECONDS)
 
     def _unreadable(self, error: KafkaError) -> TransportError:
-        return self._connection.error(f"cannot read {self.topic}[{self.partition}]", error)
+        where = f"{self.topic}[{self.partition}]"
+        if error.code() in _DENIED:
+            mend = f"let this user read topic {self.topic}, by an ACL of the broker"
+            return TransportError(f"{self._connection.name}: cannot read {where}: {error.str()}", mend)
+        if error.code() in _GONE:
+            return TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
+        return self._connection.error(f"cannot read {where}", error)
 
     def _out_of_range(self, start: int, end: int) -> TransportError:
         where = f"{self.topic}[{self.partition}] on {self._connection.name}"
@@ -217,15 +264,44 @@ class KafkaReader:
         )
 
 
-class KafkaWriter:
-    """Appends records with an idempotent producer. The first failed delivery is final: it is raised ever after."""
+class _Ends:
+    """Asks where a partition starts and ends, about once a second, and does not wait for the answer."""
 
-    def __init__(self, producer: Producer, connection: Connection, topic: str, delivery_seconds_max: float) -> None:
+    def __init__(self, admin: AdminClient, partition: Partition) -> None:
+        self._admin = admin
+        self._partition = partition
+        self._answers: list[Future[ListOffsetsResultInfo]] = []
+        self._ask_at = 0.0
+
+    def ask(self) -> None:
+        """Ask, unless that is under way or was just done."""
+        if self._answers or time.monotonic() < self._ask_at:
+            return
+        self._ask_at = time.monotonic() + _LOOK_EVERY_SECONDS
+        options: dict[str, Any] = {"isolation_level": IsolationLevel.READ_COMMITTED, "request_timeout": _LOOK_SECONDS}
+        for which in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
+            self._answers += self._admin.list_offsets({self._partition: which}, **options).values()
+
+    def answer(self) -> tuple[int, int] | None:
+        """Start and end, once they are there. Raises `KafkaException` if there will be no answer."""
+        if not self._answers or not all(answer.done() for answer in self._answers):
+            return None
+        answers, self._answers = self._answers, []
+        start, end = (answer.result().offset for answer in answers)
+        return start, end
+
+
+class KafkaWriter:
+    """Appends records to one topic with an idempotent producer. A failed delivery is raised ever after."""
+
+    def __init__(
+        self, sender: Sender, connection: Connection, topic: str, seconds_max: float, waiting: Waiting
+    ) -> None:
         self.topic = topic
-        self._producer = producer
+        self._sender = sender
         self._connection = connection
-        self._delivery_seconds_max = delivery_seconds_max
-        self._failure: TransportError | None = None
+        self._seconds_max = seconds_max
+        self._waiting = waiting
 
     def write(self, records: Sequence[OutRecord]) -> None:
         """Queue records; waits while the queue is full.
@@ -235,19 +311,11 @@ class KafkaWriter:
         TransportError
             If this or an earlier record could not be delivered.
         """
-        for record in records:
-            self._produce(record)
-        self._producer.poll(0)
-        self._raise_failure()
+        self._sender.send([(self.topic, record) for record in records], self._patience())
 
     def flush(self) -> None:
         """Return once every record is acknowledged by all replicas in sync."""
-        deadline = time.monotonic() + self._delivery_seconds_max + START_SECONDS_MAX
-        while (left := self._producer.flush(0.5)) > 0:  # short, so that signals are heard meanwhile
-            self._raise_failure()
-            if time.monotonic() > deadline:
-                raise TransportError(f"{left} records for {self.topic} wait for {self._connection.name}", MEND)
-        self._raise_failure()
+        self._sender.flush(self._patience())
 
     def position(self) -> tuple[int, ...]:
         """Nothing: Kafka keeps what it acknowledged."""
@@ -255,36 +323,10 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Close the producer. What was not flushed is dropped."""
-        self._producer.purge()
-        self._producer.close()
+        self._sender.close()
 
-    def _produce(self, record: OutRecord) -> None:
-        headers = cast("list[tuple[str, str | bytes | None]]", list(record.headers))
-        while True:
-            self._raise_failure()
-            try:
-                self._producer.produce(
-                    self.topic, record.value, record.key, on_delivery=self._delivered, headers=headers
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise self._undelivered(error.args[0]) from error
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._connection.restored()
-        elif self._failure is None:
-            self._failure = self._undelivered(error)
-
-    def _undelivered(self, error: KafkaError) -> TransportError:
-        return self._connection.error(f"cannot write {self.topic}", error)
-
-    def _raise_failure(self) -> None:
-        self._connection.raise_fatal()
-        if self._failure is not None:
-            raise self._failure
+    def _patience(self) -> Patience:
+        return Patience(self._connection, f"writing {self.topic}", self._seconds_max, self._waiting)
 
 
 def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = -1) -> list[str]:
@@ -312,7 +354,8 @@ def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = 
     admin = make_client(AdminClient, settings, connection)
     wanted = _wanted_topics(settings)
     known = list_topics(admin, connection, START_SECONDS_MAX)
-    missing = [NewTopic(name, partitions, replication, config=wanted[name]) for name in wanted if name not in known]
+    counts = {name: OUTBOX_PARTITIONS if name == settings.outbox_topic else partitions for name in wanted}
+    missing = [NewTopic(name, counts[name], replication, config=wanted[name]) for name in wanted if name not in known]
     made: set[str] = set()
     for name, created in (admin.create_topics(missing) if missing else {}).items():
         try:
@@ -328,7 +371,7 @@ def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = 
         time.sleep(0.1)
     return [
         f"{name}: {'created' if name in made else 'exists'}, {len(known[name])} partitions"
-        + (f" ({partitions} asked for)" if len(known[name]) != partitions else "")
+        + (f" ({counts[name]} asked for)" if len(known[name]) != counts[name] else "")
         + _differences(admin, connection, name, config)
         for name, config in wanted.items()
     ]
@@ -340,7 +383,15 @@ def _wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
         settings.risk_topic: {"cleanup.policy": "compact"},
         settings.alarm_topic: {},
         settings.dead_letter_topic: {"max.message.bytes": str(MESSAGE_BYTES_MAX)},
+        # Small segments, since the one being written is not compacted and each start reads it.
+        settings.outbox_topic: {"cleanup.policy": "compact", "segment.bytes": str(4 * 1024 * 1024)},
     }
+
+
+def _outbox_topics(settings: Settings) -> dict[str, int]:
+    """What an outbox writes to, and the number of partitions that it needs at least."""
+    outputs = (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic)
+    return {**dict.fromkeys(outputs, 1), settings.outbox_topic: OUTBOX_PARTITIONS}
 
 
 def _differences(admin: AdminClient, connection: Connection, topic: str, wanted: dict[str, str]) -> str:

@@ -12,7 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from c360_stream.connectors.ports import TRUNCATED, VALUE_BYTES_MAX, Headers, OutRecord, RawBatch
+from c360_stream.connectors.ports import (
+    TRUNCATED,
+    VALUE_BYTES_MAX,
+    Headers,
+    OutRecord,
+    RawBatch,
+    Waiting,
+    wait_patiently,
+)
 from c360_stream.errors import ConfigurationError, TransportError
 
 BLOCK_BYTES = 1024 * 1024
@@ -49,6 +57,9 @@ class LogDirTransport:
     def writer(self, topic: str, resume: tuple[int, ...] | None) -> LogDirWriter:
         """Open `<topic>/0.jsonl` for appending. Its position is (bytes,)."""
         return LogDirWriter(self._folder(topic) / "0.jsonl", topic, resume)
+
+    def outbox(self, part: str, waiting: Waiting = wait_patiently) -> None:
+        """None: a writer is cut back to its position, which repeats nothing."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 Headers = Sequence[tuple[str, bytes | None]]
+Waiting = Callable[[str], None]
+"""Called at least once a second by whatever waits for a broker or a server, with the reason in words. May raise."""
+
+
+def wait_patiently(reason: str) -> None:
+    """Do nothing: the `Waiting` of those who need no heartbeat and cannot be asked to stop."""
+
 
 VALUE_BYTES_MAX = 8 * 1024 * 1024
 """A longer value is cut to this and marked `TRUNCATED`, so that one record cannot exhaust memory."""
@@ -72,6 +79,10 @@ class OutRecord:
     headers: Headers = ()
 
 
+TopicRecord = tuple[str, OutRecord]
+"""A topic, and a record for it."""
+
+
 class RecordWriter(Protocol):
     """Appends records to one topic."""
 
@@ -93,6 +104,39 @@ class RecordWriter(Protocol):
         """Release files and connections. Publishes nothing."""
 
 
+class OutboxWriter(Protocol):
+    """Publishes to several topics for one partition of the sink: batches exactly once, other records at once."""
+
+    def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
+        """Publish a batch, all or none of it; nothing if it has been published before.
+
+        Waits out an outage within a bound, calling `Waiting` meanwhile.
+
+        Parameters
+        ----------
+        store
+            Names the recovery store, whose batches are numbered from 1.
+        sequence
+            Number of the batch. One that is not above the last published number of `store` is not published again.
+        records
+            Topic and record, in the order in which readers shall see them.
+
+        Raises
+        ------
+        TransportError
+            If the batch could not be published, or another process has taken over this partition of the sink.
+        """
+
+    def write(self, records: Sequence[TopicRecord]) -> None:
+        """Publish records at least once, soon: they may still be in memory when this returns; may block."""
+
+    def flush(self) -> None:
+        """Return once everything written is acknowledged. Raises `TransportError` if it could not be delivered."""
+
+    def close(self) -> None:
+        """Release connections. Publishes nothing."""
+
+
 class Transport(Protocol):
     """A place that has topics."""
 
@@ -107,6 +151,12 @@ class Transport(Protocol):
 
     def writer(self, topic: str, resume: tuple[int, ...] | None) -> RecordWriter:
         """Open a topic for appending, or from a position that `RecordWriter.position` gave."""
+
+    def outbox(self, part: str, waiting: Waiting = wait_patiently) -> OutboxWriter | None:
+        """Open an outbox for a partition of the sink; a second one of the same name shuts out the first.
+
+        None where a writer's position takes records back instead (log directory).
+        """
 
     def close(self) -> None:
         """Release connections."""

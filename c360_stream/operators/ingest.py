@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
+from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder
@@ -21,6 +22,7 @@ from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
 from c360_stream.settings import INPUT_KINDS, Settings
@@ -28,9 +30,10 @@ from c360_stream.settings import INPUT_KINDS, Settings
 POLL = timedelta(milliseconds=5)
 PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
+PULSE_SECONDS = 0.2
 LIVE_AHEAD = timedelta(days=1)
 
-Item = tuple[str, ShardBatch] | DeadLetter
+Item = tuple[str, ShardBatch] | DeadLetter | Pulse
 
 
 def partition_name(topic: str, partition: int) -> str:
@@ -39,9 +42,21 @@ def partition_name(topic: str, partition: int) -> str:
 
 
 def input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...]:
-    """Names of all source partitions, ascending."""
-    topics = [settings.input_topic(kind) for kind in INPUT_KINDS]
-    return tuple(sorted(partition_name(topic, number) for topic in topics for number in transport.partitions(topic)))
+    """Names of all source partitions, ascending.
+
+    Raises
+    ------
+    ConfigurationError
+        If Kafka lacks one of the topics. A log directory need not have all.
+    """
+    found = []
+    for topic in [settings.input_topic(kind) for kind in INPUT_KINDS]:
+        numbers = transport.partitions(topic)
+        if settings.uses_kafka and not numbers:
+            raise ConfigurationError(f"Kafka at {settings.kafka_brokers} has no topic {topic}", "create it: c360 setup")
+        metrics.INPUT_PARTITIONS.labels(topic).set(len(numbers))
+        found += [partition_name(topic, number) for number in numbers]
+    return tuple(sorted(found))
 
 
 class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
@@ -110,6 +125,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
         self._marked_at = 0.0
+        self._pulsed_at = 0.0
         self._shard_keys = [str(number) for number in range(settings.shards)]
         alignment.reached(name, self._high_us)
         HEALTH.sources_opened()
@@ -123,6 +139,13 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if self._ended:
             raise StopIteration
         self._next_awake = None
+        items = self._next_items()
+        if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
+            self._pulsed_at = time.monotonic()
+            items.append(PULSE)
+        return items
+
+    def _next_items(self) -> list[Item]:
         if self._told_us < self._mark_us:
             return self._tell()
         if self._alignment.must_wait(self._name):

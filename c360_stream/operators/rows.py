@@ -35,20 +35,26 @@ REASONS = 3
 
 @dataclass(slots=True)
 class TableRows:
-    """Rows for a table, as columns; `part` spreads them over the sink's partitions."""
+    """Rows for a table, as columns; `part` spreads them over the sink's partitions.
+
+    `exact` rows appear once whatever crashes; others at once, and perhaps again, under the same key.
+    """
 
     part: int
     table: str
     columns: dict[str, Any]
     rows: int
+    exact: bool = True
 
 
 @dataclass(slots=True)
 class TopicRecords:
-    """Records for a topic."""
+    """Records for a topic; `part` and `exact` as in `TableRows`, and all records of a key have the same `part`."""
 
+    part: int
     topic: str
     records: list[OutRecord]
+    exact: bool = True
 
 
 Output = TableRows | TopicRecords
@@ -96,9 +102,10 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
             zip(scores.ids, scores.as_of_us.tolist(), produced_us.tolist(), strict=True)
         )
     ]
+    exact = scores.trigger == "tick"
     return [
-        TableRows(part, "risk_scores", columns, len(scores.ids)),
-        TopicRecords(settings.risk_topic, records),
+        TableRows(part, "risk_scores", columns, len(scores.ids), exact),
+        TopicRecords(part, settings.risk_topic, records, exact),
     ]
 
 
@@ -159,10 +166,10 @@ def outcome_rows(part: int, day: int, outcomes: Outcomes) -> list[Output]:
     return [TableRows(part, "outcomes", columns, n)] if n else []
 
 
-def tombstones(settings: Settings, accounts: Iterable[str]) -> list[Output]:
+def tombstones(settings: Settings, part: int, accounts: Iterable[str]) -> list[Output]:
     """Records that say on the risk topic that accounts are gone."""
     records = [OutRecord(account, None) for account in accounts]
-    return [TopicRecords(settings.risk_topic, records)] if records else []
+    return [TopicRecords(part, settings.risk_topic, records)] if records else []
 
 
 def version_rows(learned: LearnedTick) -> list[Output]:
@@ -203,7 +210,7 @@ def alarm_outputs(settings: Settings, alarms: list[DriftAlarm]) -> list[Output]:
     for name in ("raised_at", "as_of"):
         columns[name] = np.array([time_us(getattr(alarm, name)) for alarm in alarms], np.int64)
     records = [OutRecord(alarm.subject, alarm.model_dump_json().encode()) for alarm in alarms]
-    return [TableRows(0, "drift_alarms", columns, len(alarms)), TopicRecords(settings.alarm_topic, records)]
+    return [TableRows(0, "drift_alarms", columns, len(alarms)), TopicRecords(0, settings.alarm_topic, records)]
 
 
 def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:
@@ -227,4 +234,7 @@ def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:
     record = OutRecord(letter.key, letter.model_dump_json().encode())
     if settings.uses_kafka:
         record = OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers()))
-    return [TableRows(0, "dead_letters", columns, 1), TopicRecords(settings.dead_letter_topic, [record])]
+    return [
+        TableRows(letter.partition, "dead_letters", columns, 1),
+        TopicRecords(letter.partition, settings.dead_letter_topic, [record]),
+    ]

@@ -88,7 +88,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
             *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
             *feature_rows(tick.shard, tick.scores),
             *outcome_rows(tick.shard, tick.day, tick.outcomes),
-            *tombstones(self._step.settings, tick.gone),
+            *tombstones(self._step.settings, tick.shard, tick.gone),
             ShardStats(tick.shard, _stats(tick)),
         ]
 

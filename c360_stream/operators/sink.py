@@ -1,27 +1,31 @@
-"""Sinks: tables and topics. Each flushes at a snapshot, so that what a snapshot vouches for is stored."""
+"""Table sink: every row is stored before a snapshot vouches for it, or is held by the snapshot."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
+import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import TableStore, connect
-from c360_stream.connectors.ports import RecordWriter, Transport
+from c360_stream.connectors.clickhouse import TableStore, arrow_table, connect
 from c360_stream.errors import C360Error, StateError
-from c360_stream.operators.rows import TableRows, TopicRecords
-from c360_stream.operators.stop import failing_loudly, stop_requested
+from c360_stream.operators.outbox import Outbox, Pulse, finish_later
+from c360_stream.operators.rows import TableRows
+from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
 WAIT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 INSERTS_MAX = 4
 SERVER_PARTS = 4
 
@@ -39,7 +43,7 @@ def open_tables(settings: Settings) -> TableStore:
     StateError
         If a server's schema is not the one that this release writes.
     """
-    store = connect(settings.dsn)
+    store = connect(settings.dsn, patience_seconds=settings.outage_seconds_max, waiting=waiting)
     if settings.embedded_tables:
         store.migrate()
     elif store.schema_version() != store.schema_expected():
@@ -50,86 +54,191 @@ def open_tables(settings: Settings) -> TableStore:
     return store
 
 
-class TableSink(FixedPartitionedSink[TableRows, None]):
-    """All tables of the table store."""
+class TableSink(FixedPartitionedSink[TableRows | Pulse, bytes | None]):
+    """All tables of the table store.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    Parameters
+    ----------
+    recovering
+        Whether there is a recovery store, which an outbox needs.
+    open_store
+        Opens the table store: `open_tables` if absent.
+    """
+
+    def __init__(
+        self, settings: Settings, *, recovering: bool, open_store: Callable[[Settings], TableStore] | None = None
+    ) -> None:
+        self._settings = settings
+        self._recovering = recovering
+        self._open_store = open_store or open_tables
+        self.parts = table_parts(settings)
 
     def list_parts(self) -> list[str]:
         """Numbers of the sink's partitions."""
-        return [str(number) for number in range(table_parts(self.settings))]
+        return [str(number) for number in range(self.parts)]
 
     def part_fn(self, item_key: str) -> int:
         """The partition is the key."""
         return int(item_key)
 
     @failing_loudly
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> TableSinkPartition:
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> TableSinkPartition:
         """Connect."""
-        return TableSinkPartition(lambda: open_tables(self.settings))
+        outbox = Outbox(f"tables {for_part}", resume_state) if self._recovering else None
+        return TableSinkPartition(lambda: self._open_store(self._settings), outbox, for_part)
 
 
-class TableSinkPartition(StatefulSinkPartition[TableRows, None]):
+class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None]):
     """Collects columns and inserts them in large blocks, from a thread of its own.
 
     The thread is needed because chDB crashes when it is called from the engine's own worker threads, and welcome
-    because inserting and computing overlap. Bounds: `ROWS_MAX` rows a table, `WAIT_SECONDS`, `INSERTS_MAX`
-    inserts under way (then writing blocks: back-pressure), and every snapshot waits for all of them. A crash
-    repeats at most what was inserted since the last snapshot; the tables keep one row of each.
+    because inserting and computing overlap. Bounds: `ROWS_MAX` rows a block, `WAIT_SECONDS`, `INSERTS_MAX`
+    inserts under way (then writing blocks: back-pressure), and every snapshot waits for all of them.
+
+    With an outbox, exact rows are inserted once the snapshot that holds them is durable (see `TopicOutboxPartition`),
+    under a token that names the block, so that the server drops a repetition. Other rows, and all rows without an
+    outbox, are inserted at once; a crash repeats them, and the tables keep one row of each key.
     """
 
-    def __init__(self, connect_store: Callable[[], TableStore]) -> None:
+    def __init__(self, connect_store: Callable[[], TableStore], outbox: Outbox | None = None, name: str = "0") -> None:
+        self._name = name
+        self._outbox = outbox
+        self._held = Blocks()
         self._thread = ThreadPoolExecutor(1, "tables")
         self._store = self._thread.submit(connect_store).result()
         self._inserts: deque[Future[None]] = deque()
-        self._waiting: dict[str, list[TableRows]] = {}
-        self._rows: dict[str, int] = {}
+        self._waiting = Blocks()
         self._flushed_at = time.monotonic()
+        self._publish_sealed()
 
     @failing_loudly
-    def write_batch(self, items: list[TableRows]) -> None:
-        """Take rows."""
+    def write_batch(self, items: list[TableRows | Pulse]) -> None:
+        """Insert what the last snapshot holds; take rows."""
+        self._publish_sealed()
         for item in items:
-            self._waiting.setdefault(item.table, []).append(item)
-            self._rows[item.table] = self._rows.get(item.table, 0) + item.rows
-            if self._rows[item.table] >= ROWS_MAX:
-                self._flush(item.table)
+            if isinstance(item, Pulse):
+                continue
+            if self._outbox is not None and item.exact:
+                if (block := self._held.add(item)) is not None:
+                    self._outbox.add(pack_block(*block))
+            elif (block := self._waiting.add(item)) is not None:
+                self._insert(*block)
         if time.monotonic() - self._flushed_at >= WAIT_SECONDS:
-            self._flush_all()
+            self._flush()
 
-    def _flush_all(self) -> None:
-        for table in list(self._waiting):
-            self._flush(table)
+    def _flush(self) -> None:
+        for block in self._waiting.take():
+            self._insert(*block)
         self._flushed_at = time.monotonic()
 
-    def _flush(self, table: str) -> None:
+    def _insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
+        """Insert a block, once there is room among those under way."""
         self._settle(INSERTS_MAX - 1)
-        self._inserts.append(self._thread.submit(self._insert, table, self._waiting.pop(table), self._rows.pop(table)))
+        self._inserts.append(self._thread.submit(self._insert_now, table, rows, token))
 
-    def _insert(self, table: str, batches: list[TableRows], rows: int) -> None:
-        columns = {name: _joined([batch.columns[name] for batch in batches]) for name in batches[0].columns}
-        with _measured(table):
-            self._store.insert(table, columns)
-        metrics.SINK_ROWS.labels(table).inc(rows)
+    def _insert_now(self, table: str, rows: pa.Table, token: str | None) -> None:
+        with measured(table):
+            self._store.insert_rows(table, rows, token)
+        metrics.SINK_ROWS.labels(table).inc(rows.num_rows)
+
+    def _publish_sealed(self) -> None:
+        if self._outbox is not None:
+            self._outbox.publish_sealed(self._publish)
+            self._settle(0)
+
+    def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
+        self._insert(*unpack_block(chunk), token=f"{store}:{self._name}:{sequence}")
 
     def _settle(self, under_way_max: int) -> None:
         """Wait until so many inserts are under way; raise what one of them raised."""
         while len(self._inserts) > under_way_max or (self._inserts and self._inserts[0].done()):
-            self._inserts.popleft().result()
+            wait(self._inserts[0])
+            self._inserts.popleft()
 
     @failing_loudly
-    def snapshot(self) -> None:
-        """Store everything that came before."""
-        self._flush_all()
+    def snapshot(self) -> bytes | None:
+        """Store everything that need not wait for this snapshot; the rest, as bytes."""
+        self._flush()
+        self._publish_sealed()
         self._settle(0)
+        if self._outbox is None:
+            return None
+        for block in self._held.take():
+            self._outbox.add(pack_block(*block))
+        return self._outbox.seal()
 
     def close(self) -> None:
-        """Release the connection. A clean stop stores what is at hand; after a failure that would be unsafe."""
-        if stop_requested():
-            self.snapshot()
+        """Release the connection; at the end of the input, once the last snapshot's rows are stored.
+
+        A clean stop without an outbox stores what is at hand; after a failure that would be unsafe.
+        """
+        if self._outbox is None:
+            if stop_requested():
+                self.snapshot()
+            self._release()
+        elif stop_requested() or first_failure() is not None:
+            self._release()
+        else:
+            finish_later(self._finish)
+
+    def _finish(self) -> None:
+        self._publish_sealed()
+        self._release()
+
+    def _release(self) -> None:
         self._thread.submit(self._store.close).result()
         self._thread.shutdown()
+
+
+class Blocks:
+    """Rows on their way to becoming blocks, of `ROWS_MAX` rows or a little more, of one table each."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[TableRows]] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, item: TableRows) -> tuple[str, pa.Table] | None:
+        """Take rows; give a block when there are enough."""
+        self._rows.setdefault(item.table, []).append(item)
+        self._counts[item.table] = self._counts.get(item.table, 0) + item.rows
+        return self._block(item.table) if self._counts[item.table] >= ROWS_MAX else None
+
+    def take(self) -> list[tuple[str, pa.Table]]:
+        """Give all rows, a block a table."""
+        return [self._block(table) for table in list(self._rows)]
+
+    def _block(self, table: str) -> tuple[str, pa.Table]:
+        del self._counts[table]
+        batches = self._rows.pop(table)
+        columns = {name: _joined([batch.columns[name] for batch in batches]) for name in batches[0].columns}
+        return table, arrow_table(table, columns)
+
+
+def wait(insert: Future[None]) -> None:
+    """Wait for an insert, and say meanwhile that this process lives; raise what it raised."""
+    while True:
+        try:
+            insert.result(HEARTBEAT_SECONDS)
+            return
+        except FutureTimeoutError:
+            if insert.done():
+                raise
+            waiting("an insert into the tables is under way")
+
+
+def pack_block(table: str, rows: pa.Table) -> bytes:
+    """A block as bytes."""
+    written = pa.BufferOutputStream()
+    with pa.ipc.new_stream(written, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+        stream.write_table(rows)
+    return msgspec.msgpack.encode((table, written.getvalue().to_pybytes()))
+
+
+def unpack_block(chunk: bytes) -> tuple[str, pa.Table]:
+    """What `pack_block` took."""
+    table, written = msgspec.msgpack.decode(chunk)
+    with pa.ipc.open_stream(written) as stream:
+        return table, stream.read_all()
 
 
 def _joined(parts: list[Any]) -> Any:
@@ -138,64 +247,9 @@ def _joined(parts: list[Any]) -> Any:
     return [value for part in parts for value in part]
 
 
-class TopicSink(FixedPartitionedSink[TopicRecords, tuple[int, ...]]):
-    """The output topics, one partition of the sink each.
-
-    Parameters
-    ----------
-    begun_at
-        Positions of the topics when the recovery store was made.
-    """
-
-    def __init__(self, settings: Settings, transport: Transport, begun_at: Mapping[str, tuple[int, ...]]) -> None:
-        self.begun_at = begun_at
-        self.topics = sorted((settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic))
-        self.transport = transport
-
-    def list_parts(self) -> list[str]:
-        """Names of the topics."""
-        return self.topics
-
-    def part_fn(self, item_key: str) -> int:
-        """The key is the topic."""
-        return self.topics.index(item_key)
-
-    @failing_loudly
-    def build_part(self, step_id: str, for_part: str, resume_state: tuple[int, ...] | None) -> TopicSinkPartition:
-        """Open one topic; before the first snapshot, where it was when the recovery store was made."""
-        return TopicSinkPartition(self.transport.writer(for_part, resume_state or self.begun_at.get(for_part)))
-
-
-class TopicSinkPartition(StatefulSinkPartition[TopicRecords, tuple[int, ...]]):
-    """Appends to one topic."""
-
-    def __init__(self, writer: RecordWriter) -> None:
-        self._writer = writer
-
-    @failing_loudly
-    def write_batch(self, items: list[TopicRecords]) -> None:
-        """Append records."""
-        records = [record for item in items for record in item.records]
-        with _counted_errors(self._writer.topic):
-            self._writer.write(records)
-        metrics.SINK_ROWS.labels(self._writer.topic).inc(len(records))
-
-    @failing_loudly
-    def snapshot(self) -> tuple[int, ...]:
-        """Make sure that everything is delivered; where the topic ends then."""
-        with _measured(self._writer.topic):
-            self._writer.flush()
-        return self._writer.position()
-
-    def close(self) -> None:
-        """Release the writer. A clean stop delivers what is at hand."""
-        if stop_requested():
-            self._writer.flush()
-        self._writer.close()
-
-
 @contextmanager
-def _counted_errors(sink: str) -> Iterator[None]:
+def counted_errors(sink: str) -> Iterator[None]:
+    """Count errors of a table or topic."""
     try:
         yield
     except C360Error:
@@ -204,8 +258,9 @@ def _counted_errors(sink: str) -> Iterator[None]:
 
 
 @contextmanager
-def _measured(sink: str) -> Iterator[None]:
+def measured(sink: str) -> Iterator[None]:
+    """Measure how long a table or topic takes, and count its errors."""
     began = time.perf_counter()
-    with _counted_errors(sink):
+    with counted_errors(sink):
         yield
     metrics.SINK_FLUSH_DURATION_SECONDS.labels(sink).observe(time.perf_counter() - began)

@@ -9,11 +9,22 @@ from typing import ParamSpec, TypeVar
 
 from bytewax.inputs import AbortExecution
 
+from c360_stream.health import HEALTH
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _stop = threading.Event()
+_given_up = threading.Event()
 _failures: list[Exception] = []
+
+
+class StopRequested(Exception):  # noqa: N818 - no error: it ends a wait because the run was asked to stop
+    """What a step was waiting for is given up: the run was asked to stop.
+
+    The engine knows `AbortExecution` in sources alone. Anywhere else this ends the flow where it stands, like a
+    crash: what the last snapshot does not vouch for is repeated at the next start.
+    """
 
 
 def request_stop() -> None:
@@ -24,6 +35,30 @@ def request_stop() -> None:
 def stop_requested() -> bool:
     """Whether this process has been asked to stop."""
     return _stop.is_set()
+
+
+def waiting(reason: str) -> None:
+    """Say that a step waits for a broker or a server; to be called at least once a second while it does.
+
+    Parameters
+    ----------
+    reason
+        What it waits for, in words: `/readyz` shows it.
+
+    Raises
+    ------
+    StopRequested
+        If the run was asked to stop: the wait is over. Let it pass through to the engine.
+    """
+    HEALTH.waiting(reason)
+    if _stop.is_set():
+        _given_up.set()
+        raise StopRequested(reason)
+
+
+def gave_up_waiting() -> bool:
+    """Whether a stop ended a wait, so that the engine's failure that follows is none."""
+    return _given_up.is_set()
 
 
 def first_failure() -> Exception | None:
@@ -38,7 +73,7 @@ def failing_loudly(method: Callable[P, R]) -> Callable[P, R]:
     def noted(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except (StopIteration, AbortExecution):
+        except (StopIteration, AbortExecution, StopRequested):
             raise
         except Exception as error:
             _failures.append(error)

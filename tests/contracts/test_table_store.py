@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, connec
 from c360_stream.connectors.migrations import load_migrations
 from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES
+from tests.contracts.clickhouse_front import ClickHouseFront
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = 86_400_000_000
@@ -27,10 +28,16 @@ T0_US = 1_704_067_200_000_000  # 2024-01-01
 in_one_database = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module", params=["chdb"])
+@pytest.fixture(scope="module", params=["chdb", "clickhouse"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TableStore]:
-    """Each implementation in turn, with all tables."""
-    with closing(connect(f"{request.param}://{tmp_path_factory.mktemp('tables')}/c360")) as opened:
+    """Each implementation in turn, with all tables: the engine in this process, and behind HTTP."""
+    directory = tmp_path_factory.mktemp("tables") / "c360"
+    with ExitStack() as stack:
+        if request.param == "chdb":
+            dsn = f"chdb://{directory}"
+        else:
+            dsn = stack.enter_context(ClickHouseFront(directory)).dsn()
+        opened = stack.enter_context(closing(connect(dsn)))
         opened.migrate()
         yield opened
 

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -36,11 +37,11 @@ POM = f"""<project>
 
 CONFIG = """process.roles=broker,controller
 node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.quorum.bootstrap.servers=127.0.0.1:{ports[CONTROLLER]}
+listeners={listeners}
+advertised.listeners={advertised}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocols}
 log.dirs={home}/log
 num.partitions=1
 auto.create.topics.enable=true
@@ -91,6 +92,130 @@ def jars() -> Path:
     return ready
 
 
+class Broker:
+    """One broker: it keeps its ports and its data while it is stopped, killed and started again.
+
+    Parameters
+    ----------
+    home
+        An empty directory.
+    options
+        Further lines of its configuration.
+    listeners
+        Security protocols to listen with besides PLAINTEXT.
+
+    Raises
+    ------
+    KafkaUnavailableError
+        If Java or the jars are missing.
+    """
+
+    def __init__(self, home: Path, options: str = "", listeners: Sequence[str] = ()) -> None:
+        if shutil.which("java") is None:
+            raise KafkaUnavailableError("no java to run Apache Kafka")
+        # The JVM compiles little and starts faster for it.
+        self._java = ["java", "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
+        self._home = home
+        self._config = home / "server.properties"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports = _free_ports("PLAINTEXT", "CONTROLLER", *listeners)
+        places = {name: f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()}
+        config = CONFIG.format(
+            home=home,
+            ports=self._ports,
+            listeners=",".join(places.values()),
+            advertised=",".join(place for name, place in places.items() if name != "CONTROLLER"),
+            protocols=",".join(f"{name}:{'PLAINTEXT' if name == 'CONTROLLER' else name}" for name in places),
+        )
+        self._config.write_text(config + options)
+        self._run("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "--standalone")
+
+    @property
+    def address(self) -> str:
+        """Where it listens without security."""
+        return self.address_of("PLAINTEXT")
+
+    def address_of(self, protocol: str) -> str:
+        """Where it listens with a security protocol."""
+        return f"127.0.0.1:{self._ports[protocol]}"
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it answers."""
+        with (self._home / "out.txt").open("ab") as output:
+            command = [*self._java, "kafka.Kafka", str(self._config)]
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        if wait:
+            _wait_until_ready(self._process, self.address, self._home / "out.txt")
+
+    def stop(self) -> None:
+        """Shut it down in order."""
+        if self._process is not None:
+            _stop(self._process)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self._process is not None, "it does not run"
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def restart(self, *, orderly: bool = False) -> None:
+        """Kill it, or shut it down in order, and start it again."""
+        if orderly:
+            self.stop()
+        else:
+            self.kill()
+        self.start()
+
+    def reconfigure(self, old: str, new: str) -> None:
+        """Change its configuration from the next start on."""
+        self._config.write_text(self._config.read_text().replace(old, new))
+
+    def pause(self) -> None:
+        """Stop it from answering, though its connections stay open."""
+        assert self._process is not None, "it does not run"
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        assert self._process is not None, "it does not run"
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(
+            [*self._java, *command, "-c", str(self._config)],
+            check=True,
+            capture_output=True,
+            timeout=START_SECONDS_MAX,
+        )
+
+
+@contextmanager
+def own_broker(options: str = "", listeners: Sequence[str] = ()) -> Iterator[Broker]:
+    """Run a broker that the caller may stop, kill and start; see `Broker`."""
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        broker = Broker(Path(folder), options, listeners)
+        try:
+            broker.start()
+            yield broker
+        finally:
+            broker.stop()
+
+
+@contextmanager
+def required_broker(options: str = "", listeners: Sequence[str] = ()) -> Iterator[Broker]:
+    """Run such a broker for tests, which are skipped where there can be none, or fail if `C360_REQUIRE_KAFKA=1`."""
+    with ExitStack() as stack:
+        try:
+            broker = stack.enter_context(own_broker(options, listeners))
+        except KafkaUnavailableError as error:
+            if os.environ.get("C360_REQUIRE_KAFKA") == "1":
+                pytest.fail(f"C360_REQUIRE_KAFKA=1, but {error}")
+            pytest.skip(str(error))
+        yield broker
+
+
 @contextmanager
 def kafka_broker() -> Iterator[str]:
     """Run a broker on free loopback ports, in a directory of its own; gives its address.
@@ -100,38 +225,16 @@ def kafka_broker() -> Iterator[str]:
     KafkaUnavailableError
         If Java or the jars are missing.
     """
-    if shutil.which("java") is None:
-        raise KafkaUnavailableError("no java to run Apache Kafka")
-    # The JVM compiles little and starts faster for it.
-    java = ["java", "-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars()}/*"]
-    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
-        home = Path(folder)
-        port, controller_port = _free_ports()
-        config = home / "server.properties"
-        config.write_text(CONFIG.format(home=home, port=port, controller_port=controller_port))
-        cluster = ["-t", "AAAAAAAAAAAAAAAAAAAAAQ", "--standalone", "-c", str(config)]
-        subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", *cluster],
-            check=True,
-            capture_output=True,
-            timeout=START_SECONDS_MAX,
-        )
-        with (home / "out.txt").open("wb") as output:
-            process = subprocess.Popen(
-                [*java, "kafka.Kafka", str(config)], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        try:
-            _wait_until_ready(process, f"127.0.0.1:{port}", home / "out.txt")
-            yield f"127.0.0.1:{port}"
-        finally:
-            _stop(process)
+    with own_broker() as broker:
+        yield broker.address
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+def _free_ports(*names: str) -> dict[str, int]:
+    with ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in names}
+        for one in sockets.values():
+            one.bind(("127.0.0.1", 0))
+        return {name: one.getsockname()[1] for name, one in sockets.items()}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], brokers: str, output: Path) -> None:
@@ -147,6 +250,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], brokers: str, output: Pa
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGCONT)  # it may be paused
     process.terminate()
     try:
         process.wait(STOP_SECONDS_MAX)

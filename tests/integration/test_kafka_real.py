@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -12,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka import KafkaTransport, setup_topics
+from c360_stream.connectors.kafka import KafkaReader, KafkaTransport, setup_topics
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -45,17 +46,28 @@ def done(futures: Mapping[Any, Future[Any]]) -> None:
         future.result(DEADLINE_SECONDS)
 
 
+def read_on(reader: KafkaReader) -> None:
+    """Read until it raises; librdkafka believes in a loss after half a minute."""
+    deadline = time.monotonic() + 4 * DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        reader.read(100)
+
+
 class TestContract(TransportContract):
     """Every promise of the contract, on the real broker."""
 
 
 def test_setup_makes_every_topic_once(prefixed: Settings, admin: AdminClient) -> None:
-    assert all(line.endswith(": created, 4 partitions") for line in setup_topics(prefixed))
-    again = setup_topics(prefixed, partitions=6)
+    *made, outbox = setup_topics(prefixed)
+    assert all(line.endswith(": created, 4 partitions") for line in made)
+    assert outbox == f"{prefixed.outbox_topic}: created, 16 partitions"
+    *again, outbox = setup_topics(prefixed, partitions=6)
     assert all(line.endswith(": exists, 4 partitions (6 asked for)") for line in again)
+    assert outbox == f"{prefixed.outbox_topic}: exists, 16 partitions"
     assert len(again) == 6
-    resource = ConfigResource(ConfigResource.Type.TOPIC, prefixed.risk_topic)
-    assert admin.describe_configs([resource])[resource].result()["cleanup.policy"].value == "compact"
+    for topic in (prefixed.risk_topic, prefixed.outbox_topic):
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        assert admin.describe_configs([resource])[resource].result()["cleanup.policy"].value == "compact"
     assert KafkaTransport(prefixed).partitions(prefixed.dead_letter_topic) == [0, 1, 2, 3]
 
 
@@ -127,6 +139,28 @@ def test_the_largest_value_fits_as_a_dead_letter(prefixed: Settings) -> None:
     writer.close()
     (batch,) = read_all(transport, prefixed.dead_letter_topic, 0)
     assert (len(batch.values[0]), batch.keys) == (VALUE_BYTES_MAX, [None])
+
+
+def test_a_record_larger_than_the_topic_takes_names_what_to_mend(place: KafkaPlace) -> None:
+    topic = place.topic()
+    writer = place.transport.writer(topic, None)
+    writer.write([OutRecord("a", b"x" * 2_000_000)])
+    with pytest.raises(
+        TransportError, match=rf"{topic}: a record of 2000000 bytes.*raise max\.message\.bytes of topic"
+    ):
+        writer.flush()
+    writer.close()
+
+
+def test_a_topic_that_is_deleted_under_a_reader_is_an_error(place: KafkaPlace, admin: AdminClient) -> None:
+    topic = place.topic()
+    place.put(topic, [b"1"])
+    reader = place.transport.reader(topic, 0, None, live=True)
+    assert drain(reader) == [b"1"]
+    done(admin.delete_topics([topic]))
+    with pytest.raises(TransportError, match=rf"no {topic}\[0\] any more"):
+        read_on(reader)
+    reader.close()
 
 
 def test_large_records_come_in_batches_of_bounded_size(place: KafkaPlace) -> None:

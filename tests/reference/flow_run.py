@@ -41,6 +41,8 @@ class FlowRun:
         As on the command line; `recovery` keeps a recovery store under `home`.
     settings
         `C360_*` variables on top of `SETTINGS`.
+    prefix
+        Command that is given the run's command to execute.
     """
 
     source: Path
@@ -49,6 +51,7 @@ class FlowRun:
     recovery: bool = False
     until_end: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.log_dir = self.home / "log"
@@ -60,14 +63,17 @@ class FlowRun:
         """Where the tables are."""
         return f"chdb://{self.home.resolve() / 'tables' / 'c360'}"
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start the run in a session of its own; its output goes to `home/output.txt`."""
-        command = [sys.executable, "-m", "c360_stream", "run", "--log-dir", str(self.log_dir)]
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Start the run, with more options, in a session of its own; its output goes to `home/output.txt`."""
+        command = [*self.prefix, sys.executable, "-m", "c360_stream", "run"]
+        # On the command line a log directory would overrule Kafka.
+        command += [] if "C360_KAFKA_BROKERS" in self.settings else ["--log-dir", str(self.log_dir)]
         command += ["--until-end"] if self.until_end else []
         command += ["--processes", str(self.processes)] if self.processes > 1 else []
         command += ["--recovery", str(self.home / "recovery")] if self.recovery else []
+        command += options
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
-        env = {**inherited, **SETTINGS, **self.settings, "C360_CLICKHOUSE_DSN": self.dsn}
+        env = {**inherited, **SETTINGS, "C360_CLICKHOUSE_DSN": self.dsn, **self.settings}
         with (self.home / "output.txt").open("a") as output:
             return subprocess.Popen(
                 command,

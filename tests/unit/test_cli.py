@@ -52,6 +52,12 @@ def test_without_arguments_it_shows_its_help() -> None:
     assert call().output == call("--help").output
 
 
+def test_run_says_what_its_exit_codes_mean() -> None:
+    shown = " ".join(call("run", "--help").output.split())
+    for meaning in ("0 the input has ended", "1 it failed", "2 wrong use or configuration", "128 + the signal's"):
+        assert meaning in shown
+
+
 def test_version() -> None:
     assert call("--version").output == f"c360 {__version__}\n"
 
@@ -64,6 +70,11 @@ def test_version() -> None:
         "run --nosuch",
         "run --processes 0",
         "run --log-dir missing",
+        "run --process 0",
+        "run --peers a:1,b:1",
+        "run --peers a:1,b:1 --process 2",
+        "run --peers a,b:1 --process 0",
+        "run --peers a:1,b:1 --process 0 --processes 2",
         "simulate",
         "simulate --accounts 10 --days x --seed 1 --out log",
         "simulate --accounts 10 --days 10 --seed 1",

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.health import CONNECTIONS_MAX, STALL_SECONDS_MAX, Health, HealthServer
+from c360_stream.health import CONNECTIONS_MAX, STALL_SECONDS_MAX, WAITING_SECONDS, Health, HealthServer
 
 
 class Clock:
@@ -81,6 +81,33 @@ def test_a_flow_that_has_ended_is_not_stuck(health: Health, clock: Clock) -> Non
     health.stopped()
     clock.now += 10 * STALL_SECONDS_MAX
     assert not health.unlive_reason()
+    assert health.unready_reason() == "the flow is stopped"
+
+
+def test_a_flow_that_waits_for_a_server_is_alive_and_says_what_it_waits_for(
+    health: Health, clock: Clock, server: HealthServer
+) -> None:
+    health.sources_opened()
+    for _ in range(int(2 * STALL_SECONDS_MAX)):
+        clock.now += 1
+        health.waiting("the broker is away")
+    assert ask(server, "/livez")[0] == 200
+    assert health.silent_seconds() == 0
+    clock.now += WAITING_SECONDS / 2
+    health.progress()
+    assert ask(server, "/readyz") == (503, "the broker is away\n"), "one partition waits while another one moves"
+    clock.now += WAITING_SECONDS / 2
+    assert ask(server, "/readyz")[0] == 503, "nothing has moved since"
+    health.progress()
+    assert ask(server, "/readyz") == (200, "ok\n")
+
+
+def test_a_flow_that_cannot_start_says_what_it_waits_for(health: Health) -> None:
+    health.waiting("the tables are away")
+    assert health.unready_reason() == "the tables are away"
+    health.sources_opened()
+    assert health.unready_reason() == "the tables are away"
+    health.stopped()
     assert health.unready_reason() == "the flow is stopped"
 
 

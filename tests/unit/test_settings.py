@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.settings import load_settings, mask_dsn
+from c360_stream.settings import (
+    Settings,
+    load_settings,
+    mask_dsn,
+    secret_fields,
+    security_warnings,
+    unknown_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +45,7 @@ def test_the_names_that_the_outside_relies_on() -> None:
     assert settings.risk_topic == "acme.risk.scores.v1"
     assert settings.alarm_topic == "acme.drift.alarms.v1"
     assert settings.dead_letter_topic == "acme.dead-letters.v1"
+    assert settings.outbox_topic == "acme.outbox.v1"
 
 
 def test_the_default_is_embedded() -> None:
@@ -121,3 +130,102 @@ def test_a_dsn_is_shown_without_its_password(dsn: str, shown: str) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().shards = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("field", secret_fields())
+def test_a_secret_can_be_in_a_file(field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "secret"
+    file.write_text("clickhouse://bob:hunter2@db/c360\n")
+    Path("c360.toml").write_text(f'{field} = "of the file"\n')
+    monkeypatch.setenv(f"C360_{field.upper()}_FILE", str(file))
+    settings = load_settings()
+    assert getattr(settings, field).get_secret_value() == "clickhouse://bob:hunter2@db/c360"
+    assert "hunter2" not in f"{settings!r} {settings.masked()}"
+    monkeypatch.setenv(f"C360_{field.upper()}", "hunter2")
+    with pytest.raises(ConfigurationError, match=f"both C360_{field.upper()} and C360_{field.upper()}_FILE") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_every_secret_is_known_and_masked() -> None:
+    assert secret_fields() == ["kafka_sasl_password", "kafka_ssl_key_password", "clickhouse_dsn"]
+    settings = load_settings(**dict.fromkeys(secret_fields(), "clickhouse://bob:hunter2@db"))
+    assert "hunter2" not in f"{settings!r} {settings} {settings.masked()} {settings.model_dump_json()}"
+    assert settings.masked()["kafka_ssl_key_password"] == "***"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"hunter2\xff", "UTF-8"),
+        (b"x" * 70_000, "larger"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_used_is_named(
+    content: bytes | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("C360_KAFKA_SASL_PASSWORD_FILE", str(file))
+    with pytest.raises(ConfigurationError, match=f"C360_KAFKA_SASL_PASSWORD_FILE: {file}.*{why}") as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_set_and_means_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"SHARDS": "4", "KAFKA_SASL_PASSWORD_FILE": "x", "PEERS": "a", "REQUIRE_KAFKA": "1", "PARENT_FD": "3"}
+    for name, value in known.items():
+        monkeypatch.setenv(f"C360_{name}", value)
+    Path("c360.toml").write_text("shards = 2\n")
+    assert unknown_settings() == []
+    monkeypatch.setenv("C360_SHARD", "4")
+    monkeypatch.setenv("C360_SHARDS_FILE", "4")  # no secret
+    monkeypatch.setenv("C360_XYZZY", "4")
+    Path("c360.toml").write_text("shards = 2\nhorizon_day = 3\n[kafka]\nx = 1\n")
+    assert unknown_settings() == [
+        "C360_SHARD (C360_SHARDS is meant?)",
+        "C360_SHARDS_FILE (C360_SHARDS is meant?)",
+        "C360_XYZZY",
+        "horizon_day (horizon_days is meant?) in c360.toml",
+        "kafka in c360.toml",
+    ]
+    Path("c360.toml").write_text("shards = = 2")
+    with pytest.raises(ConfigurationError, match=r"c360\.toml"):
+        unknown_settings()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "warning"),
+    [
+        ({"kafka_security_protocol": "SASL_PLAINTEXT"}, "the password goes to k:9092 unencrypted; use SASL_SSL"),
+        ({"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_brokers": "127.0.0.1:1,[::1]:2,localhost:3"}, None),
+        ({"kafka_security_protocol": "SASL_SSL", "kafka_sasl_password": "hunter2"}, None),
+        (
+            {"kafka_sasl_username": "bob", "kafka_sasl_password": "hunter2"},
+            "kafka_security_protocol is PLAINTEXT: kafka_sasl_username, kafka_sasl_password are ignored",
+        ),
+        ({"kafka_security_protocol": "SSL", "kafka_sasl_username": "bob"}, "is SSL: kafka_sasl_username is ignored"),
+        (
+            {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_ssl_ca_location": "/ca", "kafka_brokers": "[::1]:2"},
+            "kafka_ssl_ca_location is ignored",
+        ),
+        ({"kafka_brokers": "", "kafka_sasl_username": "bob"}, None),
+        (
+            {"clickhouse_dsn": "clickhouse://bob:hunter2@db:8123/c360"},
+            r"clickhouse://bob:\*\*\*@db:8123/c360: .*unencryp",
+        ),
+        ({"clickhouse_dsn": "clickhouse://bob:hunter2@127.0.0.1:8123/c360"}, None),
+        ({"clickhouse_dsn": "clickhouses://bob:hunter2@db/c360"}, None),
+        ({"clickhouse_dsn": "clickhouse://db/c360"}, None),
+    ],
+)
+def test_what_makes_secrets_readable_or_useless_is_said(overrides: dict[str, str], warning: str | None) -> None:
+    found = security_warnings(Settings.model_validate({"kafka_brokers": "k:9092"} | overrides))
+    assert len(found) == (warning is not None)
+    assert warning is None or re.search(warning, found[0])
+    assert "hunter2" not in str(found)

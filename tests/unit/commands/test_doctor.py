@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from c360_stream import metrics
 from c360_stream.commands.doctor import Check, checks, doctor
 from c360_stream.commands.setup import setup, topics
 from c360_stream.connectors.clickhouse import connect
 from c360_stream.connectors.migrations import load_migrations
-from c360_stream.settings import Settings, load_settings
+from c360_stream.health import HealthServer
+from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+
+
+def give_partitions(settings: Settings) -> None:
+    for kind in INPUT_KINDS:
+        (settings.log_dir / settings.input_topic(kind) / "0.jsonl").touch()
 
 
 def problems(settings: Settings) -> list[Check]:
@@ -32,6 +39,9 @@ def test_setup_mends_it_and_can_be_repeated(settings: Settings, capsys: pytest.C
     assert "created" in capsys.readouterr().out
     setup(settings)
     assert "created" not in capsys.readouterr().out
+    unread = [check for check in problems(settings) if check.found == "partitions: 0"]
+    assert len(unread) == len(INPUT_KINDS), "a run would not read what comes later"
+    give_partitions(settings)
     assert doctor(settings)
     assert "everything is in order" in capsys.readouterr().out
 
@@ -39,6 +49,7 @@ def test_setup_mends_it_and_can_be_repeated(settings: Settings, capsys: pytest.C
 def test_a_missing_topic_and_an_old_schema_are_found(settings: Settings) -> None:
     for topic in topics(settings)[1:]:
         (settings.log_dir / topic).mkdir(parents=True)
+        (settings.log_dir / topic / "0.jsonl").touch()
     with closing(connect(settings.dsn)) as tables:
         tables.migrate(load_migrations()[:1])
     missing, schema = problems(settings)
@@ -76,3 +87,36 @@ def test_servers_that_do_not_answer_are_problems_and_secrets_stay_secret(
     shown = capsys.readouterr().out
     assert f"problem  tables clickhouse://bob:***@127.0.0.1:{port}/c360: " in shown
     assert "hunter" not in shown
+
+
+def test_partitions_that_a_run_does_not_read_are_named(settings: Settings) -> None:
+    setup(settings)
+    give_partitions(settings)
+    topic = settings.input_topic("billing")
+    metrics.INPUT_PARTITIONS.labels(topic).set(1)
+    try:
+        with closing(HealthServer("127.0.0.1:0")) as server:
+            running = load_settings(log_dir=settings.log_dir, metrics_address=server.address)
+            assert problems(running) == []
+            (settings.log_dir / topic / "1.jsonl").touch()
+            (check,) = problems(running)
+    finally:
+        metrics.INPUT_PARTITIONS.clear()
+    assert check.subject == f"topic {topic}"
+    assert check.found == f"the run at {running.metrics_address} reads 1 partitions, the topic has 2"
+    assert check.mend == "restart the run"
+
+
+def test_unknown_settings_are_problems_and_warnings_are_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup(settings)
+    give_partitions(settings)
+    monkeypatch.setenv("C360_SHARD", "16")
+    (unknown,) = problems(settings)
+    assert str(unknown).startswith("problem  setting C360_SHARD (C360_SHARDS is meant?): unknown")
+    monkeypatch.delenv("C360_SHARD")
+    careless = load_settings(log_dir=settings.log_dir, kafka_brokers="127.0.0.1:1", kafka_sasl_username="bob")
+    warning = next(check for check in checks(careless) if check.subject == "security")
+    assert str(warning).startswith("warning  security: kafka_security_protocol is PLAINTEXT")
+    assert not warning.mend, "no problem: it works as it is"

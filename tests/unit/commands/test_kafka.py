@@ -96,7 +96,8 @@ def test_doctor_finds_missing_topics(mock: Producer, settings: Settings) -> None
     found = {check.subject: check for check in checks(settings)}
     assert found[f"broker {settings.kafka_brokers}"].found == "reachable"
     assert [name for name, check in found.items() if name.startswith("topic ") and check.mend] == [
-        "topic c360.dead-letters.v1"
+        "topic c360.dead-letters.v1",
+        "topic c360.outbox.v1",
     ]
 
 

@@ -19,6 +19,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, connect
 from c360_stream.connectors.migrations import Migration, load_migrations, pending
+from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, StateError, TransportError
 
 SECRET = "hunter2"
@@ -135,9 +136,15 @@ class UnsteadyClient:
             raise self.failures.pop(0)
 
 
-def store_on(client: UnsteadyClient, patience_seconds: float) -> TableStore:
-    place = "clickhouse://db/c360"
-    return TableStore(client, place, "c360", embedded=False, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+def store_on(client: UnsteadyClient, patience_seconds: float, waiting: Waiting = wait_patiently) -> TableStore:
+    return TableStore(
+        client,  # type: ignore[arg-type]
+        "clickhouse://db/c360",
+        "c360",
+        embedded=False,
+        patience_seconds=patience_seconds,
+        waiting=waiting,
+    )
 
 
 VERSION: dict[str, Column] = {
@@ -170,9 +177,37 @@ def test_trouble_that_does_not_pass_is_named() -> None:
     with pytest.raises(TransportError) as refused:
         store_on(client, patience_seconds=0.2).insert("model_versions", VERSION)
     assert refused.value.what == (
-        "insert into model_versions at clickhouse://db/c360: [Errno 104] Connection reset by peer"
+        "insert into model_versions at clickhouse://db/c360: [Errno 104] Connection reset by peer (tried for 0.2 s)"
     )
     assert 1 < client.calls < 5
+
+
+def test_without_patience_the_first_failure_is_the_last() -> None:
+    client = UnsteadyClient(away())
+    with pytest.raises(TransportError, match=r"Connection reset by peer; check"):
+        store_on(client, patience_seconds=0).insert("model_versions", VERSION)
+    assert client.calls == 1
+
+
+def test_a_wait_says_often_enough_why(caplog: pytest.LogCaptureFixture) -> None:
+    reasons: list[str] = []
+    client = UnsteadyClient(away(), away(), away(), away())  # 0.1, 0.2, 0.4 and 0.8 s
+    store = store_on(client, patience_seconds=60, waiting=reasons.append)
+    store.insert("model_versions", VERSION)
+    assert reasons == 5 * ["clickhouse://db/c360 is away: [Errno 104] Connection reset by peer"]
+    began, ended = caplog.messages
+    assert began.endswith("trying again for up to 60 s")
+    assert ended.startswith("clickhouse://db/c360 answers again")
+
+
+def test_what_a_wait_raises_ends_it() -> None:
+    def stop(reason: str) -> None:
+        raise InterruptedError(reason)
+
+    client = UnsteadyClient(DatabaseError("Code: 243. DB::Exception: Not enough space.", code=243))
+    with pytest.raises(InterruptedError, match=r"clickhouse://db/c360 refuses for now: Not enough space\."):
+        store_on(client, patience_seconds=60, waiting=stop).insert("model_versions", VERSION)
+    assert client.calls == 1
 
 
 def test_a_refusal_is_not_repeated() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from c360_stream.connectors import kafka
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
@@ -15,7 +15,7 @@ from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
-from tests.contracts.mock_cluster import MockCluster, mock_cluster
+from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
 from tests.contracts.test_transports import DEADLINE_SECONDS, batches, drain, read_all
 
 NOBODY = "127.0.0.1:1"
@@ -172,14 +172,123 @@ def test_a_reader_waits_an_outage_out(
     assert reader.position() == (1,)
 
 
+def test_a_reader_goes_on_after_an_outage(
+    cluster: MockCluster, transport: KafkaTransport, producer: Producer, topic: str
+) -> None:
+    reader = transport.reader(topic, 0, None, live=True)
+    cluster.set_down()
+    read_until(reader, lambda: reader._connection.outage)
+    producer.produce(topic, b"1", partition=0)
+    cluster.set_up()
+    producer.flush()
+    found = read_until(reader, lambda: reader.position() == (1,))
+    assert [list(batch.values) for batch in found] == [[b"1"]]
+
+
+def test_a_writer_waits_an_outage_out_and_says_so(cluster: MockCluster, transport: KafkaTransport, topic: str) -> None:
+    reasons: list[str] = []
+
+    def waiting(reason: str) -> None:
+        reasons.append(reason)
+        if len(reasons) == 3:
+            cluster.set_up()
+
+    writer = transport.writer(topic, None, waiting)
+    cluster.set_down()
+    writer.write([OutRecord("a", b"1")])
+    writer.flush()
+    writer.close()
+    assert len(reasons) >= 3
+    assert all(reason.startswith(f"Kafka at {cluster.brokers}: writing {topic}") for reason in reasons)
+    found = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+    assert [list(batch.values) for batch in found] == [[b"1"]]
+
+
+def test_a_leader_that_changes_is_followed() -> None:
+    with mock_cluster(brokers=2) as cluster:
+        cluster.create_topic("t", 1)
+        cluster.set_leader("t", 0, 1)
+        transport = KafkaTransport(Settings(kafka_brokers=cluster.brokers))
+        writer, reader = transport.writer("t", None), transport.reader("t", 0, None, live=True)
+        found = []
+        for n, leader in enumerate((1, 2, 1)):
+            cluster.set_leader("t", 0, leader)
+            writer.write([OutRecord("a", b"%d" % n)])
+            writer.flush()
+            found += read_until(reader, lambda n=n: reader.position() == (n + 1,))  # type: ignore[misc]
+        assert [value for batch in found for value in batch.values] == [b"0", b"1", b"2"]
+        writer.close()
+        reader.close()
+
+
+def test_a_topic_that_may_not_be_read_is_an_error(cluster: MockCluster, transport: KafkaTransport, topic: str) -> None:
+    denied = rf"cannot read {topic}\[0\].*[Aa]uthorization.*let this user read topic {topic}"
+    reader = transport.reader(topic, 0, None, live=True)
+    cluster.set_topic_error(topic, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    cluster.set_down()  # so that it asks again
+    cluster.set_up()
+    with pytest.raises(TransportError, match=denied):
+        read_until(reader, lambda: False)
+    reader.close()
+    cluster.set_topic_error(topic, 0)
+    cluster.fail(Request.LIST_OFFSETS, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 2)
+    try:
+        with pytest.raises(TransportError, match=denied):
+            transport.reader(topic, 0, None, live=True)
+    finally:
+        cluster.fail_no_more(Request.LIST_OFFSETS)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "[Aa]uthorization.*let this user write to topic {topic}"),
+        (KafkaError.MSG_SIZE_TOO_LARGE, "a record of 1 bytes is too large.*raise max.message.bytes of topic {topic}"),
+    ],
+)
+def test_a_record_that_the_broker_refuses_is_an_error_at_once(
+    cluster: MockCluster, transport: KafkaTransport, topic: str, code: int, said: str
+) -> None:
+    writer = transport.writer(topic, None)
+    cluster.fail(Request.PRODUCE, code)
+    writer.write([OutRecord(None, b"1")])
+    with pytest.raises(TransportError, match=f"cannot write {topic}.*{said.format(topic=topic)}"):
+        writer.flush()
+    writer.close()
+
+
+def test_what_passes_is_tried_again(cluster: MockCluster, transport: KafkaTransport, topic: str) -> None:
+    writer, reader = transport.writer(topic, None), transport.reader(topic, 0, None, live=True)
+    cluster.fail(Request.PRODUCE, KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.REQUEST_TIMED_OUT)
+    cluster.fail(Request.FETCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.KAFKA_STORAGE_ERROR)
+    writer.write([OutRecord(None, b"%d" % n) for n in range(100)])
+    writer.flush()
+    assert sum(len(batch.values) for batch in read_until(reader, lambda: reader.at_end)) == reader.position()[0]
+    writer.close()
+
+
+def test_a_log_start_that_moves_past_a_reader_is_an_error(
+    cluster: MockCluster, transport: KafkaTransport, producer: Producer, topic: str
+) -> None:
+    for _ in range(10):
+        producer.produce(topic, b"1", partition=0)
+    producer.flush()
+    cluster.fail(Request.FETCH, KafkaError.KAFKA_STORAGE_ERROR)  # so that nothing is fetched before
+    reader = transport.reader(topic, 0, (2,), live=True)
+    cluster.delete_records(topic, 0, 6)
+    with pytest.raises(TransportError, match=r"starts at offset 6 now: 2\.\.5 were deleted before they were read"):
+        read_until(reader, lambda: False)
+    reader.close()
+
+
 def test_a_delivery_that_failed_is_raised_ever_after(cluster: MockCluster, topic: str) -> None:
-    transport = KafkaTransport(Settings(kafka_brokers=cluster.brokers), delivery_seconds_max=0.5)
+    transport = KafkaTransport(Settings(kafka_brokers=cluster.brokers, outage_seconds_max=1))
     writer = transport.writer(topic, None)
     cluster.set_down()
     try:
         writer.write([OutRecord("a", b"secret-content")])
         for use in (writer.flush, writer.flush, lambda: writer.write([OutRecord("a", b"2")])):
-            with pytest.raises(TransportError, match=f"cannot write {topic}.*timed out") as error:
+            with pytest.raises(TransportError, match=f"{topic}.*(timed out|no progress for 1 s)") as error:
                 use()
             assert "secret-content" not in str(error.value)
     finally:

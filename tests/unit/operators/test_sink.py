@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from c360_stream.connectors.clickhouse import TableStore
-from c360_stream.connectors.ports import OutRecord
-from c360_stream.errors import TransportError
-from c360_stream.operators import sink, stop
-from c360_stream.operators.rows import TableRows, TopicRecords
-from c360_stream.operators.sink import TableSinkPartition, TopicSinkPartition
+from c360_stream.errors import StateError, TransportError
+from c360_stream.features.definitions import FEATURES
+from c360_stream.operators import outbox, sink, stop
+from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.operators.rows import TableRows
+from c360_stream.operators.sink import TableSinkPartition
 
 DEADLINE_SECONDS = 10.0
 
@@ -23,28 +25,31 @@ class MemoryTables(TableStore):
     """A table store that keeps what it is given, fails when it is told to, and can be made to wait."""
 
     def __init__(self) -> None:
-        self.inserts: list[tuple[str, dict[str, Any]]] = []
+        self.inserts: list[tuple[str, list[str]]] = []
+        self.tokens: list[str | None] = []
         self.failing = False
         self.free = threading.Event()
         self.free.set()
         self.threads = {threading.get_ident()}
         self.closed = False
 
-    def insert(self, table: str, columns: Mapping[str, Any], token: str | None = None) -> int:
+    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
         assert self.free.wait(DEADLINE_SECONDS)
         self.threads.add(threading.get_ident())
         if self.failing:
             raise TransportError(f"insert into {table}: no room", "make some")
-        self.inserts.append((table, dict(columns)))
-        return len(next(iter(columns.values())))
+        if token is None or token not in self.tokens:
+            self.inserts.append((table, rows["account_id"].to_pylist()))
+        self.tokens.append(token)
+        return int(rows.num_rows)
 
     def close(self) -> None:
         self.threads.add(threading.get_ident())
         self.closed = True
 
-    def rows(self, table: str) -> list[Any]:
-        """The values of a table's column, over all inserts."""
-        return [value for name, columns in self.inserts if name == table for value in columns["value"]]
+    def rows(self, table: str) -> list[int]:
+        """The accounts of a table's rows, over all inserts."""
+        return [int(account) for name, accounts in self.inserts if name == table for account in accounts]
 
 
 @pytest.fixture(autouse=True)
@@ -73,18 +78,25 @@ def tables_of(partition: TableSinkPartition) -> MemoryTables:
     return store
 
 
-def rows(table: str, *values: int) -> TableRows:
-    return TableRows(0, table, {"value": np.array(values), "name": [str(value) for value in values]}, len(values))
+def rows(table: str, *accounts: int, exact: bool = True) -> TableRows:
+    """Rows of a table with few columns."""
+    n = len(accounts)
+    times = np.zeros(n, np.int64)
+    columns: dict[str, Any] = {"account_id": [str(account) for account in accounts], "as_of": times}
+    columns |= {"churned": [True] * n, "risk": [0.5] * n, "known_at": times}
+    if table == "account_features":
+        columns = {"account_id": columns["account_id"], "as_of": times} | {f: np.zeros(n) for f in FEATURES}
+    return TableRows(0, table, columns, n, exact)
 
 
 def test_a_snapshot_stores_everything_that_came_before(partition: TableSinkPartition) -> None:
-    partition.write_batch([rows("one", 1, 2), rows("two", 7)])
-    partition.write_batch([rows("one", 3)])
+    partition.write_batch([rows("outcomes", 1, 2), rows("account_features", 7)])
+    partition.write_batch([rows("outcomes", 3)])
     store = tables_of(partition)
     assert store.inserts == []
     partition.snapshot()
-    assert (store.rows("one"), store.rows("two")) == ([1, 2, 3], [7])
-    assert [len(columns["name"]) for _, columns in store.inserts] == [3, 1], "one insert a table"
+    assert (store.rows("outcomes"), store.rows("account_features")) == ([1, 2, 3], [7])
+    assert [len(accounts) for _, accounts in store.inserts] == [3, 1], "one insert a table"
     partition.snapshot()
     assert len(store.inserts) == 2, "and nothing twice"
 
@@ -92,28 +104,30 @@ def test_a_snapshot_stores_everything_that_came_before(partition: TableSinkParti
 def test_a_snapshot_waits_for_inserts_under_way(partition: TableSinkPartition) -> None:
     store = tables_of(partition)
     store.free.clear()
-    partition.write_batch([rows("one", *range(10))])
+    partition.write_batch([rows("outcomes", *range(10))])
     waiting = threading.Thread(target=partition.snapshot)
     waiting.start()
     waiting.join(0.05)
     assert waiting.is_alive(), "it must not vouch for what is not stored yet"
     store.free.set()
     waiting.join(DEADLINE_SECONDS)
-    assert store.rows("one") == list(range(10))
+    assert store.rows("outcomes") == list(range(10))
 
 
 def test_many_rows_do_not_wait_for_the_snapshot(partition: TableSinkPartition) -> None:
-    partition.write_batch([rows("one", *range(4)), rows("one", *range(4, 8)), rows("one", *range(8, 12))])
-    partition.write_batch([rows("one", 12)])
+    partition.write_batch(
+        [rows("outcomes", *range(4)), rows("outcomes", *range(4, 8)), rows("outcomes", *range(8, 12))]
+    )
+    partition.write_batch([rows("outcomes", 12)])
     partition.snapshot()
-    assert [len(columns["value"]) for _, columns in tables_of(partition).inserts] == [12, 1]
+    assert [len(accounts) for _, accounts in tables_of(partition).inserts] == [12, 1]
 
 
 def test_rows_do_not_wait_long(partition: TableSinkPartition, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sink, "WAIT_SECONDS", 0.0)
-    partition.write_batch([rows("one", 1)])
+    partition.write_batch([rows("outcomes", 1)])
     partition._settle(0)
-    assert tables_of(partition).rows("one") == [1]
+    assert tables_of(partition).rows("outcomes") == [1]
 
 
 def test_a_slow_database_makes_writing_wait(partition: TableSinkPartition) -> None:
@@ -121,20 +135,20 @@ def test_a_slow_database_makes_writing_wait(partition: TableSinkPartition) -> No
     store = tables_of(partition)
     store.free.clear()
     for _ in range(sink.INSERTS_MAX):
-        partition.write_batch([rows("one", *range(10))])
-    writing = threading.Thread(target=partition.write_batch, args=([rows("one", *range(10))],))
+        partition.write_batch([rows("outcomes", *range(10))])
+    writing = threading.Thread(target=partition.write_batch, args=([rows("outcomes", *range(10))],))
     writing.start()
     writing.join(0.05)
     assert writing.is_alive()
     store.free.set()
     writing.join(DEADLINE_SECONDS)
     partition.snapshot()
-    assert len(store.rows("one")) == 10 * (sink.INSERTS_MAX + 1)
+    assert len(store.rows("outcomes")) == 10 * (sink.INSERTS_MAX + 1)
 
 
 def test_a_failed_insert_fails_the_snapshot(partition: TableSinkPartition) -> None:
     tables_of(partition).failing = True
-    partition.write_batch([rows("one", *range(10))])
+    partition.write_batch([rows("outcomes", *range(10))])
     with pytest.raises(TransportError, match="no room"):
         partition.snapshot()
 
@@ -142,18 +156,18 @@ def test_a_failed_insert_fails_the_snapshot(partition: TableSinkPartition) -> No
 def test_a_failed_insert_fails_a_later_write(partition: TableSinkPartition) -> None:
     store = tables_of(partition)
     store.failing = True
-    partition.write_batch([rows("one", *range(10))])
+    partition.write_batch([rows("outcomes", *range(10))])
     assert isinstance(partition._inserts[0].exception(DEADLINE_SECONDS), TransportError)
     store.failing = False
     with pytest.raises(TransportError, match="no room"):
-        partition.write_batch([rows("one", *range(10))])
+        partition.write_batch([rows("outcomes", *range(10))])
 
 
 def test_one_thread_does_all_that_touches_the_database() -> None:
     """The embedded database crashes when the engine's own threads call it."""
     built = TableSinkPartition(MemoryTables)
     store = tables_of(built)
-    built.write_batch([rows("one", 1)])
+    built.write_batch([rows("outcomes", 1)])
     built.snapshot()
     built.close()
     assert store.closed
@@ -165,60 +179,95 @@ def test_closing_publishes_nothing_unless_it_is_a_clean_stop() -> None:
     """After a failure in another step, nobody knows whether what waits may be stored."""
     for stopping, stored in ((False, []), (True, [1])):
         built = TableSinkPartition(MemoryTables)
-        built.write_batch([rows("one", 1)])
+        built.write_batch([rows("outcomes", 1)])
         if stopping:
             stop.request_stop()
         try:
             built.close()
         finally:
             stop._stop.clear()
-        assert tables_of(built).rows("one") == stored
+        assert tables_of(built).rows("outcomes") == stored
 
 
-class MemoryWriter:
-    """Implements `RecordWriter`: what is flushed is delivered, unless it is told to fail."""
+class TestOutbox:
+    """With an outbox, exact rows are inserted once a snapshot holds them, and never twice."""
 
-    topic = "t"
+    @pytest.fixture
+    def store(self) -> MemoryTables:
+        return MemoryTables()
 
-    def __init__(self) -> None:
-        self.written: list[OutRecord] = []
-        self.delivered = 0
-        self.failing = False
-        self.closed = False
+    def resumed(self, store: MemoryTables, state: bytes | None = None) -> TableSinkPartition:
+        return TableSinkPartition(lambda: store, Outbox("tables 0", state))
 
-    def write(self, records: Sequence[OutRecord]) -> None:
-        """Take records."""
-        self.written += records
+    def test_rows_wait_for_the_snapshot_and_the_pulse_after_it(self, store: MemoryTables) -> None:
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1), rows("outcomes", 2, exact=False)])
+        partition.snapshot()
+        assert store.rows("outcomes") == [2], "it is not known yet whether the snapshot is durable"
+        partition.write_batch([PULSE])
+        assert store.rows("outcomes") == [2, 1]
+        partition.snapshot()
+        partition.write_batch([PULSE])
+        assert store.rows("outcomes") == [2, 1]
 
-    def flush(self) -> None:
-        """Deliver them."""
-        if self.failing:
-            raise TransportError("topic t: not delivered", "mend the broker")
-        self.delivered = len(self.written)
+    def test_a_crash_after_the_snapshot_inserts_what_it_holds_once(self, store: MemoryTables) -> None:
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1), rows("account_features", 1)])
+        state = partition.snapshot()
+        partition.write_batch([PULSE])
+        for _ in range(2):  # killed before the next snapshot, again and again
+            self.resumed(store, state)
+        assert (store.rows("outcomes"), store.rows("account_features")) == ([1], [1])
+        assert len(set(store.tokens)) == 2
+        assert len(store.tokens) == 6
 
-    def position(self) -> tuple[int, ...]:
-        """(delivered,)."""
-        return (self.delivered,)
+    def test_a_crash_before_the_snapshot_has_inserted_nothing(self, store: MemoryTables) -> None:
+        partition = self.resumed(store)
+        state = partition.snapshot()
+        partition.write_batch([rows("outcomes", 1)])
+        assert store.rows("outcomes") == []
+        resumed = self.resumed(store, state)
+        resumed.write_batch([rows("outcomes", 1)])
+        resumed.snapshot()
+        resumed.write_batch([PULSE])
+        assert store.rows("outcomes") == [1]
 
-    def close(self) -> None:
-        """Remember it."""
-        self.closed = True
+    def test_an_insert_that_fails_is_kept(self, store: MemoryTables) -> None:
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1)])
+        state = partition.snapshot()
+        store.failing = True
+        with pytest.raises(TransportError, match="no room"):
+            partition.write_batch([PULSE])
+        store.failing = False
+        self.resumed(store, state)
+        assert store.rows("outcomes") == [1]
 
+    def test_at_the_end_of_the_input_the_last_snapshot_is_inserted(
+        self, store: MemoryTables, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outbox, "_unfinished", [])
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1)])
+        partition.snapshot()
+        partition.close()
+        assert store.rows("outcomes") == [], "the engine has not stored the snapshot yet"
+        finish_outboxes()
+        assert store.rows("outcomes") == [1]
+        assert store.closed
 
-def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
-    writer = MemoryWriter()
-    topic = TopicSinkPartition(writer)
-    topic.write_batch([TopicRecords("t", [OutRecord("a", b"1"), OutRecord("b", None)]), TopicRecords("t", [])])
-    assert topic.snapshot() == (2,)
-    assert [record.key for record in writer.written] == ["a", "b"]
-    topic.close()
-    assert writer.closed
+    def test_a_stop_leaves_what_waits_to_the_next_start(self, store: MemoryTables) -> None:
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1)])
+        partition.snapshot()
+        stop.request_stop()
+        try:
+            partition.close()
+        finally:
+            stop._stop.clear()
+        assert (store.rows("outcomes"), store.closed) == ([], True)
 
-
-def test_a_topic_that_cannot_be_delivered_fails_the_snapshot() -> None:
-    writer = MemoryWriter()
-    topic = TopicSinkPartition(writer)
-    topic.write_batch([TopicRecords("t", [OutRecord("a", b"1")])])
-    writer.failing = True
-    with pytest.raises(TransportError, match="not delivered"):
-        topic.snapshot()
+    def test_another_partitions_state_is_refused(self, store: MemoryTables) -> None:
+        state = self.resumed(store).snapshot()
+        with pytest.raises(StateError, match="outbox tables 0"):
+            Outbox("tables 1", state)

@@ -1,0 +1,274 @@
+"""The recovery store: made once, for one input, by one run at a time; and what its failures mean."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from bytewax.recovery import init_db_dir
+
+from c360_stream.connectors.transport import open_transport
+from c360_stream.errors import ConfigurationError, StateError
+from c360_stream.settings import Settings
+
+RECOVERY_PARTITIONS = 16
+ORIGIN = "origin.json"
+MADE_SECONDS_MAX = 60.0
+"""How long the other processes of a cluster wait until process 0 has made the store."""
+FREE_BYTES_MIN = 1024 * 1024
+"""A disk with less is full: a journal's next page may not fit."""
+_OVER = "or name an empty directory to start over"
+_RESTORE = f"restore the whole directory from a back-up, {_OVER}"
+_FULL = ("the disk is full", "free some space and run again: it resumes")
+_NOT_FOREIGN = re.compile(r"\..*|lost\+found|origin\.json(\.new)?|part-\d+\.sqlite3(-journal|-wal|-shm)?")
+_SQLITE_FAILURE = re.compile(r'SqliteFailure\(Error \{ code: (\w+), [^}]*\}, (?:Some\("([^"]*)"\)|None)')
+_MISSING_PARTS = re.compile(r"Missing recovery partitions (\{.*?\}) of \d+")
+
+
+@contextmanager
+def recovery_store(
+    directory: Path | None, settings: Settings, *, process: int = 0, cluster: bool = False
+) -> Iterator[IO[str] | None]:
+    """Make the recovery store if it is absent, readable by its owner alone, lock it, and see that it fits the input.
+
+    Parameters
+    ----------
+    directory
+        Where it is. None: there is none.
+    process, cluster
+        Number of this process if several are started one by one with the same directory: process 0 makes the store.
+
+    Yields
+    ------
+    The lock: processes that inherit the open file hold it too.
+
+    Raises
+    ------
+    ConfigurationError
+        If the directory cannot be used.
+    StateError
+        If it is in use, of another input, or not made in time by process 0.
+    """
+    if directory is None:
+        yield None
+        return
+    with ExitStack() as held:
+        try:
+            if process:
+                _wait_until_made(directory)
+                lock = _lock(directory, f".lock-{process}", held)
+            else:
+                lock = _prepare(directory, held, cluster=cluster)
+                _make(directory)
+                _note_origin(directory, settings)
+        except OSError as error:
+            raise ConfigurationError(
+                f"recovery directory {directory}: {error.strerror or error}", "name a writable one"
+            ) from None
+        _check_origin(directory, settings)
+        if failure := inspect(directory):
+            raise failure
+        yield lock
+
+
+def begun_at(directory: Path | None) -> dict[str, tuple[int, ...]]:
+    """Where the output topics were when the recovery store was made."""
+    positions = _origin(directory)["begun_at"] if directory else {}
+    return {topic: tuple(position) for topic, position in positions.items()}
+
+
+def explain(directory: Path, said: str) -> StateError | None:
+    """What a failure of the engine means, if it is about its recovery store.
+
+    Parameters
+    ----------
+    said
+        Everything that the engine said: messages of exceptions and what its panics wrote.
+    """
+    what_and_mend = _missing(said) or _unusable(directory, said)
+    return (
+        StateError(f"recovery directory {directory}: {what_and_mend[0]}", what_and_mend[1]) if what_and_mend else None
+    )
+
+
+def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
+    """What is wrong with a recovery store that is made, as far as it shows from outside.
+
+    In a cluster the engine loses what its store said.
+
+    Parameters
+    ----------
+    thoroughly
+        Whether to read all of it, and to look at the disk under it.
+    """
+    absent, unreadable = [], ""
+    for name in (f"part-{number}.sqlite3" for number in range(RECOVERY_PARTITIONS)):
+        part = directory / name
+        if not part.exists() or (part.is_file() and not part.stat().st_size):
+            absent.append(name)
+        elif why := _unreadable(part, thoroughly=thoroughly):
+            unreadable = unreadable or f"{name} cannot be read: {why}"
+    if absent:
+        return StateError(f"recovery directory {directory}: {', '.join(absent)} missing or empty", _RESTORE)
+    if thoroughly and _free_bytes(directory) < FREE_BYTES_MIN:
+        return StateError(f"recovery directory {directory}: {_FULL[0]}", _FULL[1])
+    return StateError(f"recovery directory {directory}: {unreadable}", _RESTORE) if unreadable else None
+
+
+def _missing(said: str) -> tuple[str, str] | None:
+    if found := _MISSING_PARTS.search(said):
+        names = ", ".join(f"part-{number}.sqlite3" for number in sorted(map(int, re.findall(r"\d+", found[1]))))
+        return f"{names} missing or empty", _RESTORE
+    if "No recovery partitions found" in said:
+        return "every part is missing", _RESTORE
+    return ("its parts are of different moments", _RESTORE) if "InconsistentPartitionsError" in said else None
+
+
+def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
+    failure = _SQLITE_FAILURE.search(said)
+    if failure is None and "recovery DB" not in said:
+        return None
+    code, why = (failure[1], failure[2] or failure[1]) if failure else ("CannotOpen", "unable to open database file")
+    if code == "SystemIoFailure" and _free_bytes(directory) < FREE_BYTES_MIN:
+        code = "DiskFull"  # SQLite says so of the database alone, and not of its journal
+    match code:
+        case "DiskFull":
+            return _FULL
+        case "CannotOpen" | "ReadOnly" | "PermissionDenied":
+            return why, "make its files readable and writable, and run again: it resumes"
+        case "SystemIoFailure" | "DatabaseBusy" | "DatabaseLocked":
+            return why, f"see to the disk under it and run again: it resumes; {_OVER}"
+        case _:
+            found = inspect(directory, thoroughly=True)
+            what = found.what.partition(": ")[2] if found else f"it cannot be read: {why}"
+            return what, _RESTORE
+
+
+def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    foreign = sorted(entry.name for entry in directory.iterdir() if not _NOT_FOREIGN.fullmatch(entry.name))
+    if foreign and not (directory / ORIGIN).exists():
+        raise StateError(
+            f"recovery directory {directory} has no recovery store but other files: {foreign[0]}",
+            "name a new or an empty directory",
+        )
+    directory.chmod(0o700)
+    lock = _lock(directory, ".lock", held)
+    if not cluster:  # the others of a cluster, started one by one, may have come first
+        with ExitStack() as looked_at:
+            for other in directory.glob(".lock-*"):
+                _lock(directory, other.name, looked_at)
+    return lock
+
+
+def _make(directory: Path) -> None:
+    """Make the engine's files; what a crash amid this left is no store yet, and is made anew."""
+    parts = list(directory.glob("part-*.sqlite3"))
+    if (directory / ORIGIN).exists() or len(parts) == RECOVERY_PARTITIONS:
+        return
+    for part in parts:
+        part.unlink()
+    try:
+        init_db_dir(directory, RECOVERY_PARTITIONS)
+    except BaseException as error:  # the engine's panics are no Exception
+        failure = explain(directory, f"{error}")
+        if failure is None:
+            raise
+        raise failure from None
+
+
+def _note_origin(directory: Path, settings: Settings) -> None:
+    """Note in a new recovery store where its input is and where the output topics were."""
+    origin = directory / ORIGIN
+    if origin.exists():
+        return
+    positions = {} if settings.uses_kafka else _output_positions(settings)
+    written = directory / f"{ORIGIN}.new"
+    written.write_text(json.dumps({"place": _place(settings), "prefix": settings.topic_prefix, "begun_at": positions}))
+    written.replace(origin)
+
+
+def _check_origin(directory: Path, settings: Settings) -> None:
+    """Refuse the store of another input.
+
+    Positions mean nothing in another log, and a log directory's output would be cut back to them.
+    """
+    kept, place = _origin(directory), _place(settings)
+    if (kept["place"], kept["prefix"]) != (place, settings.topic_prefix):
+        raise StateError(
+            f"recovery directory {directory} is of {kept['place']}, topics {kept['prefix']}.*; this run is on {place}",
+            "name the recovery directory of this input, or an empty one",
+        )
+
+
+def _origin(directory: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads((directory / ORIGIN).read_text())
+        return {name: kept[name] for name in ("place", "prefix", "begun_at")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise StateError(
+            f"recovery directory {directory}: {ORIGIN}: {what}", f"restore it from a back-up, {_OVER}"
+        ) from None
+
+
+def _place(settings: Settings) -> str:
+    return f"kafka {settings.kafka_brokers}" if settings.uses_kafka else f"log directory {settings.log_dir.resolve()}"
+
+
+def _output_positions(settings: Settings) -> dict[str, tuple[int, ...]]:
+    positions = {}
+    with closing(open_transport(settings)) as transport:
+        for topic in (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic):
+            with closing(transport.writer(topic, None)) as writer:
+                positions[topic] = writer.position()
+    return positions
+
+
+def _wait_until_made(directory: Path) -> None:
+    deadline = time.monotonic() + MADE_SECONDS_MAX
+    while not (directory / ORIGIN).exists():
+        if time.monotonic() > deadline:
+            raise StateError(
+                f"recovery directory {directory} was not made by process 0 within {MADE_SECONDS_MAX:.0f} s",
+                "start process 0, and name a directory that all processes share",
+            )
+        time.sleep(0.1)
+
+
+def _lock(directory: Path, name: str, held: ExitStack) -> IO[str]:
+    lock = held.enter_context((directory / name).open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StateError(
+            f"recovery directory {directory} is in use by another process", "stop that one, or name another directory"
+        ) from None
+    return lock
+
+
+def _free_bytes(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return FREE_BYTES_MIN
+
+
+def _unreadable(part: Path, *, thoroughly: bool) -> str:
+    """What SQLite says against a file; empty if it can read it."""
+    look = "PRAGMA quick_check(1)" if thoroughly else "PRAGMA schema_version"
+    try:
+        # Not read-only: what a crash left in the journal has to be brought in first.
+        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database:
+            (found,) = database.execute(look).fetchone()
+        return str(found) if thoroughly and found != "ok" else ""
+    except sqlite3.Error as error:
+        return str(error)

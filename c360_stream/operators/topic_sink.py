@@ -1,0 +1,192 @@
+"""Topic sink: risk scores, alarms and dead letters, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from c360_stream import metrics
+from c360_stream.connectors.ports import OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
+from c360_stream.operators.outbox import Outbox, Pulse, finish_later
+from c360_stream.operators.rows import TopicRecords
+from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured
+from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
+from c360_stream.settings import Settings
+
+CHUNK_RECORDS_MAX = 20_000
+CHUNK_BYTES_MAX = 32 * 1024 * 1024
+
+Positions = dict[str, tuple[int, ...]]
+_codec = pa.Codec("zstd", compression_level=1)
+
+
+def topic_parts(settings: Settings, *, recovering: bool) -> int:
+    """Number of sink partitions: several where each has a transactional producer, else one."""
+    return SERVER_PARTS if settings.uses_kafka and recovering else 1
+
+
+class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
+    """The output topics.
+
+    Parameters
+    ----------
+    recovering
+        Whether there is a recovery store, which an outbox needs.
+    begun_at
+        Positions of the topics when the recovery store was made.
+    """
+
+    def __init__(
+        self, settings: Settings, transport: Transport, *, recovering: bool, begun_at: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        self._begun_at = begun_at
+        self._recovering = recovering
+        self._transport = transport
+        self._topics = (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic)
+        self.parts = topic_parts(settings, recovering=recovering)
+
+    def list_parts(self) -> list[str]:
+        """Numbers of the sink's partitions."""
+        return [str(number) for number in range(self.parts)]
+
+    def part_fn(self, item_key: str) -> int:
+        """The partition is the key."""
+        return int(item_key)
+
+    @failing_loudly
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> TopicOutboxPartition | TopicWriterPartition:
+        """Open an outbox; or writers, where the topics were at the snapshot or when the recovery store was made."""
+        outbox = self._transport.outbox(for_part, waiting) if self._recovering else None
+        if outbox is not None:
+            return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state))
+        positions = resume_state or self._begun_at
+        return TopicWriterPartition({t: self._transport.writer(t, positions.get(t)) for t in self._topics})
+
+
+class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions]):
+    """Appends to the topics at once: in a log directory, whose writers take back; and where nothing is kept."""
+
+    def __init__(self, writers: Mapping[str, RecordWriter]) -> None:
+        self._writers = writers
+
+    @failing_loudly
+    def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
+        """Append records."""
+        for item in items:
+            if isinstance(item, Pulse):
+                continue
+            with counted_errors(item.topic):
+                self._writers[item.topic].write(item.records)
+            metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
+
+    @failing_loudly
+    def snapshot(self) -> Positions:
+        """Make sure that everything is delivered; where the topics end then."""
+        for topic, writer in self._writers.items():
+            with measured(topic):
+                writer.flush()
+        return {topic: writer.position() for topic, writer in self._writers.items()}
+
+    def close(self) -> None:
+        """Release the writers. A clean stop delivers what is at hand."""
+        for writer in self._writers.values():
+            if stop_requested():
+                writer.flush()
+            writer.close()
+
+
+class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
+    """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
+
+    The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
+    written first after a snapshot says so. Readers of the compacted topic take the newest record of a key: records
+    that may go at once wait too while exact ones, which come before them, do.
+    """
+
+    def __init__(self, writer: OutboxWriter, outbox: Outbox) -> None:
+        self._writer = writer
+        self._outbox = outbox
+        self._open: list[TopicRecord] = []
+        self._open_bytes = 0
+        self._publish_sealed()
+
+    @failing_loudly
+    def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
+        """Publish what the last snapshot holds; take records."""
+        self._publish_sealed()
+        for item in items:
+            if isinstance(item, Pulse):
+                continue
+            if item.exact or self._open or self._outbox.waiting:
+                self._hold(item)
+            else:
+                with counted_errors(item.topic):
+                    self._writer.write([(item.topic, record) for record in item.records])
+                metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
+
+    def _hold(self, item: TopicRecords) -> None:
+        for record in item.records:
+            self._open.append((item.topic, record))
+            self._open_bytes += len(record.value or b"")
+            if len(self._open) >= CHUNK_RECORDS_MAX or self._open_bytes >= CHUNK_BYTES_MAX:
+                self._end_chunk()
+
+    def _end_chunk(self) -> None:
+        if self._open:
+            self._outbox.add(pack_records(self._open))
+            self._open, self._open_bytes = [], 0
+
+    def _publish_sealed(self) -> None:
+        self._outbox.publish_sealed(self._publish)
+
+    def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
+        records = unpack_records(chunk)
+        with measured("topics"):
+            self._writer.flush()  # what went at once comes before what waited
+            self._writer.publish(store, sequence, records)
+        for topic, _ in records:
+            metrics.SINK_ROWS.labels(topic).inc()
+
+    @failing_loudly
+    def snapshot(self) -> bytes:
+        """Make sure that everything written at once is delivered; what waits, as bytes."""
+        with measured("topics"):
+            self._writer.flush()
+        self._publish_sealed()
+        self._end_chunk()
+        return self._outbox.seal()
+
+    def close(self) -> None:
+        """Release the writer; at the end of the input, once the last snapshot has been published."""
+        if stop_requested() or first_failure() is not None:
+            self._writer.close()
+        else:
+            finish_later(self._finish)
+
+    def _finish(self) -> None:
+        self._publish_sealed()
+        self._writer.close()
+
+
+def pack_records(records: list[TopicRecord]) -> bytes:
+    """Records as bytes."""
+    body = msgspec.msgpack.encode([(topic, r.key, r.value, r.headers) for topic, r in records])
+    return msgspec.msgpack.encode((len(body), _codec.compress(body, asbytes=True)))
+
+
+def unpack_records(chunk: bytes) -> list[TopicRecord]:
+    """What `pack_records` took.
+
+    >>> unpack_records(pack_records([("t", OutRecord(b"k", None, (("name", b"1"),)))]))
+    [('t', OutRecord(key=b'k', value=None, headers=(('name', b'1'),)))]
+    """
+    size, compressed = msgspec.msgpack.decode(chunk)
+    body = msgspec.msgpack.decode(_codec.decompress(compressed, size, asbytes=True))
+    return [
+        (topic, OutRecord(key, value, tuple((name, content) for name, content in headers)))
+        for topic, key, value, headers in body
+    ]

@@ -1,0 +1,181 @@
+"""Topic sink: what waits for a snapshot, what goes at once, and in which order readers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from c360_stream.connectors.ports import OutRecord, TopicRecord
+from c360_stream.errors import TransportError
+from c360_stream.operators import outbox, stop, topic_sink
+from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.operators.rows import TopicRecords
+from c360_stream.operators.topic_sink import TopicOutboxPartition, TopicWriterPartition, pack_records, unpack_records
+
+
+class MemoryWriter:
+    """Implements `RecordWriter`: what is flushed is delivered, unless it is told to fail."""
+
+    def __init__(self, topic: str = "t") -> None:
+        self.topic = topic
+        self.written: list[OutRecord] = []
+        self.delivered = 0
+        self.failing = False
+        self.closed = False
+
+    def write(self, records: Sequence[OutRecord]) -> None:
+        """Take records."""
+        self.written += records
+
+    def flush(self) -> None:
+        """Deliver them."""
+        if self.failing:
+            raise TransportError("topic t: not delivered", "mend the broker")
+        self.delivered = len(self.written)
+
+    def position(self) -> tuple[int, ...]:
+        """(delivered,)."""
+        return (self.delivered,)
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+
+class MemoryOutbox:
+    """Implements `OutboxWriter`: knows what it has published; what is written at once is seen after a flush."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+        self.unflushed: list[object] = []
+        self.published: dict[str, int] = {}
+        self.closed = False
+
+    def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
+        """Publish, unless it was before."""
+        assert not self.unflushed, "records that went at once would be overtaken"
+        if sequence > self.published.get(store, 0):
+            self.seen += [record.value for _, record in records]
+            self.published[store] = sequence
+
+    def write(self, records: Sequence[TopicRecord]) -> None:
+        """Take records."""
+        self.unflushed += [record.value for _, record in records]
+
+    def flush(self) -> None:
+        """Deliver them."""
+        self.seen += self.unflushed
+        self.unflushed = []
+
+    def close(self) -> None:
+        """Remember it."""
+        self.closed = True
+
+
+def exact(*values: bytes) -> TopicRecords:
+    return TopicRecords(0, "t", [OutRecord("a", value) for value in values])
+
+
+def at_once(*values: bytes) -> TopicRecords:
+    return TopicRecords(0, "t", [OutRecord("a", value) for value in values], exact=False)
+
+
+def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
+    writer = MemoryWriter()
+    topic = TopicWriterPartition({"t": writer})
+    topic.write_batch([exact(b"1", b"2"), PULSE, exact()])
+    assert topic.snapshot() == {"t": (2,)}
+    assert [record.value for record in writer.written] == [b"1", b"2"]
+    topic.close()
+    assert writer.closed
+
+
+def test_a_topic_that_cannot_be_delivered_fails_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop, "_failures", [])
+    writer = MemoryWriter()
+    topic = TopicWriterPartition({"t": writer})
+    topic.write_batch([exact(b"1")])
+    writer.failing = True
+    with pytest.raises(TransportError, match="not delivered"):
+        topic.snapshot()
+
+
+def test_exact_records_wait_for_the_snapshot_and_others_do_not() -> None:
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([at_once(b"moved")])
+    topic.write_batch([exact(b"tick")])
+    assert (kafka.seen, kafka.unflushed) == ([], [b"moved"])
+    topic.snapshot()
+    assert kafka.seen == [b"moved"]
+    topic.write_batch([PULSE])
+    assert kafka.seen == [b"moved", b"tick"]
+
+
+def test_a_record_that_may_go_at_once_does_not_overtake_an_exact_one() -> None:
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"tick"), at_once(b"moved after it")])
+    topic.snapshot()
+    topic.write_batch([at_once(b"moved later")])
+    topic.snapshot()
+    assert kafka.seen == [b"tick", b"moved after it", b"moved later"]
+
+
+def test_a_kill_at_any_moment_loses_and_repeats_nothing() -> None:
+    kafka = MemoryOutbox()
+    state = None
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    for number in range(6):
+        topic.write_batch([exact(b"%d" % number)])
+        if number % 2:
+            state = topic.snapshot()
+            topic.write_batch([PULSE])
+        else:  # killed: what no snapshot holds is made again
+            topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+            topic.write_batch([exact(b"%d" % number)])
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    assert kafka.seen == [b"%d" % number for number in range(6)]
+
+
+def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 3)
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(*(b"%d" % number for number in range(8)))])
+    topic.snapshot()
+    topic.write_batch([PULSE])
+    assert kafka.seen == [b"%d" % number for number in range(8)]
+    assert list(kafka.published.values()) == [3]
+
+
+def test_at_the_end_of_the_input_the_last_snapshot_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "_unfinished", [])
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"last")])
+    topic.snapshot()
+    topic.close()
+    assert (kafka.seen, kafka.closed) == ([], False)
+    finish_outboxes()
+    assert (kafka.seen, kafka.closed) == ([b"last"], True)
+
+
+def test_after_a_failure_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stop, "_failures", [RuntimeError("elsewhere")])
+    monkeypatch.setattr(outbox, "_unfinished", [])
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"last")])
+    topic.snapshot()
+    topic.close()
+    finish_outboxes()
+    assert (kafka.seen, kafka.closed) == ([], True)
+
+
+@pytest.mark.parametrize("key", ["account", b"\xff", None])
+@pytest.mark.parametrize("value", [b"", b"{}", b"\xff\n", None])
+def test_records_survive_packing(key: str | bytes | None, value: bytes | None) -> None:
+    records = [("topic", OutRecord(key, value, (("name", b"\x00"), ("none", None))))]
+    assert unpack_records(pack_records(records)) == records
