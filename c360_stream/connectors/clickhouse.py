@@ -180,7 +180,7 @@ class TableStore:
             Names the batch: a second insert of it changes nothing, however much time or how many crashes lie
             between, within the table's last 1,000 parts; an insert makes one for each month that its rows have.
             (On a replicated table the server's own window holds, which is also one of time.) The rows must be the
-            same in the same order, and at most a million: the server would cut more into blocks as it likes.
+            same in the same order.
 
         Raises
         ------

@@ -24,6 +24,8 @@ REFUSED_SECONDS = 5.0
 """A refusal of the credentials that is repeated for so long is no passing trouble of a broker's start."""
 FORGOTTEN_SECONDS = 30.0
 _FULL_QUEUE_SECONDS = 0.1
+_SAY_EVERY_SECONDS = 0.2
+_PAUSE_SECONDS = 0.1
 MEND = "check C360_KAFKA_BROKERS, the credentials and the broker: c360 doctor"
 OUTAGE = frozenset(
     {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
@@ -164,6 +166,7 @@ class Patience:
         self._waiting = waiting
         self._most = 0
         self._until = time.monotonic() + seconds_max
+        self._said_at = 0.0
 
     def progress(self, count: int) -> None:
         """Take how much is done. More than ever before is progress; the same again after a failure is not."""
@@ -180,12 +183,18 @@ class Patience:
             If there was no progress for too long, or there can be none.
         """
         self._connection.raise_refused()
+        if error is not None:
+            time.sleep(_PAUSE_SECONDS)  # what failed may fail at once again
+        now = time.monotonic()
+        if now < min(self._until, self._said_at + _SAY_EVERY_SECONDS):
+            return
+        self._said_at = now
         why = error.str() if error is not None else ""
         if (error is None or error.code() in OUTAGE) and self._connection.last:
             why = self._connection.last
         if self._connection.outage:
             self._connection.missed()
-        if time.monotonic() > self._until:
+        if now >= self._until:
             waited = f"{self._what}: no progress for {self._seconds_max:g} s"
             raise TransportError(f"{self._connection.name}: {waited}{why and f'; last: {why}'}", MEND)
         self._waiting(f"{self._connection.name}: {self._what}{why and f': {why}'}")
@@ -259,10 +268,9 @@ class Sender:
                 )
                 return
             except BufferError:
-                if self._serve(self.producer.poll, _FULL_QUEUE_SECONDS):
-                    patience.progress(self._delivered)
-                else:
-                    patience.wait()
+                self._serve(self.producer.poll, _FULL_QUEUE_SECONDS)
+                patience.progress(self._delivered)
+                patience.wait()
             except KafkaException as error:
                 self._fail(topic, error.args[0], len(record.value or b""))
 

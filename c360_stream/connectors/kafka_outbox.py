@@ -96,7 +96,8 @@ class KafkaOutbox:
         self._published: dict[str, int] = {}
         self._transaction: _Transactions | None = None
         self._shut_out = False
-        self._owner = ""  # what the newest process that opened the part calls itself
+        self._owner = uuid4().hex
+        self._opened = False
         connection = Connection(settings.kafka_brokers)
         self._sender = open_sender(settings, connection)
         self._connection = connection
@@ -150,7 +151,7 @@ class KafkaOutbox:
 
     def _open(self) -> _Transactions:
         """Shut out older processes, which settles what they left, and then find out what was published."""
-        if self._shut_out or (self._owner and self._read_markers()[1] != self._owner):
+        if self._shut_out or (self._opened and self._read_markers()[1] != self._owner):
             self._taken_over()
         patience: Patience | None = None
         while True:
@@ -159,8 +160,7 @@ class KafkaOutbox:
             try:
                 transaction.begin_life(patience)
                 self._published, _ = self._read_markers()
-                owner = uuid4().hex
-                value = json.dumps({"owner": owner}).encode()
+                value = json.dumps({"owner": self._owner}).encode()
                 transaction.run([], OutRecord(self.part, value), self._marker.partition, patience)
             except _RepeatError as error:
                 transaction.close()
@@ -169,7 +169,7 @@ class KafkaOutbox:
             except BaseException:
                 transaction.close()
                 raise
-            self._owner, self._transaction = owner, transaction
+            self._opened, self._transaction = True, transaction
             return transaction
 
     def _taken_over(self) -> NoReturn:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 
 import pytest
 
 from c360_stream import metrics
-from c360_stream.commands.watchdog import PARTITIONS_SECONDS, PartitionWatch, ProgressWatch, Watchdog
+from c360_stream.commands.watchdog import (
+    PARTITIONS_SECONDS,
+    CollectorWatch,
+    PartitionWatch,
+    ProgressWatch,
+    Watchdog,
+)
 from c360_stream.errors import TransportError
 from c360_stream.health import Health
 
@@ -149,3 +156,23 @@ def test_it_looks_until_it_is_closed() -> None:
     watchdog._thread.join(30)
     assert not watchdog._thread.is_alive()
     assert looks.count == 1
+
+
+def test_cycles_are_collected_again_once_the_flow_moves() -> None:
+    """Not before: resuming makes millions of objects that stay."""
+    before = gc.get_threshold()
+    health = Health()
+    watch = CollectorWatch(health)
+    gc.disable()
+    try:
+        watch.look()
+        assert not gc.isenabled()
+        health.sources_opened()
+        health.progress()
+        watch.look()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+        gc.enable()

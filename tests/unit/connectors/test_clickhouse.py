@@ -194,7 +194,9 @@ def test_a_wait_says_often_enough_why(caplog: pytest.LogCaptureFixture) -> None:
     client = UnsteadyClient(away(), away(), away(), away())  # 0.1, 0.2, 0.4 and 0.8 s
     store = store_on(client, patience_seconds=60, waiting=reasons.append)
     store.insert("model_versions", VERSION)
-    assert reasons == 5 * ["clickhouse://db/c360 is away: [Errno 104] Connection reset by peer"]
+    # Five slices of at most half a second; four, if a sleep took much longer than it was asked to.
+    assert len(reasons) in {4, 5}
+    assert set(reasons) == {"clickhouse://db/c360 is away: [Errno 104] Connection reset by peer"}
     began, ended = caplog.messages
     assert began.endswith("trying again for up to 60 s")
     assert ended.startswith("clickhouse://db/c360 answers again")

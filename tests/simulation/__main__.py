@@ -1,0 +1,33 @@
+"""Run schedules: `python -m tests.simulation --seed 7 --trace`, or `--first-seed 0 --schedules 200`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.simulation.schedule import check
+
+
+def main() -> None:
+    """Run them; stop at the first that fails."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, help="one schedule")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--schedules", type=int, default=200)
+    parser.add_argument("--trace", action="store_true", help="say what happened")
+    asked = parser.parse_args()
+    first, number = (asked.seed, 1) if asked.seed is not None else (asked.first_seed, asked.schedules)
+    began = time.monotonic()
+    for seed in range(first, first + number):
+        try:
+            result = check(seed)
+        except AssertionError as failure:
+            sys.exit(str(failure))
+        if asked.trace:
+            print(f"seed {seed}:", *result.story, sep="\n  ")
+    print(f"{number} schedules, nothing lost, nothing doubled, {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
