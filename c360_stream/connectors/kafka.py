@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Partition
@@ -23,6 +23,7 @@ from c360_stream.connectors.kafka_client import (
     OUTAGE,
     START_SECONDS_MAX,
     Connection,
+    OffsetsClient,
     Patience,
     Sender,
     list_topics,
@@ -47,6 +48,9 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 _CHUNK_RECORDS = 64  # librdkafka ends a call at a count of records or at a pause, never at a number of bytes
 _POLL_SECONDS = 0.005
 _PAUSE_SECONDS = 0.05
+_ANSWER_SECONDS_MAX = 15.0
+_QUIET_SECONDS = 1.0
+_STUCK_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 _GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
@@ -80,6 +84,7 @@ class KafkaTransport:
         self._start_seconds_max = start_seconds_max
         self._connection = Connection(settings.kafka_brokers)
         self._admin = make_client(AdminClient, settings, self._connection)
+        self._offsets = OffsetsClient(settings)
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partition numbers, ascending; empty if there is no such topic."""
@@ -90,7 +95,7 @@ class KafkaTransport:
         if partition not in self.partitions(topic):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
         place = Partition(topic, partition)
-        return KafkaReader(self._settings, place, resume, _Ends(self._admin, place), self._start_seconds_max)
+        return KafkaReader(self._settings, place, resume, _Ends(self._offsets, place), self._start_seconds_max)
 
     def writer(self, topic: str, resume: tuple[int, ...] | None, waiting: Waiting = wait_patiently) -> KafkaWriter:
         """Open a topic for appending; nothing can be taken back, so the position is empty."""
@@ -110,7 +115,7 @@ class KafkaTransport:
             if found < partitions:
                 wrong = f"{topic} on {self._connection.name} has {found} partitions, not {partitions}"
                 raise TransportError(wrong, f"raise their number to {partitions}, or delete it and: c360 setup")
-        return KafkaOutbox(self._settings, part, self._admin, waiting)
+        return KafkaOutbox(self._settings, part, self._offsets, waiting)
 
     def close(self) -> None:
         """Nothing is held: librdkafka's clients end with their objects."""
@@ -139,6 +144,7 @@ class KafkaReader:
         self._high = end
         self._gone_at: float | None = None  # since when the broker has said that there is no such partition
         self._lost = False  # whether the broker has no record at the position
+        self._quiet_since = time.monotonic()  # since when there was neither a record nor the end
         if not start <= self._next <= end:
             raise self._out_of_range(start, end)
         self._consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
@@ -167,9 +173,19 @@ class KafkaReader:
         heard = self._connection.last_error
         if heard is not None and heard.code() in _DENIED:
             raise self._unreadable(heard)
-        if self._connection.outage or self._lost:
+        if taken or self.at_end:
+            self._quiet_since = time.monotonic()
+        quiet_seconds = time.monotonic() - self._quiet_since
+        if self._connection.outage or self._lost or quiet_seconds > _QUIET_SECONDS:
             self._look()
+        if quiet_seconds > _STUCK_SECONDS and not self._connection.outage and not self._lost:
+            self._fetch_anew()
         return _batch(taken)
+
+    def _fetch_anew(self) -> None:
+        """Assign the partition once more: a consumer may come out of an outage with neither records nor the end."""
+        self._quiet_since = time.monotonic()
+        self._consumer.assign([Partition(self.topic, self.partition, self._next)])
 
     @property
     def at_end(self) -> bool:
@@ -222,8 +238,7 @@ class KafkaReader:
         self._gone_at = None
         start, self._high = found
         self._connection.restored()
-        if self._high > self._next:
-            self._end = -1
+        self._end = -1 if self._high > self._next else self._next
         if self._lost:
             if not start <= self._next <= self._high:
                 raise self._out_of_range(start, self._high)
@@ -267,27 +282,34 @@ class KafkaReader:
 class _Ends:
     """Asks where a partition starts and ends, about once a second, and does not wait for the answer."""
 
-    def __init__(self, admin: AdminClient, partition: Partition) -> None:
-        self._admin = admin
+    def __init__(self, offsets: OffsetsClient, partition: Partition) -> None:
+        self._offsets = offsets
         self._partition = partition
         self._answers: list[Future[ListOffsetsResultInfo]] = []
         self._ask_at = 0.0
 
     def ask(self) -> None:
         """Ask, unless that is under way or was just done."""
-        if self._answers or time.monotonic() < self._ask_at:
+        now = time.monotonic()
+        if now < self._ask_at or (self._answers and now < self._ask_at + _ANSWER_SECONDS_MAX):
             return
-        self._ask_at = time.monotonic() + _LOOK_EVERY_SECONDS
-        options: dict[str, Any] = {"isolation_level": IsolationLevel.READ_COMMITTED, "request_timeout": _LOOK_SECONDS}
+        self._answers = []  # what is left unanswered for so long never will be
+        self._ask_at = now + _LOOK_EVERY_SECONDS
         for which in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-            self._answers += self._admin.list_offsets({self._partition: which}, **options).values()
+            self._answers.append(
+                self._offsets.ask(self._partition, which, IsolationLevel.READ_COMMITTED, _LOOK_SECONDS)
+            )
 
     def answer(self) -> tuple[int, int] | None:
         """Start and end, once they are there. Raises `KafkaException` if there will be no answer."""
         if not self._answers or not all(answer.done() for answer in self._answers):
             return None
         answers, self._answers = self._answers, []
-        start, end = (answer.result().offset for answer in answers)
+        try:
+            start, end = (answer.result().offset for answer in answers)
+        except KafkaException as error:
+            self._offsets.refused(error.args[0])
+            raise
         return start, end
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import ConfigurationError, TransportError
@@ -337,6 +338,34 @@ def open_sender(settings: Settings, connection: Connection, options: dict[str, A
     """Open a producer that rides out `outage_seconds_max`; a transactional one by its `options`."""
     timeout = {"delivery.timeout.ms": settings.outage_seconds_max * 1000} if options is None else options
     return Sender(make_client(Producer, settings, connection, PRODUCER | timeout | {"logger": _silent}), connection)
+
+
+class OffsetsClient:
+    """Asks where partitions start and end, without waiting for the answer.
+
+    librdkafka's admin client keeps the leaders' epochs that it knew first: after a leader has changed, every such
+    request is refused as outdated, for as long as the client lives (seen with a broker that was restarted). So a
+    refusal that is no outage makes the next request with a new client.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+
+    def ask(
+        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
+    ) -> Future[ListOffsetsResultInfo]:
+        """Ask for one offset; the future raises `KafkaException` if there is no answer in time."""
+        if self._admin is None:
+            self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
+        asked = self._admin.list_offsets({partition: which}, isolation_level=isolation, request_timeout=seconds_max)
+        (answer,) = asked.values()
+        return answer
+
+    def refused(self, error: KafkaError) -> None:
+        """Hear that a request was refused."""
+        if error.code() not in OUTAGE:
+            self._admin = None
 
 
 def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, list[int]]:

@@ -16,18 +16,19 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka_client import (
     CONSUMER,
     OUTAGE,
     WAIT_SECONDS,
     Connection,
+    OffsetsClient,
     Patience,
     make_client,
     open_sender,
@@ -46,6 +47,7 @@ TRANSACTION_SECONDS_MAX = 300
 """The broker ends a transaction that takes longer. So long may readers wait for a process that does not come back."""
 _ABORT_SECONDS_MAX = 5.0
 _MARKERS_READ = 500
+_ASK_SECONDS_MAX = 5.0
 _READ_SECONDS = 0.05
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 _FINAL = frozenset(
@@ -76,7 +78,7 @@ class KafkaOutbox:
         Brokers, credentials, prefix and the longest outage to ride out.
     part
         Names the partition of the sink.
-    admin
+    offsets
         To ask where a partition ends.
     waiting
         Called at least once a second during every wait.
@@ -87,10 +89,10 @@ class KafkaOutbox:
         If Kafka does not answer for `outage_seconds_max`, or refuses.
     """
 
-    def __init__(self, settings: Settings, part: str, admin: AdminClient, waiting: Waiting) -> None:
+    def __init__(self, settings: Settings, part: str, offsets: OffsetsClient, waiting: Waiting) -> None:
         self.part = part
         self._settings = settings
-        self._admin = admin
+        self._offsets = offsets
         self._waiting = waiting
         self._marker = Partition(settings.outbox_topic, marker_partition(part))
         self._published: dict[str, int] = {}
@@ -218,15 +220,15 @@ class KafkaOutbox:
     def _end_of_markers(self, patience: Patience) -> int:
         """Where the partition of markers ends, records of open transactions included."""
         while True:
-            options: dict[str, Any] = {"isolation_level": IsolationLevel.READ_UNCOMMITTED, "request_timeout": 5.0}
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            (future,) = self._admin.list_offsets({self._marker: latest}, **options).values()
+            future = self._offsets.ask(self._marker, latest, IsolationLevel.READ_UNCOMMITTED, _ASK_SECONDS_MAX)
             while True:
                 try:
-                    return cast(int, future.result(WAIT_SECONDS).offset)
+                    return future.result(WAIT_SECONDS).offset
                 except TimeoutError:
                     patience.wait()
                 except KafkaException as error:
+                    self._offsets.refused(error.args[0])
                     if error.args[0].code() in _FINAL:
                         raise self._unreadable(error.args[0]) from error
                     patience.wait(error.args[0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import Headers, RecordReader
 from c360_stream.events import Event, Refused, times_us
+from c360_stream.health import HEALTH
 from c360_stream.operators.stop import stop_requested
 from c360_stream.records import DeadLetter
 
@@ -55,8 +56,11 @@ class DecodedBatch:
         before = len(self.events)
         while len(self.events) == before:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
-            if not self._read(_READ_ON) and (self._reader.at_end or stop_requested()):
+            if self._read(_READ_ON):
+                continue
+            if self._reader.at_end or stop_requested():
                 break
+            HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
 
     def refuse(self, chosen: NDArray[np.intp], refusal: Refused) -> None:
