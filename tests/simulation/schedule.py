@@ -90,7 +90,7 @@ def run_schedule(seed: int) -> Result:
             workers = draw.randint(1, WORKERS_MAX)
             fate = Fate(
                 dies_at=0 if last else int(draw.expovariate(1 / 120)) + 1,
-                # Threads of one process do not all hear a stop of the engine; processes do, see tests/flows/test_stop.py.
+                # Threads of one process may not all hear a stop; processes do: tests/flows/test_stop.py.
                 stops_at=int(draw.expovariate(1 / 120)) + 1 if not last and workers == 1 and draw.random() < 0.5 else 0,
                 waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
                 stop=stop.request_stop,
