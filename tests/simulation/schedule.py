@@ -31,7 +31,7 @@ RISK_TOPIC = "c360.risk.scores.v1"
 LIVES_MAX = 6
 SCHEDULE_SECONDS_MAX = 120
 WORKERS_MAX = 3
-RECOVERY_PARTITIONS = 3
+RECOVERY_PARTITIONS = 2
 SETTINGS: dict[str, Any] = {
     "shards": 3,
     "horizon_days": 10,
@@ -95,7 +95,7 @@ def run_schedule(seed: int) -> Result:
                 waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
                 stop=stop.request_stop,
             )
-            epoch = timedelta(milliseconds=draw.choice((1, 5, 20, 100)))
+            epoch = timedelta(milliseconds=draw.choice((20, 60, 200)))
             batch = draw.choice((3, 20, 100))
             story.append(f"life {number}: {workers} workers, batches of {batch}, an epoch of {epoch}")
             ended = live(topics, tables, fate, recovery, workers=workers, batch_events=batch, epoch=epoch)
