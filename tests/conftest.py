@@ -10,6 +10,7 @@ import pytest
 from c360_stream.connectors.clickhouse import TableStore, connect
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one worker, which shares its fixtures; and all that share the Kafka broker."""
     for item in items:

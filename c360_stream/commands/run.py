@@ -90,7 +90,9 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     began = time.monotonic()
     in_cluster = len(place.peers) > 1
     with ExitStack() as held:
-        held.enter_context(closing(HealthServer(settings.metrics_address, process=place.process)))
+        server = held.enter_context(closing(HealthServer(settings.metrics_address, process=place.process)))
+        if settings.metrics_address.endswith(":0"):
+            _say(place.process, f"metrics at http://{server.address}/metrics")
         native = held.enter_context(_native_output())
         held.enter_context(closing(_watchdog(settings, in_cluster=in_cluster)))
         held.callback(HEALTH.stopped)

@@ -53,6 +53,7 @@ _QUIET_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
+_KNOWN_SECONDS = 1.0
 _GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _GONE = frozenset(
@@ -228,10 +229,7 @@ class KafkaReader:
             found = self._ends.answer()
         except KafkaException as error:
             self._connection.missed()
-            code, now = error.args[0].code(), time.monotonic()
-            self._gone_at = (self._gone_at or now) if code in _GONE else None
-            if code in _DENIED or (self._gone_at and now - self._gone_at > _GONE_SECONDS):
-                raise self._unreadable(error.args[0]) from error
+            self._judge(error.args[0])
             return
         if found is None:
             return
@@ -244,6 +242,17 @@ class KafkaReader:
                 raise self._out_of_range(start, self._high)
             self._lost = False
             self._consumer.assign([Partition(self.topic, self.partition, self._next)])
+
+    def _judge(self, error: KafkaError) -> None:
+        """Raise what keeps the broker from saying where the partition ends, if waiting does not mend it."""
+        now = time.monotonic()
+        gone = error.code() in _GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
+        self._gone_at = (self._gone_at or now) if gone else None
+        if error.code() in _DENIED:
+            raise self._unreadable(error)
+        if self._gone_at is not None and now - self._gone_at > _GONE_SECONDS:
+            where = f"{self.topic}[{self.partition}]"
+            raise TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
 
     def _first_watermarks(self, seconds_max: float) -> tuple[int, int]:
         """Ask until a leader answers: a partition has none for a moment after its topic is made."""
@@ -299,6 +308,10 @@ class _Ends:
             self._answers.append(
                 self._offsets.ask(self._partition, which, IsolationLevel.READ_COMMITTED, _LOOK_SECONDS)
             )
+
+    def known(self) -> bool:
+        """Whether there is such a partition, as far as anybody says: one without a leader is no more than away."""
+        return self._offsets.knows(self._partition, _KNOWN_SECONDS)
 
     def answer(self) -> tuple[int, int] | None:
         """Start and end, once they are there. Raises `KafkaException` if there will be no answer."""

@@ -41,6 +41,7 @@ CONSUMER: dict[str, Any] = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
+    "topic.metadata.propagation.max.ms": 5_000,  # how long it takes to learn that a topic is gone
     "fetch.wait.max.ms": 100,  # how long it takes to learn of the end of a partition
     "queued.max.messages.kbytes": 4096,
     "fetch.queue.backoff.ms": 10,  # the default of 1 s starves so small a queue
@@ -356,16 +357,28 @@ class OffsetsClient:
         self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
     ) -> Future[ListOffsetsResultInfo]:
         """Ask for one offset; the future raises `KafkaException` if there is no answer in time."""
-        if self._admin is None:
-            self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
-        asked = self._admin.list_offsets({partition: which}, isolation_level=isolation, request_timeout=seconds_max)
+        client = self._client()
+        asked = client.list_offsets({partition: which}, isolation_level=isolation, request_timeout=seconds_max)
         (answer,) = asked.values()
         return answer
+
+    def knows(self, partition: TopicPartition, seconds_max: float) -> bool:
+        """Whether there is such a partition, with a leader or without; true if nobody answers in time."""
+        try:
+            known = list_topics(self._client(), Connection(self._settings.kafka_brokers), seconds_max)
+        except TransportError:
+            return True
+        return partition.partition in known.get(partition.topic, [])
 
     def refused(self, error: KafkaError) -> None:
         """Hear that a request was refused."""
         if error.code() not in OUTAGE:
             self._admin = None
+
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
+        return self._admin
 
 
 def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, list[int]]:

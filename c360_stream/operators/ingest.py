@@ -140,6 +140,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             raise StopIteration
         self._next_awake = None
         items = self._next_items()
+        # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
+        self._alignment.reached(self._name, self._high_us, at_end=self._reader.at_end)
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
@@ -153,7 +155,6 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return []
         batch = DecodedBatch(self._reader, self._decode, self._settings.batch_events)
         items = self._items(batch)
-        self._alignment.reached(self._name, self._high_us, at_end=self._reader.at_end)
         if not batch.read and not items:
             self._next_awake = datetime.now(UTC) + POLL
         return items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -230,11 +231,18 @@ def kafka_broker() -> Iterator[str]:
 
 
 def _free_ports(*names: str) -> dict[str, int]:
+    """Ports that nobody listens at, below those that connections are given: a broker that is away finds its own again.
+
+    They differ from those of brokers of other test processes by chance.
+    """
     with ExitStack() as stack:
-        sockets = {name: stack.enter_context(socket.socket()) for name in names}
-        for one in sockets.values():
-            one.bind(("127.0.0.1", 0))
-        return {name: one.getsockname()[1] for name, one in sockets.items()}
+        found: dict[str, int] = {}
+        while len(found) < len(names):
+            one = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind(("127.0.0.1", secrets.randbelow(12_000) + 20_000))
+                found[names[len(found)]] = one.getsockname()[1]
+        return found
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], brokers: str, output: Path) -> None:

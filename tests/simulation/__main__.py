@@ -20,12 +20,15 @@ def main() -> None:
     first, number = (asked.seed, 1) if asked.seed is not None else (asked.first_seed, asked.schedules)
     began = time.monotonic()
     for seed in range(first, first + number):
+        # Also the last word of a schedule that hangs.
+        print(f"\rpython -m tests.simulation --seed {seed}", end="", flush=True, file=sys.stderr)
         try:
             result = check(seed)
         except AssertionError as failure:
-            sys.exit(str(failure))
+            sys.exit(f"\n{failure}")
         if asked.trace:
             print(f"seed {seed}:", *result.story, sep="\n  ")
+    print(file=sys.stderr)
     print(f"{number} schedules, nothing lost, nothing doubled, {time.monotonic() - began:.0f} s")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import functools
 import json
@@ -25,11 +26,12 @@ from tests.reference.worlds import WorldSpec, write_world
 from tests.simulation.places import Fate, MemoryStore, MemoryTables, MemoryTopics, MemoryTransport
 
 WORLDS = 4
+FIRST_WORLD = 5  # an account cancels in the next two
 # Crashes here are of the program, not of the machine: no snapshot need reach a disk, which takes most of the time.
 MEMORY = Path("/dev/shm")
 RISK_TOPIC = "c360.risk.scores.v1"
 LIVES_MAX = 6
-SCHEDULE_SECONDS_MAX = 120
+SCHEDULE_SECONDS_MAX = 60
 WORKERS_MAX = 3
 RECOVERY_PARTITIONS = 2
 SETTINGS: dict[str, Any] = {
@@ -69,10 +71,12 @@ def run_undisturbed(world: Path) -> Result:
 
 @functools.cache
 def world_of(number: int) -> tuple[Path, Result]:
-    """A messy world (reordered, duplicated, delayed, rubbish) in a directory that lasts, and its undisturbed run."""
-    folder = Path(tempfile.mkdtemp(prefix="c360-simulation-"))
+    """A messy world (reordered, duplicated, delayed, rubbish), kept as long as the process, and its undisturbed run."""
+    home = tempfile.TemporaryDirectory(prefix="c360-simulation-")
+    atexit.register(home.cleanup)
+    folder = Path(home.name)
     mess = Mess(seed=number, partitions={"product": 2, "billing": 1, "support": 1}, rubbish_share=0.03)
-    write_world(WorldSpec(seed=number, accounts=7, days=26, product_events_a_day=2.0), folder, mess)
+    write_world(WorldSpec(seed=FIRST_WORLD + number, accounts=7, days=26, product_events_a_day=2.0), folder, mess)
     return folder, run_undisturbed(folder)
 
 

@@ -252,6 +252,17 @@ def test_a_partition_far_ahead_waits_for_the_others() -> None:
     assert not alignment.must_wait(NAME), "it has reached its end"
 
 
+def test_one_that_ends_with_the_marks_left_to_tell_holds_nobody_back() -> None:
+    """Resumed at its end, it never reads again; the others waited for it without end."""
+    alignment = ReadAlignment((NAME, "other"), ahead_us=US_PER_DAY)
+    source = partition(MemoryReader(TOPIC, []), alignment, seen=(time_us(at(5)), time_us(at(1)), time_us(at(2))))
+    alignment.reached("other", time_us(at(30)))
+    assert alignment.must_wait("other")
+    messages, _ = read_all(source)
+    assert [each.ended for each in messages] == [False] * SHARDS * 2 + [True] * SHARDS
+    assert not alignment.must_wait("other")
+
+
 def test_a_resumed_partition_goes_on_where_it_was() -> None:
     records = [viewed(0, 4.9), viewed(1, 5), *SOON]
     source = partition(MemoryReader(TOPIC, records), batch_events=10)
