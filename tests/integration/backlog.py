@@ -36,7 +36,7 @@ PORT = 8_399
 
 def produce(settings: Settings, events: int) -> int:
     """Write ten days of events, a day after the other, and give their number."""
-    producer = Producer({"bootstrap.servers": settings.kafka_brokers, "acks": "1", "linger.ms": 50})
+    producer = Producer({"bootstrap.servers": settings.kafka_brokers, "enable.idempotence": True, "linger.ms": 50})
     first = rfc3339_ms(START_DAY * 86_400_000_000)[:10].encode()
     written = 0
     for day in range(DAYS):

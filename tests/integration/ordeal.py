@@ -209,7 +209,9 @@ def produce(settings: Settings, world: WrittenLog) -> None:
     topics = [NewTopic(settings.input_topic(kind), PARTITIONS, -1, config=config) for kind in INPUT_KINDS]
     for made in admin.create_topics(topics).values():
         made.result(DEADLINE_SECONDS)
-    producer = Producer({"bootstrap.servers": settings.kafka_brokers, "acks": "all", "message.max.bytes": BYTES_MAX})
+    # Idempotent: else a record that is sent again is overtaken by those after it, and late events are other ones.
+    options = {"enable.idempotence": True, "message.max.bytes": BYTES_MAX, "log_level": 2}
+    producer = Producer({"bootstrap.servers": settings.kafka_brokers, **options})
     for topic in TOPICS:
         for file in (world.path / topic_name(topic)).glob("*.jsonl"):
             for line in file.read_bytes().split(b"\n")[:-1]:

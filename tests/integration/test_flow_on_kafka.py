@@ -43,7 +43,7 @@ def c360(*arguments: str, env: dict[str, str], cwd: Path) -> None:
 
 def produce(world: WrittenLog, brokers: str, prefix: str) -> None:
     """Every line of the log, rubbish included, to the partition of its file."""
-    producer = Producer({"bootstrap.servers": brokers, "acks": "all"})
+    producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True})
     for topic in TOPICS:
         for file in (world.path / topic_name(topic)).glob("*.jsonl"):
             for line in file.read_bytes().split(b"\n")[:-1]:

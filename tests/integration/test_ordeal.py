@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -31,5 +32,5 @@ def test_nothing_is_lost_or_doubled(kills: int, restarts: int, processes: tuple[
         if os.environ.get("C360_REQUIRE_KAFKA") == "1":
             pytest.fail(f"C360_REQUIRE_KAFKA=1, but {error}")
         pytest.skip(str(error))
-    assert whole(verdict), verdict
+    assert whole(verdict), json.dumps(verdict)
     assert sum(verdict["rows"].values()) > 1000, verdict

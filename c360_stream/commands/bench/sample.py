@@ -135,6 +135,24 @@ class Sample:
                 size += (folder / f"{partition}.jsonl").write_bytes(b"".join([line + b"\n" for line in lines]))
         return count, size
 
+    def append_morning(self, settings: Settings) -> int:
+        """Append an event to every partition, on the morning after the last day: time passes midnight; their number."""
+        moment = _rfc3339(np.array([self.spec.days * DAY_MS + DAY_MS // 2]))[0]
+        bodies = {
+            "product": '"event_type":"page_viewed","user_id":"user-00000000"',
+            "billing": '"event_type":"invoice_paid","amount_cents":100',
+            "support": '"event_type":"ticket_solved","ticket_id":"T-0"',
+        }
+        for kind in INPUT_KINDS:
+            for partition in range(self.spec.partitions):
+                line = (
+                    f'{{"event_id":"morning-{kind}-{partition}","account_id":"acct-{partition:06d}",'
+                    f'"occurred_at":"{moment}Z",{bodies[kind]}}}\n'
+                )
+                with (settings.log_dir / settings.input_topic(kind) / f"{partition}.jsonl").open("ab") as file:
+                    file.write(line.encode())
+        return len(INPUT_KINDS) * self.spec.partitions
+
 
 def _started(users: int) -> str:
     seats = users + users // 4 + 1
