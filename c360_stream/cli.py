@@ -308,6 +308,18 @@ def top(log_dir: Path | None, once: bool, rows: int) -> None:
     command.top(_settings(log_dir), once=once, rows=rows)
 
 
+@_command("c360 models")
+@_log_dir()
+def models(log_dir: Path | None) -> None:
+    """List the models and how they stand.
+
+    What each is and how it learns, which scores and which run in shadow, and what the outcomes say of them.
+    """
+    from c360_stream.commands import models as command
+
+    command.models(_settings(log_dir))
+
+
 @_command("c360 verify acme --as-of 2025-06-30")
 @click.argument("account")
 @click.option("--as-of", callback=_moment, metavar="T", help="Date or RFC 3339 time.  [default: the newest]")

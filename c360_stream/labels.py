@@ -1,4 +1,4 @@
-"""The label ledger: every example is pending, then matured, corrected, or censored when the data end.
+"""The label ledger: every example is pending, provisional, matured, corrected, or censored when the data end.
 
 The label of (account, as-of): churned, if a cancellation has as-of <= occurred_at < as-of + horizon; not
 churned, once the watermark reaches as-of + horizon without one; unknown (censored) until then.
@@ -16,6 +16,8 @@ from c360_stream.events import US_PER_DAY
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
+# Age at which an example tells whether its account cancelled at once: the label of the hazard scheme.
+HAZARD_DAYS_MAX = 7
 NONE, PENDING, STAYED, CHURNED = 0, 1, 2, 3
 
 
@@ -40,7 +42,7 @@ class KnownLabels:
 
 @dataclass(slots=True)
 class MaturedExamples:
-    """Examples whose horizon has passed, with the features that were stored when they were taken.
+    """Examples of one as-of with a label, with the features that were stored when they were taken.
 
     Parameters
     ----------
@@ -58,6 +60,32 @@ class MaturedExamples:
     account: NDArray[np.int32]
     features: NDArray[np.float64]
     churned: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class ClosedDay:
+    """What taking time to a midnight made known.
+
+    Parameters
+    ----------
+    known
+        Labels of all as-ofs that were scored.
+    matured
+        The examples whose horizon has passed.
+    young
+        The examples that are `hazard_days` old; `churned` says whether their account cancelled by then.
+    early
+        The examples whose account has just cancelled, before their horizon has passed: provisional labels.
+        One block an as-of.
+    corrected
+        As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+    """
+
+    known: KnownLabels
+    matured: MaturedExamples | None
+    young: MaturedExamples | None
+    early: list[MaturedExamples]
+    corrected: list[tuple[int, int]]
 
 
 class LabelLedger:
@@ -78,6 +106,12 @@ class LabelLedger:
         self._status = np.zeros((self._slots, capacity), np.uint8)
         self._cancelled: list[tuple[int, int]] = []
         self._examples: dict[int, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
+        self._matured: dict[int, NDArray[np.int32]] = {}
+
+    @property
+    def hazard_days(self) -> int:
+        """Age of a young example: a week, or the horizon if that is shorter."""
+        return min(HAZARD_DAYS_MAX, self.horizon_days)
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
@@ -102,26 +136,40 @@ class LabelLedger:
         if len(account):
             self._examples[day] = (account, features)
 
-    def close(self, day: int) -> tuple[KnownLabels, MaturedExamples | None]:
+    def close(self, day: int) -> ClosedDay:
         """Take time to the midnight that opens `day`: what has become known by it, and what has matured.
 
         To be called before `open(day)`. Cancellations noted so far lie before that midnight.
         """
-        known = [self._apply_cancellations(day)]
+        early: list[MaturedExamples] = []
+        corrected: list[tuple[int, int]] = []
+        known = [self._apply_cancellations(day, early, corrected)]
         due = day - self.horizon_days
+        young = self._labelled(day - self.hazard_days)
         row = self._status[due % self._slots]
         stayed = np.flatnonzero(row == PENDING).astype(np.int32)
         row[stayed] = STAYED
         known.append(
             (stayed, np.full(len(stayed), due, np.int64), np.zeros(len(stayed), np.bool_)),
         )
-        matured = None
-        if due in self._examples:
-            account, features = self._examples.pop(due)
-            matured = MaturedExamples(due, account, features, row[account] == CHURNED)
-        return KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True))), matured
+        matured = self._labelled(due)
+        if matured is not None:
+            del self._examples[due]
+            self._matured[due] = matured.account
+        self._matured.pop(due - CORRECTION_DAYS - 1, None)
+        labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
+        return ClosedDay(labels, matured, young, early, corrected)
 
-    def _apply_cancellations(self, day: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
+    def _labelled(self, as_of: int) -> MaturedExamples | None:
+        """The examples of an as-of with what is known of them by now."""
+        if as_of not in self._examples:
+            return None
+        account, features = self._examples[as_of]
+        return MaturedExamples(as_of, account, features, self._status[as_of % self._slots][account] == CHURNED)
+
+    def _apply_cancellations(
+        self, day: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
         accounts: list[int] = []
         days: list[int] = []
         oldest = day - self.horizon_days - CORRECTION_DAYS
@@ -134,8 +182,19 @@ class LabelLedger:
                     status[account] = CHURNED
                     accounts.append(account)
                     days.append(as_of)
+                    self._note(as_of, account, early, corrected)
         self._cancelled.clear()
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
+
+    def _note(self, as_of: int, account: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]) -> None:
+        """If an account was an example of an as-of, its label is provisional, or corrected."""
+        if as_of in self._examples:
+            among, features = self._examples[as_of]
+            row = np.flatnonzero(among == account)
+            if len(row):
+                early.append(MaturedExamples(as_of, among[row], features[row], np.ones(1, np.bool_)))
+        elif account in self._matured.get(as_of, ()):
+            corrected.append((as_of, account))
 
     @property
     def pending(self) -> int:
@@ -149,6 +208,7 @@ class LabelLedger:
             "status": np.ascontiguousarray(self._status[:, :accounts]),
             "cancelled": self._cancelled,
             "examples": [[day, *self._examples[day]] for day in days],
+            "matured": [[day, account] for day, account in sorted(self._matured.items())],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -156,3 +216,4 @@ class LabelLedger:
         self._status = state["status"].copy()
         self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
         self._examples = {day: (account, features) for day, account, features in state["examples"]}
+        self._matured = dict(state["matured"])

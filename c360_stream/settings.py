@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from c360_stream.errors import ConfigurationError
+from c360_stream.learning.names import ChampionName, ModelName, SchemeName
 
 CONFIG_FILE = "c360.toml"
 InputKind = Literal["product", "billing", "support"]
@@ -136,6 +137,19 @@ class Settings(BaseSettings):
     warmup_outcomes: int = Field(400, ge=1, description="matured outcomes before the learnt model scores")
     warmup_churned: int = Field(40, ge=1, description="of which churned")
     prior_churn_rate: float = Field(0.08, gt=0, lt=1, description="prior rule: share churning within the horizon")
+    learning_scheme: SchemeName = Field(
+        "matured", description="how models learn whose entry in the catalogue is silent"
+    )
+    champion: ChampionName = Field("auto", description="which model scores; auto: the one that has proved best")
+    challengers: tuple[ModelName, ...] = Field(
+        ("online-logistic-fast", "online-logistic-hazard"), description="models that learn in shadow: c360 models"
+    )
+    retrain_days: int = Field(0, ge=0, description="begin a fresh challenger every so many days; 0: never")
+    retrain_loss_share_max: float = Field(
+        1.05, gt=0, description="begin one when the champion's log loss is more than this times the base rate's"
+    )
+    retrain_on_drift: bool = Field(True, description="begin one when the champion's loss has changed for the worse")
+    replay_examples_max: int = Field(10_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger learns")
     tier_medium: float = Field(0.10, gt=0, lt=1)
     tier_high: float = Field(0.25, gt=0, lt=1)
     tier_critical: float = Field(0.50, gt=0, lt=1)

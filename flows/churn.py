@@ -18,6 +18,7 @@ from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
+from c360_stream.learning.learner import LearningConfig
 from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.monitor import MonitorConfig
 from c360_stream.learning.scoring import ScoringConfig
@@ -28,7 +29,7 @@ from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.monitor import MonitorStep
 from c360_stream.operators.outbox import Pulse
-from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, version_rows
+from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.topic_sink import TopicSink
@@ -98,9 +99,7 @@ def build(
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 
-    learned = op.stateful_batch(
-        "learn", examples, LearnStep(settings.shards, _same_named(ModelConfig, settings), keeping)
-    )
+    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
     shards = [str(number) for number in range(settings.shards)]
     versions = op.flat_map(
         "broadcast", learned, lambda item: [(shard, ShardVersion(item[1].day, item[1].version)) for shard in shards]
@@ -119,7 +118,7 @@ def build(
     outputs = op.merge(
         "outputs",
         op.flat_map("letters_out", letters, lambda letter: dead_letter_outputs(settings, letter)),
-        op.flat_map("versions_out", learned, lambda item: version_rows(item[1])),
+        op.flat_map("learned_out", learned, lambda item: learned_outputs(settings, item[1])),
         op.map("scores_out", scored, lambda item: item[1]),
         op.map("monitor_out", monitored, lambda item: item[1]),
     )
@@ -156,6 +155,21 @@ def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig
         stride_days=settings.example_stride_days,
         event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
         early_events_max=settings.early_events_max // settings.shards,
+    )
+
+
+def learning_config(settings: Settings) -> LearningConfig:
+    """What the learner takes from the settings."""
+    return LearningConfig(
+        model=_same_named(ModelConfig, settings),
+        champion=settings.champion,
+        challengers=settings.challengers,
+        learning_scheme=settings.learning_scheme,
+        example_stride_days=settings.example_stride_days,
+        retrain_days=settings.retrain_days,
+        retrain_loss_share_max=settings.retrain_loss_share_max,
+        retrain_on_drift=settings.retrain_on_drift,
+        replay_examples_max=settings.replay_examples_max,
     )
 
 

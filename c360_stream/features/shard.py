@@ -14,9 +14,10 @@ from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBat
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
+from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.growth import with_room
 from c360_stream.features.watermark import Watermark
-from c360_stream.labels import KnownLabels, LabelLedger
+from c360_stream.labels import ClosedDay, KnownLabels, LabelLedger, MaturedExamples
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -69,15 +70,45 @@ class TickRows:
 
 @dataclass(slots=True)
 class TickExamples:
-    """One shard's part of what the learner learns at a tick, and the word that the shard has closed it."""
+    """One shard's part of what the learner learns at a tick, and the word that the shard has closed it.
+
+    Parameters
+    ----------
+    matured
+        Examples whose horizon has passed, with their label.
+    opened
+        Examples taken at this very tick; none has a label yet.
+    young
+        Examples that are a week old (`LabelLedger.hazard_days`), and whether their account has cancelled by then.
+    early
+        Examples whose account cancelled before their horizon had passed.
+    corrected_as_of, corrected_ids
+        Examples that had matured as stayed, though a cancellation came late: as-of day and account of each.
+    events_by_topic
+        Events of the day that ends.
+    """
 
     shard: int
     day: int
-    as_of_day: int
-    ids: list[str]
-    features: NDArray[np.float64]
-    churned: NDArray[np.bool_]
+    matured: ExampleBlock
+    opened: ExampleBlock
+    young: ExampleBlock
+    early: ExampleBlock
+    corrected_as_of: list[int]
+    corrected_ids: list[str]
     events_by_topic: list[int]
+
+    def plain(self) -> list[Any]:
+        """Plain data for `from_plain`."""
+        values = (getattr(self, name) for name in self.__slots__)
+        return [value.plain() if isinstance(value, ExampleBlock) else value for value in values]
+
+    @classmethod
+    def from_plain(cls, values: list[Any]) -> TickExamples:
+        """What `plain` took."""
+        shard, day, *blocks, corrected_as_of, corrected_ids, events_by_topic = values
+        matured, opened, young, early = (ExampleBlock(*block) for block in blocks)
+        return cls(shard, day, matured, opened, young, early, corrected_as_of, corrected_ids, events_by_topic)
 
 
 @dataclass(slots=True)
@@ -229,7 +260,7 @@ class AccountShard:
         """Close the tick at the midnight that opens `day`."""
         accounts, n = self.accounts, len(self.accounts)
         by_id = accounts.in_id_order()
-        known, matured = self.ledger.close(day)
+        closed = self.ledger.close(day)
         active = accounts.subscriptions.active[:n]
         rows = by_id[active[by_id]]
         features = accounts.matrix(rows, day * US_PER_DAY, day - 1)
@@ -238,28 +269,46 @@ class AccountShard:
         self.ledger.store(day, rows[due], features[due])
         gone = np.flatnonzero(self._was_active[:n] & ~active).astype(np.int32)
         self._was_active[:n] = active
-        none = np.zeros(0, np.int32)
-        example, example_x, churned, as_of = none, np.zeros((0, features.shape[1])), none.astype(np.bool_), 0
-        if matured is not None:
-            example, example_x = matured.account, matured.features
-            churned, as_of = matured.churned, matured.as_of_day
-        mrr = example_x[:, INDEX["mrr_cents"]]
-        out.append(
-            TickRows(self.number, day, rows, self._new_ids(), features, gone, known, as_of, example, mrr, churned)
-        )
+        out.append(self._tick_rows(day, rows, features, gone, closed))
+        opened = MaturedExamples(day, rows[due], features[due], np.zeros(int(due.sum()), np.bool_))
         out.append(
             TickExamples(
                 self.number,
                 day,
-                as_of,
-                [accounts.ids[i] for i in example.tolist()],
-                example_x,
-                churned,
+                self._block(closed.matured),
+                self._block(opened),
+                self._block(closed.young),
+                ExampleBlock.merged([self._block(one) for one in closed.early]),
+                [as_of for as_of, _ in closed.corrected],
+                [accounts.ids[account] for _, account in closed.corrected],
                 self._hours.sum(axis=1).tolist(),
             )
         )
         self.tally.ticks += 1
         self._touched.clear()
+
+    def _tick_rows(
+        self,
+        day: int,
+        rows: NDArray[np.int32],
+        features: NDArray[np.float64],
+        gone: NDArray[np.int32],
+        closed: ClosedDay,
+    ) -> TickRows:
+        matured = closed.matured
+        if matured is None:
+            nobody = np.zeros(0, np.int32)
+            matured = MaturedExamples(0, nobody, np.zeros((0, features.shape[1])), nobody.astype(np.bool_))
+        mrr = matured.features[:, INDEX["mrr_cents"]]
+        example = (matured.as_of_day, matured.account, mrr, matured.churned)
+        return TickRows(self.number, day, rows, self._new_ids(), features, gone, closed.known, *example)
+
+    def _block(self, examples: MaturedExamples | None) -> ExampleBlock:
+        if examples is None:
+            return ExampleBlock.none()
+        ids = [self.accounts.ids[account] for account in examples.account.tolist()]
+        as_of_day = np.full(len(ids), examples.as_of_day, np.int64)
+        return ExampleBlock(as_of_day, ids, examples.features, examples.churned)
 
     def _new_ids(self) -> list[str]:
         new = self.accounts.ids[self._announced :]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from river import base
 
+from c360_stream.learning.classifier import RowClassifier, sigmoid
 from c360_stream.learning.columns import Floats
-from c360_stream.learning.logistic import SecondOrderLogistic, sigmoid
+from c360_stream.learning.logistic import SecondOrderLogistic
 
 
-class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
+class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
     """Corrects a classifier's log-odds by a slope and an offset learnt from predictions made before learning.
 
     The pair is learnt as `SecondOrderLogistic` learns its weights, from the prior "no correction", so with few
@@ -29,6 +30,8 @@ class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
         Prior variance of the offset about 0, in squared log-odds.
     forgetting
         Share of the way back to the prior's covariance, an example.
+    start
+        Offset before any example.
 
     References
     ----------
@@ -37,22 +40,24 @@ class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
 
     def __init__(
         self,
-        classifier: SecondOrderLogistic,
+        classifier: RowClassifier,
         slope_variance: float = 0.1,
         offset_variance: float = 0.25,
         forgetting: float = 1e-7,
+        start: float = 0.0,
     ) -> None:
         self.classifier = classifier
         self.slope_variance = slope_variance
         self.offset_variance = offset_variance
         self.forgetting = forgetting
+        self.start = start
         self.slope = 1.0
-        self.offset = 0.0
+        self.offset = start
         # Of slope and offset: variance, covariance, variance.
         self._covariance = (slope_variance, 0.0, offset_variance)
 
     @property
-    def _wrapped_model(self) -> SecondOrderLogistic:
+    def _wrapped_model(self) -> RowClassifier:
         return self.classifier
 
     @classmethod
@@ -72,9 +77,12 @@ class PlattScaling(base.Wrapper[SecondOrderLogistic], base.Classifier):
     def learn_rows(self, rows: Floats, outcomes: Floats) -> Floats:
         """Learn examples one after another; return each one's calibrated log-odds from just before."""
         before = self.classifier.learn_rows(rows, outcomes)
-        return np.array(
-            [self._correct(z, y) for z, y in zip(before.tolist(), outcomes.tolist(), strict=True)], np.float64
-        )
+        return self.correct_rows(before, outcomes)
+
+    def correct_rows(self, log_odds: Floats, outcomes: Floats) -> Floats:
+        """Learn slope and offset alone, from what the classifier had said; return that as corrected before."""
+        pairs = zip(log_odds.tolist(), outcomes.tolist(), strict=True)
+        return np.array([self._correct(z, y) for z, y in pairs], np.float64)
 
     def log_odds_rows(self, rows: Floats) -> Floats:
         """Calibrated log-odds of True, a row each."""

@@ -1,30 +1,68 @@
-"""The learner: at each tick learns the examples that matured, in canonical order, and gives a new version."""
+"""The learner: at each tick every model learns what matured, in canonical order; the champion gives a new version."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import PRODUCT
+from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.barrier import TickBarrier
-from c360_stream.learning.model import ChurnModel, ModelConfig
+from c360_stream.learning.catalogue import BASE_RATE, BASELINES, RETRAINED
+from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
+from c360_stream.learning.concept import ConceptDrift
+from c360_stream.learning.contender import Contender
+from c360_stream.learning.contest import Contest, Said
+from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.model import MODEL_NAME, ModelConfig
+from c360_stream.learning.monitor import MetricRow
+from c360_stream.learning.names import AUTO, SchemeName
+from c360_stream.learning.replay import ReplayBuffer
+from c360_stream.learning.schemes import Lessons
 from c360_stream.learning.version import ModelVersion
 from c360_stream.learning.volume import VolumeBaseline
+from c360_stream.records import DriftAlarm
+
+_MONDAY = 4  # Day 0 of the epoch was a Thursday.
+# Mean loss of late over what it was: below this a change is certain, but immaterial.
+_DRIFT_MIN = 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class LearningConfig:
+    """What learning takes from the settings of the same names, and how models are made."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    champion: str = AUTO
+    challengers: tuple[str, ...] = ()
+    learning_scheme: SchemeName = "matured"
+    example_stride_days: int = 7
+    retrain_days: int = 0
+    retrain_loss_share_max: float = 1.05
+    retrain_on_drift: bool = True
+    replay_examples_max: int = 10_000
+
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        """Names of all models, each once: who scores first, then the challengers, then the baselines."""
+        first = MODEL_NAME if self.champion == AUTO else self.champion
+        return tuple(dict.fromkeys((first, *self.challengers, *BASELINES)))
 
 
 @dataclass(slots=True)
 class LearnedTick:
-    """What learning at a tick gave."""
+    """What learning at a tick gave: the version that scores it, and news of the models."""
 
     day: int
     version: ModelVersion
     learnt: int
     learnt_churned: int
+    alarms: list[DriftAlarm] = field(default_factory=list)
+    metrics: list[MetricRow] = field(default_factory=list)
 
 
 class Learner:
@@ -35,13 +73,27 @@ class Learner:
     shards
         Number of shards that each tick waits for.
     config
-        Settings of the model.
+        Settings.
     """
 
-    def __init__(self, shards: int, config: ModelConfig) -> None:
-        self.model = ChurnModel(config)
+    def __init__(self, shards: int, config: LearningConfig) -> None:
+        self.config = config
+        self.contenders = {name: self._contender(name) for name in config.contenders}
+        horizon_days = config.model.horizon_days
+        self.office = Office(config.contenders[0], 0)
+        self._contest = Contest(config.contenders, horizon_days, config.example_stride_days)
+        self._drift = ConceptDrift(horizon_days, config.example_stride_days)
         self._barrier: TickBarrier[TickExamples] = TickBarrier(shards)
         self._baseline = VolumeBaseline()
+        self._replay = ReplayBuffer(config.replay_examples_max)
+        self._corrections = Corrections()
+        self._opened = ExampleBlock.none()
+        self._fresh_day = 0
+
+    @property
+    def model(self) -> Contender:
+        """The champion."""
+        return self.contenders[self.office.champion]
 
     def receive(self, part: TickExamples) -> LearnedTick | None:
         """Take a shard's part of a tick; give the new version if it was the last part."""
@@ -51,38 +103,175 @@ class Learner:
     def _learn(self, parts: list[TickExamples]) -> LearnedTick:
         day = parts[0].day
         self._see_volume(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
-        as_of_day = max(part.as_of_day for part in parts)
-        ids = [account for part in parts for account in part.ids]
-        churned = np.concatenate([part.churned for part in parts])
-        if ids:
-            order = np.array(sorted(range(len(ids)), key=ids.__getitem__))
-            features: NDArray[np.float64] = np.concatenate([part.features for part in parts])[order]
-            as_of_us = np.full(len(ids), as_of_day * US_PER_DAY, np.int64)
-            self.model.learn(features, churned[order], as_of_us)
-        version = self.model.version(day)
+        corrected = {pair for part in parts for pair in zip(part.corrected_as_of, part.corrected_ids, strict=True)}
+        self._corrections.relearn(corrected, self.contenders)
+        matured = ExampleBlock.merged([part.matured for part in parts])
+        young = ExampleBlock.merged([part.young for part in parts])
+        early = ExampleBlock.merged([part.early for part in parts])
+        said = self._contest.said(day - self.config.model.horizon_days, matured)
+        self._contest.fade()
+        self._contest.judge(said, matured.churned[said.rows])
+        self._corrections.before(day, matured, self.contenders)
+        for name, contender in self.contenders.items():
+            raw = _spread(said.raw.get(name), said, len(matured))
+            contender.learn(Lessons(matured, young, early, self._opened, raw))
+        self._replay.add(matured)
+        alarms = self._judge_champion(day, matured, said)
+        versions = {name: contender.version(day) for name, contender in self.contenders.items()}
+        self._opened = ExampleBlock.merged([part.opened for part in parts])
+        self._open(day, versions)
         return LearnedTick(
             day,
-            version,
-            len(ids),
-            int(churned.sum()),
+            versions[self.office.champion],
+            len(matured),
+            int(matured.churned.sum()),
+            alarms,
+            self._metrics(day, versions) if day % 7 == _MONDAY else [],
         )
 
     def _see_volume(self, day: int, product_events: int) -> None:
         exposure = self._baseline.day_exposure(day, product_events)
         if exposure < 1.0:
-            self.model.expose(day, exposure)
+            for contender in self.contenders.values():
+                contender.model.expose(day, exposure)
+
+    def _open(self, day: int, versions: dict[str, ModelVersion]) -> None:
+        """Note what every model says of the examples taken at this tick."""
+        opened, as_of_us = self._opened, day * US_PER_DAY
+        if len(opened):
+            # Before it is warm a learner's version is the prior rule: not its own word, so it is not judged by it.
+            ready = {
+                name: versions[name] for name, each in self.contenders.items() if each.model.warm or not each.learns
+            }
+            risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
+            raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
+            self._contest.open(day, opened, risk, raw)
+
+    def _judge_champion(self, day: int, matured: ExampleBlock, said: Said) -> list[DriftAlarm]:
+        """Let the best model score from now on, and begin a fresh one if there is reason to."""
+        alarms = []
+        reason = self._reason_to_retrain(day, self._changed(matured, said))
+        if self.config.champion == AUTO and self.model.model.warm:
+            change = challenge(self.office, self._contest, self.contenders, day, self.config.model.horizon_days)
+            if change is not None:
+                self.office = Office(change.new, day)
+                alarms.append(change_alarm(change, day))
+        if reason and len(self._replay):
+            name = self._begin_afresh(day)
+            alarms.append(fresh_alarm(name, reason, len(self._replay), day))
+        return alarms
+
+    def _changed(self, matured: ExampleBlock, said: Said) -> bool:
+        """Whether the champion's loss has changed for the worse."""
+        risk = said.risk.get(self.office.champion)
+        if risk is None or not len(said.rows):
+            return False
+        known = said.rows[~np.isnan(risk)]
+        block = matured.take(known)
+        if not len(block):
+            return False
+        risks = risk[~np.isnan(risk)].tolist()
+        as_of_day = int(block.as_of_day[0])
+        change = self._drift.update(self.office.champion, as_of_day, block.ids, block.churned.tolist(), risks)
+        return change is not None and change.after > _DRIFT_MIN * change.before
+
+    def _reason_to_retrain(self, day: int, changed: bool) -> str:
+        """Why a fresh challenger is due; empty if none is. At most one a horizon."""
+        config, since = self.config, day - self._fresh_day
+        if not self._fresh_day or not self.model.model.warm:
+            self._fresh_day = self._fresh_day or day
+            return ""
+        if since < min(config.model.horizon_days, config.retrain_days or config.model.horizon_days):
+            return ""
+        if config.retrain_days and since >= config.retrain_days:
+            return f"{since} days have passed since the last one."
+        if changed and config.retrain_on_drift:
+            return f"The loss of {self.office.champion} has changed for the worse."
+        own, base = self._contest.loss(self.office.champion), self._contest.loss(BASE_RATE)
+        judged = self._contest.standing(BASE_RATE, self.office.champion).examples
+        if judged >= EXAMPLES_MIN and own > config.retrain_loss_share_max * base:
+            return f"The loss of {self.office.champion}, {own:.4f}, is {own / base:.3f} times that of the base rate."
+        return ""
+
+    def _begin_afresh(self, day: int) -> str:
+        """Teach a new model the replay buffer, in the place of one that does not score; its name."""
+        base = self.office.champion.removesuffix(RETRAINED)
+        base = MODEL_NAME if base in BASELINES else base
+        name = base if self.office.champion == base + RETRAINED else base + RETRAINED
+        fresh = self._contender(name)
+        fresh.model.exposures = dict(self.model.model.exposures)
+        examples = self._replay.examples()
+        fresh.model.learn(examples.features, examples.churned, examples.as_of_day * US_PER_DAY)
+        self.contenders[name] = fresh
+        self._contest.reset(name)
+        self._corrections.forget(name)
+        self._fresh_day = day
+        return name
+
+    def _contender(self, name: str) -> Contender:
+        return Contender(name, self.config.model, self.config.learning_scheme)
+
+    def _metrics(self, day: int, versions: dict[str, ModelVersion]) -> list[MetricRow]:
+        """How every model stands in the contest: rows of the segment `contest`."""
+        rows = []
+        for name, version in versions.items():
+            standing = self._contest.standing(name, self.office.champion)
+            values = {"log_loss": self._contest.loss(name), "gain": standing.gain, "gain_t": standing.t}
+            rows += [
+                MetricRow(
+                    day * US_PER_DAY, name, version.model_version, "contest", metric, value, int(standing.examples)
+                )
+                for metric, value in values.items()
+                if not np.isnan(value)
+            ]
+        return rows
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""
-        names = TickExamples.__slots__
         return {
-            "model": self.model.state(),
-            "barrier": self._barrier.state(lambda part: [getattr(part, name) for name in names]),
+            "contenders": {name: contender.state() for name, contender in self.contenders.items()},
+            "office": [self.office.champion, self.office.since_day],
+            "contest": self._contest.state(),
+            "drift": self._drift.state(),
+            "barrier": self._barrier.state(TickExamples.plain),
             "baseline": self._baseline.state(),
+            "replay": self._replay.state(),
+            "corrections": self._corrections.state(),
+            "opened": self._opened.plain(),
+            "fresh_day": self._fresh_day,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.model = ChurnModel.from_state(state["model"], self.model.config)
-        self._barrier.restore(state["barrier"], lambda values: TickExamples(*values))
+        """Take up what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
+
+        A model that was begun afresh stays.
+        """
+        self._contest.restore(state["contest"])
+        kept = {name: each for name, each in state["contenders"].items() if self._stays(name)}
+        for name, each in kept.items():
+            self.contenders[name] = self._contender(name)
+            self.contenders[name].restore(each)
+        for name in self.contenders.keys() - kept.keys():
+            self._contest.reset(name)
+        champion, since_day = state["office"]
+        pinned = self.config.champion != AUTO
+        if not pinned and champion in self.contenders:
+            self.office = Office(champion, since_day)
+        self._drift.restore(state["drift"])
+        self._barrier.restore(state["barrier"], TickExamples.from_plain)
         self._baseline.restore(state["baseline"])
+        self._replay.restore(state["replay"])
+        self._corrections.restore(state["corrections"])
+        self._opened = ExampleBlock(*state["opened"])
+        self._fresh_day = state["fresh_day"]
+
+    def _stays(self, name: str) -> bool:
+        return name in self.contenders or name.endswith(RETRAINED)
+
+
+def _spread(values: Any, said: Said, rows: int) -> Any:
+    """Values of `said.rows` over all rows, NaN elsewhere."""
+    spread = np.full(rows, np.nan)
+    if values is not None:
+        spread[said.rows] = values
+    return spread

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from river import base
 
-from c360_stream.learning.columns import Columns, Floats, grown
+from c360_stream.learning.classifier import RowClassifier, sigmoid
+from c360_stream.learning.columns import Floats, grown
 
-LOG_ODDS_MAX = 15.0
 FORGET_EVERY = 32
 
 
-class SecondOrderLogistic(base.Classifier):
+class SecondOrderLogistic(RowClassifier):
     """Logistic regression that keeps the covariance of its weights (extended Kalman filter, online Newton step).
 
     An example moves each weight in proportion to how unsure the model still is about it, so there is no learning rate.
@@ -66,45 +65,31 @@ class SecondOrderLogistic(base.Classifier):
         self.intercept = intercept
         self.intercept_variance = intercept_variance
         self.forgetting = forgetting
-        self._columns = Columns(names or ())
         self._examples = 0
-        self._weights = np.array([intercept])
         self._covariance = np.array([[intercept_variance]])
-        self._grow(len(self._columns))
+        self._begin(names, intercept)
 
-    def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
-        """Learn one example; names that `x` lacks count as 0."""
-        self._columns.learn(x)
-        self._grow(len(self._columns))
-        self.learn_rows(self._columns.row(x, absent=0.0)[None, :], np.array([float(y)]))
+    def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
+        """Learn examples one after another; return each one's log-odds from just before it was learnt.
 
-    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
-        """The probability of each class."""
-        risk = sigmoid(self.log_odds_one(x))
-        return {False: 1.0 - risk, True: risk}
-
-    def log_odds_one(self, x: dict[Any, Any]) -> float:
-        """Log-odds of True."""
-        self._grow(len(self._columns))
-        return float(self.log_odds_rows(self._columns.row(x, absent=0.0)[None, :])[0])
-
-    def learn_rows(self, rows: Floats, outcomes: Floats) -> Floats:
-        """Learn examples one after another; return each one's log-odds from just before it was learnt."""
+        An example of importance 2 counts like two.
+        """
+        counts = [1.0] * len(rows) if importance is None else importance.tolist()
         size = len(self._weights)
         x, gain = np.ones(size), np.empty(size)
         square = np.empty((size, size))
         weights, covariance = self._weights, self._covariance
         before = np.empty(len(rows))
-        for i, y in enumerate(outcomes.tolist()):
+        for i, (y, count) in enumerate(zip(outcomes.tolist(), counts, strict=True)):
             x[1:] = rows[i]
             # Not BLAS: einsum adds up row after row, so the bits do not depend on threads or on where arrays lie.
             np.einsum("ij,i->j", covariance, x, out=gain)
             uncertainty = max(float(np.add.reduce(gain * x)), 0.0)
             log_odds = before[i] = float(np.add.reduce(weights * x))
             p = sigmoid(log_odds / math.sqrt(1.0 + math.pi / 8.0 * uncertainty))
-            curvature = p * (1.0 - p)
+            curvature = count * p * (1.0 - p)
             step = 1.0 / (1.0 + curvature * uncertainty)
-            weights += gain * ((y - p) * step)
+            weights += gain * (count * (y - p) * step)
             gain *= math.sqrt(curvature * step)
             np.einsum("i,j->ij", gain, gain, out=square)
             covariance -= square
@@ -112,18 +97,6 @@ class SecondOrderLogistic(base.Classifier):
             if self._examples % FORGET_EVERY == 0:
                 self._forget()
         return before
-
-    def log_odds_rows(self, rows: Floats) -> Floats:
-        """Log-odds of True, a row each."""
-        log_odds = np.full(len(rows), self._weights[0])
-        for weight, column in zip(self._weights[1:], rows.T, strict=True):
-            log_odds += weight * column
-        return log_odds
-
-    @property
-    def weights(self) -> Floats:
-        """The intercept, then a weight for each column."""
-        return self._weights.copy()
 
     def _forget(self) -> None:
         share = min(self.forgetting * FORGET_EVERY, 1.0)
@@ -152,8 +125,3 @@ class SecondOrderLogistic(base.Classifier):
         """Go back to a `state()`."""
         self._examples = int(state["examples"])
         self._weights, self._covariance = np.array(state["weights"]), np.array(state["covariance"])
-
-
-def sigmoid(log_odds: float) -> float:
-    """Probability of log-odds, which are held within +-15 so that it is never 0 or 1."""
-    return 1.0 / (1.0 + math.exp(-max(-LOG_ODDS_MAX, min(LOG_ODDS_MAX, log_odds))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from river import compose
 
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.calibration import PlattScaling
+from c360_stream.learning.classifier import RowClassifier
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.curves import CURVES, NULLABLE
 from c360_stream.learning.exposure import WINDOW_DAYS_MAX, corrected
@@ -40,18 +41,36 @@ class ChurnModel:
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
     What has been learnt is a function of the sequence of examples, not of how it was cut into calls.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    name
+        Name of its versions.
+    classifier
+        Makes the last step, given the columns: `SecondOrderLogistic` if absent.
+    calibration_start
+        Log-odds that the calibration adds before any example.
     """
 
-    def __init__(self, config: ModelConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig | None = None,
+        name: str = MODEL_NAME,
+        classifier: Callable[[tuple[str, ...]], RowClassifier] = SecondOrderLogistic,
+        calibration_start: float = 0.0,
+    ) -> None:
         self.config = config or ModelConfig()
+        self.name = name
         self.outcomes = 0
         self.churned = 0
         self.exposures: dict[int, float] = {}
         self._imputer = NullImputer(FEATURES, NULLABLE)
         self._ramps = Ramps(CURVES, (*FEATURES, *(name + MISSING for name in NULLABLE)))
         self._scaler = StandardScaler(self._ramps.output_names)
-        self._classifier = SecondOrderLogistic(self._ramps.output_names)
-        self._calibration = PlattScaling(self._classifier)
+        self._classifier = classifier(self._ramps.output_names)
+        self._calibration = PlattScaling(self._classifier, start=calibration_start)
         self.pipeline = compose.Pipeline(self._imputer, self._ramps, self._scaler, self._calibration)
 
     def learn(self, features: Floats, churned: NDArray[np.bool_] | Floats, as_of_us: NDArray[np.int64]) -> None:
@@ -67,14 +86,46 @@ class ChurnModel:
             As-of time of each.
         """
         outcomes = np.asarray(churned, dtype=np.float64)
-        for start in range(0, len(outcomes), _ROWS_MAX):
-            part = slice(start, start + _ROWS_MAX)
-            rows = self._imputer.learn_transform_rows(corrected(features[part], as_of_us[part], self.exposures))
-            self._calibration.learn_rows(
-                self._scaler.learn_transform_rows(self._ramps.transform_rows(rows)), outcomes[part]
-            )
+        for part in _parts(len(outcomes)):
+            rows = self._prepared(features[part], as_of_us[part], learn=True)
+            self._calibration.learn_rows(rows, outcomes[part])
+        self.count(outcomes)
+
+    def learn_weighted(
+        self, features: Floats, outcomes: Floats, importance: Floats, as_of_us: NDArray[np.int64], *, new: bool
+    ) -> None:
+        """Teach the classifier alone, examples of some importance; `calibrate` has to follow once labels mature.
+
+        Parameters
+        ----------
+        new
+            Whether these examples are seen for the first time: only then do means and deviations heed them.
+        """
+        for part in _parts(len(outcomes)):
+            rows = self._prepared(features[part], as_of_us[part], learn=new)
+            self._classifier.learn_rows(rows, outcomes[part], importance[part])
+
+    def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_]) -> None:
+        """Learn the calibration from what the classifier had said at the as-of of examples that have matured."""
+        self._calibration.correct_rows(raw_log_odds, np.asarray(churned, np.float64))
+
+    def count(self, outcomes: NDArray[np.bool_] | Floats) -> None:
+        """Count outcomes that have matured: enough of them, and the model scores."""
         self.outcomes += len(outcomes)
         self.churned += int(np.count_nonzero(outcomes))
+
+    def raw_log_odds(self, features: Floats, as_of_us: NDArray[np.int64]) -> Floats:
+        """Log-odds before calibration, shape (n,)."""
+        return self._classifier.log_odds_rows(self._prepared(features, as_of_us, learn=False))
+
+    def _prepared(self, features: Floats, as_of_us: NDArray[np.int64], *, learn: bool) -> Floats:
+        """Rows as the classifier takes them."""
+        features = corrected(features, as_of_us, self.exposures)
+        if learn:
+            rows = self._ramps.transform_rows(self._imputer.learn_transform_rows(features))
+            return self._scaler.learn_transform_rows(rows)
+        rows = self._ramps.transform_rows(self._imputer.transform_rows(features))
+        return self._scaler.transform_rows(rows)
 
     def expose(self, day: int, share: float) -> None:
         """Note that only `share` (0..1) of a day's usual usage could happen; examples not yet learnt heed it."""
@@ -94,7 +145,7 @@ class ChurnModel:
             return prior_version(tick_day, self.config.prior_churn_rate, recent)
         slope, offset = self._calibration.slope, self._calibration.offset
         base = slope * float(self._classifier.weights[0]) + offset
-        return ModelVersion(MODEL_NAME, tick_day, base, self._curves(), recent)
+        return ModelVersion(self.name, tick_day, base, self._curves(), recent)
 
     def _curves(self) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""
@@ -130,12 +181,20 @@ class ChurnModel:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], config: ModelConfig | None = None) -> ChurnModel:
-        """A model that goes on from a `state()`."""
+        """A model that goes on from a `state()` of one with the default classifier."""
         model = cls(config)
-        model.outcomes, model.churned = int(state["outcomes"]), int(state["churned"])
-        model.exposures = {int(day): float(share) for day, share in state["exposures"]}
-        model._imputer.restore(state["imputer"])
-        model._scaler.restore(state["scaler"])
-        model._classifier.restore(state["classifier"])
-        model._calibration.restore(state["calibration"])
+        model.restore(state)
         return model
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state()`."""
+        self.outcomes, self.churned = int(state["outcomes"]), int(state["churned"])
+        self.exposures = {int(day): float(share) for day, share in state["exposures"]}
+        self._imputer.restore(state["imputer"])
+        self._scaler.restore(state["scaler"])
+        self._classifier.restore(state["classifier"])
+        self._calibration.restore(state["calibration"])
+
+
+def _parts(rows: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS_MAX) for start in range(0, rows, _ROWS_MAX))

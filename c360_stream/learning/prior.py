@@ -31,6 +31,11 @@ _CURVES = {
 }
 
 
+def inactivity_curves() -> dict[str, Curve]:
+    """The part of the rule that looks at silence alone: a baseline that any model should beat."""
+    return {"days_since_last_activity": _CURVES["days_since_last_activity"]}
+
+
 def prior_version(tick_day: int, churn_rate: float, exposures: dict[int, float]) -> ModelVersion:
     """The rule as a model version.
 

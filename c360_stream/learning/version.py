@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from c360_stream.errors import StateError
 from c360_stream.features.definitions import FEATURE_VERSION, INDEX
+from c360_stream.learning.classifier import LOG_ODDS_MAX
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.exposure import corrected
-from c360_stream.learning.logistic import LOG_ODDS_MAX
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from bytewax.operators import StatefulBatchLogic
 from c360_stream import metrics
 from c360_stream.features.definitions import FEATURE_VERSION
 from c360_stream.features.shard import TickExamples
-from c360_stream.learning.learner import LearnedTick, Learner
-from c360_stream.learning.model import ModelConfig
+from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.stop import failing_loudly
 
@@ -20,13 +19,13 @@ class LearnStep:
     """Builds the learner, with its state."""
 
     shards: int
-    model: ModelConfig
+    config: LearningConfig
     keeping: Keeping
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
         """Build, or take up a snapshot."""
-        learner = Learner(self.shards, self.model)
+        learner = Learner(self.shards, self.config)
         if resume_state is not None:
             learner.restore(self.keeping.take_up("learn", resume_state))
         return LearnLogic(learner, self.keeping)
@@ -60,6 +59,8 @@ def _count(learned: LearnedTick) -> None:
     metrics.TICKS_CLOSED.inc()
     metrics.EXAMPLES_LEARNT.labels("churned").inc(learned.learnt_churned)
     metrics.EXAMPLES_LEARNT.labels("stayed").inc(learned.learnt - learned.learnt_churned)
+    for alarm in learned.alarms:
+        metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
     metrics.MODEL_INFO.info(
         {
             "model_name": learned.version.model_name,

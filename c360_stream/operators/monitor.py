@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from bytewax.operators import StatefulBatchLogic
@@ -14,10 +13,10 @@ from c360_stream.learning.barrier import HourBarrier, TickBarrier
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.learning.tickstats import TickStats, merge
 from c360_stream.operators.keeping import Keeping
-from c360_stream.operators.rows import Output, alarm_outputs, metric_rows
+from c360_stream.operators.rows import Output, alarm_outputs, metric_rows, raised_now
 from c360_stream.operators.score import ShardStats
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.records import DriftAlarm, utc_time
+from c360_stream.records import DriftAlarm
 from c360_stream.settings import Settings
 
 
@@ -66,8 +65,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 alarms += raised
                 rows += quality
         if self._step.settings.live:
-            now = utc_time(time.time_ns() // 1000)
-            alarms = [alarm.model_copy(update={"raised_at": now}) for alarm in alarms]
+            alarms = raised_now(alarms)
         _count(alarms, rows)
         return [*alarm_outputs(self._step.settings, alarms), *metric_rows(rows)], False
 

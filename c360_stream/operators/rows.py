@@ -27,6 +27,7 @@ from c360_stream.records import (
     encode_risk_score,
     rfc3339_ms,
     score_id,
+    utc_time,
 )
 from c360_stream.settings import Settings
 
@@ -172,8 +173,11 @@ def tombstones(settings: Settings, part: int, accounts: Iterable[str]) -> list[O
     return [TopicRecords(part, settings.risk_topic, records)] if records else []
 
 
-def version_rows(learned: LearnedTick) -> list[Output]:
-    """The row of `model_versions`: what `c360 verify` rebuilds scores with."""
+def learned_outputs(settings: Settings, learned: LearnedTick) -> list[Output]:
+    """The row of `model_versions`, which `c360 verify` rebuilds scores with; and news of the models.
+
+    Live, an alarm is raised by the wall clock.
+    """
     columns = {
         "model_name": [learned.version.model_name],
         "model_version": [learned.version.model_version],
@@ -181,7 +185,15 @@ def version_rows(learned: LearnedTick) -> list[Output]:
         "feature_version": [FEATURE_VERSION],
         "parameters": [learned.version.to_json()],
     }
-    return [TableRows(0, "model_versions", columns, 1)]
+    version = TableRows(0, "model_versions", columns, 1)
+    alarms = raised_now(learned.alarms) if settings.live else learned.alarms
+    return [version, *alarm_outputs(settings, alarms), *metric_rows(learned.metrics)]
+
+
+def raised_now(alarms: list[DriftAlarm]) -> list[DriftAlarm]:
+    """Alarms as of the processing clock of a live run."""
+    now = utc_time(time.time_ns() // 1000)
+    return [alarm.model_copy(update={"raised_at": now}) for alarm in alarms]
 
 
 def metric_rows(rows: list[MetricRow]) -> list[Output]:

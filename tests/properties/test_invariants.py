@@ -16,6 +16,7 @@ from c360_stream.events import EPOCH, InputKind
 from c360_stream.features.columns import ShardBatch
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import AccountShard, Emission
+from c360_stream.labels import HAZARD_DAYS_MAX
 from c360_stream.snapshot import pack, unpack
 from tests.reference.oracle import Truth, truth_of
 from tests.unit.features.deliveries import (
@@ -91,18 +92,43 @@ def test_examples_are_learnt_a_horizon_later_with_the_features_of_their_as_of(
 ) -> None:
     """Invariant 4: test, then train."""
     told, _ = deliver(events, delivery)
-    for (account, as_of), (features, churned, learnt_on) in told.examples.items():
+    matured = told.of_kind("matured")
+    for (account, as_of), (features, churned, learnt_on) in matured.items():
         assert learnt_on == as_of + HORIZON_DAYS
         assert features == told.rows[account, as_of], "the stored ones, not recomputed"
         label = told.labels[account, as_of]
         assert (churned, label.known_on <= learnt_on) == (label.churned, True)
     phases: dict[str, set[int]] = {}
-    for account, as_of in told.examples:
+    for account, as_of in matured:
         phases.setdefault(account, set()).add(as_of % 2)
     assert all(len(days) == 1 for days in phases.values()), "each account on its own days, one stride apart"
     last = day_of(truth(events).watermark)
     settled = {key for key in told.rows if key[1] + HORIZON_DAYS <= last and key[1] % 2 in phases.get(key[0], ())}
-    assert settled == told.examples.keys(), "none is forgotten"
+    assert settled == matured.keys(), "none is forgotten"
+
+
+@settings(deadline=None, max_examples=30)
+@given(event_sets(), deliveries)
+def test_examples_are_told_young_and_early_with_the_features_of_their_as_of(
+    events: EventSet, delivery: Delivery
+) -> None:
+    """Schemes that do not wait for the horizon see what is known by the tick, and no more."""
+    told, _ = deliver(events, delivery)
+    opened, hazard_days = told.of_kind("opened"), min(HAZARD_DAYS_MAX, HORIZON_DAYS)
+    for (account, as_of), (features, _, tick) in opened.items():
+        assert (tick, features) == (as_of, told.rows[account, as_of])
+    for kind in ("young", "early", "matured"):
+        for key, (features, _, _) in told.of_kind(kind).items():
+            assert features == opened[key][0], kind
+    for (_, as_of), (_, _, tick) in told.of_kind("young").items():
+        assert tick == as_of + hazard_days
+    last = day_of(truth(events).watermark)
+    assert told.of_kind("young").keys() == {key for key in opened if key[1] + hazard_days <= last}
+    churned = {key for key, label in told.labels.items() if label.churned and key in opened}
+    assert told.of_kind("early").keys() == churned
+    for key, (_, _, tick) in told.of_kind("early").items():
+        assert tick == told.labels[key].known_on
+    assert not told.of_kind("corrected"), "nothing is late here"
 
 
 @settings(deadline=None, max_examples=30)
@@ -180,7 +206,7 @@ def test_the_strategy_meets_what_it_is_for() -> None:
         told, shards = deliver(events, delivery, lambda emission: seen.add(type(emission).__name__))
         seen.update(["duplicate"] if any(shard.tally.duplicates for shard in shards) else [])
         seen.update(["gone"] if told.gone else [])
-        seen.update(f"example {churned}" for _, churned, _ in told.examples.values())
+        seen.update(f"example {churned}" for _, churned, _ in told.of_kind("matured").values())
         if told.gone and max(day for _, day in told.gone) < max((day for a, day in told.rows), default=0):
             seen.add("after a cancellation")
 

@@ -26,7 +26,8 @@ class Ticks:
         before = dict(self.known)
         rows = np.array(scored, np.int32)
         for day in range(first, last + 1):
-            known, matured = self.ledger.close(day)
+            closed = self.ledger.close(day)
+            known, matured = closed.known, closed.matured
             for account, as_of, churned in zip(
                 known.account.tolist(), known.as_of_day.tolist(), known.churned.tolist(), strict=True
             ):
@@ -103,7 +104,7 @@ def test_two_cancellations_tell_a_label_once() -> None:
     ticks.until(100, 102, ACME)
     for time_us in (101 * US_PER_DAY, 102 * US_PER_DAY):
         ticks.ledger.cancelled(ACME, time_us)
-    known, _ = ticks.ledger.close(103)
+    known = ticks.ledger.close(103).known
     assert sorted(known.as_of_day.tolist()) == [100, 101, 102]
 
 
@@ -111,7 +112,8 @@ def test_examples_mature_with_the_features_that_were_stored() -> None:
     ticks = Ticks()
     ticks.until(100, 104, ACME, BOLT, example=True)
     ticks.ledger.cancelled(BOLT, 103 * US_PER_DAY)
-    known, matured = ticks.ledger.close(105)
+    closed = ticks.ledger.close(105)
+    known, matured = closed.known, closed.matured
     assert matured is not None
     assert (matured.as_of_day, matured.account.tolist(), matured.churned.tolist()) == (100, [0, 1], [False, True])
     assert (matured.features == 100.0).all()

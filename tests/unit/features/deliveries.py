@@ -184,7 +184,7 @@ class Told:
 
     rows: dict[tuple[str, int], bytes] = field(default_factory=dict)
     labels: dict[tuple[str, int], Label] = field(default_factory=dict)
-    examples: dict[tuple[str, int], tuple[bytes, bool, int]] = field(default_factory=dict)
+    examples: dict[tuple[str, str, int], tuple[bytes, bool, int]] = field(default_factory=dict)
     gone: set[tuple[str, int]] = field(default_factory=set)
     events: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     hours: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -197,13 +197,22 @@ class Told:
         if isinstance(emission, TickRows):
             self._hear_rows(emission, self.ids[emission.shard])
         elif isinstance(emission, TickExamples):
-            assert emission.ids == sorted(emission.ids)
-            for account, row, churned in zip(emission.ids, emission.features, emission.churned, strict=True):
-                self.examples[account, emission.as_of_day] = (row.tobytes(), bool(churned), emission.day)
+            self._hear_examples(emission)
             _add(self.events, emission.day - 1, emission.events_by_topic)
         elif isinstance(emission, HourCounts):
             for offset, counts in enumerate(emission.counts.T.tolist()):
                 _add(self.hours, emission.first_hour + offset, counts)
+
+    def _hear_examples(self, tick: TickExamples) -> None:
+        for kind in ("matured", "opened", "young", "early"):
+            block = getattr(tick, kind)
+            keys = list(zip(block.as_of_day.tolist(), block.ids, strict=True))
+            assert keys == sorted(keys), kind
+            for (as_of, account), row, churned in zip(keys, block.features, block.churned, strict=True):
+                assert (kind, account, as_of) not in self.examples, "each once"
+                self.examples[kind, account, as_of] = (row.tobytes(), bool(churned), tick.day)
+        for as_of, account in zip(tick.corrected_as_of, tick.corrected_ids, strict=True):
+            self.examples["corrected", account, as_of] = (b"", True, tick.day)
 
     def _hear_rows(self, tick: TickRows, ids: list[str]) -> None:
         active = [ids[index] for index in tick.account.tolist()]
@@ -215,6 +224,10 @@ class Told:
         known = tick.known
         for index, as_of, churned in zip(known.account, known.as_of_day, known.churned, strict=True):
             self.labels[ids[index], int(as_of)] = Label(bool(churned), tick.day)
+
+    def of_kind(self, kind: str) -> dict[tuple[str, int], tuple[bytes, bool, int]]:
+        """Examples of one of the kinds that a tick tells: (account, as-of) -> features, label, tick."""
+        return {(account, as_of): value for (of, account, as_of), value in self.examples.items() if of == kind}
 
     def comparable(self) -> tuple[object, ...]:
         """Everything that must not depend on the delivery."""

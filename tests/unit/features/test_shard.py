@@ -215,7 +215,7 @@ def test_examples_come_one_stride_apart_and_accounts_spread_over_it() -> None:
     one.hear(one.product, *(event(name, name, at(0), "search_run") for name in accounts))
     one.until(0)
     one.until(12)
-    days = {name: {as_of for account, as_of in one.told.examples if account == name} for name in accounts}
+    days = {name: {as_of for account, as_of in one.told.of_kind("matured") if account == name} for name in accounts}
     assert {day % 2 for found in days.values() for day in found} == {0, 1}
     for found in days.values():
         assert max(np.diff(sorted(found))) == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
-from c360_stream.learning.learner import LearnedTick, Learner
+from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.records import DriftAlarm
 from c360_stream.snapshot import pack
 from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain
@@ -17,6 +19,13 @@ from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plai
 SHARDS = 3
 # Everything is material, and few outcomes warm the model: small worlds reach every branch.
 MODEL = ModelConfig(warmup_outcomes=20, warmup_churned=3, horizon_days=HORIZON_DAYS)
+LEARNING = LearningConfig(
+    MODEL,
+    challengers=("online-logistic-fast", "online-logistic-early", "online-logistic-hazard"),
+    example_stride_days=2,
+    retrain_days=15,
+    replay_examples_max=50,
+)
 SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 0.01)
 
 
@@ -48,7 +57,7 @@ def company() -> list[ShardSaid]:
 @cache
 def learned_ticks() -> list[LearnedTick]:
     """What the learner makes of the company."""
-    return learn(Learner(SHARDS, MODEL), (part for said in company() for part in said.examples))
+    return learn(Learner(SHARDS, LEARNING), (part for said in company() for part in said.examples))
 
 
 def learn(learner: Learner, parts: Iterable[TickExamples]) -> list[LearnedTick]:
@@ -69,4 +78,10 @@ def score(shard: int) -> list[ScoredTick | ScoredRows]:
 
 def as_bytes(values: Iterable[object]) -> bytes:
     """To compare what steps give to the last bit."""
-    return pack("values", [plain(value) for value in values])
+    return pack("values", [_with_alarms(plain(value)) for value in values])
+
+
+def _with_alarms(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_alarms(each) for each in value]
+    return value.model_dump_json() if isinstance(value, DriftAlarm) else value

@@ -7,13 +7,14 @@ import pytest
 from river import checks
 
 from c360_stream.learning.calibration import PlattScaling
-from c360_stream.learning.logistic import SecondOrderLogistic, sigmoid
+from c360_stream.learning.classifier import sigmoid
+from c360_stream.learning.logistic import SecondOrderLogistic
 
 
 class Stubborn(SecondOrderLogistic):
     """A classifier that never learns: its log-odds are the first column."""
 
-    def learn_rows(self, rows: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    def learn_rows(self, rows: np.ndarray, outcomes: np.ndarray, importance: np.ndarray | None = None) -> np.ndarray:
         return rows[:, 0].copy()
 
     def log_odds_rows(self, rows: np.ndarray) -> np.ndarray:

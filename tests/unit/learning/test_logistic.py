@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from river import checks
 
-from c360_stream.learning.logistic import SecondOrderLogistic, sigmoid
+from c360_stream.learning.classifier import sigmoid
+from c360_stream.learning.logistic import SecondOrderLogistic
 
 NAMES = ("a", "b", "c")
 WEIGHTS = np.array([1.0, -0.5, 0.0])

@@ -1,0 +1,88 @@
+"""`c360 models`: the catalogue, who plays which part, and how the contest stands."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from c360_stream.connectors.clickhouse import connect, lock_holder
+from c360_stream.errors import C360Error
+from c360_stream.learning.catalogue import CATALOGUE, RETRAINED, entry_named
+from c360_stream.learning.learner import LearningConfig
+from c360_stream.settings import Settings
+
+# The rows of the newest week, and who scored its last tick.
+_STANDINGS = """
+SELECT model_name, anyIf(value, metric = 'log_loss') AS log_loss, anyIf(value, metric = 'gain') AS gain,
+       anyIf(value, metric = 'gain_t') AS t, any(examples) AS examples
+FROM model_metrics FINAL
+WHERE segment = 'contest' AND as_of = (SELECT max(as_of) FROM model_metrics WHERE segment = 'contest')
+GROUP BY model_name
+"""
+_SCORES = "SELECT model_name FROM risk_scores WHERE trigger = 'tick' ORDER BY as_of DESC LIMIT 1"
+
+Rows = dict[str, dict[str, Any]]
+
+
+def models(settings: Settings) -> None:
+    """Print the catalogue as a table, with what the tables know of each model.
+
+    The standings are left out, with the reason, where there are no tables or another process has them.
+    """
+    standings, scores, why = _standings(settings)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("model", "part", "learns"):
+        table.add_column(column, no_wrap=True)
+    for column in ("log loss", "gain", "t"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("what it is")
+    for name in [*CATALOGUE, *sorted(set(standings) - set(CATALOGUE))]:
+        table.add_row(*_row(settings, name, scores, standings.get(name)))
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(table)
+    console.print(
+        why or "gain: log loss saved an example against the model that scores; t: in standard errors, 3 promotes"
+    )
+
+
+def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | None) -> list[str]:
+    fresh = name.endswith(RETRAINED)
+    entry = entry_named(name)
+    learns = "never" if entry.kind == "baseline" else entry.scheme or settings.learning_scheme
+    figures = ["", "", ""]
+    if standing is not None:
+        figures = [f"{standing['log_loss']:.4f}", f"{standing['gain']:+.4f}", f"{standing['t']:+.1f}"]
+    what = "the same, begun afresh on the replay buffer" if fresh else entry.description
+    return [name, _part(settings, name, scores), learns, *figures, what]
+
+
+def _part(settings: Settings, name: str, scores: str) -> str:
+    config = LearningConfig(champion=settings.champion, challengers=settings.challengers)
+    if name == (scores or config.contenders[0]):
+        return "champion" if settings.champion == "auto" else "champion, pinned"
+    if name in config.contenders or name.endswith(RETRAINED):
+        return "baseline" if entry_named(name).kind == "baseline" else "challenger"
+    return "not in use"
+
+
+def _standings(settings: Settings) -> tuple[Rows, str, str]:
+    """Figures by model, who scored last, and why there are none."""
+    directory = Path(urlsplit(settings.dsn).path)
+    if settings.embedded_tables and not (directory / "metadata").is_dir():
+        return {}, "", "no standings yet: there are no tables"
+    if settings.embedded_tables and lock_holder(directory) is not None:
+        return {}, "", "no standings: another process has the tables open, say a run"
+    try:
+        with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
+            rows = {row["model_name"]: row for row in tables.query(_STANDINGS)}
+            scored = tables.query(_SCORES)
+    except C360Error as error:
+        return {}, "", f"no standings: {error.what}"
+    return rows, scored[0]["model_name"] if scored else "", ""

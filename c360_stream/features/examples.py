@@ -1,0 +1,69 @@
+"""Blocks of examples on their way from the account shards to the learner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features.definitions import FEATURES
+
+
+@dataclass(slots=True)
+class ExampleBlock:
+    """Examples, n rows.
+
+    Parameters
+    ----------
+    as_of_day
+        int64, shape (n,): days since the Unix epoch.
+    ids
+        Account ids.
+    features
+        float64, shape (n, 21), as stored when the example was taken, NaN for null.
+    churned
+        bool, shape (n,): the label, where the block's kind has one.
+    """
+
+    as_of_day: NDArray[np.int64]
+    ids: list[str]
+    features: NDArray[np.float64]
+    churned: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> ExampleBlock:
+        """Some of the rows, in the given order."""
+        order = np.asarray(rows, np.int64)
+        ids = [self.ids[row] for row in order.tolist()]
+        return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order])
+
+    def plain(self) -> list[Any]:
+        """Plain data for the constructor, by position."""
+        return [self.as_of_day, self.ids, self.features, self.churned]
+
+    @classmethod
+    def none(cls) -> ExampleBlock:
+        """No examples."""
+        return cls(np.zeros(0, np.int64), [], np.zeros((0, len(FEATURES))), np.zeros(0, np.bool_))
+
+    @classmethod
+    def merged(cls, blocks: Sequence[ExampleBlock]) -> ExampleBlock:
+        """All rows in canonical order: as-of, then account."""
+        ids = [account for block in blocks for account in block.ids]
+        if not ids:
+            return cls.none()
+        as_of_day = np.concatenate([block.as_of_day for block in blocks])
+        days = as_of_day.tolist()
+        order = np.array(sorted(range(len(ids)), key=lambda row: (days[row], ids[row])), np.int64)
+        whole = cls(
+            as_of_day,
+            ids,
+            np.concatenate([block.features for block in blocks]),
+            np.concatenate([block.churned for block in blocks]),
+        )
+        return whole.take(order)

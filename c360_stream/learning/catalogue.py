@@ -1,0 +1,92 @@
+"""The catalogue of models that may score: learners, and baselines that never learn a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
+
+from c360_stream.learning.classifier import RowClassifier
+from c360_stream.learning.gradient import GradientLogistic
+from c360_stream.learning.logistic import SecondOrderLogistic
+from c360_stream.learning.names import ModelName, SchemeName
+
+RETRAINED = "-retrained"
+BASE_RATE = "base-rate"
+BASELINES: tuple[ModelName, ...] = ("inactivity-rule", "base-rate")
+
+ClassifierFactory = Callable[[tuple[str, ...]], RowClassifier]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the catalogue.
+
+    Parameters
+    ----------
+    name
+        What its versions are called.
+    kind
+        Whether it learns.
+    description
+        One line.
+    classifier
+        The last step of a learner's pipeline; the steps before it are the same for all.
+    scheme
+        How a learner learns; None: as the settings say.
+    """
+
+    name: ModelName
+    kind: Literal["learner", "baseline"]
+    description: str
+    classifier: ClassifierFactory = SecondOrderLogistic
+    scheme: SchemeName | None = None
+
+
+_ENTRIES = (
+    Entry(
+        "online-logistic",
+        "learner",
+        "second-order logistic regression on bounded curves; remembers some 30,000 examples",
+    ),
+    Entry(
+        "online-logistic-fast",
+        "learner",
+        "the same, remembering some 3,000 examples: follows a change sooner, at the price of noise",
+        partial(SecondOrderLogistic, forgetting=3e-6),
+    ),
+    Entry(
+        "online-logistic-early",
+        "learner",
+        "the same as online-logistic, not waiting for labels: fake negatives, weighted",
+        scheme="fake_negative_weighted",
+    ),
+    Entry(
+        "online-logistic-hazard",
+        "learner",
+        "the same as online-logistic on the next week's hazard, calibrated to the horizon",
+        partial(SecondOrderLogistic, intercept=-4.5),
+        scheme="hazard",
+    ),
+    Entry(
+        "gradient-logistic",
+        "learner",
+        "logistic regression by adaptive gradient steps on the same curves: cheaper, slower to learn",
+        GradientLogistic,
+    ),
+    Entry("inactivity-rule", "baseline", "a fixed curve of the days since the last activity; never learns"),
+    Entry("base-rate", "baseline", "everybody's risk is the share that churned so far; looks at no feature"),
+)
+CATALOGUE: dict[ModelName, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def entry_named(name: str) -> Entry:
+    """The entry of a name; `<name>-retrained` is that of a fresh copy of a learner.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    return CATALOGUE[cast(ModelName, name.removesuffix(RETRAINED))]

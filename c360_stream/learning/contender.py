@@ -1,0 +1,85 @@
+"""A contender: a model of the catalogue at work, whether it scores or runs in shadow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.learning.catalogue import BASE_RATE, entry_named
+from c360_stream.learning.classifier import logit
+from c360_stream.learning.columns import Floats
+from c360_stream.learning.model import ChurnModel, ModelConfig
+from c360_stream.learning.names import SchemeName
+from c360_stream.learning.prior import inactivity_curves
+from c360_stream.learning.schemes import Lessons, scheme_named
+from c360_stream.learning.version import ModelVersion
+
+# The settings' churn rate counts as so many outcomes of the base rate.
+PRIOR_OUTCOMES = 100
+
+
+class Contender:
+    """One model.
+
+    Parameters
+    ----------
+    name
+        Of the catalogue.
+    config
+        Settings of the models.
+    scheme
+        How learners learn whose entry does not say.
+    """
+
+    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName) -> None:
+        self.name = name
+        self.entry = entry_named(name)
+        self.learns = self.entry.kind == "learner"
+        self._scheme_name = self.entry.scheme or scheme
+        self._scheme = scheme_named(self._scheme_name)
+        self.model = ChurnModel(config, name, self.entry.classifier, self._scheme.start(config.horizon_days))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it learns from matured labels alone, so that a corrected one can be learnt again."""
+        return self.learns and self._scheme_name == "matured"
+
+    def learn(self, lessons: Lessons) -> None:
+        """Learn what a tick has to teach. A baseline only counts what happened."""
+        if self.learns:
+            self._scheme.learn(self.model, lessons)
+        else:
+            self.model.count(lessons.matured.churned)
+
+    def version(self, tick_day: int) -> ModelVersion:
+        """The version from the tick at the start of `tick_day` on."""
+        version = self.model.version(tick_day)
+        if self.learns:
+            return version
+        config, exposures = self.model.config, version.exposures
+        if self.name == BASE_RATE:
+            counted = self.model.outcomes + PRIOR_OUTCOMES
+            rate = (self.model.churned + PRIOR_OUTCOMES * config.prior_churn_rate) / counted
+            return ModelVersion(self.name, tick_day, logit(rate), {}, exposures)
+        return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures)
+
+    def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
+        """Log-odds before calibration, which the model is told again when the labels mature; shape (n,)."""
+        if not self.learns:
+            return np.full(len(block), np.nan)
+        return self.model.raw_log_odds(block.features, np.full(len(block), as_of_us, np.int64))
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`; of a baseline little more than two numbers."""
+        whole = self.model.state()
+        return whole if self.learns else {name: whole[name] for name in _COUNTS}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.model.restore({**self.model.state(), **state})
+
+
+_COUNTS = ("outcomes", "churned", "exposures")

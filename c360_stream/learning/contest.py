@@ -1,0 +1,189 @@
+"""The contest: which model would have been better? Judged on what each said before the outcome was known."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.learning.columns import Floats
+
+# Of more examples a day those with the smallest hashes are judged: bounds what waits for its labels.
+EXAMPLES_A_DAY_MAX = 2_000
+# A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
+_RISK_MIN = 1e-3
+# Outcomes count for half after so many days of event time.
+HALF_LIFE_DAYS = 90
+_KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
+
+
+class Standing(NamedTuple):
+    """A model against another.
+
+    Parameters
+    ----------
+    gain
+        Mean log loss that it saves an example.
+    t
+        The gain in standard errors.
+    examples
+        Outcomes that this rests on, older ones counting less.
+    """
+
+    gain: float
+    t: float
+    examples: float
+
+
+class Said(NamedTuple):
+    """What the models said of the matured examples: row numbers in the block, and per model risks and raw log-odds."""
+
+    rows: NDArray[np.int64]
+    risk: dict[str, Floats]
+    raw: dict[str, Floats]
+
+
+class Contest:
+    """Paired losses of all models on the same examples.
+
+    The labels of one account overlap, since a single cancellation settles those of as many examples as the
+    horizon has strides. So the standard error is that of as many examples fewer: as if all labels of an account
+    within a horizon were one, which is never too small.
+
+    Parameters
+    ----------
+    names
+        Models.
+    horizon_days, stride_days
+        Of the labels, and between the examples of one account.
+
+    References
+    ----------
+    Dawid, "Present position and potential developments: the prequential approach", JRSS A 1984. Gama, Sebastiao and
+    Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90, 2013: fading factors.
+    """
+
+    def __init__(self, names: Sequence[str], horizon_days: int, stride_days: int) -> None:
+        self.names = list(names)
+        self._overlap = math.ceil(horizon_days / stride_days)
+        size = len(self.names)
+        self._count = np.zeros((size, size))
+        self._sum = np.zeros((size, size))
+        self._squares = np.zeros((size, size))
+        self._loss, self._losses = np.zeros(size), np.zeros(size)
+        self._waiting: dict[int, tuple[list[str], Floats, Floats]] = {}
+
+    def open(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
+        """Keep what the models say of a day's examples (ascending by account) until their labels are known."""
+        if not len(block):
+            return
+        chosen = np.arange(len(block))
+        if len(block) > EXAMPLES_A_DAY_MAX:
+            hashes = [(zlib.crc32(account.encode()), account) for account in block.ids]
+            order = sorted(range(len(block)), key=hashes.__getitem__)
+            chosen = np.sort(np.array(order[:EXAMPLES_A_DAY_MAX]))
+        columns = [
+            np.stack([each[name][chosen] if name in each else np.full(len(chosen), np.nan) for name in self.names])
+            for each in (risk, raw)
+        ]
+        self._waiting[day] = ([block.ids[row] for row in chosen.tolist()], columns[0], columns[1])
+
+    def said(self, day: int, block: ExampleBlock) -> Said:
+        """Take out what was said of a day's examples, which have matured."""
+        ids, risk, raw = self._waiting.pop(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
+        place = {account: column for column, account in enumerate(ids)}
+        rows = [row for row, account in enumerate(block.ids) if account in place]
+        columns = [place[block.ids[row]] for row in rows]
+        return Said(
+            np.array(rows, np.int64),
+            {name: risk[i, columns] for i, name in enumerate(self.names) if len(ids)},
+            {name: raw[i, columns] for i, name in enumerate(self.names) if len(ids)},
+        )
+
+    def fade(self) -> None:
+        """Let a day pass: what was judged before counts less."""
+        for sums in (self._count, self._sum, self._squares, self._loss, self._losses):
+            np.multiply(sums, _KEEP, out=sums)
+
+    def judge(self, said: Said, churned: NDArray[np.bool_]) -> None:
+        """Compare what was said with the labels, which are those of `said.rows`."""
+        if not len(said.rows):
+            return
+        loss = np.stack([_loss(said.risk[name], churned) for name in self.names])
+        known = ~np.isnan(loss)
+        for i in range(len(self.names)):
+            self._loss[i] += float(np.add.reduce(loss[i][known[i]]))
+            self._losses[i] += int(known[i].sum())
+            for j in range(i):
+                both = known[i] & known[j]
+                saved = loss[i][both] - loss[j][both]  # by j against i
+                total, squares = float(np.add.reduce(saved)), float(np.add.reduce(saved * saved))
+                self._sum[i, j] += total
+                self._sum[j, i] -= total
+                for pair in ((i, j), (j, i)):
+                    self._count[pair] += len(saved)
+                    self._squares[pair] += squares
+
+    def standing(self, name: str, against: str) -> Standing:
+        """How a model does against another."""
+        pair = self.names.index(against), self.names.index(name)
+        count = self._count[pair]
+        if count < 2 * self._overlap:
+            return Standing(0.0, 0.0, float(count))
+        gain = self._sum[pair] / count
+        variance = max(self._squares[pair] / count - gain * gain, 1e-12)
+        return Standing(float(gain), float(gain / math.sqrt(variance * self._overlap / count)), float(count))
+
+    def loss(self, name: str) -> float:
+        """Mean log loss of late; NaN before any outcome."""
+        i = self.names.index(name)
+        return float(self._loss[i] / self._losses[i]) if self._losses[i] else math.nan
+
+    def reset(self, name: str) -> None:
+        """Forget what is known of a model, and what it said: another one takes its name. A new name joins."""
+        if name not in self.names:
+            self.names.append(name)
+            self._count, self._sum, self._squares = (
+                np.pad(sums, ((0, 1), (0, 1))) for sums in (self._count, self._sum, self._squares)
+            )
+            self._loss, self._losses = np.pad(self._loss, (0, 1)), np.pad(self._losses, (0, 1))
+        i = self.names.index(name)
+        for sums in (self._count, self._sum, self._squares):
+            sums[i, :] = sums[:, i] = 0.0
+        self._loss[i] = self._losses[i] = 0.0
+        self._waiting = {
+            day: (ids, _without(risk, i), _without(raw, i)) for day, (ids, risk, raw) in self._waiting.items()
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {
+            "names": self.names,
+            "sums": [self._count, self._sum, self._squares, self._loss, self._losses],
+            "waiting": [[day, *said] for day, said in self._waiting.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.names = list(state["names"])
+        self._count, self._sum, self._squares, self._loss, self._losses = (sums.copy() for sums in state["sums"])
+        self._waiting = {day: (ids, risk, raw) for day, ids, risk, raw in state["waiting"]}
+
+
+def _without(values: Floats, row: int) -> Floats:
+    """A copy in which a row says nothing; made longer for it if need be."""
+    longer = np.full((max(len(values), row + 1), values.shape[1]), np.nan)
+    longer[: len(values)] = values
+    longer[row] = np.nan
+    return longer
+
+
+def _loss(risk: Floats, churned: NDArray[np.bool_]) -> Floats:
+    """Log loss, NaN where the risk is."""
+    right = np.where(churned, risk, 1.0 - risk).tolist()
+    return np.array([math.nan if math.isnan(p) else -math.log(min(max(p, _RISK_MIN), 1.0)) for p in right])

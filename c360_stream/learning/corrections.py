@@ -1,0 +1,90 @@
+"""Corrected labels: what was learnt from a wrong one is taken back, and learnt again from the right one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.labels import CORRECTION_DAYS
+from c360_stream.learning.contender import Contender
+from c360_stream.learning.schemes import Lessons
+
+# Bounds what is kept: past it, the oldest days can no longer be learnt again.
+EXAMPLES_MAX = 50_000
+
+
+@dataclass(slots=True)
+class _Day:
+    """A tick's matured examples, and the models as they were before it."""
+
+    day: int
+    matured: ExampleBlock
+    before: dict[str, dict[str, Any]]
+
+
+class Corrections:
+    """The last ticks, as far back as a label may still be corrected.
+
+    Only models that wait for labels learn again. One that took every example for a stayer until it knew better has
+    made up for such errors already, and a young example's label is not touched by what comes late.
+    """
+
+    def __init__(self) -> None:
+        self._days: deque[_Day] = deque()
+
+    def before(self, day: int, matured: ExampleBlock, contenders: Mapping[str, Contender]) -> None:
+        """Note a tick that is about to be learnt."""
+        states = {name: contender.state() for name, contender in contenders.items() if contender.waits}
+        self._days.append(_Day(day, matured, states))
+        while self._days[0].day < day - CORRECTION_DAYS or (
+            len(self._days) > 1 and sum(len(each.matured) for each in self._days) > EXAMPLES_MAX
+        ):
+            self._days.popleft()
+
+    def relearn(self, corrected: Collection[tuple[int, str]], contenders: Mapping[str, Contender]) -> int:
+        """Take the examples (as-of day, account) for churned ones after all; the number that was still there."""
+        first, count = len(self._days), 0
+        for number, each in enumerate(self._days):
+            block = each.matured
+            pairs = zip(block.as_of_day.tolist(), block.ids, strict=True)
+            wrong = np.array([pair in corrected for pair in pairs], np.bool_) & ~block.churned
+            if wrong.any():
+                each.matured = ExampleBlock(block.as_of_day, block.ids, block.features, block.churned | wrong)
+                first, count = min(first, number), count + int(wrong.sum())
+        if count:
+            for name, contender in contenders.items():
+                if contender.waits:
+                    self._learn_again(name, contender, first)
+                else:
+                    contender.model.churned += count
+        return count
+
+    def _learn_again(self, name: str, contender: Contender, first: int) -> None:
+        days = list(self._days)[first:]
+        if name not in days[0].before:
+            return  # begun after that
+        exposures = contender.model.exposures
+        contender.restore(days[0].before[name])
+        contender.model.exposures = exposures
+        none = ExampleBlock.none()
+        for each in days:
+            each.before[name] = contender.state()
+            contender.learn(Lessons(each.matured, none, none, none, np.full(len(each.matured), np.nan)))
+
+    def forget(self, name: str) -> None:
+        """Another model takes this name: there is nothing of it to go back to."""
+        for each in self._days:
+            each.before.pop(name, None)
+
+    def state(self) -> list[Any]:
+        """Plain data for `restore`."""
+        return [[each.day, each.matured.plain(), each.before] for each in self._days]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take up what `state` gave."""
+        self._days = deque(_Day(day, ExampleBlock(*matured), before) for day, matured, before in state)

@@ -1,0 +1,20 @@
+"""Names that settings choose from, without the libraries behind them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+SchemeName = Literal["matured", "fake_negative_weighted", "hazard"]
+SCHEMES: tuple[SchemeName, ...] = get_args(SchemeName)
+ModelName = Literal[
+    "online-logistic",
+    "online-logistic-fast",
+    "online-logistic-early",
+    "online-logistic-hazard",
+    "gradient-logistic",
+    "inactivity-rule",
+    "base-rate",
+]
+MODELS: tuple[ModelName, ...] = get_args(ModelName)
+ChampionName = Literal["auto", ModelName]
+AUTO: ChampionName = "auto"

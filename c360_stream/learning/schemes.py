@@ -1,0 +1,134 @@
+"""Learning schemes: what to make of examples whose label takes a horizon to mature.
+
+- `matured` learns an example once its label is known: late, and right. Its risks are calibrated as they are learnt.
+- `fake_negative_weighted` learns every example as stayed at once, and again as churned when its account cancels;
+  importance weights make up for the labels that were wrong.
+- `hazard` learns whether the account cancels within a week, which is known after a week.
+
+The last two hear of a change weeks earlier. Neither is calibrated by itself: its log-odds are mapped to those of the
+matured labels by a slope and an offset, learnt from what was said at the as-of.
+
+References
+----------
+Ktena et al., "Addressing delayed feedback for continuous training with neural networks in CTR prediction", RecSys 2019:
+the fake negative weighted loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.labels import HAZARD_DAYS_MAX
+from c360_stream.learning.columns import Floats
+from c360_stream.learning.model import ChurnModel
+from c360_stream.learning.names import SchemeName
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a tick has to teach, all shards' examples in canonical order.
+
+    Parameters
+    ----------
+    matured, young, early, opened
+        As in `TickExamples`; `opened` are those of the tick before.
+    said
+        Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
+    """
+
+    matured: ExampleBlock
+    young: ExampleBlock
+    early: ExampleBlock
+    opened: ExampleBlock
+    said: Floats
+
+
+class Scheme(Protocol):
+    """How a model learns."""
+
+    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+        """Learn what a tick has to teach."""
+
+    def start(self, horizon_days: int) -> float:
+        """Log-odds that the calibration adds before any example."""
+
+
+class Matured:
+    """Waits for labels."""
+
+    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+        """Learn the examples that have matured."""
+        block = lessons.matured
+        if len(block):
+            model.learn(block.features, block.churned, _as_of_us(block))
+
+    def start(self, horizon_days: int) -> float:
+        """No correction."""
+        return 0.0
+
+
+class FakeNegativeWeighted:
+    """Takes every example for one that stays until it is known better."""
+
+    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+        """Learn yesterday's examples as stayed, those whose account has cancelled as churned."""
+        _calibrate(model, lessons)
+        for block, outcome in ((lessons.opened, 0.0), (lessons.early, 1.0)):
+            if not len(block):
+                continue
+            as_of_us = _as_of_us(block)
+            log_odds = np.clip(model.raw_log_odds(block.features, as_of_us), -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
+            risk = np.array([1.0 / (1.0 + math.exp(-z)) for z in log_odds.tolist()])
+            importance = 1.0 + risk if outcome else (1.0 - risk) * (1.0 + risk)
+            outcomes = np.full(len(block), outcome)
+            model.learn_weighted(block.features, outcomes, importance, as_of_us, new=not outcome)
+
+    def start(self, horizon_days: int) -> float:
+        """No correction."""
+        return 0.0
+
+
+class Hazard:
+    """Learns the next week's risk."""
+
+    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+        """Learn the examples that are a week old."""
+        _calibrate(model, lessons)
+        block = lessons.young
+        if len(block):
+            outcomes = block.churned.astype(np.float64)
+            model.learn_weighted(block.features, outcomes, np.ones(len(block)), _as_of_us(block), new=True)
+
+    def start(self, horizon_days: int) -> float:
+        """As many times the odds as the horizon has weeks."""
+        return math.log(horizon_days / min(HAZARD_DAYS_MAX, horizon_days))
+
+
+_LOG_ODDS_MAX = 15.0
+_BY_NAME: dict[SchemeName, Scheme] = {
+    "matured": Matured(),
+    "fake_negative_weighted": FakeNegativeWeighted(),
+    "hazard": Hazard(),
+}
+
+
+def scheme_named(name: SchemeName) -> Scheme:
+    """The scheme of a name."""
+    return _BY_NAME[name]
+
+
+def _calibrate(model: ChurnModel, lessons: Lessons) -> None:
+    said = ~np.isnan(lessons.said)
+    model.calibrate(lessons.said[said], lessons.matured.churned[said])
+    model.count(lessons.matured.churned)
+
+
+def _as_of_us(block: ExampleBlock) -> NDArray[np.int64]:
+    return block.as_of_day * US_PER_DAY
