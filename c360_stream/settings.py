@@ -8,10 +8,10 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +25,7 @@ from c360_stream.errors import ConfigurationError
 from c360_stream.learning.names import ChampionName, ModelName, SchemeName
 
 CONFIG_FILE = "c360.toml"
+MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 InputKind = Literal["product", "billing", "support"]
 INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
 
@@ -167,6 +168,9 @@ class Settings(BaseSettings):
     volume_drop_max: float = Field(0.20, gt=0, lt=1)
     freshness_hours_max: float = Field(1.0, gt=0)
     null_share_change_max: float = Field(0.20, gt=0, lt=1)
+    seasons: tuple[tuple[MonthDay, MonthDay], ...] = Field(
+        (), description="first and last day, MM-DD, of times of other usage: no alarms of drift and volume"
+    )
 
     # Process
     metrics_address: str = "127.0.0.1:8361"

@@ -83,6 +83,10 @@ class AlarmLatch:
             self._levels.pop(key, None)
         return False
 
+    def holds(self, kind: AlarmKind) -> bool:
+        """Whether a condition of this kind has been alarmed and not cleared, whatever its subject."""
+        return any(key.startswith(f"{kind} ") for key in self._levels)
+
     def state(self) -> dict[str, int]:
         """Plain data for `restore`."""
         return dict(self._levels)

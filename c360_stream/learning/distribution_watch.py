@@ -19,8 +19,10 @@ from c360_stream.learning.drift import (
     SlidingWindows,
     psi,
 )
+from c360_stream.learning.exposure import WINDOW_DAYS_MAX
 from c360_stream.learning.histograms import BINS, RISK_BINS, Counts, median_feature, median_risk
 from c360_stream.learning.quality import Measure
+from c360_stream.learning.seasons import NO_SEASONS, Seasons
 from c360_stream.learning.tickstats import TickStats
 from c360_stream.records import DriftAlarm
 
@@ -42,6 +44,8 @@ class DistributionWatch:
         The same for single features. A feature that drifts by nature is watched only if it is named here.
     null_share_change_max
         Rise of a null share, in shares (0..1).
+    seasons
+        Declared times of other usage: ticks whose features look back on one are left out.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class DistributionWatch:
         psi_thresholds: tuple[float, float],
         psi_overrides: Mapping[str, tuple[float, float]],
         null_share_change_max: float,
+        seasons: Seasons = NO_SEASONS,
     ) -> None:
+        self._seasons = seasons
         self._thresholds = {
             name: psi_overrides.get(name, psi_thresholds)
             for name in FEATURES
@@ -66,6 +72,8 @@ class DistributionWatch:
         """Take a tick: alarms, and the PSI of everything that has its windows filled."""
         if self._first_tick is None:
             self._first_tick = stats.tick
+        if self._seasons.touch(stats.tick, WINDOW_DAYS_MAX):
+            return [], []  # no part of any window: neither the season nor its end is news
         self._features.push(stats.rows, np.column_stack((stats.counts, stats.nulls)).ravel())
         if stats.model_name != self._model_name:
             # Another model spreads its risks differently: its reference starts with it.
@@ -73,7 +81,7 @@ class DistributionWatch:
         self._risk.push(stats.rows, np.append(stats.risk_counts, 0))
         found = [
             *self._watch_features(stats, stats.tick - self._first_tick, latch),
-            *self._watch_risk(stats, latch),
+            *self._watch_risk(stats, stats.tick - self._first_tick, latch),
         ]
         measures = [each for each in found if isinstance(each, Measure)]
         return [each for each in found if isinstance(each, DriftAlarm)], measures
@@ -131,12 +139,14 @@ class DistributionWatch:
                 detail=f"{name} is null for {share:.0%} of the accounts, up from {share_before:.0%}, {_against(tick)}.",
             )
 
-    def _watch_risk(self, stats: TickStats, latch: AlarmLatch) -> Iterator[DriftAlarm | Measure]:
+    def _watch_risk(self, stats: TickStats, age: int, latch: AlarmLatch) -> Iterator[DriftAlarm | Measure]:
         windows = self._risk
         if not windows.full:
             return
         found = psi(windows.reference, windows.current, windows.reference_accounts, windows.current_accounts)
         yield Measure("all", "psi:risk", found.value, stats.rows)
+        if age < RING_TICKS - 1 + WARMUP_DAYS:
+            return  # the scores grow up with the features
         warning, critical = (max(limit, found.noise) for limit in self._score_thresholds)
         at = level(found.value, warning, critical)
         if latch.rises("score_drift", stats.model_name, at, cleared=found.value < CLEAR_SHARE * warning):

@@ -23,11 +23,11 @@ from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.names import AUTO, SchemeName
 from c360_stream.learning.replay import ReplayBuffer
 from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.version import ModelVersion
 from c360_stream.learning.volume import VolumeBaseline
 from c360_stream.records import DriftAlarm
 
-_MONDAY = 4  # Day 0 of the epoch was a Thursday.
 # Mean loss of late over what it was: below this a change is certain, but immaterial.
 _DRIFT_MIN = 1.1
 
@@ -126,7 +126,7 @@ class Learner:
             len(matured),
             int(matured.churned.sum()),
             alarms,
-            self._metrics(day, versions) if day % 7 == _MONDAY else [],
+            self._metrics(day, versions) if day % 7 == MONDAY else [],
         )
 
     def _see_volume(self, day: int, product_events: int) -> None:

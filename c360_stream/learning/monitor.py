@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.distribution_watch import DistributionWatch
+from c360_stream.learning.estimate import estimate
 from c360_stream.learning.outcome_watch import OutcomeWatch
+from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.quality import Measure
+from c360_stream.learning.seasons import Seasons
+from c360_stream.learning.tickstats import MONDAY as _MONDAY
 from c360_stream.learning.tickstats import TickStats
 from c360_stream.learning.traffic_watch import TrafficWatch
 from c360_stream.records import DriftAlarm
 
-_MONDAY = 4  # Day 0 of the epoch was a Thursday.
+_JUDGEMENTS = frozenset({PRIOR_RULE, "inactivity-rule"})
+"""Rules whose risks are not calibrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class MonitorConfig:
     volume_drop_max: float = 0.20
     freshness_hours_max: float = 1.0
     null_share_change_max: float = 0.20
+    seasons: tuple[tuple[str, str], ...] = ()
 
 
 class MetricRow(NamedTuple):
@@ -56,8 +62,12 @@ class Monitor:
 
     def __init__(self, config: MonitorConfig) -> None:
         self._latch = AlarmLatch()
+        self._seasons = Seasons(config.seasons)
         self._distributions = DistributionWatch(
-            (config.psi_warning, config.psi_critical), config.psi_overrides, config.null_share_change_max
+            (config.psi_warning, config.psi_critical),
+            config.psi_overrides,
+            config.null_share_change_max,
+            self._seasons,
         )
         self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min)
         self._traffic = TrafficWatch(config.volume_drop_max, config.freshness_hours_max)
@@ -66,13 +76,18 @@ class Monitor:
         """Take the merged statistics of the next tick.
 
         Metrics come weekly: quality on the matured outcomes of a week of as-ofs, under the model that scored
-        them; PSI (`psi:<feature>`, `psi:risk`) on Mondays, under the model that scores now.
+        them; PSI (`psi:<feature>`, `psi:risk`) and the early estimate (`estimated_...`) on Mondays, under the model
+        that scores now.
         """
         alarms, stabilities = self._distributions.on_tick(stats, self._latch)
         more, scored_by, qualities = self._outcomes.on_tick(stats, self._latch)
         rows = _rows(stats.tick, scored_by, qualities)
         if stats.tick % 7 == _MONDAY:
-            rows += _rows(stats.tick, (stats.model_name, stats.model_version), stabilities)
+            # Without labels, risks are all there is to go by: not where they are judgements, nor while it is known that
+            # they no longer mean what they did.
+            trusted = stats.model_name not in _JUDGEMENTS and not self._latch.holds("concept_drift")
+            estimates = estimate("all", stats.scored_risk) if trusted else []
+            rows += _rows(stats.tick, (stats.model_name, stats.model_version), [*stabilities, *estimates])
         return alarms + more, rows
 
     def on_hours(self, first_hour: int, counts: Mapping[str, Sequence[int]]) -> list[DriftAlarm]:
@@ -83,7 +98,12 @@ class Monitor:
         ValueError
             If they do not follow the hours before, or are not as many for every topic.
         """
-        return self._traffic.on_hours(first_hour, counts, self._latch)
+        alarms = self._traffic.on_hours(first_hour, counts, self._latch)
+        # A topic that is silent is an alarm at any time; fewer events than usual are expected in a declared season.
+        return [alarm for alarm in alarms if alarm.kind != "volume" or not self._in_season(alarm)]
+
+    def _in_season(self, alarm: DriftAlarm) -> bool:
+        return self._seasons.touch(time_us(alarm.as_of) // US_PER_DAY, 0)
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`; its size is bounded but for the outcomes of a week, 25 bytes each."""

@@ -16,6 +16,8 @@ from c360_stream.records import DriftAlarm
 WEEKS_RUNNING = 2
 # Weeks running at or above the threshold until a performance alarm has cleared.
 _WEEKS_CLEAR = 4
+# A model that has just begun to score has seen few outcomes: for so long its quality is no surprise.
+_SETTLE_DAYS = 56
 DAYS_PER_WEEK = 7
 _SUNDAY = 3  # Day 0 of the epoch was a Thursday.
 # Mean loss over what it was. ADWIN also sees what is certain but immaterial, and changes for the better.
@@ -34,7 +36,7 @@ class OutcomeWatch:
     horizon_days, stride_days
         Of the labels, and between the examples of one account.
     auc_min
-        A weekly ROC-AUC below this for two weeks running is an alarm.
+        A weekly ROC-AUC that is certainly below this (its 95% interval is) for two weeks running is an alarm.
     """
 
     def __init__(self, horizon_days: int, stride_days: int, auc_min: float) -> None:
@@ -46,10 +48,13 @@ class OutcomeWatch:
         self._week: list[list[Any]] = []
         self._weeks_below = 0
         self._weeks_well = 0
+        self._scores, self._since = "", 0
 
     def on_tick(self, stats: TickStats, latch: AlarmLatch) -> tuple[list[DriftAlarm], tuple[str, str], list[Measure]]:
         """Take a tick: alarms, and at the end of a week its measures and the (name, version) that they are of."""
         now = (stats.model_name, stats.model_version)
+        if stats.model_name != self._scores:
+            self._scores, self._since = stats.model_name, stats.tick
         # Who scored an as-of is asked again when its outcome matures, and at the end of that week.
         oldest = stats.tick - self._horizon_days - DAYS_PER_WEEK
         self._models = {day: model for day, model in self._models.items() if day >= oldest} | {stats.tick: now}
@@ -77,11 +82,12 @@ class OutcomeWatch:
             # The outcomes of a model that no longer scores.
             self._weeks_below = self._weeks_well = 0
             return []
-        whole = [each for each in measures if (each.segment, each.metric) == ("all", "roc_auc")]
-        if not whole:
+        whole = {each.metric: each for each in measures if each.segment == "all"}
+        if "roc_auc" not in whole or stats.tick - self._horizon_days < self._since + _SETTLE_DAYS:
             return []
-        auc = whole[0].value
-        below = auc < self._auc_min
+        auc, examples = whole["roc_auc"].value, whole["roc_auc"].examples
+        # Below for certain: a week of a small company has few who churn.
+        below = whole["roc_auc_high"].value < self._auc_min
         self._weeks_below = self._weeks_below + 1 if below else 0
         self._weeks_well = 0 if below else self._weeks_well + 1
         # Half-way from the threshold to guessing is critical.
@@ -99,7 +105,7 @@ class OutcomeWatch:
                 level=at,
                 action=_PERFORMANCE_ACTION,
                 detail=f"ROC-AUC of the scores of the week to {day_text(stats.tick - self._horizon_days)} was "
-                f"{auc:.3f} on {whole[0].examples} outcomes; below {self._auc_min:.2f} for "
+                f"{auc:.3f} on {examples} outcomes; certainly below {self._auc_min:.2f} for "
                 f"{self._weeks_below} weeks running.",
             )
         ]
@@ -146,6 +152,7 @@ class OutcomeWatch:
             "week": self._week,
             "weeks_below": self._weeks_below,
             "weeks_well": self._weeks_well,
+            "scores": [self._scores, self._since],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -156,3 +163,4 @@ class OutcomeWatch:
         self._week = [list(columns) for columns in state["week"]]
         self._weeks_below = state["weeks_below"]
         self._weeks_well = state["weeks_well"]
+        self._scores, self._since = state["scores"]

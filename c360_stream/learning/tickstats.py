@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from c360_stream.learning.histograms import Counts
 
+MONDAY = 4
+"""Of the days since the epoch modulo 7: day 0 was a Thursday."""
+
 
 @dataclass(slots=True)
 class TickStats:
@@ -31,6 +34,8 @@ class TickStats:
     as_of_day, account_ids, churned, risk, mrr_cents
         The examples whose label became known at this tick, once each, m of them: as-of day, account, outcome, the risk
         that was stored at the as-of (never NaN) and the MRR then (NaN if unknown).
+    scored_risk
+        On Mondays the risks of this tick, in no particular order; else empty.
     """
 
     tick: int
@@ -45,6 +50,7 @@ class TickStats:
     churned: NDArray[np.bool_]
     risk: NDArray[np.float64]
     mrr_cents: NDArray[np.float64]
+    scored_risk: NDArray[np.float64]
 
     def state(self) -> list[Any]:
         """Plain data for the constructor, by position."""
@@ -79,4 +85,5 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         np.concatenate([part.churned for part in parts])[order],
         np.concatenate([part.risk for part in parts])[order],
         np.concatenate([part.mrr_cents for part in parts])[order],
+        np.concatenate([part.scored_risk for part in parts]),
     )

@@ -12,7 +12,7 @@ from c360_stream import metrics
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
-from c360_stream.learning.tickstats import TickStats
+from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.keeping import Keeping
@@ -115,6 +115,7 @@ def _stats(tick: ScoredTick) -> TickStats:
         matured.churned[scored],
         matured.risk[scored],
         tick.matured_mrr[scored],
+        tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
     )
 
 

@@ -13,8 +13,8 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
-from c360_stream.learning.tickstats import TickStats, merge
-from c360_stream.records import DriftAlarm
+from c360_stream.learning.tickstats import MONDAY, TickStats, merge
+from c360_stream.records import DriftAlarm, utc_time
 from c360_stream.snapshot import pack, unpack
 
 START = 19_900
@@ -65,6 +65,7 @@ class Company:
                     churned,
                     risks,
                     level[rows, INDEX["mrr_cents"]],
+                    risk if (START + day) % 7 == MONDAY else risk[:0],
                 )
 
 
@@ -88,17 +89,17 @@ def test_a_year_without_change_raises_no_alarm(accounts: int) -> None:
 
 def test_a_shifted_feature_alarms_once_and_again_after_it_cleared() -> None:
     monitor = Monitor(MonitorConfig())
-    assert watch(monitor, Company(500), range(120))[0] == []
-    alarms, _ = watch(monitor, Company(500, usage=0.55), range(120, 240))
+    assert watch(monitor, Company(500), range(180))[0] == []
+    alarms, _ = watch(monitor, Company(500, usage=0.55), range(180, 300))
     down = [("feature_drift", "avg_dau_7d", "warning"), ("feature_drift", "avg_dau_7d", "critical")]
     assert subjects(alarms) in (down, down[1:])
-    assert alarms[0].as_of.timestamp() * 1e6 <= (START + 127) * US_PER_DAY
+    assert alarms[0].as_of.timestamp() * 1e6 <= (START + 187) * US_PER_DAY
     assert alarms[0].raised_at == alarms[0].as_of
     assert "Median of avg_dau_7d moved from" in alarms[0].detail
     assert alarms[0].statistic is not None
     assert alarms[0].threshold is not None
     assert alarms[0].statistic > alarms[0].threshold
-    again, _ = watch(monitor, Company(500), range(240, 300))
+    again, _ = watch(monitor, Company(500), range(300, 360))
     assert subjects(again) in (down, down[1:])
 
 
@@ -110,14 +111,14 @@ def test_a_feature_that_drifts_by_nature_is_watched_on_demand_only() -> None:
 
     for overrides, expected in (({}, set()), ({"account_age_days": (0.3, 0.6)}, {"account_age_days"})):
         monitor = Monitor(MonitorConfig(psi_overrides=overrides))
-        alarms = [alarm for stats in Company(300).ticks(range(120)) for alarm in monitor.on_tick(aging(stats))[0]]
+        alarms = [alarm for stats in Company(300).ticks(range(180)) for alarm in monitor.on_tick(aging(stats))[0]]
         assert {alarm.subject for alarm in alarms} == expected
 
 
 def test_more_nulls_than_before_raise_completeness() -> None:
     monitor = Monitor(MonitorConfig())
-    watch(monitor, Company(500, null_share=0.1), range(100))
-    alarms, _ = watch(monitor, Company(500, null_share=0.6), range(100, 120))
+    watch(monitor, Company(500, null_share=0.1), range(160))
+    alarms, _ = watch(monitor, Company(500, null_share=0.6), range(160, 180))
     assert ("completeness", "avg_csat_30d", "critical") in subjects(alarms)
     assert {alarm.subject for alarm in alarms} == {"avg_csat_30d"}
 
@@ -150,7 +151,57 @@ def test_a_useless_model_raises_performance_after_two_weeks() -> None:
     alarms, rows = watch(monitor, Company(800, discrimination=0.0), range(130))
     assert subjects(alarms) == [("performance", "m", "critical")]
     weeks = [row for row in rows if (row.segment, row.metric) == ("all", "roc_auc")]
-    assert [row.as_of_us == int(alarms[0].as_of.timestamp() * 1e6) for row in weeks].index(True) == 1
+    # Eight weeks are the model's time to settle, then two weeks have to be bad.
+    assert [row.as_of_us == int(alarms[0].as_of.timestamp() * 1e6) for row in weeks].index(True) == 9
+
+
+def test_what_begins_raises_no_alarm_of_drift() -> None:
+    """Accounts that begin young and windows that fill are no drift, however much they move."""
+    monitor, alarms = Monitor(MonitorConfig()), []
+    for stats in Company(500).ticks(range(145)):
+        grown = min(1.0, (stats.tick - START) / 100)
+        stats.counts = np.roll(stats.counts, -round(12 * (1 - grown)), axis=1)
+        stats.risk_counts = np.roll(stats.risk_counts, round(8 * (1 - grown)))
+        alarms += monitor.on_tick(stats)[0]
+    assert alarms == []
+
+
+def test_a_declared_season_is_no_news_and_its_end_neither() -> None:
+    season = (date_of(200), date_of(220))
+    alarms: dict[bool, list[DriftAlarm]] = {}
+    for declared in (False, True):
+        monitor = Monitor(MonitorConfig(seasons=(season,) if declared else ()))
+        alarms[declared] = []
+        for days, usage in ((range(200), 1.0), (range(200, 221), 0.4), (range(221, 340), 1.0)):
+            alarms[declared] += watch(monitor, Company(500, usage=usage), days)[0]
+    assert {alarm.subject for alarm in alarms[False]} == {"avg_dau_7d"}
+    assert alarms[True] == []
+
+
+def date_of(day: int) -> str:
+    return f"{utc_time((START + day) * US_PER_DAY):%m-%d}"
+
+
+def test_a_rule_s_risks_are_no_estimate() -> None:
+    _, rows = watch(Monitor(MonitorConfig()), Company(100, model="prior-rule"), range(20))
+    assert not [row for row in rows if row.metric.startswith("estimated_")]
+
+
+def test_the_early_estimate_is_suppressed_while_concept_drift_is_on() -> None:
+    monitor = Monitor(MonitorConfig())
+    told = []
+    for company, days in ((Company(1500), range(300)), (Company(1500, churn_factor=4.0), range(300, 400))):
+        for stats in company.ticks(days):
+            alarms, rows = monitor.on_tick(stats)
+            found = {row.metric for row in rows if row.metric.startswith("estimated_")}
+            if stats.tick % 7 == MONDAY:
+                told.append((stats.tick - START, bool(found)))
+            else:
+                assert not found
+            if any(alarm.kind == "concept_drift" for alarm in alarms):
+                drift_day = stats.tick - START
+    assert all(found for day, found in told if day < drift_day)
+    assert not any(found for day, found in told if drift_day < day < drift_day + 28)
 
 
 def test_weekly_metrics_name_the_model_that_scored() -> None:
