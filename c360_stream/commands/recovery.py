@@ -81,8 +81,8 @@ def recovery_store(
 
 def begun_at(directory: Path | None) -> dict[str, tuple[int, ...]]:
     """Where the output topics were when the recovery store was made."""
-    positions = _origin(directory)["begun_at"] if directory else {}
-    return {topic: tuple(position) for topic, position in positions.items()}
+    positions: dict[str, tuple[int, ...]] = _origin(directory)["begun_at"] if directory else {}
+    return positions
 
 
 def explain(directory: Path, said: str) -> StateError | None:
@@ -160,7 +160,7 @@ def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
             f"recovery directory {directory} has no recovery store but other files: {foreign[0]}",
             "name a new or an empty directory",
         )
-    directory.chmod(0o700)
+    _protect(directory)
     lock = _lock(directory, ".lock", held)
     if not cluster:  # the others of a cluster, started one by one, may have come first
         with ExitStack() as looked_at:
@@ -169,13 +169,29 @@ def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
     return lock
 
 
+def _protect(directory: Path) -> None:
+    """Keep others from the store: whoever can write to it runs code here."""
+    try:
+        directory.chmod(0o700)
+    except PermissionError:  # it belongs to somebody else, as a mounted volume may
+        if directory.stat().st_mode & 0o002:
+            raise ConfigurationError(
+                f"recovery directory {directory} belongs to another user, and everybody may write to it",
+                "make it this user's own, or take that right away: chmod o-w",
+            ) from None
+
+
 def _make(directory: Path) -> None:
     """Make the engine's files; what a crash amid this left is no store yet, and is made anew."""
     parts = list(directory.glob("part-*.sqlite3"))
-    if (directory / ORIGIN).exists() or len(parts) == RECOVERY_PARTITIONS:
+    if (directory / ORIGIN).exists():
         return
+    if any(map(_in_use, parts)):
+        raise StateError(f"recovery directory {directory}: {ORIGIN} is missing", f"restore it from a back-up, {_OVER}")
     for part in parts:
         part.unlink()
+    if _free_bytes(directory) < FREE_BYTES_MIN:
+        raise StateError(f"recovery directory {directory}: {_FULL[0]}", _FULL[1])
     try:
         init_db_dir(directory, RECOVERY_PARTITIONS)
     except BaseException as error:  # the engine's panics are no Exception
@@ -183,6 +199,15 @@ def _make(directory: Path) -> None:
         if failure is None:
             raise
         raise failure from None
+
+
+def _in_use(part: Path) -> bool:
+    """Whether a run has kept anything in a part, as far as it can be read."""
+    try:
+        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database:
+            return database.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def _note_origin(directory: Path, settings: Settings) -> None:
@@ -212,8 +237,9 @@ def _check_origin(directory: Path, settings: Settings) -> None:
 def _origin(directory: Path) -> dict[str, Any]:
     try:
         kept = json.loads((directory / ORIGIN).read_text())
-        return {name: kept[name] for name in ("place", "prefix", "begun_at")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        positions = {str(topic): tuple(map(int, position)) for topic, position in kept["begun_at"].items()}
+        return {"place": kept["place"], "prefix": kept["prefix"], "begun_at": positions}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise StateError(
             f"recovery directory {directory}: {ORIGIN}: {what}", f"restore it from a back-up, {_OVER}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
@@ -232,11 +233,22 @@ class LogDirWriter:
         with _named_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
+            self._lock()
             size = os.fstat(self._file.fileno()).st_size
             self._bytes = resume[0] if resume else _whole_lines_bytes(path)
             if self._bytes > size:
                 raise TransportError(f"{path} has {size} bytes, but {self._bytes} were written to it", _RESTORE)
             self._file.truncate(self._bytes)
+
+    def _lock(self) -> None:
+        """Keep other runs from this file: the lines of two would mix, and each would cut off the other's."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise TransportError(
+                f"{self._path} is being written by another run", "let one run at a time write to a log directory"
+            ) from None
 
     def write(self, records: Sequence[OutRecord]) -> None:
         """Append records, all or none; they are in the system's cache when this returns.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -147,13 +148,56 @@ def test_it_is_refused_for_another_input(settings: Settings, tmp_path: Path) -> 
             make(recovery, other)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"place": 1', "[]"])
+@pytest.mark.parametrize("text", ["", "{}", '{"place": 1', "[]", '{"place": "p", "prefix": "c360", "begun_at": 7}'])
 def test_a_damaged_note_of_its_input_is_named(settings: Settings, tmp_path: Path, text: str) -> None:
     recovery = tmp_path / "recovery"
     make(recovery, settings)
     (recovery / ORIGIN).write_text(text)
     with pytest.raises(StateError, match=r"origin.json: it is damaged; restore it"):
         make(recovery, settings)
+
+
+def test_one_in_use_that_lost_its_note_is_not_taken_for_new(settings: Settings, tmp_path: Path) -> None:
+    """Whichever input is named would be noted as its own."""
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    with closing(sqlite3.connect(parts(recovery)[3])) as part:
+        part.execute("INSERT INTO snaps VALUES ('churn', 'churn.accounts', '3', 1, x'00')")
+        part.commit()
+    (recovery / ORIGIN).unlink()
+    with pytest.raises(StateError, match=f"{ORIGIN} is missing"):
+        make(recovery, settings)
+    assert len(parts(recovery)) == RECOVERY_PARTITIONS
+    assert not (recovery / ORIGIN).exists()
+
+
+def test_a_full_disk_is_found_before_it_is_made(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_free_bytes", lambda _: 1000)
+    with pytest.raises(StateError, match="the disk is full"):
+        make(tmp_path / "recovery", settings)
+    assert parts(tmp_path / "recovery") == []
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o770, False), (0o777, True)])
+def test_a_directory_of_another_user_is_taken_unless_everybody_may_write(
+    mode: int, refused: bool, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery = tmp_path / "recovery"
+    recovery.mkdir()
+    recovery.chmod(mode)
+
+    def denied(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", denied)  # as for whoever does not own it
+    if refused:
+        with pytest.raises(ConfigurationError, match=r"everybody may write to it; .*chmod o-w"):
+            make(recovery, settings)
+    else:
+        make(recovery, settings)
+        assert len(parts(recovery)) == RECOVERY_PARTITIONS
 
 
 def test_process_0_makes_it_and_the_others_wait(settings: Settings, tmp_path: Path) -> None:

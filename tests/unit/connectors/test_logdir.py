@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.connectors import logdir
-from c360_stream.connectors.logdir import LogDirReader, LogDirTransport
+from c360_stream.connectors.logdir import LogDirReader, LogDirTransport, LogDirWriter
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
@@ -212,6 +212,17 @@ def test_a_cut_gzip_file_below_the_position_is_an_error(tmp_path: Path) -> None:
     make(tmp_path, gzip.compress(b"1\n"), "0.jsonl.gz")
     with pytest.raises(TransportError, match=r"0\.jsonl\.gz has 2 bytes"):
         LogDirTransport(tmp_path).reader("t", 0, (4, 2), live=False)
+
+
+def test_a_second_writer_of_a_topic_is_refused_and_leaves_it_as_it_is(tmp_path: Path) -> None:
+    """Their lines would mix, and each would cut off the other's when it resumes."""
+    first = LogDirWriter(tmp_path / "t" / "0.jsonl", "t", None)
+    first.write([OutRecord("a", b"1"), OutRecord("a", b"2")])
+    with pytest.raises(TransportError, match="is being written by another run"):
+        LogDirWriter(tmp_path / "t" / "0.jsonl", "t", (2,))
+    first.close()
+    assert (tmp_path / "t" / "0.jsonl").read_bytes() == b"1\n2\n"
+    LogDirWriter(tmp_path / "t" / "0.jsonl", "t", None).close()
 
 
 def test_a_resumed_writer_cuts_what_came_after_the_snapshot(tmp_path: Path) -> None:
