@@ -17,6 +17,8 @@ _RIVER = version("river")
 # scale would make it blind.
 _RISK_MIN = 0.01
 _LOSS_MAX = -math.log(_RISK_MIN)
+# Mean loss of late over what it was: below this, a change is certain but immaterial, or one for the better.
+RISE_MIN = 1.1
 # Labels that the mean loss of late is taken over, with exponentially falling weights.
 _RECENT_LABELS = 500
 

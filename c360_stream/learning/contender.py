@@ -56,10 +56,9 @@ class Contender:
 
     def version(self, tick_day: int) -> ModelVersion:
         """The version from the tick at the start of `tick_day` on."""
-        version = self.model.version(tick_day)
         if self.learns:
-            return version
-        config, exposures = self.model.config, version.exposures
+            return self.model.version(tick_day)
+        config, exposures = self.model.config, self.model.recent_exposures(tick_day)
         if self.name == BASE_RATE:
             counted = self.model.outcomes + PRIOR_OUTCOMES
             rate = (self.model.churned + PRIOR_OUTCOMES * config.prior_churn_rate) / counted

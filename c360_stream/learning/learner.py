@@ -14,7 +14,7 @@ from c360_stream.features.shard import TickExamples
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.catalogue import BASE_RATE, BASELINES, RETRAINED
 from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
-from c360_stream.learning.concept import ConceptDrift
+from c360_stream.learning.concept import RISE_MIN, ConceptDrift
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
@@ -27,9 +27,6 @@ from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.version import ModelVersion
 from c360_stream.learning.volume import VolumeBaseline
 from c360_stream.records import DriftAlarm
-
-# Mean loss of late over what it was: below this a change is certain, but immaterial.
-_DRIFT_MIN = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +163,13 @@ class Learner:
         risk = said.risk.get(self.office.champion)
         if risk is None or not len(said.rows):
             return False
-        known = said.rows[~np.isnan(risk)]
-        block = matured.take(known)
+        known = ~np.isnan(risk)
+        block = matured.take(said.rows[known])
         if not len(block):
             return False
-        risks = risk[~np.isnan(risk)].tolist()
-        as_of_day = int(block.as_of_day[0])
-        change = self._drift.update(self.office.champion, as_of_day, block.ids, block.churned.tolist(), risks)
-        return change is not None and change.after > _DRIFT_MIN * change.before
+        as_of_day, labels = int(block.as_of_day[0]), block.churned.tolist()
+        change = self._drift.update(self.office.champion, as_of_day, block.ids, labels, risk[known].tolist())
+        return change is not None and change.after > RISE_MIN * change.before
 
     def _reason_to_retrain(self, day: int, changed: bool) -> str:
         """Why a fresh challenger is due; empty if none is. At most one a horizon."""
@@ -251,8 +247,9 @@ class Learner:
         for name, each in kept.items():
             self.contenders[name] = self._contender(name)
             self.contenders[name].restore(each)
-        for name in self.contenders.keys() - kept.keys():
-            self._contest.reset(name)
+        for name in self.contenders:  # in the order of the settings, in every process
+            if name not in kept:
+                self._contest.reset(name)
         champion, since_day = state["office"]
         pinned = self.config.champion != AUTO
         if not pinned and champion in self.contenders:

@@ -138,14 +138,18 @@ class ChurnModel:
 
     def version(self, tick_day: int) -> ModelVersion:
         """The version to score with from the tick at the start of `tick_day` on; forgets exposures past use."""
-        oldest = tick_day - self.config.horizon_days - 2 * WINDOW_DAYS_MAX
-        self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
-        recent = {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX}
+        recent = self.recent_exposures(tick_day)
         if not self.warm:
             return prior_version(tick_day, self.config.prior_churn_rate, recent)
         slope, offset = self._calibration.slope, self._calibration.offset
         base = slope * float(self._classifier.weights[0]) + offset
         return ModelVersion(self.name, tick_day, base, self._curves(), recent)
+
+    def recent_exposures(self, tick_day: int) -> dict[int, float]:
+        """The exposures that windows reach from `tick_day` on; forgets those that nothing reaches any more."""
+        oldest = tick_day - self.config.horizon_days - 2 * WINDOW_DAYS_MAX
+        self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
+        return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX}
 
     def _curves(self) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""

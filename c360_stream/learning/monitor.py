@@ -14,8 +14,7 @@ from c360_stream.learning.outcome_watch import OutcomeWatch
 from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.quality import Measure
 from c360_stream.learning.seasons import Seasons
-from c360_stream.learning.tickstats import MONDAY as _MONDAY
-from c360_stream.learning.tickstats import TickStats
+from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.traffic_watch import TrafficWatch
 from c360_stream.records import DriftAlarm
 
@@ -82,7 +81,7 @@ class Monitor:
         alarms, stabilities = self._distributions.on_tick(stats, self._latch)
         more, scored_by, qualities = self._outcomes.on_tick(stats, self._latch)
         rows = _rows(stats.tick, scored_by, qualities)
-        if stats.tick % 7 == _MONDAY:
+        if stats.tick % 7 == MONDAY:
             # Without labels, risks are all there is to go by: not where they are judgements, nor while it is known that
             # they no longer mean what they did.
             trusted = stats.model_name not in _JUDGEMENTS and not self._latch.holds("concept_drift")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 SchemeName = Literal["matured", "fake_negative_weighted", "hazard"]
-SCHEMES: tuple[SchemeName, ...] = get_args(SchemeName)
 ModelName = Literal[
     "online-logistic",
     "online-logistic-fast",

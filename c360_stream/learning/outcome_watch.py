@@ -8,7 +8,7 @@ import numpy as np
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.learning.alarms import CRITICAL, AlarmLatch, day_text, drift_alarm, level
-from c360_stream.learning.concept import Change, ConceptDrift
+from c360_stream.learning.concept import RISE_MIN, Change, ConceptDrift
 from c360_stream.learning.quality import Measure, measure_by_band
 from c360_stream.learning.tickstats import TickStats
 from c360_stream.records import DriftAlarm
@@ -20,8 +20,8 @@ _WEEKS_CLEAR = 4
 _SETTLE_DAYS = 56
 DAYS_PER_WEEK = 7
 _SUNDAY = 3  # Day 0 of the epoch was a Thursday.
-# Mean loss over what it was. ADWIN also sees what is certain but immaterial, and changes for the better.
-_LOSS_WARNING, _LOSS_CRITICAL = 1.1, 1.5
+# Mean loss over what it was that is critical; a warning from `RISE_MIN` on.
+_LOSS_CRITICAL = 1.5
 # ADWIN reports a moment, not a state: the condition counts as over when nothing was detected for so long.
 _CONCEPT_CLEAR_DAYS = 28
 _PERFORMANCE_ACTION = "scoring and learning go on; review the features, and do not act on single scores"
@@ -122,7 +122,7 @@ class OutcomeWatch:
         if change is None:
             latch.rises("concept_drift", scored_by, 0, cleared=stats.tick >= self._concept_clears)
             return []
-        warning, critical = _LOSS_WARNING * change.before, _LOSS_CRITICAL * change.before
+        warning, critical = RISE_MIN * change.before, _LOSS_CRITICAL * change.before
         at = level(change.after, warning, critical)
         if at:
             self._concept_clears = stats.tick + _CONCEPT_CLEAR_DAYS

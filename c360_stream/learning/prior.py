@@ -16,8 +16,7 @@ These are judgements, not estimates: they order accounts sensibly and say so thr
 
 from __future__ import annotations
 
-import math
-
+from c360_stream.learning.classifier import logit
 from c360_stream.learning.version import Curve, ModelVersion
 
 MODEL_NAME = "prior-rule"
@@ -48,4 +47,4 @@ def prior_version(tick_day: int, churn_rate: float, exposures: dict[int, float])
     exposures
         As in `ModelVersion`.
     """
-    return ModelVersion(MODEL_NAME, tick_day, math.log(churn_rate / (1.0 - churn_rate)), _CURVES, exposures)
+    return ModelVersion(MODEL_NAME, tick_day, logit(churn_rate), _CURVES, exposures)

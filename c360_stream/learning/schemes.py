@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.labels import HAZARD_DAYS_MAX
+from c360_stream.learning.classifier import sigmoid
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.model import ChurnModel
 from c360_stream.learning.names import SchemeName
@@ -84,8 +85,7 @@ class FakeNegativeWeighted:
             if not len(block):
                 continue
             as_of_us = _as_of_us(block)
-            log_odds = np.clip(model.raw_log_odds(block.features, as_of_us), -_LOG_ODDS_MAX, _LOG_ODDS_MAX)
-            risk = np.array([1.0 / (1.0 + math.exp(-z)) for z in log_odds.tolist()])
+            risk = np.array([sigmoid(z) for z in model.raw_log_odds(block.features, as_of_us).tolist()])
             importance = 1.0 + risk if outcome else (1.0 - risk) * (1.0 + risk)
             outcomes = np.full(len(block), outcome)
             model.learn_weighted(block.features, outcomes, importance, as_of_us, new=not outcome)
@@ -111,7 +111,6 @@ class Hazard:
         return math.log(horizon_days / min(HAZARD_DAYS_MAX, horizon_days))
 
 
-_LOG_ODDS_MAX = 15.0
 _BY_NAME: dict[SchemeName, Scheme] = {
     "matured": Matured(),
     "fake_negative_weighted": FakeNegativeWeighted(),

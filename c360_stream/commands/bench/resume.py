@@ -73,15 +73,15 @@ def _resume(spec: SampleSpec) -> _Resumed:
             # Two rounds: one may have begun before the last event was read.
             _wait(first, lambda: first.total("c360_snapshot_size_bytes_count") > kept + 4 * settings.shards)
             first.process.send_signal(signal.SIGKILL)
-        before = _lines(scores)
+        before = scores.stat().st_size
         state = sum(file.stat().st_size for file in (Path(home) / "recovery").iterdir())
         added = sample.append_morning(settings)
         began = time.perf_counter()
         with _run(settings) as again:
             # The scores of the last moments before the kill may be cut off and written again; the tick's are new.
-            _wait(again, lambda: _lines(scores) > before)
+            _wait(again, lambda: scores.stat().st_size > before)
             first_score = time.perf_counter() - began
-            _wait(again, lambda: _lines(scores) >= before + spec.accounts)
+            _wait(again, lambda: _lines(scores, before) >= spec.accounts)
             all_scores = time.perf_counter() - began
             read = again.total("c360_events_read_total")
     return _Resumed(first_score, all_scores, state, events, int(read) - added, spec.accounts)
@@ -137,9 +137,8 @@ def _wait(running: _Running, condition: Callable[[], bool]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _lines(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1024 * 1024), b""))
-    except FileNotFoundError:
-        return 0
+def _lines(path: Path, offset: int) -> int:
+    """Lines behind an offset: reading the whole file again and again would slow what is measured."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1024 * 1024), b""))
