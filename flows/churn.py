@@ -112,7 +112,7 @@ def build(
     monitored = op.stateful_batch(
         "monitor",
         op.merge("hours_and_stats", hours, stats),
-        MonitorStep(settings, _same_named(MonitorConfig, settings), keeping),
+        MonitorStep(settings, monitor_config(settings), keeping),
     )
 
     outputs = op.merge(
@@ -171,6 +171,11 @@ def learning_config(settings: Settings) -> LearningConfig:
         retrain_on_drift=settings.retrain_on_drift,
         replay_examples_max=settings.replay_examples_max,
     )
+
+
+def monitor_config(settings: Settings) -> MonitorConfig:
+    """What the monitor takes from the settings."""
+    return _same_named(MonitorConfig, settings)
 
 
 def scoring_config(settings: Settings) -> ScoringConfig:

@@ -89,7 +89,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
             *feature_rows(tick.shard, tick.scores),
             *outcome_rows(tick.shard, tick.day, tick.outcomes),
             *tombstones(self._step.settings, tick.shard, tick.gone),
-            ShardStats(tick.shard, _stats(tick)),
+            ShardStats(tick.shard, tick_stats(tick)),
         ]
 
     @failing_loudly
@@ -98,7 +98,8 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
         return self._step.keeping.keep("score", self._scorer.state)
 
 
-def _stats(tick: ScoredTick) -> TickStats:
+def tick_stats(tick: ScoredTick) -> TickStats:
+    """What monitoring sees of a shard's tick."""
     counts, nulls = feature_histogram(tick.scores.features)
     matured = tick.matured
     scored = np.flatnonzero(~np.isnan(matured.risk))

@@ -1,0 +1,1 @@
+"""`c360 evaluate`: how good the scores of a log were, beside a batch model, the truth and other settings."""
