@@ -63,6 +63,25 @@ class MaturedExamples:
 
 
 @dataclass(slots=True)
+class SettledExamples:
+    """Examples of one as-of whose longest horizon has passed.
+
+    Parameters
+    ----------
+    as_of_day
+        The as-of day they share.
+    account
+        int32, shape (n,): index of the account in its shard.
+    cancelled_after
+        int16, shape (n,): days from the as-of to the first cancellation, 1 within the first; 0 if there was none.
+    """
+
+    as_of_day: int
+    account: NDArray[np.int32]
+    cancelled_after: NDArray[np.int16]
+
+
+@dataclass(slots=True)
 class ClosedDay:
     """What taking time to a midnight made known.
 
@@ -79,6 +98,8 @@ class ClosedDay:
         One block an as-of.
     corrected
         As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+    settled
+        The examples that are `reach_days` old.
     """
 
     known: KnownLabels
@@ -86,27 +107,33 @@ class ClosedDay:
     young: MaturedExamples | None
     early: list[MaturedExamples]
     corrected: list[tuple[int, int]]
+    settled: SettledExamples | None
 
 
 class LabelLedger:
     """The labels of one shard's accounts.
 
     A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
-    examples wait beside it. Memory: horizon + 8 bytes an account, plus 168 bytes an example in flight.
+    examples wait beside it. Memory: horizon + 8 bytes an account, plus 168 bytes an example in flight, and 6 bytes
+    an example until it is settled.
 
     Parameters
     ----------
     horizon_days
         How far ahead of its as-of a label looks.
+    reach_days
+        Age at which an example is settled; the horizon or more. 0: never.
     """
 
-    def __init__(self, horizon_days: int, capacity: int = 64) -> None:
+    def __init__(self, horizon_days: int, reach_days: int = 0, capacity: int = 64) -> None:
         self.horizon_days = horizon_days
+        self.reach_days = reach_days
         self._slots = horizon_days + CORRECTION_DAYS + 1
         self._status = np.zeros((self._slots, capacity), np.uint8)
         self._cancelled: list[tuple[int, int]] = []
         self._examples: dict[int, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
         self._matured: dict[int, NDArray[np.int32]] = {}
+        self._unsettled: dict[int, tuple[NDArray[np.int32], NDArray[np.int16]]] = {}
 
     @property
     def hazard_days(self) -> int:
@@ -135,6 +162,8 @@ class LabelLedger:
         """Keep an as-of's examples (ordered by account id) until their labels are known."""
         if len(account):
             self._examples[day] = (account, features)
+            if self.reach_days:
+                self._unsettled[day] = (account, np.zeros(len(account), np.int16))
 
     def close(self, day: int) -> ClosedDay:
         """Take time to the midnight that opens `day`: what has become known by it, and what has matured.
@@ -158,7 +187,10 @@ class LabelLedger:
             self._matured[due] = matured.account
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
-        return ClosedDay(labels, matured, young, early, corrected)
+        settled = self._unsettled.pop(day - self.reach_days, None)
+        return ClosedDay(
+            labels, matured, young, early, corrected, settled and SettledExamples(day - self.reach_days, *settled)
+        )
 
     def _labelled(self, as_of: int) -> MaturedExamples | None:
         """The examples of an as-of with what is known of them by now."""
@@ -174,6 +206,7 @@ class LabelLedger:
         days: list[int] = []
         oldest = day - self.horizon_days - CORRECTION_DAYS
         for account, time_us in self._cancelled:
+            self._settle(account, time_us // US_PER_DAY)
             last = min(time_us // US_PER_DAY, day - 1)
             first = max(time_us // US_PER_DAY - self.horizon_days + 1, oldest)
             for as_of in range(first, last + 1):
@@ -185,6 +218,16 @@ class LabelLedger:
                     self._note(as_of, account, early, corrected)
         self._cancelled.clear()
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
+
+    def _settle(self, account: int, cancelled_day: int) -> None:
+        """Note when an account cancelled first after each of its examples; a cancellation may be heard out of order."""
+        for as_of in range(cancelled_day - self.reach_days + 1, cancelled_day + 1):
+            if as_of not in self._unsettled:
+                continue
+            among, after = self._unsettled[as_of]
+            days = cancelled_day - as_of + 1
+            rows = np.flatnonzero(among == account)
+            after[rows] = np.where(after[rows] == 0, days, np.minimum(after[rows], days))
 
     def _note(self, as_of: int, account: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]) -> None:
         """If an account was an example of an as-of, its label is provisional, or corrected."""
@@ -209,6 +252,7 @@ class LabelLedger:
             "cancelled": self._cancelled,
             "examples": [[day, *self._examples[day]] for day in days],
             "matured": [[day, account] for day, account in sorted(self._matured.items())],
+            "unsettled": [[day, *self._unsettled[day]] for day in sorted(self._unsettled)],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -217,3 +261,4 @@ class LabelLedger:
         self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
         self._examples = {day: (account, features) for day, account, features in state["examples"]}
         self._matured = dict(state["matured"])
+        self._unsettled = {day: (account, after.copy()) for day, account, after in state["unsettled"]}

@@ -14,6 +14,7 @@ Trigger = Literal["tick", "event"]
 AlarmKind = Literal[
     "feature_drift", "score_drift", "concept_drift", "performance", "volume", "freshness", "completeness"
 ]
+Segment = Literal["at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady"]
 Severity = Literal["warning", "critical"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,6 +94,27 @@ class Reason(_Record):
     """A sentence that a customer-success manager understands."""
 
 
+class Move(_Record):
+    """What moved an account's risk since its last score: one feature's part in it."""
+
+    feature: str
+    """Or `model`: what the model has learnt since then."""
+    before: float | None
+    """The feature's value at the last score; null where its definition had none."""
+    value: float | None
+    contribution: float
+    """Signed: positive has raised the risk. With those too small to tell they add up to the change of the log-odds."""
+    text: str
+    """A sentence that a customer-success manager understands."""
+
+
+class HorizonRisk(_Record):
+    """Risk over another horizon."""
+
+    horizon_days: Annotated[int, Field(ge=1)]
+    risk: Annotated[float, Field(ge=0, le=1)]
+
+
 class RiskScore(_Record):
     """An account's risk of cancelling: value of the risk topic, row of `risk_scores`."""
 
@@ -122,6 +144,16 @@ class RiskScore(_Record):
     feature_version: Annotated[int, Field(ge=1)]
     trigger: Trigger
     """`tick`: the daily score; `event`: events moved it within the day."""
+    moved: list[Move] = []
+    """What moved the risk since the last score, the strongest first."""
+    risk_curve: list[HorizonRisk] = []
+    """Risks over several horizons, ascending: a longer one has never the smaller risk."""
+    segment: Segment | None = None
+    """What kind of customer the account is at the moment."""
+    expected_months: float | None = None
+    """Months until the account is expected to cancel, within the next `C360_VALUE_MONTHS_MAX`."""
+    lifetime_value_cents: Cents | None = None
+    """Margin expected of the account in those months, discounted; null where revenue is unknown."""
 
 
 class DriftAlarm(_Record):
@@ -189,6 +221,23 @@ class ReasonOut(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+class MoveOut(msgspec.Struct, frozen=True, gc=False):
+    """Twin of `Move` for bulk encoding."""
+
+    feature: str
+    before: float | None
+    value: float | None
+    contribution: float
+    text: str
+
+
+class HorizonRiskOut(msgspec.Struct, frozen=True, gc=False):
+    """Twin of `HorizonRisk` for bulk encoding."""
+
+    horizon_days: int
+    risk: float
+
+
 class RiskScoreOut(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Twin of `RiskScore` for bulk encoding: not validated, and times are already text (see `rfc3339_ms`)."""
 
@@ -208,6 +257,11 @@ class RiskScoreOut(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     model_version: str
     feature_version: int
     trigger: Trigger
+    moved: list[MoveOut]
+    risk_curve: list[HorizonRiskOut]
+    segment: Segment | None
+    expected_months: float | None
+    lifetime_value_cents: int | None
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -151,12 +151,22 @@ class Settings(BaseSettings):
     )
     retrain_on_drift: bool = Field(True, description="begin one when the champion's loss has changed for the worse")
     replay_examples_max: int = Field(10_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger learns")
+    risk_curve_days: tuple[Annotated[int, Field(ge=1, le=365)], ...] = Field(
+        (7, 30, 60, 90), description="horizons of the risk curve in each score; empty: no curve"
+    )
     tier_medium: float = Field(0.10, gt=0, lt=1)
     tier_high: float = Field(0.25, gt=0, lt=1)
     tier_critical: float = Field(0.50, gt=0, lt=1)
     tier_hysteresis: float = Field(0.10, ge=0, lt=1, description="share below its threshold at which a tier is left")
     event_score_change_min: float = Field(0.05, gt=0, lt=1, description="a risk change this large is material")
     event_score_interval_seconds: int = Field(60, ge=1, description="of event time, an account")
+
+    # Value
+    margin_share: float = Field(0.8, ge=0, le=1, description="of revenue that is margin")
+    discount_rate: float = Field(0.1, ge=0, le=1, description="a year, of value to come")
+    value_months_max: int = Field(60, ge=1, le=240, description="months ahead that lifetime value counts")
+    contact_cost_cents: int = Field(2_500, ge=0, description="of reaching an account, for the profit of a campaign")
+    offer_cost_cents: int = Field(10_000, ge=0, description="of the offer to one that takes it")
 
     # Drift
     psi_warning: float = Field(0.10, gt=0)

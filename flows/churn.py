@@ -18,10 +18,12 @@ from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
+from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.monitor import MonitorConfig
 from c360_stream.learning.scoring import ScoringConfig
+from c360_stream.learning.value import ValueConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.ingest import IngestSource, input_partitions
@@ -152,6 +154,7 @@ def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig
         lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
         dedupe_days=-(-settings.dedupe_hours // 24),
         horizon_days=settings.horizon_days,
+        reach_days=max(settings.horizon_days, *_learnt_horizons(settings)),
         stride_days=settings.example_stride_days,
         event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
         early_events_max=settings.early_events_max // settings.shards,
@@ -170,7 +173,12 @@ def learning_config(settings: Settings) -> LearningConfig:
         retrain_loss_share_max=settings.retrain_loss_share_max,
         retrain_on_drift=settings.retrain_on_drift,
         replay_examples_max=settings.replay_examples_max,
+        horizons=_learnt_horizons(settings),
     )
+
+
+def _learnt_horizons(settings: Settings) -> tuple[int, ...]:
+    return learnt_horizons(settings.horizon_days, settings.risk_curve_days)
 
 
 def monitor_config(settings: Settings) -> MonitorConfig:
@@ -185,6 +193,8 @@ def scoring_config(settings: Settings) -> ScoringConfig:
         (settings.tier_medium, settings.tier_high, settings.tier_critical),
         settings.tier_hysteresis,
         settings.event_score_change_min,
+        settings.risk_curve_days,
+        _same_named(ValueConfig, settings),
     )
 
 

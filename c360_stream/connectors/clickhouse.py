@@ -41,6 +41,8 @@ _BYTES = pa.binary()
 _REAL = pa.float64()
 _TIME = pa.timestamp("ms", tz="UTC")
 _REASON = pa.struct([("feature", _TEXT), ("value", _REAL), ("contribution", _REAL), ("text", _TEXT)])
+_MOVE = pa.struct([("feature", _TEXT), ("before", _REAL), ("value", _REAL), ("contribution", _REAL), ("text", _TEXT)])
+_POINT = pa.struct([("horizon_days", pa.uint16()), ("risk", _REAL)])
 
 
 def _schema(required: dict[pa.DataType, str], nullable: dict[pa.DataType, str] | None = None) -> pa.Schema:
@@ -61,8 +63,14 @@ TABLES: dict[str, pa.Schema] = {
             _REAL: "risk",
             pa.uint16(): "horizon_days feature_version",
             pa.list_(_REASON): "reasons",
+            pa.list_(_MOVE): "moved",
+            pa.list_(_POINT): "risk_curve",
         },
-        {_TEXT: "previous_tier", _REAL: "risk_change", pa.int64(): "mrr_cents mrr_at_risk_cents"},
+        {
+            _TEXT: "previous_tier segment",
+            _REAL: "risk_change expected_months",
+            pa.int64(): "mrr_cents mrr_at_risk_cents lifetime_value_cents",
+        },
     ),
     "account_features": _schema({_TEXT: "account_id", _TIME: "as_of"}, {_REAL: " ".join(FEATURES)}),
     "outcomes": _schema({_TEXT: "account_id", _TIME: "as_of known_at", pa.bool_(): "churned"}, {_REAL: "risk"}),

@@ -189,7 +189,7 @@ def _detail(event: Any, time_us: int) -> Any:
         case ev.SubscriptionStarted() | ev.SubscriptionChanged():
             renewal = None if event.renewal_at is None else ev.time_us(event.renewal_at)
             code = _CODES[type(event)]
-            return SubscriptionEvent(time_us, event.event_id, code, event.mrr_cents, event.seats, renewal)
+            return SubscriptionEvent(time_us, event.event_id, code, event.mrr_cents, event.seats, renewal, event.plan)
         case ev.SubscriptionCancelled():
             return SubscriptionEvent(time_us, event.event_id, c.CANCELLED, None, None, None)
         case ev.CsatSubmitted():

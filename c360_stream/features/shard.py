@@ -30,6 +30,7 @@ class ShardConfig:
     lateness_us: int
     dedupe_days: int
     horizon_days: int
+    reach_days: int
     stride_days: int
     event_score_interval_us: int
     early_events_max: int
@@ -51,8 +52,10 @@ class TickRows:
         Accounts whose subscription was cancelled since the last tick.
     known
         Labels that became known at this tick.
-    example_as_of, example, example_mrr, example_churned
-        The examples that matured: as-of day (all share it), account indices, MRR then, and outcome.
+    example_as_of, example, example_mrr, example_churned, example_plan
+        The examples that matured: as-of day (all share it), account indices, MRR then, outcome, and plan by now.
+    opened
+        Number of examples taken at this tick.
     """
 
     shard: int
@@ -66,6 +69,8 @@ class TickRows:
     example: NDArray[np.int32]
     example_mrr: NDArray[np.float64]
     example_churned: NDArray[np.bool_]
+    example_plan: list[str]
+    opened: int
 
 
 @dataclass(slots=True)
@@ -84,6 +89,8 @@ class TickExamples:
         Examples whose account cancelled before their horizon had passed.
     corrected_as_of, corrected_ids
         Examples that had matured as stayed, though a cancellation came late: as-of day and account of each.
+    settled_ids, settled_after
+        Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
     events_by_topic
         Events of the day that ends.
     """
@@ -96,6 +103,8 @@ class TickExamples:
     early: ExampleBlock
     corrected_as_of: list[int]
     corrected_ids: list[str]
+    settled_ids: list[str]
+    settled_after: list[int]
     events_by_topic: list[int]
 
     def plain(self) -> list[Any]:
@@ -106,9 +115,9 @@ class TickExamples:
     @classmethod
     def from_plain(cls, values: list[Any]) -> TickExamples:
         """What `plain` took."""
-        shard, day, *blocks, corrected_as_of, corrected_ids, events_by_topic = values
-        matured, opened, young, early = (ExampleBlock(*block) for block in blocks)
-        return cls(shard, day, matured, opened, young, early, corrected_as_of, corrected_ids, events_by_topic)
+        shard, day, matured, opened, young, early, *lists = values
+        blocks: list[Any] = [ExampleBlock(*block) for block in (matured, opened, young, early)]
+        return cls(shard, day, *blocks, *lists)
 
 
 @dataclass(slots=True)
@@ -158,7 +167,7 @@ class AccountShard:
         self.number = number
         self.config = config
         self.accounts = Accounts()
-        self.ledger = LabelLedger(config.horizon_days)
+        self.ledger = LabelLedger(config.horizon_days, config.reach_days)
         self.watermark = Watermark(config.partitions, config.lateness_us)
         self.early = EarlyEvents()
         self.tally = ShardTally()
@@ -261,15 +270,14 @@ class AccountShard:
         accounts, n = self.accounts, len(self.accounts)
         by_id = accounts.in_id_order()
         closed = self.ledger.close(day)
+        settled = closed.settled
         active = accounts.subscriptions.active[:n]
         rows = by_id[active[by_id]]
         features = accounts.matrix(rows, day * US_PER_DAY, day - 1)
         self.ledger.open(day, rows)
         due = (accounts.stride_phase[rows] + day) % self.config.stride_days == 0
         self.ledger.store(day, rows[due], features[due])
-        gone = np.flatnonzero(self._was_active[:n] & ~active).astype(np.int32)
-        self._was_active[:n] = active
-        out.append(self._tick_rows(day, rows, features, gone, closed))
+        out.append(self._tick_rows(day, rows, features, closed, int(due.sum())))
         opened = MaturedExamples(day, rows[due], features[due], np.zeros(int(due.sum()), np.bool_))
         out.append(
             TickExamples(
@@ -281,6 +289,8 @@ class AccountShard:
                 ExampleBlock.merged([self._block(one) for one in closed.early]),
                 [as_of for as_of, _ in closed.corrected],
                 [accounts.ids[account] for _, account in closed.corrected],
+                [accounts.ids[account] for account in settled.account.tolist()] if settled else [],
+                settled.cancelled_after.tolist() if settled else [],
                 self._hours.sum(axis=1).tolist(),
             )
         )
@@ -292,15 +302,20 @@ class AccountShard:
         day: int,
         rows: NDArray[np.int32],
         features: NDArray[np.float64],
-        gone: NDArray[np.int32],
         closed: ClosedDay,
+        opened: int,
     ) -> TickRows:
+        n = len(self.accounts)
+        active = self.accounts.subscriptions.active[:n]
+        gone = np.flatnonzero(self._was_active[:n] & ~active).astype(np.int32)
+        self._was_active[:n] = active
         matured = closed.matured
         if matured is None:
             nobody = np.zeros(0, np.int32)
             matured = MaturedExamples(0, nobody, np.zeros((0, features.shape[1])), nobody.astype(np.bool_))
         mrr = matured.features[:, INDEX["mrr_cents"]]
-        example = (matured.as_of_day, matured.account, mrr, matured.churned)
+        plans = self.accounts.subscriptions.plans(matured.account)
+        example = (matured.as_of_day, matured.account, mrr, matured.churned, plans, opened)
         return TickRows(self.number, day, rows, self._new_ids(), features, gone, closed.known, *example)
 
     def _block(self, examples: MaturedExamples | None) -> ExampleBlock:

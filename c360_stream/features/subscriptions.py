@@ -25,6 +25,7 @@ class SubscriptionEvent(NamedTuple):
     mrr_cents: int | None
     seats: int | None
     renewal_us: int | None
+    plan: str | None = None
 
 
 class _Standing(NamedTuple):
@@ -33,20 +34,22 @@ class _Standing(NamedTuple):
     seats: int | None = None
     renewal_us: int | None = None
     downgrade_day: int = NO_TIME
+    plan: str | None = None
 
 
 def _after(standing: _Standing, event: SubscriptionEvent) -> _Standing:
     if event.code == CANCELLED:
         return standing._replace(active=False, mrr_cents=0)
     if event.code == STARTED:
-        return _Standing(True, event.mrr_cents, event.seats, event.renewal_us, standing.downgrade_day)
+        return _Standing(True, event.mrr_cents, event.seats, event.renewal_us, standing.downgrade_day, event.plan)
     mrr, seats, renewal = (
         held if given is None else given
         for held, given in zip(standing[1:4], (event.mrr_cents, event.seats, event.renewal_us), strict=True)
     )
     went_down = mrr is not None and standing.mrr_cents is not None and mrr < standing.mrr_cents
     day = max(standing.downgrade_day, event.time_us // US_PER_DAY) if went_down else standing.downgrade_day
-    return standing._replace(mrr_cents=mrr, seats=seats, renewal_us=renewal, downgrade_day=day)
+    plan = event.plan or standing.plan
+    return standing._replace(mrr_cents=mrr, seats=seats, renewal_us=renewal, downgrade_day=day, plan=plan)
 
 
 def _order(event: SubscriptionEvent) -> tuple[int, str]:
@@ -66,6 +69,7 @@ class Subscriptions:
         self.seats = np.full(capacity, np.nan)
         self.renewal_us = np.full(capacity, NO_TIME, np.int64)
         self.downgrade_day = np.full(capacity, NO_TIME, np.int64)
+        self._plan: dict[int, str] = {}
         self._base: dict[int, _Standing] = {}
         self._events: dict[int, list[SubscriptionEvent]] = {}
 
@@ -92,10 +96,16 @@ class Subscriptions:
         self.seats[account] = np.nan if standing.seats is None else standing.seats
         self.renewal_us[account] = NO_TIME if standing.renewal_us is None else standing.renewal_us
         self.downgrade_day[account] = standing.downgrade_day
+        if standing.plan is not None:
+            self._plan[account] = standing.plan
 
     def downgraded_since(self, day: int, chosen: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether MRR went down on `day` or later; bool of shape (chosen,)."""
         return self.downgrade_day[chosen] >= day
+
+    def plans(self, chosen: NDArray[np.int32]) -> list[str]:
+        """The plan of each account, of the last subscription if it has cancelled; empty where none is known."""
+        return [self._plan.get(account, "") for account in chosen.tolist()]
 
     def state(self, accounts: int) -> dict[str, Any]:
         """Plain data for `restore`."""
@@ -105,6 +115,7 @@ class Subscriptions:
             "seats": self.seats[:accounts],
             "renewal_us": self.renewal_us[:accounts],
             "downgrade_day": self.downgrade_day[:accounts],
+            "plan": [[account, plan] for account, plan in self._plan.items()],
             "base": [[account, *standing] for account, standing in self._base.items()],
             "events": [[account, *event] for account, events in self._events.items() for event in events],
         }
@@ -114,6 +125,7 @@ class Subscriptions:
         self.active, self.mrr_cents, self.seats, self.renewal_us, self.downgrade_day = (
             state[name].copy() for name in ("active", "mrr_cents", "seats", "renewal_us", "downgrade_day")
         )
+        self._plan = dict(state["plan"])
         self._base = {row[0]: _Standing(*row[1:]) for row in state["base"]}
         self._events = {}
         for account, *event in state["events"]:

@@ -13,12 +13,80 @@ from c360_stream.learning.columns import Floats
 from c360_stream.learning.logistic import SecondOrderLogistic
 
 
+class LogOddsMap:
+    """A slope and an offset that turn one log-odds into another, learnt from what was said before the outcome.
+
+    The pair is learnt as `SecondOrderLogistic` learns its weights, from where it starts, so with few outcomes it stays
+    there.
+
+    Parameters
+    ----------
+    slope, offset
+        Before any example.
+    slope_variance
+        Prior variance of the slope.
+    offset_variance
+        Prior variance of the offset, in squared log-odds.
+    forgetting
+        Share of the way back to the prior's covariance, an example.
+
+    Examples
+    --------
+    >>> corrected = LogOddsMap()
+    >>> for _ in range(500):
+    ...     _ = corrected.learn(2.0, 0.0), corrected.learn(2.0, 1.0)
+    >>> abs(corrected.slope * 2.0 + corrected.offset) < 0.1
+    True
+    """
+
+    def __init__(
+        self,
+        slope: float = 1.0,
+        offset: float = 0.0,
+        slope_variance: float = 0.1,
+        offset_variance: float = 0.25,
+        forgetting: float = 1e-7,
+    ) -> None:
+        self.slope, self.offset = slope, offset
+        self._slope_variance, self._offset_variance = slope_variance, offset_variance
+        self._forgetting = forgetting
+        # Of slope and offset: variance, covariance, variance.
+        self._covariance = (slope_variance, 0.0, offset_variance)
+
+    def learn(self, z: float, y: float) -> float:
+        """Learn from one log-odds and its outcome, 0 or 1; return it as mapped before."""
+        mapped = self.slope * z + self.offset
+        p = sigmoid(mapped)
+        ss, so, oo = self._covariance
+        slope_gain, offset_gain = ss * z + so, so * z + oo
+        curvature = p * (1.0 - p)
+        step = 1.0 / (1.0 + curvature * (slope_gain * z + offset_gain))
+        self.slope += slope_gain * (y - p) * step
+        self.offset += offset_gain * (y - p) * step
+        shrink, keep, share = curvature * step, 1.0 - self._forgetting, self._forgetting
+        self._covariance = (
+            keep * (ss - slope_gain * slope_gain * shrink) + share * self._slope_variance,
+            keep * (so - slope_gain * offset_gain * shrink),
+            keep * (oo - offset_gain * offset_gain * shrink) + share * self._offset_variance,
+        )
+        return mapped
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {"slope": self.slope, "offset": self.offset, "covariance": list(self._covariance)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state()`."""
+        self.slope, self.offset = float(state["slope"]), float(state["offset"])
+        ss, so, oo = state["covariance"]
+        self._covariance = (float(ss), float(so), float(oo))
+
+
 class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
     """Corrects a classifier's log-odds by a slope and an offset learnt from predictions made before learning.
 
-    The pair is learnt as `SecondOrderLogistic` learns its weights, from the prior "no correction", so with few
-    outcomes it leaves the log-odds alone. It learns from what the classifier said just before it learnt each
-    example: what it says afterwards flatters it.
+    It starts with no correction, and learns from what the classifier said just before it learnt each example: what it
+    says afterwards flatters it.
 
     Parameters
     ----------
@@ -51,10 +119,17 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
         self.offset_variance = offset_variance
         self.forgetting = forgetting
         self.start = start
-        self.slope = 1.0
-        self.offset = start
-        # Of slope and offset: variance, covariance, variance.
-        self._covariance = (slope_variance, 0.0, offset_variance)
+        self._map = LogOddsMap(1.0, start, slope_variance, offset_variance, forgetting)
+
+    @property
+    def slope(self) -> float:
+        """Factor of the log-odds."""
+        return self._map.slope
+
+    @property
+    def offset(self) -> float:
+        """What is added to them."""
+        return self._map.offset
 
     @property
     def _wrapped_model(self) -> RowClassifier:
@@ -66,7 +141,7 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Learn one example: first the correction, then the classifier."""
-        self._correct(self.classifier.log_odds_one(x), float(y))
+        self._map.learn(self.classifier.log_odds_one(x), float(y))
         self.classifier.learn_one(x, y, **kwargs)
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
@@ -82,36 +157,16 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
     def correct_rows(self, log_odds: Floats, outcomes: Floats) -> Floats:
         """Learn slope and offset alone, from what the classifier had said; return that as corrected before."""
         pairs = zip(log_odds.tolist(), outcomes.tolist(), strict=True)
-        return np.array([self._correct(z, y) for z, y in pairs], np.float64)
+        return np.array([self._map.learn(z, y) for z, y in pairs], np.float64)
 
     def log_odds_rows(self, rows: Floats) -> Floats:
         """Calibrated log-odds of True, a row each."""
         return self.slope * self.classifier.log_odds_rows(rows) + self.offset
 
-    def _correct(self, z: float, y: float) -> float:
-        """Learn slope and offset from one prediction; return it as corrected before."""
-        corrected = self.slope * z + self.offset
-        p = sigmoid(corrected)
-        ss, so, oo = self._covariance
-        slope_gain, offset_gain = ss * z + so, so * z + oo
-        curvature = p * (1.0 - p)
-        step = 1.0 / (1.0 + curvature * (slope_gain * z + offset_gain))
-        self.slope += slope_gain * (y - p) * step
-        self.offset += offset_gain * (y - p) * step
-        shrink, keep, share = curvature * step, 1.0 - self.forgetting, self.forgetting
-        self._covariance = (
-            keep * (ss - slope_gain * slope_gain * shrink) + share * self.slope_variance,
-            keep * (so - slope_gain * offset_gain * shrink),
-            keep * (oo - offset_gain * offset_gain * shrink) + share * self.offset_variance,
-        )
-        return corrected
-
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`, without the classifier's."""
-        return {"slope": self.slope, "offset": self.offset, "covariance": list(self._covariance)}
+        return self._map.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to a `state()`."""
-        self.slope, self.offset = float(state["slope"]), float(state["offset"])
-        ss, so, oo = state["covariance"]
-        self._covariance = (float(ss), float(so), float(oo))
+        self._map.restore(state)

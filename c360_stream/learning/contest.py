@@ -48,6 +48,15 @@ class Said(NamedTuple):
     raw: dict[str, Floats]
 
 
+def judged_rows(block: ExampleBlock) -> NDArray[np.int64]:
+    """The rows of a day's examples that are judged later: all of them, up to 2,000."""
+    if len(block) <= EXAMPLES_A_DAY_MAX:
+        return np.arange(len(block))
+    hashes = [(zlib.crc32(account.encode()), account) for account in block.ids]
+    order = sorted(range(len(block)), key=hashes.__getitem__)
+    return np.sort(np.array(order[:EXAMPLES_A_DAY_MAX]))
+
+
 class Contest:
     """Paired losses of all models on the same examples.
 
@@ -82,11 +91,7 @@ class Contest:
         """Keep what the models say of a day's examples (ascending by account) until their labels are known."""
         if not len(block):
             return
-        chosen = np.arange(len(block))
-        if len(block) > EXAMPLES_A_DAY_MAX:
-            hashes = [(zlib.crc32(account.encode()), account) for account in block.ids]
-            order = sorted(range(len(block)), key=hashes.__getitem__)
-            chosen = np.sort(np.array(order[:EXAMPLES_A_DAY_MAX]))
+        chosen = judged_rows(block)
         columns = [
             np.stack([each[name][chosen] if name in each else np.full(len(chosen), np.nan) for name in self.names])
             for each in (risk, raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from c360_stream.learning.concept import RISE_MIN, ConceptDrift
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.horizons import HorizonLearner, Judged
 from c360_stream.learning.model import MODEL_NAME, ModelConfig
 from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.names import AUTO, SchemeName
+from c360_stream.learning.quality import measure
 from c360_stream.learning.replay import ReplayBuffer
 from c360_stream.learning.schemes import Lessons
 from c360_stream.learning.tickstats import MONDAY
@@ -42,6 +44,7 @@ class LearningConfig:
     retrain_loss_share_max: float = 1.05
     retrain_on_drift: bool = True
     replay_examples_max: int = 10_000
+    horizons: tuple[int, ...] = (7, 30, 90)
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -85,6 +88,8 @@ class Learner:
         self._replay = ReplayBuffer(config.replay_examples_max)
         self._corrections = Corrections()
         self._opened = ExampleBlock.none()
+        self._horizons = HorizonLearner(horizon_days, config.horizons, config.model.prior_churn_rate)
+        self._settled: list[Judged] = []
         self._fresh_day = 0
 
     @property
@@ -114,12 +119,15 @@ class Learner:
             contender.learn(Lessons(matured, young, early, self._opened, raw))
         self._replay.add(matured)
         alarms = self._judge_champion(day, matured, said)
+        self._settle(day, parts)
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
+        scores = self.office.champion
+        versions[scores] = replace(versions[scores], curve=self._horizons.curve())
         self._opened = ExampleBlock.merged([part.opened for part in parts])
         self._open(day, versions)
         return LearnedTick(
             day,
-            versions[self.office.champion],
+            versions[scores],
             len(matured),
             int(matured.churned.sum()),
             alarms,
@@ -143,6 +151,17 @@ class Learner:
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
+            if self.office.champion in risk:
+                self._horizons.open(day, opened, risk[self.office.champion])
+
+    def _settle(self, day: int, parts: list[TickExamples]) -> None:
+        """Learn the risk curve from examples whose longest horizon has passed."""
+        after = {
+            account: days for part in parts for account, days in zip(part.settled_ids, part.settled_after, strict=True)
+        }
+        judged = self._horizons.settle(day - self._horizons.reach_days, after)
+        if judged is not None:
+            self._settled.append(judged)
 
     def _judge_champion(self, day: int, matured: ExampleBlock, said: Said) -> list[DriftAlarm]:
         """Let the best model score from now on, and begin a fresh one if there is reason to."""
@@ -220,6 +239,22 @@ class Learner:
                 for metric, value in values.items()
                 if not np.isnan(value)
             ]
+        return rows + self._curve_metrics(day, versions[self.office.champion])
+
+    def _curve_metrics(self, day: int, version: ModelVersion) -> list[MetricRow]:
+        """How well the risks of each horizon were calibrated, on the examples settled since the last time."""
+        rows: list[MetricRow] = []
+        if not self._settled:
+            return rows
+        after = np.concatenate([each.cancelled_after for each in self._settled])
+        said = np.concatenate([each.said for each in self._settled]).astype(np.float64)
+        for days, risk in zip(self._settled[0].days, said.T, strict=True):
+            churned = (after > 0) & (after <= days)
+            rows += [
+                MetricRow(day * US_PER_DAY, version.model_name, version.model_version, *each)
+                for each in measure(f"horizon_{days}d", churned, np.ascontiguousarray(risk))
+            ]
+        self._settled = []
         return rows
 
     def state(self) -> dict[str, Any]:
@@ -234,6 +269,8 @@ class Learner:
             "replay": self._replay.state(),
             "corrections": self._corrections.state(),
             "opened": self._opened.plain(),
+            "horizons": self._horizons.state(),
+            "settled": [list(each) for each in self._settled],
             "fresh_day": self._fresh_day,
         }
 
@@ -260,6 +297,8 @@ class Learner:
         self._replay.restore(state["replay"])
         self._corrections.restore(state["corrections"])
         self._opened = ExampleBlock(*state["opened"])
+        self._horizons.restore(state["horizons"])
+        self._settled = [Judged(tuple(days), said, after) for days, said, after in state["settled"]]
         self._fresh_day = state["fresh_day"]
 
     def _stays(self, name: str) -> bool:

@@ -10,8 +10,10 @@ from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.distribution_watch import DistributionWatch
 from c360_stream.learning.estimate import estimate
+from c360_stream.learning.lead import LeadWatch
 from c360_stream.learning.outcome_watch import OutcomeWatch
 from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
+from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import Measure
 from c360_stream.learning.seasons import Seasons
 from c360_stream.learning.tickstats import MONDAY, TickStats
@@ -36,6 +38,9 @@ class MonitorConfig:
     freshness_hours_max: float = 1.0
     null_share_change_max: float = 0.20
     seasons: tuple[tuple[str, str], ...] = ()
+    contact_cost_cents: int = 2_500
+    offer_cost_cents: int = 10_000
+    margin_share: float = 0.8
 
 
 class MetricRow(NamedTuple):
@@ -68,16 +73,20 @@ class Monitor:
             config.null_share_change_max,
             self._seasons,
         )
-        self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min)
+        campaign = Campaign(config.contact_cost_cents, config.offer_cost_cents, config.margin_share)
+        self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min, campaign)
+        self._leads = LeadWatch()
         self._traffic = TrafficWatch(config.volume_drop_max, config.freshness_hours_max)
 
     def on_tick(self, stats: TickStats) -> tuple[list[DriftAlarm], list[MetricRow]]:
         """Take the merged statistics of the next tick.
 
         Metrics come weekly: quality on the matured outcomes of a week of as-ofs, under the model that scored
-        them; PSI (`psi:<feature>`, `psi:risk`) and the early estimate (`estimated_...`) on Mondays, under the model
-        that scores now.
+        them; PSI (`psi:<feature>`, `psi:risk`), the early estimate (`estimated_...`), how far ahead cancellations were
+        seen and how stable segments are on Mondays, under the model that scores now. Every 30 days: how predicted
+        values came out.
         """
+        self._leads.on_tick(stats.leads)
         alarms, stabilities = self._distributions.on_tick(stats, self._latch)
         more, scored_by, qualities = self._outcomes.on_tick(stats, self._latch)
         rows = _rows(stats.tick, scored_by, qualities)
@@ -86,7 +95,10 @@ class Monitor:
             # they no longer mean what they did.
             trusted = stats.model_name not in _JUDGEMENTS and not self._latch.holds("concept_drift")
             estimates = estimate("all", stats.scored_risk) if trusted else []
-            rows += _rows(stats.tick, (stats.model_name, stats.model_version), [*stabilities, *estimates])
+            measures = [*stabilities, *estimates, *self._leads.measures(), *_stability(stats)]
+            rows += _rows(stats.tick, (stats.model_name, stats.model_version), measures)
+        if stats.value is not None:
+            rows += _rows(stats.tick, (stats.model_name, stats.model_version), stats.value.measures())
         return alarms + more, rows
 
     def on_hours(self, first_hour: int, counts: Mapping[str, Sequence[int]]) -> list[DriftAlarm]:
@@ -110,6 +122,7 @@ class Monitor:
             "latch": self._latch.state(),
             "distributions": self._distributions.state(),
             "outcomes": self._outcomes.state(),
+            "leads": self._leads.state(),
             "traffic": self._traffic.state(),
         }
 
@@ -118,7 +131,13 @@ class Monitor:
         self._latch.restore(state["latch"])
         self._distributions.restore(state["distributions"])
         self._outcomes.restore(state["outcomes"])
+        self._leads.restore(state["leads"])
         self._traffic.restore(state["traffic"])
+
+
+def _stability(stats: TickStats) -> list[Measure]:
+    kept, known = stats.kept_segment
+    return [Measure("all", "segment_stability", kept / known, known)] if known else []
 
 
 def _rows(tick: int, model: tuple[str, str], measures: list[Measure]) -> list[MetricRow]:

@@ -9,7 +9,8 @@ import numpy as np
 from c360_stream.events import US_PER_DAY
 from c360_stream.learning.alarms import CRITICAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.concept import RISE_MIN, Change, ConceptDrift
-from c360_stream.learning.quality import Measure, measure_by_band
+from c360_stream.learning.profit import Campaign
+from c360_stream.learning.quality import Measure, measure_by_segment, reliability_measures
 from c360_stream.learning.tickstats import TickStats
 from c360_stream.records import DriftAlarm
 
@@ -37,9 +38,13 @@ class OutcomeWatch:
         Of the labels, and between the examples of one account.
     auc_min
         A weekly ROC-AUC that is certainly below this (its 95% interval is) for two weeks running is an alarm.
+    campaign
+        Costs of a campaign, for its profit.
     """
 
-    def __init__(self, horizon_days: int, stride_days: int, auc_min: float) -> None:
+    def __init__(self, horizon_days: int, stride_days: int, auc_min: float, campaign: Campaign) -> None:
+        self._campaign = campaign
+        self._opened: dict[int, int] = {}
         self._horizon_days = horizon_days
         self._auc_min = auc_min
         self._concept = ConceptDrift(horizon_days, stride_days)
@@ -59,21 +64,36 @@ class OutcomeWatch:
         oldest = stats.tick - self._horizon_days - DAYS_PER_WEEK
         self._models = {day: model for day, model in self._models.items() if day >= oldest} | {stats.tick: now}
         alarms = self._watch_concept(stats, latch)
-        self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents])
+        self._opened = {day: count for day, count in self._opened.items() if day >= oldest} | {stats.tick: stats.opened}
+        self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents, stats.plan])
         sunday = stats.tick - self._horizon_days
         if sunday % DAYS_PER_WEEK != _SUNDAY:
             return alarms, now, []
         model = self._models.get(sunday, now)
-        measures = self._measure_week(model[0])
+        measures = self._measure_week(sunday, model[0])
         return alarms + self._watch_performance(stats, model[0], measures, latch), model, measures
 
-    def _measure_week(self, model_name: str) -> list[Measure]:
+    def _measure_week(self, sunday: int, model_name: str) -> list[Measure]:
         """Measure the week's outcomes; of a week in which the model changed, those that the new one scored."""
-        as_of_day, churned, risk, mrr_cents = (np.concatenate(column) for column in zip(*self._week, strict=True))
+        *arrays, plans = zip(*self._week, strict=True)
+        as_of_day, churned, risk, mrr_cents = (np.concatenate(column) for column in arrays)
+        plan = [each for day in plans for each in day]
         self._week = []
+        judged = range(sunday - DAYS_PER_WEEK + 1, sunday + 1)
         own = [day for day, (name, _) in self._models.items() if name == model_name]
         rows = np.isin(as_of_day, own)
-        return measure_by_band(churned[rows], risk[rows], mrr_cents[rows])
+        churned, risk, mrr_cents = churned[rows], risk[rows], mrr_cents[rows]
+        if not len(risk):
+            return []
+        taken = sum(self._opened.get(day, 0) for day in own if day in judged)
+        return [
+            *measure_by_segment(
+                churned, risk, mrr_cents, [each for each, kept in zip(plan, rows, strict=True) if kept]
+            ),
+            *reliability_measures(churned, risk),
+            *self._campaign.measures(churned, risk, mrr_cents),
+            *([Measure("all", "label_coverage", len(risk) / taken, taken)] if taken else []),
+        ]
 
     def _watch_performance(
         self, stats: TickStats, model_name: str, measures: list[Measure], latch: AlarmLatch
@@ -149,6 +169,7 @@ class OutcomeWatch:
             "concept": self._concept.state(),
             "concept_clears": self._concept_clears,
             "models": [[day, *model] for day, model in self._models.items()],
+            "opened": [[day, count] for day, count in self._opened.items()],
             "week": self._week,
             "weeks_below": self._weeks_below,
             "weeks_well": self._weeks_well,
@@ -160,6 +181,7 @@ class OutcomeWatch:
         self._concept.restore(state["concept"])
         self._concept_clears = state["concept_clears"]
         self._models = {day: (name, version) for day, name, version in state["models"]}
+        self._opened = dict(state["opened"])
         self._week = [list(columns) for columns in state["week"]]
         self._weeks_below = state["weeks_below"]
         self._weeks_well = state["weeks_well"]

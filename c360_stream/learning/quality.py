@@ -6,6 +6,8 @@ Sums of floats depend on their order in the last bit: they are taken over sorted
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +21,8 @@ RISK_MARGIN = 1e-6
 _Z_95 = 1.959963984540054
 _BINS = 10
 _RECALL = 0.8
-# Acceptance rates at which `profit` seeks the best cut.
-_ACCEPTANCE_POINTS = 1000
+# Plans beyond the most frequent ones have no segment of their own.
+_PLANS_MAX = 8
 
 Outcomes = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -44,13 +46,6 @@ class ReliabilityRow(NamedTuple):
     mean_risk: float
     observed_rate: float
     examples: int
-
-
-class Profit(NamedTuple):
-    """What `profit` gives: money per customer, contacted or not, and the fraction of them to contact."""
-
-    per_customer: float
-    contacted: float
 
 
 class _Groups(NamedTuple):
@@ -300,76 +295,6 @@ def ece(churned: Outcomes, risk: Values, bins: int = _BINS) -> float:
     return sum(row.examples * abs(row.observed_rate - row.mean_risk) for row in rows) / len(churned)
 
 
-def profit(
-    churned: Outcomes,
-    risk: Values,
-    lifetime_value: Values | float,
-    *,
-    contact_cost: float,
-    offer_cost: float,
-    acceptance: tuple[float, float],
-) -> Profit:
-    """Expected maximum profit of a retention campaign on the riskiest customers (EMPC).
-
-    Everybody at or above some risk is contacted. Somebody about to churn takes the offer and stays with a probability
-    that nobody knows beforehand, only its Beta distribution; everybody else takes the offer and would have stayed
-    anyway. For each acceptance rate the best threshold is sought, and profit and fraction are averaged over the rates,
-    on a fixed grid: the profit that the ranking allows, not what one threshold chosen beforehand earns. 0 if it is best
-    to contact nobody; NaN of no rows. One unit of money throughout, say cents.
-
-    Parameters
-    ----------
-    churned, risk
-        Outcomes and risks of n customers.
-    lifetime_value
-        What a customer who stays is worth, (n,), or one value for all as in the paper.
-    contact_cost
-        Of reaching one customer, whatever the answer: an account manager's time, a call.
-    offer_cost
-        Of the offer to one customer who takes it: the discount granted.
-    acceptance
-        Alpha and beta of the Beta distribution of the acceptance rate; the paper has (6, 14), which is 0.3 on average.
-
-    Raises
-    ------
-    ValueError
-        If a cost is negative, or alpha or beta is not positive.
-
-    Examples
-    --------
-    >>> churned, risk = np.array([True, False, False, False]), np.array([0.9, 0.2, 0.2, 0.1])
-    >>> found = profit(churned, risk, 200.0, contact_cost=1.0, offer_cost=10.0, acceptance=(6.0, 14.0))
-    >>> round(found.per_customer, 3), round(found.contacted, 3)
-    (14.0, 0.25)
-
-    References
-    ----------
-    Verbraken, Verbeke, Baesens, "A Novel Profit Maximizing Metric for Measuring Classification Performance of Customer
-    Churn Prediction Models", IEEE TKDE 25(5), 2013. A value for each customer: Oskarsdottir, Baesens, Vanthienen,
-    "Profit-Based Model Selection for Customer Retention Using Individual Customer Lifetime Values", Big Data 6, 2018.
-    """
-    alpha, beta = acceptance
-    if min(contact_cost, offer_cost) < 0 or min(alpha, beta) <= 0:
-        raise ValueError(f"costs {contact_cost}, {offer_cost} must be 0 or more, and Beta{acceptance} positive")
-    if not len(churned):
-        return Profit(float("nan"), float("nan"))
-    worth = np.broadcast_to(np.asarray(lifetime_value, np.float64), risk.shape)
-    order = np.lexsort((worth, churned, -risk))
-    ends = np.append(np.flatnonzero(np.diff(risk[order])), len(order) - 1)
-    # By how many are contacted, nobody first: the profit is the acceptance rate times `gain`, less `cost`.
-    called = np.append(0, ends + 1)
-    gain = np.append(0.0, np.cumsum(np.where(churned[order], worth[order] - offer_cost, 0.0))[ends])
-    cost = called * contact_cost + np.append(0, np.cumsum(~churned[order])[ends]) * offer_cost
-    rate = (np.arange(_ACCEPTANCE_POINTS) + 0.5) / _ACCEPTANCE_POINTS
-    density = (alpha - 1) * np.log(rate) + (beta - 1) * np.log1p(-rate)
-    weight = np.exp(density - density.max())
-    # One rate at a time: all at once would be a thousand times the memory.
-    best = [int(np.argmax(each * gain - cost)) for each in rate.tolist()]
-    most = rate * gain[best] - cost[best]
-    share = weight / (weight.sum() * len(churned))
-    return Profit(float(np.sum(share * most)), float(np.sum(share * called[best])))
-
-
 def _rank_measures(churned: Outcomes, risk: Values) -> dict[str, float]:
     """What is noise on few outcomes of either kind."""
     auc_low, auc_high = roc_auc_interval(churned, risk)
@@ -426,18 +351,35 @@ def measure(segment: str, churned: Outcomes, risk: Values) -> list[Measure]:
     return [Measure(segment, metric, value, examples) for metric, value in values.items()]
 
 
-def measure_by_band(churned: Outcomes, risk: Values, mrr_cents: Values) -> list[Measure]:
-    """Every measure of all examples, then of those with a low, middle and high MRR: thirds of the known ones."""
+def measure_by_segment(churned: Outcomes, risk: Values, mrr_cents: Values, plan: Sequence[str]) -> list[Measure]:
+    """Every measure of all examples, then of segments.
+
+    Those with a low, middle and high MRR (`mrr_low`, ...: thirds of the known ones), and those of each of the eight
+    most frequent plans (`plan:<name>`; ties by name).
+    """
     measures = measure("all", churned, risk)
     known = mrr_cents[~np.isnan(mrr_cents)]
-    if not len(known):
-        return measures
-    low, high = np.quantile(known, (1 / 3, 2 / 3), method="lower")
-    bands = {
-        "mrr_low": mrr_cents <= low,
-        "mrr_mid": (mrr_cents > low) & (mrr_cents <= high),
-        "mrr_high": mrr_cents > high,
-    }
+    bands: dict[str, Outcomes] = {}
+    if len(known):
+        low, high = np.quantile(known, (1 / 3, 2 / 3), method="lower")
+        bands = {
+            "mrr_low": mrr_cents <= low,
+            "mrr_mid": (mrr_cents > low) & (mrr_cents <= high),
+            "mrr_high": mrr_cents > high,
+        }
+    counts = Counter(name for name in plan if name)
+    names = np.array(plan, object)
+    for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_PLANS_MAX]:
+        bands[f"plan:{name}"] = np.asarray(names == name, np.bool_)
     for segment, rows in bands.items():
         measures += measure(segment, churned[rows], risk[rows])
     return measures
+
+
+def reliability_measures(churned: Outcomes, risk: Values) -> list[Measure]:
+    """The table of `reliability` as measures of the segments `bin:01`, ...: the lowest risks first."""
+    return [
+        Measure(f"bin:{number:02d}", metric, value, row.examples)
+        for number, row in enumerate(reliability(churned, risk), 1)
+        for metric, value in (("mean_risk", row.mean_risk), ("observed_rate", row.observed_rate))
+    ]

@@ -14,10 +14,13 @@ import numpy as np
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.facts import fact
-from c360_stream.records import ReasonOut
+from c360_stream.records import MoveOut, ReasonOut
 
 # In log-odds. Less moves a risk by at most a quarter of a percentage point: not worth a sentence.
 CONTRIBUTION_MIN = 0.01
+# What moved has to have moved the risk by a percentage point or so, or the text would be the same every day.
+MOVE_MIN = 0.05
+MODEL = "model"
 
 
 def reasons(features: Floats, contributions: Floats, strongest: int = 3) -> list[list[ReasonOut]]:
@@ -37,12 +40,53 @@ def reasons(features: Floats, contributions: Floats, strongest: int = 3) -> list
     strengths = np.take_along_axis(contributions, order, axis=1).tolist()
     return [
         [
-            ReasonOut(FEATURES[column], None if isnan(value) else value, strength, sentence(column, value, strength))
+            ReasonOut(FEATURES[column], _nullable(value), strength, sentence(column, value, strength))
             for column, value, strength in zip(*row, strict=True)
             if abs(strength) >= CONTRIBUTION_MIN
         ]
         for row in zip(order.tolist(), values, strengths, strict=True)
     ]
+
+
+def moves(
+    features: Floats, before: Floats, moved: Floats, model_moved: Floats, strongest: int = 3
+) -> list[list[MoveOut]]:
+    """What moved each score since the last one, the strongest first; nothing where there was no last one.
+
+    Parameters
+    ----------
+    features, before
+        Shape (n, 21): now and at the last score, NaN for null.
+    moved
+        Shape (n, 21): what each feature's change adds to the log-odds; NaN where there was no last score.
+    model_moved
+        Shape (n,): what the model's change adds. It appears as a feature named `model`.
+    strongest
+        How many at most. Less than 0.05 is left out.
+    """
+    parts = np.nan_to_num(np.column_stack([moved, model_moved]))
+    order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, :strongest]
+    strengths = np.take_along_axis(parts, order, axis=1)
+    found: list[list[MoveOut]] = [[] for _ in range(len(parts))]
+    for row, place in np.argwhere(np.abs(strengths) >= MOVE_MIN).tolist():
+        column, strength = int(order[row, place]), float(strengths[row, place])
+        if column == len(FEATURES):
+            found[row].append(
+                MoveOut(MODEL, None, None, strength, f"The model has learnt since then ({_way(strength)})")
+            )
+            continue
+        now, then = float(features[row, column]), float(before[row, column])
+        text = f"{fact(column, now).text}; before: {fact(column, then).text} ({_way(strength)})"
+        found[row].append(MoveOut(FEATURES[column], _nullable(then), _nullable(now), strength, text))
+    return found
+
+
+def _nullable(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _way(strength: float) -> str:
+    return "raises the risk" if strength > 0 else "lowers the risk"
 
 
 def sentence(column: int, value: float, contribution: float) -> str:

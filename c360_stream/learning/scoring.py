@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
-from c360_stream.learning.tiers import NO_TIER, Tiers
-from c360_stream.learning.version import ModelVersion
+from c360_stream.learning.classifier import logit
+from c360_stream.learning.lead import Leads, leads
+from c360_stream.learning.segments import NO_SEGMENT, segments
+from c360_stream.learning.tickstats import MONDAY
+from c360_stream.learning.tiers import NO_TIER, TIERS, Tiers
+from c360_stream.learning.value import ValueCheck, ValueConfig, ValueLedger, lifetimes
+from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import Trigger
 
 
@@ -25,6 +32,8 @@ class ScoringConfig:
     thresholds: tuple[float, float, float]
     hysteresis: float
     event_score_change_min: float
+    risk_curve_days: tuple[int, ...] = ()
+    value: ValueConfig = field(default_factory=ValueConfig)
 
 
 @dataclass(slots=True)
@@ -45,6 +54,18 @@ class ScoredRows:
         float64, shape (n,); the previous is NaN where there was none.
     tier, previous_tier
         int8, shape (n,): index into `TIERS`, or `NO_TIER`.
+    before
+        Features that the last score was made of, shape (n, 21); NaN where there was none.
+    moved
+        What each feature's change since then adds to the log-odds, shape (n, 21); NaN where there was no last score.
+    model_moved
+        What the model has learnt since then adds: with `moved` the whole change of the log-odds.
+    curve_days, curve
+        Horizons, ascending, and the risk over each, shape (n, horizons).
+    expected_months, lifetime_value_cents
+        As `learning.value` explains; the value is NaN where MRR is unknown.
+    segment
+        int8, shape (n,): index into `SEGMENTS`.
     """
 
     trigger: Trigger
@@ -56,6 +77,14 @@ class ScoredRows:
     tier: NDArray[np.int8]
     previous_tier: NDArray[np.int8]
     contributions: NDArray[np.float64]
+    before: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    model_moved: NDArray[np.float64]
+    curve_days: tuple[int, ...]
+    curve: NDArray[np.float64]
+    expected_months: NDArray[np.float64]
+    lifetime_value_cents: NDArray[np.float64]
+    segment: NDArray[np.int8]
     version: ModelVersion
 
 
@@ -71,7 +100,21 @@ class Outcomes:
 
 @dataclass(slots=True)
 class ScoredTick:
-    """Everything that a shard's tick gives to the sinks and the monitor."""
+    """Everything that a shard's tick gives to the sinks and the monitor.
+
+    Parameters
+    ----------
+    matured_mrr, matured_plan
+        MRR at the as-of and newest plan of the matured examples.
+    opened
+        Number of examples taken at this tick.
+    leads
+        How far ahead those were flagged who cancelled.
+    value
+        How predicted values of half a year ago came out, on days when that is asked.
+    kept_segment
+        On Mondays: accounts whose segment is that of the Monday before, and accounts that had one then.
+    """
 
     shard: int
     day: int
@@ -80,6 +123,11 @@ class ScoredTick:
     outcomes: Outcomes
     matured: Outcomes
     matured_mrr: NDArray[np.float64]
+    matured_plan: list[str]
+    opened: int
+    leads: Leads
+    value: ValueCheck | None
+    kept_segment: tuple[int, int]
 
 
 class ShardScorer:
@@ -88,7 +136,7 @@ class ShardScorer:
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
     whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
 
-    Memory: (horizon + 9) x 8 + 34 bytes an account.
+    Memory: (horizon + 9) x 8 + 339 bytes an account.
 
     Parameters
     ----------
@@ -105,6 +153,12 @@ class ShardScorer:
         # Rows: at the last tick, and in the last emitted score whatever its trigger.
         self._risk = np.full((2, 64), np.nan)
         self._tier = np.full((2, 64), NO_TIER, np.int8)
+        # What the last tick's score was made of; and that of scores since then, by account.
+        self._features = np.full((64, len(FEATURES)), np.nan)
+        self._as_of_us = np.zeros(64, np.int64)
+        self._since: dict[int, tuple[int, NDArray[np.float64]]] = {}
+        self._segment = np.full(64, NO_SEGMENT, np.int8)
+        self._value = ValueLedger(config.value)
         self._waiting: deque[TickRows | MovedRows] = deque()
         self._versions: dict[int, ModelVersion] = {}
         self._newest: ModelVersion | None = None
@@ -129,6 +183,10 @@ class ShardScorer:
         self._stored = np.pad(self._stored, ((0, 0), (0, more)), constant_values=np.nan)
         self._risk = np.pad(self._risk, ((0, 0), (0, more)), constant_values=np.nan)
         self._tier = np.pad(self._tier, ((0, 0), (0, more)), constant_values=NO_TIER)
+        self._features = np.pad(self._features, ((0, more), (0, 0)), constant_values=np.nan)
+        self._as_of_us = np.pad(self._as_of_us, (0, more))
+        self._segment = np.pad(self._segment, (0, more), constant_values=NO_SEGMENT)
+        self._value.reserve(capacity + more)
 
     def _ready(self) -> list[ScoredTick | ScoredRows]:
         """Score what waits, in order, up to the first tick whose version is not there yet."""
@@ -151,39 +209,79 @@ class ShardScorer:
         outcomes = self._outcomes(rows.known)
         as_of_day = np.full(len(rows.example), rows.example_as_of, np.int64)
         matured = self._outcomes(KnownLabels(rows.example, as_of_day, rows.example_churned))
-        self._risk[:, rows.gone], self._tier[:, rows.gone] = np.nan, NO_TIER
-        as_of = np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
-        scores = self._scored("tick", rows.account, as_of, rows.features, version)
+        found = self._leads(rows)
+        self._forget(rows.gone)
+        account, as_of = rows.account, np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
+        scores = self._scored("tick", account, as_of, rows.features, version)
         stored = self._stored[rows.day % self._slots]
         stored[:] = np.nan
-        stored[rows.account] = scores.risk
-        self._risk[:, rows.account], self._tier[:, rows.account] = scores.risk, scores.tier
+        stored[account] = scores.risk
+        self._risk[:, account], self._tier[:, account] = scores.risk, scores.tier
+        self._features[account], self._as_of_us[account] = rows.features, as_of
+        self._since.clear()
         gone = sorted(self._ids[i] for i in rows.gone.tolist())
-        return ScoredTick(rows.shard, rows.day, scores, gone, outcomes, matured, rows.example_mrr)
+        return ScoredTick(
+            rows.shard,
+            rows.day,
+            scores,
+            gone,
+            outcomes,
+            matured,
+            rows.example_mrr,
+            rows.example_plan,
+            rows.opened,
+            found,
+            self._check_value(rows, scores),
+            self._keep_segments(rows, scores),
+        )
+
+    def _forget(self, gone: NDArray[np.int32]) -> None:
+        self._risk[:, gone], self._tier[:, gone] = np.nan, NO_TIER
+        self._features[gone], self._segment[gone] = np.nan, NO_SEGMENT
+
+    def _leads(self, rows: TickRows) -> Leads:
+        """Leads of those who are gone; and of the as-of whose labels are all known now, flags for nothing."""
+        past = [self._stored[(rows.day - 1 - days) % self._slots, rows.gone] for days in range(self._slots - 1)]
+        due = rows.day - self.config.horizon_days
+        here, before = (self._stored[day % self._slots] for day in (due, due - 1))
+        stayed = rows.known.account[(rows.known.as_of_day == due) & ~rows.known.churned]
+        high = self.config.thresholds[_HIGH - 1]
+        false_flags = np.count_nonzero((here[stayed] >= high) & (before[stayed] < high))
+        mrr = np.nan_to_num(self._features[rows.gone, INDEX["mrr_cents"]])
+        scored = int(np.count_nonzero(~np.isnan(here)))
+        return Leads(leads(np.array(past), high), mrr, int(false_flags), scored)
+
+    def _check_value(self, rows: TickRows, scores: ScoredRows) -> ValueCheck | None:
+        curve = scores.version.curve
+        if curve is None:
+            return None
+        worth = lifetimes(curve, self.config.value).worth(_log_odds(scores.risk), check=True)
+        return self._value.tick(rows.day, rows.account, rows.features[:, INDEX["mrr_cents"]], worth)
+
+    def _keep_segments(self, rows: TickRows, scores: ScoredRows) -> tuple[int, int]:
+        if rows.day % 7 != MONDAY:
+            return 0, 0
+        before = self._segment[rows.account]
+        known = before != NO_SEGMENT
+        self._segment[rows.account] = scores.segment
+        return int(np.count_nonzero(known & (before == scores.segment))), int(np.count_nonzero(known))
 
     def _moved(self, rows: MovedRows, version: ModelVersion) -> ScoredRows | None:
-        scores = self._scored("event", rows.account, rows.as_of_us, rows.features, version)
-        change = np.abs(scores.risk - scores.previous_risk)  # NaN, so never material, before the first tick
+        risk = version.score(rows.features, rows.as_of_us).risk
+        last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
+        change = np.abs(risk - last)  # NaN, so never material, before the first tick
         material = (change >= self.config.event_score_change_min) | (
-            (scores.tier != scores.previous_tier) & (scores.previous_tier != NO_TIER)
+            (self.tiers.assign(risk, tier) != tier) & (tier != NO_TIER)
         )
         chosen = np.flatnonzero(material)
         if not len(chosen):
             return None
-        account = rows.account[chosen]
-        self._risk[1, account], self._tier[1, account] = scores.risk[chosen], scores.tier[chosen]
-        return ScoredRows(
-            "event",
-            [scores.ids[i] for i in chosen.tolist()],
-            scores.as_of_us[chosen],
-            scores.features[chosen],
-            scores.risk[chosen],
-            scores.previous_risk[chosen],
-            scores.tier[chosen],
-            scores.previous_tier[chosen],
-            scores.contributions[chosen],
-            version,
-        )
+        account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
+        scores = self._scored("event", account, as_of_us, features, version)
+        self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
+        made_of = zip(as_of_us.tolist(), features, strict=True)
+        self._since.update(zip(account.tolist(), made_of, strict=True))
+        return scores
 
     def _scored(
         self,
@@ -195,19 +293,53 @@ class ShardScorer:
     ) -> ScoredRows:
         chain = 0 if trigger == "tick" else 1
         scored = version.score(features, as_of_us)
-        previous = self._tier[chain, account]
+        previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
+        tier = self.tiers.assign(scored.risk, previous)
+        before, before_us = self._made_of(chain, account)
+        moved, model_moved = _moved(scored, version.score(before, before_us), previous_risk)
+        days, curve, months, value = self._prospect(version, scored.risk, features[:, INDEX["mrr_cents"]])
         return ScoredRows(
             trigger,
             [self._ids[i] for i in account.tolist()],
             as_of_us,
             features,
             scored.risk,
-            self._risk[chain, account],
-            self.tiers.assign(scored.risk, previous),
+            previous_risk,
+            tier,
             previous,
             scored.contributions,
+            before,
+            moved,
+            model_moved,
+            days,
+            curve,
+            months,
+            value,
+            segments(features, tier),
             version,
         )
+
+    def _made_of(self, chain: int, account: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Features and as-of times of the last scores of a chain."""
+        features, as_of_us = self._features[account], self._as_of_us[account]
+        if chain and self._since:
+            for row, number in enumerate(account.tolist()):
+                if number in self._since:
+                    as_of_us[row], features[row] = self._since[number]
+        return features, as_of_us
+
+    def _prospect(
+        self, version: ModelVersion, risk: NDArray[np.float64], mrr_cents: NDArray[np.float64]
+    ) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Horizons, the risk over each, expected months and lifetime value."""
+        if version.curve is None:
+            unknown = np.full(len(risk), np.nan)
+            return (), np.zeros((len(risk), 0)), unknown, unknown
+        shown = [i for i, days in enumerate(version.curve.days) if days in self.config.risk_curve_days]
+        stays, log_odds = lifetimes(version.curve, self.config.value), _log_odds(risk)
+        value = stays.worth(log_odds) * mrr_cents * self.config.value.margin_share
+        days = tuple(version.curve.days[i] for i in shown)
+        return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
 
     def _outcomes(self, known: KnownLabels) -> Outcomes:
         return Outcomes(
@@ -225,6 +357,11 @@ class ShardScorer:
             "stored": self._stored[:, :n],
             "risk": self._risk[:, :n],
             "tier": self._tier[:, :n],
+            "features": self._features[:n],
+            "as_of_us": self._as_of_us[:n],
+            "since": [[account, *made_of] for account, made_of in self._since.items()],
+            "segment": self._segment[:n],
+            "value": self._value.state(n),
             "waiting": [_plain(rows) for rows in self._waiting],
             "versions": [[day, version.to_json()] for day, version in self._versions.items()],
             "newest": self._newest and self._newest.to_json(),
@@ -234,9 +371,34 @@ class ShardScorer:
         """Take up what `state` gave."""
         self._ids = list(state["ids"])
         self._stored, self._risk, self._tier = (state[name].copy() for name in ("stored", "risk", "tier"))
+        self._features, self._as_of_us, self._segment = (
+            state[name].copy() for name in ("features", "as_of_us", "segment")
+        )
+        self._since = {account: (as_of_us, features) for account, as_of_us, features in state["since"]}
+        self._value.restore(state["value"])
         self._waiting = deque(_rows(values) for values in state["waiting"])
         self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}
         self._newest = ModelVersion.from_json(state["newest"]) if state["newest"] else None
+
+
+_HIGH = TIERS.index("high")
+
+
+def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not numpy's logarithm, whose last bit depends on the place in the array.
+    return np.array([logit(p) for p in risk.tolist()], np.float64)
+
+
+def _moved(
+    now: Scored, then: Scored, previous_risk: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
+    moved = now.contributions - then.contributions
+    moved[np.isnan(previous_risk)] = np.nan
+    rest = _log_odds(now.risk) - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
+    for column in moved.T:  # in the order of the features: the same bits for any number of rows
+        rest -= column
+    return moved, rest
 
 
 def _plain(rows: TickRows | MovedRows) -> list[Any]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.learning.histograms import Counts
+from c360_stream.learning.lead import Leads
+from c360_stream.learning.value import ValueCheck
 
 MONDAY = 4
 """Of the days since the epoch modulo 7: day 0 was a Thursday."""
@@ -31,11 +33,13 @@ class TickStats:
         Of `risk_histogram`.
     model_name, model_version
         The model that scored this tick.
-    as_of_day, account_ids, churned, risk, mrr_cents
+    as_of_day, account_ids, churned, risk, mrr_cents, plan
         The examples whose label became known at this tick, once each, m of them: as-of day, account, outcome, the risk
-        that was stored at the as-of (never NaN) and the MRR then (NaN if unknown).
+        that was stored at the as-of (never NaN), the MRR then (NaN if unknown) and the newest plan (empty if unknown).
     scored_risk
         On Mondays the risks of this tick, in no particular order; else empty.
+    opened, leads, value, kept_segment
+        As in `ScoredTick`.
     """
 
     tick: int
@@ -50,11 +54,23 @@ class TickStats:
     churned: NDArray[np.bool_]
     risk: NDArray[np.float64]
     mrr_cents: NDArray[np.float64]
+    plan: list[str]
     scored_risk: NDArray[np.float64]
+    opened: int
+    leads: Leads
+    value: ValueCheck | None
+    kept_segment: tuple[int, int]
 
     def state(self) -> list[Any]:
-        """Plain data for the constructor, by position."""
+        """Plain data for `from_state`."""
         return [getattr(self, each.name) for each in fields(self)]
+
+    @classmethod
+    def from_state(cls, values: list[Any]) -> TickStats:
+        """What `state` gave."""
+        *rest, leads, value, kept_segment = values
+        parts = [Leads(*leads), value and ValueCheck(*value), tuple(kept_segment)]
+        return cls(*[*rest, *parts])
 
 
 def merge(parts: Sequence[TickStats]) -> TickStats:
@@ -70,6 +86,7 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
     if len(scored_by) != 1:
         raise ValueError(f"parts of different ticks or models: {sorted(scored_by)}")
     as_of_day = np.concatenate([part.as_of_day for part in parts])
+    plan = [each for part in parts for each in part.plan]
     account_ids = [account for part in parts for account in part.account_ids]
     order = sorted(range(len(account_ids)), key=lambda row: (as_of_day[row], account_ids[row]))
     return TickStats(
@@ -85,5 +102,10 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         np.concatenate([part.churned for part in parts])[order],
         np.concatenate([part.risk for part in parts])[order],
         np.concatenate([part.mrr_cents for part in parts])[order],
+        [plan[row] for row in order],
         np.concatenate([part.scored_risk for part in parts]),
+        sum(part.opened for part in parts),
+        Leads.merged([part.leads for part in parts]),
+        ValueCheck.merged([part.value for part in parts if part.value is not None]),
+        (sum(part.kept_segment[0] for part in parts), sum(part.kept_segment[1] for part in parts)),
     )

@@ -18,6 +18,7 @@ from c360_stream.features.definitions import FEATURE_VERSION, INDEX
 from c360_stream.learning.classifier import LOG_ODDS_MAX
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.exposure import corrected
+from c360_stream.learning.horizons import RiskCurve
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class ModelVersion:
         Feature -> curve; a feature without one adds nothing.
     exposures
         Day -> share of the product's usual usage that could happen that day, for days with less than all of it.
+    curve
+        Risks over other horizons; None for a model that does not score.
     """
 
     model_name: str
@@ -78,6 +81,7 @@ class ModelVersion:
     base_log_odds: float
     curves: Mapping[str, Curve]
     exposures: Mapping[int, float] = field(default_factory=dict)
+    curve: RiskCurve | None = None
 
     @cached_property
     def model_version(self) -> str:
@@ -124,6 +128,7 @@ class ModelVersion:
                     for name, curve in self.curves.items()
                 },
                 "exposures": {str(day): share for day, share in self.exposures.items()},
+                "curve": self.curve and self.curve.plain(),
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -155,6 +160,7 @@ class ModelVersion:
                     for name, curve in value["curves"].items()
                 },
                 exposures={int(day): share for day, share in value["exposures"].items()},
+                curve=value["curve"] and RiskCurve.from_plain(value["curve"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(

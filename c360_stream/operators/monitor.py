@@ -74,7 +74,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         state = self._step.keeping.take_up("monitor", packed)
         self._monitor.restore(state["monitor"])
         self._hours.restore(state["hours"])
-        self._ticks.restore(state["ticks"], lambda values: TickStats(*values))
+        self._ticks.restore(state["ticks"], TickStats.from_state)
 
     @failing_loudly
     def snapshot(self) -> bytes:

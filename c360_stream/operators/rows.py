@@ -16,12 +16,15 @@ from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.monitor import MetricRow
-from c360_stream.learning.reasons import reasons
+from c360_stream.learning.reasons import moves, reasons
 from c360_stream.learning.scoring import Outcomes, ScoredRows
+from c360_stream.learning.segments import SEGMENTS
 from c360_stream.learning.tiers import NO_TIER, TIERS
 from c360_stream.records import (
     DeadLetter,
     DriftAlarm,
+    HorizonRiskOut,
+    MoveOut,
     ReasonOut,
     RiskScoreOut,
     encode_risk_score,
@@ -84,7 +87,8 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
         return []
     produced_us = clock.produced_us(scores.as_of_us)
     why = reasons(scores.features, scores.contributions, REASONS)
-    columns = _score_columns(settings, scores, why, produced_us)
+    moved = moves(scores.features, scores.before, scores.moved, scores.model_moved, REASONS)
+    columns = _score_columns(settings, scores, why, moved, produced_us)
     # A tick's rows share their times, and writing one as text costs more than all the rest of a row.
     text_of = {us: rfc3339_ms(us) for us in {*scores.as_of_us.tolist(), *produced_us.tolist()}}
     records = [
@@ -96,6 +100,8 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
                     as_of=text_of[as_of],
                     produced_at=text_of[produced],
                     reasons=why[i],
+                    moved=moved[i],
+                    risk_curve=[HorizonRiskOut(*point) for point in columns["risk_curve"][i]],
                 )
             ),
         )
@@ -110,11 +116,15 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
     ]
 
 
-_IN_OWN_FORM = frozenset(("as_of", "produced_at", "reasons"))
+_IN_OWN_FORM = frozenset(("as_of", "produced_at", "reasons", "moved", "risk_curve"))
 
 
 def _score_columns(
-    settings: Settings, scores: ScoredRows, why: list[list[ReasonOut]], produced_us: NDArray[np.int64]
+    settings: Settings,
+    scores: ScoredRows,
+    why: list[list[ReasonOut]],
+    moved: list[list[MoveOut]],
+    produced_us: NDArray[np.int64],
 ) -> dict[str, Any]:
     n = len(scores.ids)
     mrr = scores.features[:, INDEX["mrr_cents"]]
@@ -136,6 +146,11 @@ def _score_columns(
         "model_version": [scores.version.model_version] * n,
         "feature_version": [FEATURE_VERSION] * n,
         "trigger": [scores.trigger] * n,
+        "moved": [[(m.feature, m.before, m.value, m.contribution, m.text) for m in row] for row in moved],
+        "risk_curve": [list(zip(scores.curve_days, row, strict=True)) for row in scores.curve.tolist()],
+        "segment": [SEGMENTS[i] for i in scores.segment.tolist()],
+        "expected_months": _nullable(scores.expected_months),
+        "lifetime_value_cents": _cents(np.rint(scores.lifetime_value_cents)),
     }
 
 

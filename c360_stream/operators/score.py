@@ -116,7 +116,12 @@ def tick_stats(tick: ScoredTick) -> TickStats:
         matured.churned[scored],
         matured.risk[scored],
         tick.matured_mrr[scored],
+        [tick.matured_plan[i] for i in scored.tolist()],
         tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
+        tick.opened,
+        tick.leads,
+        tick.value,
+        tick.kept_segment,
     )
 
 

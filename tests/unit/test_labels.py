@@ -152,3 +152,49 @@ def test_goes_on_from_a_packed_state() -> None:
         ticks.until(105, 120, ACME, 2)
     assert resumed.known == whole.known
     assert resumed.ledger.pending == whole.ledger.pending == 0
+
+
+REACH = 9
+
+
+def settled(*cancellations: tuple[int, int, int], keep: bool = False) -> dict[int, list[int]]:
+    """Days to the cancellation of each example, by as-of; cancellations are (day heard, account, day)."""
+    ledger, found = LabelLedger(HORIZON, REACH), {}
+    for day in range(100, 125):
+        for heard, account, cancelled in cancellations:
+            if heard == day - 1:
+                ledger.cancelled(account, cancelled * US_PER_DAY + 5)
+        closed = ledger.close(day)
+        if closed.settled is not None:
+            assert closed.settled.as_of_day == day - REACH
+            found[day - REACH] = closed.settled.cancelled_after.tolist()
+        ledger.open(day, np.array([ACME, BOLT], np.int32))
+        ledger.store(day, np.array([ACME, BOLT], np.int32), np.zeros((2, 21)))
+        if keep:
+            kept, ledger = unpack("s", pack("s", ledger.state(2))), LabelLedger(HORIZON, REACH)
+            ledger.restore(kept)
+    return found
+
+
+def test_examples_are_settled_when_the_longest_horizon_has_passed() -> None:
+    found = settled((110, ACME, 110))
+    assert sorted(found) == list(range(100, 116))
+    # The first midnight whose horizon reaches the day of the cancellation is nine days before its end.
+    assert [after[ACME] for after in found.values()] == [0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0]
+    assert {after[BOLT] for after in found.values()} == {0}
+
+
+def test_the_first_cancellation_settles_whatever_came_first() -> None:
+    expected = settled((105, ACME, 105), (108, ACME, 108))
+    assert settled((108, ACME, 108), (108, ACME, 105)) == expected, "heard late, and out of order"
+    assert [expected[as_of][ACME] for as_of in (104, 105, 106, 108, 109)] == [2, 1, 3, 1, 0]
+
+
+def test_a_snapshot_keeps_what_is_not_settled() -> None:
+    assert settled((110, ACME, 110), (112, BOLT, 111), keep=True) == settled((110, ACME, 110), (112, BOLT, 111))
+
+
+def test_without_a_longer_horizon_nothing_is_settled() -> None:
+    ledger = LabelLedger(HORIZON)
+    ledger.store(100, np.array([ACME], np.int32), np.zeros((1, 21)))
+    assert all(ledger.close(day).settled is None for day in range(100, 120))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c360_stream import contracts
+from c360_stream.learning.segments import SEGMENTS
 from c360_stream.records import (
     DeadLetter,
     DriftAlarm,
+    HorizonRisk,
+    HorizonRiskOut,
+    Move,
+    MoveOut,
     Reason,
     ReasonOut,
     RiskScore,
     RiskScoreOut,
+    Segment,
     alarm_id,
     encode_risk_score,
     rfc3339_ms,
@@ -31,6 +38,14 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TIERS = st.sampled_from(["low", "medium", "high", "critical"])
 CENTS = st.integers(0, 2**53)
 REASONS = st.builds(ReasonOut, feature=st.text(), value=st.none() | FINITE, contribution=FINITE, text=st.text())
+MOVES = st.builds(
+    MoveOut,
+    feature=st.text(),
+    before=st.none() | FINITE,
+    value=st.none() | FINITE,
+    contribution=FINITE,
+    text=st.text(),
+)
 SCORES = st.builds(
     RiskScoreOut,
     score_id=st.text(),
@@ -49,6 +64,11 @@ SCORES = st.builds(
     model_version=st.text(),
     feature_version=st.integers(1, 9),
     trigger=st.sampled_from(["tick", "event"]),
+    moved=st.lists(MOVES, max_size=3),
+    risk_curve=st.lists(st.builds(HorizonRiskOut, horizon_days=st.integers(1, 365), risk=st.floats(0, 1)), max_size=4),
+    segment=st.none() | st.sampled_from(SEGMENTS),
+    expected_months=st.none() | st.floats(0, 240),
+    lifetime_value_cents=st.none() | CENTS,
 )
 
 
@@ -72,6 +92,9 @@ def test_bulk_scores_are_what_the_contract_says(score: RiskScoreOut) -> None:
 def test_twins_have_the_fields_of_the_contract_in_its_order() -> None:
     assert RiskScoreOut.__struct_fields__ == tuple(RiskScore.model_fields)
     assert ReasonOut.__struct_fields__ == tuple(Reason.model_fields)
+    assert MoveOut.__struct_fields__ == tuple(Move.model_fields)
+    assert HorizonRiskOut.__struct_fields__ == tuple(HorizonRisk.model_fields)
+    assert get_args(Segment) == SEGMENTS
 
 
 def test_a_value_that_is_not_a_number_is_published_as_null() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -13,12 +13,13 @@ from c360_stream.commands.bench.sample import START_DAY, Sample, SampleSpec
 from c360_stream.commands.bench.shards import Shards
 from c360_stream.events import US_PER_DAY, Decoder
 from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.learning.horizons import HorizonLearner
 from c360_stream.learning.scoring import ScoredTick, ShardScorer
 from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
 from c360_stream.records import RiskScoreOut, encode_risk_score
 from c360_stream.settings import INPUT_KINDS, Settings
-from flows.churn import scoring_config
+from flows.churn import learning_config, scoring_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
     """Fill the shards with the events of `spec`, then run one tick on each of the days that follow."""
     scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
     shards = _filled(settings, spec, scorers)
-    version = trained_model(spec.seed).version(START_DAY + 1)
+    config = learning_config(settings)
+    curve = HorizonLearner(settings.horizon_days, config.horizons, settings.prior_churn_rate).curve()
+    version = replace(trained_model(spec.seed).version(START_DAY + 1), curve=curve)
     days = range(START_DAY + 1, START_DAY + 1 + repeats)
     best = min(
         (_tick(settings, shards, scorers, version, day) for day in days), key=lambda tick: sum(tick.seconds.values())

@@ -33,7 +33,7 @@ from c360_stream.features.shard import (
 from c360_stream.settings import Settings
 
 LATENESS_US = US_PER_HOUR
-HORIZON_DAYS = 4
+HORIZON_DAYS, REACH_DAYS = 4, 6
 Event = dict[str, Any]
 Events = Mapping[InputKind, Sequence[Event]]
 DECODERS = {kind: Decoder(kind) for kind in INPUT_KINDS}
@@ -47,6 +47,7 @@ def shard_config(partitions: Iterable[str], **changed: Any) -> ShardConfig:
         "lateness_us": LATENESS_US,
         "dedupe_days": 1,
         "horizon_days": HORIZON_DAYS,
+        "reach_days": REACH_DAYS,
         "stride_days": 2,
         "event_score_interval_us": 60_000_000,
         "early_events_max": 1_000_000,

@@ -119,3 +119,20 @@ def test_whether_revenue_went_down_in_a_window() -> None:
     chosen = np.array([0, 1], np.int32)
     assert subscriptions.downgraded_since(DAY + 3, chosen).tolist() == [True, False]
     assert subscriptions.downgraded_since(DAY + 4, chosen).tolist() == [False, False]
+
+
+def test_the_plan_is_that_of_the_latest_event_that_names_one() -> None:
+    changes = [
+        of(0, STARTED)._replace(plan="team"),
+        of(1, CHANGED),
+        of(2, CHANGED)._replace(plan="business"),
+        of(3, CANCELLED),
+    ]
+    for order in (changes, changes[::-1]):
+        subscriptions = Subscriptions()
+        for event in order:
+            subscriptions.apply(0, event, DAY + 4)
+        restored = Subscriptions()
+        restored.restore(unpack("s", pack("s", subscriptions.state(2))))
+        for each in (subscriptions, restored):
+            assert each.plans(np.array([0, 1], np.int32)) == ["business", ""]

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
+from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
@@ -17,6 +18,7 @@ from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain
 
 SHARDS = 3
+CURVE_DAYS = (1, 2, 4, 6)
 # Everything is material, and few outcomes warm the model: small worlds reach every branch.
 MODEL = ModelConfig(warmup_outcomes=20, warmup_churned=3, horizon_days=HORIZON_DAYS)
 LEARNING = LearningConfig(
@@ -25,8 +27,9 @@ LEARNING = LearningConfig(
     example_stride_days=2,
     retrain_days=15,
     replay_examples_max=50,
+    horizons=learnt_horizons(HORIZON_DAYS, CURVE_DAYS),
 )
-SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 0.01)
+SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 0.01, CURVE_DAYS)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.learning.model import ChurnModel
 from c360_stream.learning.names import ChampionName
 from c360_stream.snapshot import pack, unpack
-from tests.unit.learning.companies import LEARNING, MODEL, SHARDS, as_bytes, company, learn, learned_ticks
+from tests.unit.learning.companies import CURVE_DAYS, LEARNING, MODEL, SHARDS, as_bytes, company, learn, learned_ticks
 
 TICKS = len(company()[0].examples)
 
@@ -91,7 +91,7 @@ def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], events))
+        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], events))
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 
@@ -131,7 +131,8 @@ def test_a_fresh_challenger_is_begun_by_the_calendar_and_said() -> None:
 
 def test_every_model_s_standing_is_told_on_mondays() -> None:
     rows = [row for tick in learned_ticks() for row in tick.metrics]
-    assert {row.segment for row in rows} == {"contest"}
-    assert {row.metric for row in rows} == {"log_loss", "gain", "gain_t"}
+    assert {row.segment for row in rows} == {"contest", *(f"horizon_{days}d" for days in CURVE_DAYS)}
+    contest = [row for row in rows if row.segment == "contest"]
+    assert {row.metric for row in contest} == {"log_loss", "gain", "gain_t"}
     assert {row.as_of_us // US_PER_DAY % 7 for row in rows} == {4}
     assert set(LEARNING.contenders) <= {row.model_name for row in rows}

@@ -12,8 +12,10 @@ import pytest
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
+from c360_stream.learning.lead import NEVER, Leads
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.learning.tickstats import MONDAY, TickStats, merge
+from c360_stream.learning.value import ValueCheck
 from c360_stream.records import DriftAlarm, utc_time
 from c360_stream.snapshot import pack, unpack
 
@@ -65,7 +67,12 @@ class Company:
                     churned,
                     risks,
                     level[rows, INDEX["mrr_cents"]],
+                    ["team" if row % 2 else "" for row in rows],
                     risk if (START + day) % 7 == MONDAY else risk[:0],
+                    len(due),
+                    Leads(np.array([3, NEVER]), np.array([100.0, 300.0]), 1, self.accounts),
+                    ValueCheck(10, 500, 400, 150) if day % 30 == 0 else None,
+                    (9, 10) if (START + day) % 7 == MONDAY else (0, 0),
                 )
 
 
@@ -229,7 +236,7 @@ def test_shards_merge_in_any_order() -> None:
     assert pack("s", merged.state()) == pack("s", again.state())
     assert merged.rows == 200
     assert merged.account_ids == sorted(merged.account_ids)
-    assert TickStats(*unpack("s", pack("s", merged.state()))).account_ids == merged.account_ids
+    assert TickStats.from_state(unpack("s", pack("s", merged.state()))).account_ids == merged.account_ids
     parts[0].model_version = "other"
     with pytest.raises(ValueError, match="different ticks or models"):
         merge(parts)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import stats
 from sklearn import metrics
 
+from c360_stream.learning.profit import profit
 from c360_stream.learning.quality import (
     Outcomes,
     Values,
@@ -23,11 +24,11 @@ from c360_stream.learning.quality import (
     lift_top_decile_interval,
     log_loss,
     measure,
-    measure_by_band,
+    measure_by_segment,
     pr_auc,
     precision_at_recall,
-    profit,
     reliability,
+    reliability_measures,
     roc_auc,
     roc_auc_interval,
     wilson_interval,
@@ -102,13 +103,29 @@ def test_few_outcomes_of_a_kind_skip_roc_auc_and_say_so() -> None:
 
 def test_bands_are_thirds_of_the_known_mrr() -> None:
     mrr = np.array([*range(30), *[np.nan] * 6], np.float64)
-    measures = measure_by_band(np.arange(36) % 2 == 0, np.full(36, 0.5), mrr)
+    measures = measure_by_segment(np.arange(36) % 2 == 0, np.full(36, 0.5), mrr, [""] * 36)
     sizes = {each.segment: each.examples for each in measures}
     assert sizes == {"all": 36, "mrr_low": 10, "mrr_mid": 10, "mrr_high": 10}
 
 
+def test_the_most_frequent_plans_are_segments_of_their_own() -> None:
+    plan = [f"p{number}" for number in range(10) for _ in range(20 - number)] + [""] * 9
+    count = len(plan)
+    measures = measure_by_segment(np.arange(count) % 2 == 0, np.full(count, 0.5), np.full(count, np.nan), plan)
+    sizes = {each.segment: each.examples for each in measures}
+    assert sizes == {"all": count} | {f"plan:p{number}": 20 - number for number in range(8)}
+
+
+def test_the_reliability_table_as_measures() -> None:
+    risk = np.repeat([0.1, 0.2, 0.5, 0.9], 10)
+    measures = reliability_measures(np.arange(40) % 10 < risk * 10, risk)
+    assert {each.segment for each in measures} == {f"bin:{number:02d}" for number in range(1, 5)}
+    assert [each.value for each in measures if each.metric == "observed_rate"] == [0.1, 0.2, 0.5, 0.9]
+    assert [each.value for each in measures if each.metric == "mean_risk"] == pytest.approx([0.1, 0.2, 0.5, 0.9])
+
+
 def test_no_outcomes_have_no_measures() -> None:
-    assert measure_by_band(np.zeros(0, np.bool_), np.zeros(0), np.zeros(0)) == []
+    assert measure_by_segment(np.zeros(0, np.bool_), np.zeros(0), np.zeros(0), []) == []
 
 
 def test_nobody_churned_leaves_out_what_needs_somebody() -> None:
@@ -285,69 +302,3 @@ def test_ece_sees_risks_that_are_too_high() -> None:
     assert ece(churned, risk) < 0.012
     assert ece(churned, risk + 0.3) == pytest.approx(0.3, abs=0.012)
     assert math.isnan(ece(churned[:0], risk[:0]))
-
-
-def campaign() -> tuple[Outcomes, Values]:
-    place = np.arange(400)
-    risk = ((place / 400) ** 3).round(2)
-    return (place * place * 7 + place) % 400 < 0.8 * 400 * risk, risk
-
-
-def test_profit_is_the_integral_of_the_best_profit() -> None:
-    rng = np.random.default_rng(11)
-    risk = rng.beta(1, 6, 300).round(2)
-    churned, worth = rng.random(300) < risk, rng.gamma(2, 100, 300)
-    contact, offer, acceptance = 5.0, 20.0, (6.0, 14.0)
-    chosen = [risk >= threshold for threshold in (2.0, *np.unique(risk))]
-
-    def best(rate: float) -> float:
-        each = np.where(churned, rate * (worth - offer), -offer) - contact
-        return max(float(each[rows].sum()) for rows in chosen) / 300
-
-    expected, _ = integrate.quad(lambda rate: best(rate) * stats.beta.pdf(rate, *acceptance), 0, 1, limit=500)
-    of = profit(churned, risk, worth, contact_cost=contact, offer_cost=offer, acceptance=acceptance)
-    assert of.per_customer == pytest.approx(expected, rel=1e-4)
-    assert 0 < of.contacted < 1
-
-
-@pytest.mark.parametrize(
-    ("contact_cost", "offer_cost", "acceptance", "empc"),
-    [(1.0, 10.0, (6.0, 14.0), 7.169172119781207), (10.0, 20.0, (2.0, 3.0), 5.742441812466956)],
-)
-def test_profit_agrees_with_empulse(
-    contact_cost: float, offer_cost: float, acceptance: tuple[float, float], empc: float
-) -> None:
-    # What `empulse.metrics.empc_score` 0.13.1 says, which integrates over the convex hull of the ROC curve.
-    churned, risk = campaign()
-    of = profit(churned, risk, 200.0, contact_cost=contact_cost, offer_cost=offer_cost, acceptance=acceptance)
-    assert of.per_customer == pytest.approx(empc, rel=1e-6)
-
-
-def test_profit_without_anything_to_gain_is_0() -> None:
-    churned, risk = campaign()
-    costs = {"contact_cost": 1.0, "offer_cost": 300.0}
-    assert profit(churned, risk, 200.0, acceptance=(6.0, 14.0), **costs) == (0.0, 0.0)
-    assert profit(churned & False, risk, 1e6, acceptance=(6.0, 14.0), **costs) == (0.0, 0.0)
-
-
-def test_profit_without_costs_contacts_all_who_churn() -> None:
-    churned = np.arange(50) < 5
-    of = profit(churned, churned.astype(np.float64), 100.0, contact_cost=0.0, offer_cost=0.0, acceptance=(2.0, 2.0))
-    assert of == pytest.approx((0.1 * 100.0 * 0.5, 0.1), rel=1e-6)
-
-
-def test_profit_of_nobody_is_nan() -> None:
-    nobody = profit(np.zeros(0, np.bool_), np.zeros(0), 1.0, contact_cost=0.0, offer_cost=0.0, acceptance=(6.0, 14.0))
-    assert all(map(math.isnan, nobody))
-
-
-@pytest.mark.parametrize(
-    ("contact_cost", "offer_cost", "acceptance"),
-    [(-1.0, 1.0, (6.0, 14.0)), (1.0, -1.0, (6.0, 14.0)), (1.0, 1.0, (0.0, 14.0))],
-)
-def test_impossible_campaigns_are_refused(
-    contact_cost: float, offer_cost: float, acceptance: tuple[float, float]
-) -> None:
-    churned, risk = campaign()
-    with pytest.raises(ValueError, match="must be 0 or more"):
-        profit(churned, risk, 1.0, contact_cost=contact_cost, offer_cost=offer_cost, acceptance=acceptance)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.learning.reasons import reasons, sentence
+from c360_stream.learning.reasons import MODEL, moves, reasons, sentence
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,31 @@ def test_the_strongest_come_first_and_weak_ones_are_left_out() -> None:
     ]
     assert second == []
     assert [reason.feature for reason in reasons(rows, contributions, strongest=1)[0]] == [FEATURES[4]]
+
+
+def test_what_moved_is_told_from_the_strongest_on() -> None:
+    now, before = np.zeros((2, len(FEATURES))), np.zeros((2, len(FEATURES)))
+    silence, days = INDEX["days_since_last_activity"], INDEX["active_days_30d"]
+    now[0, silence], before[0, silence] = 9.0, np.nan
+    now[0, days], before[0, days] = 12.0, 13.0
+    moved = np.zeros((2, len(FEATURES)))
+    moved[0, [silence, days]] = 0.4, -0.06
+    moved[1] = np.nan
+    first, second = moves(now, before, moved, np.array([-0.5, np.nan]))
+    assert second == [], "there was no score before"
+    assert [(each.feature, each.before, each.value, each.contribution) for each in first] == [
+        (MODEL, None, None, -0.5),
+        ("days_since_last_activity", None, 9.0, 0.4),
+        ("active_days_30d", 13.0, 12.0, -0.06),
+    ]
+    assert [each.text for each in first] == [
+        "The model has learnt since then (lowers the risk)",
+        "No product activity for 9 days; before: No product activity so far (raises the risk)",
+        "Active on 12 days of the last 30; before: Active on 13 days of the last 30 (lowers the risk)",
+    ]
+    assert moves(now, before, moved, np.array([0.02, 0.0]), strongest=1) == [first[1:2], []]
+
+
+def test_what_hardly_moved_is_not_told() -> None:
+    moved = np.full((1, len(FEATURES)), 0.049)
+    assert moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.array([-0.049])) == [[]]

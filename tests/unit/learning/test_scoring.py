@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -15,8 +16,10 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import KnownLabels
+from c360_stream.learning.lead import NEVER
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ShardScorer
+from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.tiers import NO_TIER
 from c360_stream.learning.version import Curve, ModelVersion
 from c360_stream.snapshot import pack, unpack
@@ -126,8 +129,9 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     account = np.array([i for i in range(len(values) + len(gone)) if i not in gone], np.int32)
     none = np.zeros(0, np.int32)
     known = KnownLabels(none, none.astype(np.int64), none.astype(np.bool_))
+    nobody = none.astype(np.bool_)
     gone_rows = np.array(gone, np.int32)
-    return TickRows(0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), none.astype(np.bool_))
+    return TickRows(0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), nobody, [], 0)
 
 
 def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> MovedRows:
@@ -178,3 +182,96 @@ def test_whoever_is_gone_starts_afresh() -> None:
     assert isinstance(back, ScoredTick)
     assert np.isnan(back.scores.previous_risk).all()
     assert back.scores.previous_tier.tolist() == [NO_TIER]
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_what_moved_adds_up_to_the_change_of_the_log_odds(shard: int) -> None:
+    """Against the account's own past: what its features changed, and what the model has learnt, is the whole change."""
+    compared = 0
+    for rows in scored_rows(shard):
+        known = ~np.isnan(rows.previous_risk)
+        change = np.log(rows.risk / (1 - rows.risk)) - np.log(rows.previous_risk / (1 - rows.previous_risk))
+        total = rows.moved.sum(axis=1) + rows.model_moved
+        np.testing.assert_allclose(total[known], change[known], atol=1e-9)
+        assert np.isnan(rows.moved[~known]).all()
+        compared += int(known.sum())
+    assert compared > 100
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_what_moved_is_measured_from_the_score_before(shard: int) -> None:
+    for before, after in pairwise(ticks(shard)):
+        features = dict(zip(before.scores.ids, before.scores.features, strict=True))
+        for i, account in enumerate(after.scores.ids):
+            if account in features:
+                np.testing.assert_array_equal(after.scores.before[i], features[account])
+                same = after.scores.features[i] == features[account]
+                assert not after.scores.moved[i][same].any()
+
+
+def test_between_ticks_the_last_emitted_score_is_what_counts() -> None:
+    scorer = after_a_tick()
+    (first,) = scorer.rows(moved(DAY, 0.5))
+    (second,) = scorer.rows(moved(DAY, -0.25))
+    assert isinstance(first, ScoredRows)
+    assert isinstance(second, ScoredRows)
+    assert (first.moved[0, 0], second.moved[0, 0]) == pytest.approx((0.5, -0.75))
+    restored = ShardScorer(SCORING)
+    restored.restore(unpack("s", pack("s", scorer.state())))
+    for each in (scorer, restored):
+        (third,) = each.rows(moved(DAY, 1.0))
+        assert isinstance(third, ScoredRows)
+        assert third.moved[0, 0] == pytest.approx(1.25)
+    scorer.version(DAY + 1, flat(DAY + 1, 0.0))
+    (tick,) = scorer.rows(tick_rows(DAY + 1, [2.0], []))
+    assert isinstance(tick, ScoredTick)
+    assert tick.scores.moved[0, 0] == pytest.approx(2.0), "ticks form a chain of their own"
+
+
+def test_a_new_version_alone_moves_nothing_but_the_model() -> None:
+    scorer = after_a_tick()
+    scorer.version(DAY + 1, flat(DAY + 1, 0.7))
+    (tick,) = scorer.rows(tick_rows(DAY + 1, [0.0], []))
+    assert isinstance(tick, ScoredTick)
+    assert not tick.scores.moved.any()
+    assert tick.scores.model_moved[0] == pytest.approx(0.7)
+
+
+def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
+    """Risk 0.5 is high, risk 0.01 is not: one account was high from the third tick on, one never."""
+    scorer, low = ShardScorer(SCORING), -4.6
+    found = []
+    for number in range(12):
+        day = DAY + number
+        scorer.version(day, flat(day, 0.0))
+        values = [low if number < 2 else 0.0, low, low if number < 4 else 0.0]
+        rows = tick_rows(day, values[: 3 - 2 * (number == 9)], ["acme", "bolt", "cone"] if number == 0 else [])
+        if number == 9:
+            rows = replace(tick_rows(day, [0.0], [], gone=()), account=np.array([2], np.int32))
+            rows = replace(rows, gone=np.array([0, 1], np.int32))
+        if number > 9:
+            rows = replace(tick_rows(day, [0.0], []), account=np.array([2], np.int32))
+        due = day - HORIZON_DAYS
+        stayed = np.array([2], np.int32)
+        labels = KnownLabels(stayed, np.array([due]), np.zeros(1, np.bool_))
+        (tick,) = scorer.rows(replace(rows, known=labels))
+        assert isinstance(tick, ScoredTick)
+        found.append(tick.leads)
+    assert [each.lead_days.tolist() for each in found if len(each.lead_days)] == [[6, NEVER]]
+    # The third account became high at the fifth tick, and was still there a horizon later.
+    assert [number for number, each in enumerate(found) if each.false_flags] == [4 + HORIZON_DAYS]
+    assert [each.account_days for each in found[HORIZON_DAYS : HORIZON_DAYS + 2]] == [3, 3]
+
+
+def test_segments_are_compared_from_monday_to_monday() -> None:
+    scorer = ShardScorer(SCORING)
+    kept = []
+    for number in range(15):
+        day = DAY + number
+        scorer.version(day, flat(day, -9.0))
+        (tick,) = scorer.rows(tick_rows(day, [0.0, 8.0 if number > 9 else 0.0], ["acme", "bolt"] if not number else []))
+        assert isinstance(tick, ScoredTick)
+        kept.append(tick.kept_segment)
+    mondays = [number for number in range(15) if (DAY + number) % 7 == MONDAY]
+    assert [kept[number] for number in mondays] == [(0, 0), (2, 2), (1, 2)][: len(mondays)]
+    assert all(each == (0, 0) for number, each in enumerate(kept) if number not in mondays)
