@@ -17,7 +17,7 @@ LOYAL = {
 }
 
 
-def segment(tier: int = 0, **changed: float) -> str:
+def segment(changed: dict[str, float], tier: int = 0) -> str:
     row = np.zeros((1, len(FEATURES)))
     for name, value in (LOYAL | changed).items():
         row[0, INDEX[name]] = value
@@ -40,6 +40,6 @@ def segment(tier: int = 0, **changed: float) -> str:
     ],
 )
 def test_the_first_rule_that_holds(expected: str, changed: dict[str, float]) -> None:
-    assert segment(**changed) == expected
-    assert segment(tier=1, **changed) == expected
-    assert segment(tier=2, **changed) == segment(tier=3, **changed) == "at_risk"
+    assert segment(changed) == expected
+    assert segment(changed, tier=1) == expected
+    assert segment(changed, tier=2) == segment(changed, tier=3) == "at_risk"
