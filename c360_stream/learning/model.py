@@ -40,7 +40,7 @@ class ChurnModel:
     """Learns the probability of churn within the horizon, one matured example after another.
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
-    What has been learnt is a function of the sequence of examples, not of how it was cut into calls.
+    What has been learnt is a function of the sequence of examples; how it was cut into calls shows in last bits alone.
 
     Parameters
     ----------

@@ -84,6 +84,11 @@ ARROW_TYPES = {
     "Array(Tuple(feature String, value Nullable(Float64), contribution Float64, text String))": {
         "list<item: struct<feature: string, value: double, contribution: double, text: string>>"
     },
+    "Array(Tuple(feature String, before Nullable(Float64), value Nullable(Float64), contribution Float64, "
+    "text String))": {
+        "list<item: struct<feature: string, before: double, value: double, contribution: double, text: string>>"
+    },
+    "Array(Tuple(horizon_days UInt16, risk Float64))": {"list<item: struct<horizon_days: uint16, risk: double>>"},
 }
 
 
@@ -107,12 +112,15 @@ def test_account_features_has_the_defined_features_in_order(store: TableStore) -
 
 finite_or_nan = st.floats(allow_infinity=False)
 reason = st.tuples(st.text(), st.none() | finite_or_nan, st.floats(allow_nan=False), st.text())
+move = st.tuples(st.text(), st.none() | finite_or_nan, st.none() | finite_or_nan, st.floats(allow_nan=False), st.text())
 score = st.fixed_dictionaries(
     {
         "score_id": st.text(),
         "as_of": st.integers(T0_US - 10**13, T0_US + 10**13),
         "risk": st.floats(0, 1),
         "reasons": st.lists(reason, max_size=4),
+        "moved": st.lists(move, max_size=4),
+        "risk_curve": st.lists(st.tuples(st.integers(0, 2**16 - 1), st.floats(0, 1)), max_size=4),
         "previous_tier": st.none() | st.sampled_from(["low", "critical"]),
         "risk_change": st.none() | finite_or_nan,
         "mrr_cents": st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -137,6 +145,11 @@ def test_scores_come_back_as_they_went_in(store: TableStore, rows: list[dict[str
         assert [tuple(r.values()) for r in back["reasons"]] == [
             (feature, null_if_nan(value), contribution, text) for feature, value, contribution, text in row["reasons"]
         ]
+        assert [tuple(m.values()) for m in back["moved"]] == [
+            (feature, null_if_nan(then), null_if_nan(now), contribution, text)
+            for feature, then, now, contribution, text in row["moved"]
+        ]
+        assert [tuple(point.values()) for point in back["risk_curve"]] == row["risk_curve"]
         assert back["risk_change"] == null_if_nan(row["risk_change"])
         assert {name: back[name] for name in ("score_id", "risk", "previous_tier", "mrr_cents")} == {
             name: row[name] for name in ("score_id", "risk", "previous_tier", "mrr_cents")

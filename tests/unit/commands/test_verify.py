@@ -13,7 +13,7 @@ import pytest
 
 from c360_stream.commands.history import Moment, features_at, read_history
 from c360_stream.commands.verify import verify
-from c360_stream.connectors.clickhouse import TableStore
+from c360_stream.connectors.clickhouse import TABLES, TableStore
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import time_us
@@ -64,10 +64,11 @@ def store_score(tables: TableStore, settings: Settings, change: float = 0.0) -> 
         "account_features", key | {name: np.array([value]) for name, value in zip(FEATURES, features, strict=True)}
     )
     tables.insert("model_versions", {**names, **numbers, "as_of": times, "parameters": [VERSION.to_json()]})
-    unknown: Columns = {name: [None] for name in ("previous_tier", "risk_change", "mrr_cents", "mrr_at_risk_cents")}
+    unknown: Columns = {each.name: [None] for each in TABLES["risk_scores"] if each.nullable}
     score: Columns = {"score_id": [score_id("a", TICK_US, "tick")], "produced_at": times, "risk": [risk + change]}
-    rest: Columns = {"horizon_days": [60], "tier": ["low"], "trigger": ["tick"], "reasons": [[]]}
-    tables.insert("risk_scores", {**key, **score, **rest, **names, **numbers, **unknown})
+    rest: Columns = {"horizon_days": [60], "tier": ["low"], "trigger": ["tick"]}
+    nothing: Columns = {name: [[]] for name in ("reasons", "moved", "risk_curve")}
+    tables.insert("risk_scores", {**key, **score, **rest, **nothing, **names, **numbers, **unknown})
 
 
 def test_equal(chdb_store: TableStore, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

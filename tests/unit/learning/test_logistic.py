@@ -38,7 +38,7 @@ def test_dicts_and_arrays_learn_the_same() -> None:
     many.learn_rows(rows, outcomes)
     for row, outcome in zip(rows.tolist(), outcomes.tolist(), strict=True):
         one.learn_one(dict(zip(NAMES, row, strict=True)), bool(outcome))
-    assert (one.weights == many.weights).all()
+    np.testing.assert_allclose(one.weights, many.weights, rtol=1e-9, atol=1e-12)
     x = dict(zip(NAMES, rows[0].tolist(), strict=True))
     assert one.predict_proba_one(x)[True] == sigmoid(many.log_odds_rows(rows)[0])
 
