@@ -55,7 +55,8 @@ def models(settings: Settings) -> None:
 def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | None) -> list[str]:
     fresh = name.endswith(RETRAINED)
     entry = entry_named(name)
-    learns = "never" if entry.kind == "baseline" else entry.scheme or settings.learning_scheme
+    own = {"baseline": "never", "blend": "as its parts"}
+    learns = own.get(entry.kind) or entry.scheme or settings.learning_scheme
     figures = ["", "", ""]
     if standing is not None:
         figures = [f"{standing['log_loss']:.4f}", f"{standing['gain']:+.4f}", f"{standing['t']:+.1f}"]
@@ -65,7 +66,7 @@ def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | 
 
 def _part(settings: Settings, name: str, scores: str) -> str:
     config = LearningConfig(champion=settings.champion, challengers=settings.challengers)
-    if name == (scores or config.contenders[0]):
+    if name == (scores or config.first):
         return "champion" if settings.champion == "auto" else "champion, pinned"
     if name in config.contenders or name.endswith(RETRAINED):
         return "baseline" if entry_named(name).kind == "baseline" else "challenger"

@@ -14,6 +14,7 @@ from c360_stream.learning.names import ModelName, SchemeName
 
 RETRAINED = "-retrained"
 BASE_RATE = "base-rate"
+FIRST_CHAMPION: ModelName = "online-logistic-blend"
 BASELINES: tuple[ModelName, ...] = ("inactivity-rule", "base-rate")
 
 ClassifierFactory = Callable[[tuple[str, ...]], RowClassifier]
@@ -28,23 +29,32 @@ class Entry:
     name
         What its versions are called.
     kind
-        Whether it learns.
+        Whether it learns by itself, blends others, or never learns.
     description
         One line.
     classifier
         The last step of a learner's pipeline; the steps before it are the same for all.
     scheme
         How a learner learns; None: as the settings say.
+    parts
+        Of a blend: the models that it is made of.
     """
 
     name: ModelName
-    kind: Literal["learner", "baseline"]
+    kind: Literal["learner", "blend", "baseline"]
     description: str
     classifier: ClassifierFactory = SecondOrderLogistic
     scheme: SchemeName | None = None
+    parts: tuple[ModelName, ...] = ()
 
 
 _ENTRIES = (
+    Entry(
+        "online-logistic-blend",
+        "blend",
+        "online-logistic and online-logistic-hazard, weighted by how well each foresaw the last weeks",
+        parts=("online-logistic", "online-logistic-hazard"),
+    ),
     Entry(
         "online-logistic",
         "learner",
@@ -65,8 +75,8 @@ _ENTRIES = (
     Entry(
         "online-logistic-hazard",
         "learner",
-        "the same as online-logistic on the next week's hazard, calibrated to the horizon",
-        partial(SecondOrderLogistic, intercept=-4.5),
+        "the same on the next week's hazard, remembering some weeks, calibrated to the horizon",
+        partial(SecondOrderLogistic, intercept=-4.5, forgetting=2e-5),
         scheme="hazard",
     ),
     Entry(

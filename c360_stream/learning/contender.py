@@ -22,7 +22,7 @@ PRIOR_OUTCOMES = 100
 
 
 class Contender:
-    """One model.
+    """One model by itself.
 
     Parameters
     ----------
@@ -40,7 +40,13 @@ class Contender:
         self.learns = self.entry.kind == "learner"
         self._scheme_name = self.entry.scheme or scheme
         self._scheme = scheme_named(self._scheme_name)
-        self.model = ChurnModel(config, name, self.entry.classifier, self._scheme.start(config.horizon_days))
+        self.start = self._scheme.start(config.horizon_days)
+        self.model = ChurnModel(config, name, self.entry.classifier, self.start)
+
+    @property
+    def ready(self) -> bool:
+        """Whether its versions are its own word: before it is warm, a learner's are the prior rule."""
+        return self.entry.kind == "baseline" or self.model.warm
 
     @property
     def waits(self) -> bool:

@@ -12,7 +12,8 @@ from c360_stream.features.columns import PRODUCT
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.barrier import TickBarrier
-from c360_stream.learning.catalogue import BASE_RATE, BASELINES, RETRAINED
+from c360_stream.learning.blend import Blend
+from c360_stream.learning.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, RETRAINED, entry_named
 from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
 from c360_stream.learning.concept import RISE_MIN, ConceptDrift
 from c360_stream.learning.contender import Contender
@@ -47,10 +48,17 @@ class LearningConfig:
     horizons: tuple[int, ...] = (7, 30, 90)
 
     @property
+    def first(self) -> str:
+        """The model that scores to begin with."""
+        return FIRST_CHAMPION if self.champion == AUTO else self.champion
+
+    @property
     def contenders(self) -> tuple[str, ...]:
-        """Names of all models, each once: who scores first, then the challengers, then the baselines."""
-        first = MODEL_NAME if self.champion == AUTO else self.champion
-        return tuple(dict.fromkeys((first, *self.challengers, *BASELINES)))
+        """Names of all models, each once: blends before their parts, since they have to learn first."""
+        wanted = (self.first, *self.challengers)
+        parts = [part for name in wanted for part in entry_named(name).parts]
+        names = dict.fromkeys((*wanted, *parts, *BASELINES))
+        return tuple(sorted(names, key=lambda name: entry_named(name).kind != "blend"))
 
 
 @dataclass(slots=True)
@@ -78,9 +86,11 @@ class Learner:
 
     def __init__(self, shards: int, config: LearningConfig) -> None:
         self.config = config
-        self.contenders = {name: self._contender(name) for name in config.contenders}
+        self.contenders: dict[str, Contender] = {}
+        for name in config.contenders:
+            self.contenders[name] = self._contender(name)
         horizon_days = config.model.horizon_days
-        self.office = Office(config.contenders[0], 0)
+        self.office = Office(config.first, 0)
         self._contest = Contest(config.contenders, horizon_days, config.example_stride_days)
         self._drift = ConceptDrift(horizon_days, config.example_stride_days)
         self._barrier: TickBarrier[TickExamples] = TickBarrier(shards)
@@ -144,10 +154,8 @@ class Learner:
         """Note what every model says of the examples taken at this tick."""
         opened, as_of_us = self._opened, day * US_PER_DAY
         if len(opened):
-            # Before it is warm a learner's version is the prior rule: not its own word, so it is not judged by it.
-            ready = {
-                name: versions[name] for name, each in self.contenders.items() if each.model.warm or not each.learns
-            }
+            # Nobody is judged by what is not his own word.
+            ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
@@ -211,7 +219,7 @@ class Learner:
     def _begin_afresh(self, day: int) -> str:
         """Teach a new model the replay buffer, in the place of one that does not score; its name."""
         base = self.office.champion.removesuffix(RETRAINED)
-        base = MODEL_NAME if base in BASELINES else base
+        base = base if entry_named(base).kind == "learner" else MODEL_NAME
         name = base if self.office.champion == base + RETRAINED else base + RETRAINED
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
@@ -224,6 +232,8 @@ class Learner:
         return name
 
     def _contender(self, name: str) -> Contender:
+        if entry_named(name).kind == "blend":
+            return Blend(name, self.config.model, self.config.learning_scheme, self.contenders)
         return Contender(name, self.config.model, self.config.learning_scheme)
 
     def _metrics(self, day: int, versions: dict[str, ModelVersion]) -> list[MetricRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,13 @@ class ModelConfig:
     warmup_churned: int = 40
     prior_churn_rate: float = 0.08
     horizon_days: int = 60
+
+
+class Linear(NamedTuple):
+    """A sum of curves: log-odds of the average account, and one curve a feature."""
+
+    base: float
+    curves: dict[str, Curve]
 
 
 class ChurnModel:
@@ -141,9 +148,17 @@ class ChurnModel:
         recent = self.recent_exposures(tick_day)
         if not self.warm:
             return prior_version(tick_day, self.config.prior_churn_rate, recent)
-        slope, offset = self._calibration.slope, self._calibration.offset
-        base = slope * float(self._classifier.weights[0]) + offset
-        return ModelVersion(self.name, tick_day, base, self._curves(), recent)
+        return ModelVersion(self.name, tick_day, *self.linear(1.0), recent)
+
+    def linear(self, factor: float, *, calibrated: bool = True) -> Linear:
+        """The log-odds, times a factor, as a base and one curve a feature."""
+        slope, offset = (self._calibration.slope, self._calibration.offset) if calibrated else (1.0, 0.0)
+        base = factor * (slope * float(self._classifier.weights[0]) + offset)
+        return Linear(base, self._curves(factor * slope))
+
+    def calibrated(self, raw_log_odds: Floats) -> Floats:
+        """Log-odds after calibration, shape (n,)."""
+        return self._calibration.slope * raw_log_odds + self._calibration.offset
 
     def recent_exposures(self, tick_day: int) -> dict[int, float]:
         """The exposures that windows reach from `tick_day` on; forgets those that nothing reaches any more."""
@@ -151,10 +166,10 @@ class ChurnModel:
         self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
         return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX}
 
-    def _curves(self) -> dict[str, Curve]:
+    def _curves(self, slope: float) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""
         means, deviations = self._scaler.moments
-        weights = self._calibration.slope * self._classifier.weights[1:] / deviations
+        weights = slope * self._classifier.weights[1:] / deviations
         column = {name: i for i, name in enumerate(self._ramps.output_names)}
         curves = {}
         for name, imputed in zip(FEATURES, self._imputer.means.tolist(), strict=True):

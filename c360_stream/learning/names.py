@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 SchemeName = Literal["matured", "fake_negative_weighted", "hazard"]
 ModelName = Literal[
+    "online-logistic-blend",
     "online-logistic",
     "online-logistic-fast",
     "online-logistic-early",

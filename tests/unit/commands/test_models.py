@@ -28,7 +28,8 @@ def line_of(page: str, name: str) -> list[str]:
 def test_without_tables_it_is_the_catalogue(tmp_path: Path) -> None:
     page = shown(tmp_path)
     assert [name for name in MODELS if name in page] == list(MODELS)
-    assert line_of(page, "online-logistic")[1:3] == ["champion", "matured"]
+    assert line_of(page, "online-logistic-blend")[1:5] == ["champion", "as", "its", "parts"]
+    assert line_of(page, "online-logistic")[1:3] == ["challenger", "matured"]
     assert line_of(page, "online-logistic-hazard")[1:3] == ["challenger", "hazard"]
     assert line_of(page, "base-rate")[1:3] == ["baseline", "never"]
     assert line_of(page, "gradient-logistic")[1:4] == ["not", "in", "use"]

@@ -76,12 +76,12 @@ def test_examples_are_learnt_in_the_order_of_account_ids() -> None:
     model.learn(np.array([row[1] for row in rows]), np.array([row[2] for row in rows]), as_of_us)
     learner = Learner(SHARDS, LEARNING)
     learn(learner, parts[::-1])
-    assert pack("model", learner.model.state()) == pack("model", model.state())
+    assert pack("model", learner.contenders["online-logistic"].model.state()) == pack("model", model.state())
 
 
 def test_the_company_reaches_the_learnt_model() -> None:
     """Else the tests of learning and scoring would compare a constant prior rule."""
-    assert {learned.version.model_name for learned in learned_ticks()} == {"prior-rule", "online-logistic"}
+    assert {learned.version.model_name for learned in learned_ticks()} == {"prior-rule", "online-logistic-blend"}
     assert sum(learned.learnt_churned for learned in learned_ticks()) >= MODEL.warmup_churned
     assert len({learned.version.model_version for learned in learned_ticks()}) == len(learned_ticks())
 

@@ -1,0 +1,189 @@
+"""A blend of two models: one that waits for labels, and one that follows the last weeks; which to trust, outcomes say.
+
+What a week shows is known after a week, long before the labels of the horizon. So both are asked what they make of the
+accounts that were examples a week ago, and the one that would have been less surprised gets more of the weight. As long
+as nothing changes, the two err differently and the blend is as good as the better one; when other accounts leave than
+before, the weight moves to the one that has seen it, within weeks.
+
+The blend is a weighted mean of log-odds, so it is a sum of curves, as its parts are. It is calibrated to the matured
+labels with a long memory: how the risk of a week and that of the horizon hang together does not change with who leaves.
+
+References
+----------
+Vovk, "Aggregating strategies", COLT 1990: weights by past loss. Here tempered, since losses of one week err together,
+and fading, so that the weight comes back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from c360_stream.events import US_PER_DAY
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.labels import HAZARD_DAYS_MAX
+from c360_stream.learning.calibration import LogOddsMap
+from c360_stream.learning.classifier import LOG_ODDS_MAX, sigmoid
+from c360_stream.learning.columns import Floats
+from c360_stream.learning.contender import Contender
+from c360_stream.learning.model import ModelConfig
+from c360_stream.learning.names import SchemeName
+from c360_stream.learning.quality import RISK_MARGIN
+from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.version import Curve, ModelVersion
+
+# Losses count for half after so many days.
+HALF_LIFE_DAYS = 14
+_KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
+# Share of the difference in log likelihood that is believed.
+_TEMPER = 0.1
+# Of the calibration: all outcomes so far count about alike.
+_FORGETTING = 1e-9
+
+
+class Mixture:
+    """How much of the second model to take.
+
+    Parameters
+    ----------
+    horizon_days
+        Of the log-odds that are mixed; the labels that decide are those of a week.
+    """
+
+    def __init__(self, horizon_days: int) -> None:
+        start = math.log(min(HAZARD_DAYS_MAX, horizon_days) / horizon_days)
+        # From each model's log-odds to those of a week: their levels are not what is compared.
+        self._weekly = (LogOddsMap(1.0, start), LogOddsMap(1.0, start))
+        self._advantage = 0.0
+
+    @property
+    def weight(self) -> float:
+        """Share of the second model, 0 to 1; one half before any outcome."""
+        return sigmoid(min(max(_TEMPER * self._advantage, -LOG_ODDS_MAX), LOG_ODDS_MAX))
+
+    def fade(self) -> None:
+        """Let a day pass."""
+        self._advantage *= _KEEP
+
+    def judge(self, first: Floats, second: Floats, churned: Floats) -> None:
+        """Compare what both say of examples with what the week has shown, one example after another.
+
+        Parameters
+        ----------
+        first, second
+            Log-odds, shape (n,), of models that have not learnt these outcomes.
+        churned
+            Shape (n,): 1 for an account that cancelled within the week.
+        """
+        one, other = self._weekly
+        for z, w, y in zip(first.tolist(), second.tolist(), churned.tolist(), strict=True):
+            p, q = sigmoid(one.learn(z, y)), sigmoid(other.learn(w, y))
+            right, before = (q, p) if y else (1.0 - q, 1.0 - p)
+            self._advantage += math.log(max(right, RISK_MARGIN) / max(before, RISK_MARGIN))
+
+    def mix(self, first: Floats, second: Floats) -> Floats:
+        """The blend's log-odds."""
+        weight = self.weight
+        return np.asarray((1.0 - weight) * first + weight * second)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {"weekly": [each.state() for each in self._weekly], "advantage": self._advantage}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state()`."""
+        for each, kept in zip(self._weekly, state["weekly"], strict=True):
+            each.restore(kept)
+        self._advantage = float(state["advantage"])
+
+
+class Blend(Contender):
+    """A blend of two other contenders, which learn by themselves; it has to learn before they do.
+
+    Parameters
+    ----------
+    name, config, scheme
+        As of any contender.
+    contenders
+        All models by name, its parts among them; asked at each tick.
+    """
+
+    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName, contenders: Mapping[str, Contender]) -> None:
+        super().__init__(name, config, scheme)
+        self._contenders = contenders
+        self._mixture = Mixture(config.horizon_days)
+        self._map = LogOddsMap(forgetting=_FORGETTING)
+
+    @property
+    def _parts(self) -> tuple[Contender, Contender]:
+        first, second = self.entry.parts
+        return self._contenders[first], self._contenders[second]
+
+    @property
+    def weight(self) -> float:
+        """Share of the second part."""
+        return self._mixture.weight
+
+    def learn(self, lessons: Lessons) -> None:
+        """Learn the calibration from what matured, and the weight from the examples that are a week old."""
+        said = ~np.isnan(lessons.said)
+        outcomes = lessons.matured.churned[said].astype(np.float64).tolist()
+        for z, y in zip(lessons.said[said].tolist(), outcomes, strict=True):
+            self._map.learn(z, y)
+        self.model.count(lessons.matured.churned)
+        self._mixture.fade()
+        young = lessons.young
+        if len(young) and self.ready:
+            first, second = self._log_odds(young, young.as_of_day * US_PER_DAY)
+            self._mixture.judge(first, second, young.churned.astype(np.float64))
+
+    @property
+    def ready(self) -> bool:
+        """Whether both parts know enough to be compared."""
+        return all(part.model.warm for part in self._parts)
+
+    def _log_odds(self, block: ExampleBlock, as_of_us: Any) -> tuple[Floats, Floats]:
+        """Of the first part, calibrated; of the second, as it learns them, at the level that it starts from."""
+        first, second = self._parts
+        return (
+            first.model.calibrated(first.model.raw_log_odds(block.features, as_of_us)),
+            second.model.raw_log_odds(block.features, as_of_us) + second.start,
+        )
+
+    def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
+        """Log-odds of the blend before its calibration; NaN while a part is not warm."""
+        if not self.ready or not len(block):
+            return np.full(len(block), np.nan)
+        return self._mixture.mix(*self._log_odds(block, np.full(len(block), as_of_us, np.int64)))
+
+    def version(self, tick_day: int) -> ModelVersion:
+        """The blend's version; the first part's while a part is not warm."""
+        first, second = self._parts
+        exposures = self.model.recent_exposures(tick_day)
+        if not self.ready:
+            return first.version(tick_day)
+        slope, weight = self._map.slope, self.weight
+        one = first.model.linear(slope * (1.0 - weight))
+        other = second.model.linear(slope * weight, calibrated=False)
+        base = one.base + other.base + slope * weight * second.start + self._map.offset
+        curves = {name: _added(curve, other.curves[name]) for name, curve in one.curves.items()}
+        return ModelVersion(self.name, tick_day, base, curves, exposures)
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {**super().state(), "mixture": self._mixture.state(), "map": self._map.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        super().restore({name: state[name] for name in state if name not in ("mixture", "map")})
+        self._mixture.restore(state["mixture"])
+        self._map.restore(state["map"])
+
+
+def _added(one: Curve, other: Curve) -> Curve:
+    """The sum of two curves over the same points."""
+    heights = tuple(a + b for a, b in zip(one.log_odds, other.log_odds, strict=True))
+    return Curve(one.at, heights, one.null + other.null)

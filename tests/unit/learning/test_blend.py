@@ -1,0 +1,165 @@
+"""The blend: weights that follow what the weeks show, and a version that says what its parts say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.examples import ExampleBlock
+from c360_stream.learning.blend import HALF_LIFE_DAYS, Blend, Mixture
+from c360_stream.learning.classifier import sigmoid
+from c360_stream.learning.contender import Contender
+from c360_stream.learning.learner import LearningConfig
+from c360_stream.learning.model import ModelConfig
+from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.version import ModelVersion
+from c360_stream.snapshot import pack, unpack
+from tests.unit.learning.rows import DAY_US, feature_rows
+
+CONFIG = ModelConfig(warmup_outcomes=100, warmup_churned=10)
+PARTS = ("online-logistic", "online-logistic-hazard")
+DAY = 20_000
+NONE = ExampleBlock.none()
+Models = tuple[Blend, dict[str, Contender]]
+
+
+def models() -> Models:
+    contenders: dict[str, Contender] = {}
+    blend = Blend("online-logistic-blend", CONFIG, "matured", contenders)
+    contenders |= {"online-logistic-blend": blend} | {name: Contender(name, CONFIG, "matured") for name in PARTS}
+    return blend, contenders
+
+
+def week(mixture: Mixture, rng: np.random.Generator, *, informed: int, days: int = 28) -> None:
+    """Days of accounts of whose risk the informed model knows, and the other knows nothing."""
+    for _ in range(days):
+        mixture.fade()
+        truth = rng.normal(-2.0, 1.0, 100)
+        churned = (rng.random(100) < 1 / (1 + np.exp(1.0 - truth))).astype(np.float64)
+        said = [np.full(100, -2.0), truth] if informed else [truth, np.full(100, -2.0)]
+        mixture.judge(said[0], said[1], churned)
+
+
+def test_before_any_outcome_both_count_alike() -> None:
+    mixture = Mixture(60)
+    assert mixture.weight == 0.5
+    assert mixture.mix(np.array([-2.0]), np.array([-1.0])).tolist() == [-1.5]
+
+
+def test_the_weight_moves_to_the_model_that_foresees_and_comes_back() -> None:
+    rng, mixture = np.random.default_rng(1), Mixture(60)
+    week(mixture, rng, informed=1)
+    assert mixture.weight > 0.7
+    week(mixture, rng, informed=0, days=60)
+    assert mixture.weight < 0.3
+    for _ in range(10 * HALF_LIFE_DAYS):
+        mixture.fade()
+    assert mixture.weight == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_level_of_a_model_is_not_held_against_it() -> None:
+    """The second says the same, too low by half: its weekly level is learnt."""
+    rng, mixture = np.random.default_rng(2), Mixture(60)
+    for _ in range(100):
+        mixture.fade()
+        truth = rng.normal(-2.0, 1.0, 200)
+        churned = (rng.random(200) < 1 / (1 + np.exp(2.1 - truth))).astype(np.float64)
+        mixture.judge(truth, truth - 0.7, churned)
+    assert mixture.weight == pytest.approx(0.5, abs=0.05)
+
+
+def block(day: int, count: int, rng: np.random.Generator, hurt: str) -> ExampleBlock:
+    """Accounts of which those with a low value of one feature cancel."""
+    rows = feature_rows(count, seed=day)
+    low = rows[:, INDEX[hurt]] < np.nanmedian(rows[:, INDEX[hurt]])
+    churned = rng.random(count) < np.where(low, 0.3, 0.02)
+    return ExampleBlock(np.full(count, day), [f"a{row:04d}" for row in range(count)], rows, churned)
+
+
+def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None) -> None:
+    """Days on which weekly labels follow one mechanism, matured ones perhaps still another."""
+    blend, contenders = made
+    said: dict[int, np.ndarray] = {}
+    for day in days:
+        rng = np.random.default_rng(day)
+        matured, young = block(day - 60, 60, rng, matured_hurt or hurt), block(day - 7, 60, rng, hurt)
+        raw = said.pop(day - 60, np.full(60, np.nan))
+        for name, contender in contenders.items():
+            heard = raw if contender is blend else np.full(60, np.nan)
+            contender.learn(Lessons(matured, young, NONE, NONE, heard))
+            assert name in contenders
+        said[day] = blend.said(block(day, 60, rng, hurt), day * DAY_US)
+
+
+def test_after_a_change_it_says_what_the_early_part_says() -> None:
+    made = models()
+    taught(made, range(DAY - 200, DAY - 40), "active_days_30d")
+    before = made[0].weight
+    taught(made, range(DAY - 40, DAY), "features_adopted_30d", matured_hurt="active_days_30d")
+    assert made[0].weight > 0.9 > before
+    rows = feature_rows(400, seed=5)
+    z = {name: np.log(p / (1 - p)) for name, p in risks(made[1], rows).items()}
+    near, far = (np.corrcoef(z["online-logistic-blend"], z[name])[0, 1] for name in reversed(PARTS))
+    assert near > 0.97 > far
+
+
+def risks(contenders: dict[str, Contender], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: each.version(DAY).score(rows, DAY * DAY_US).risk for name, each in contenders.items()}
+
+
+def test_the_version_is_the_mean_of_the_parts_in_log_odds() -> None:
+    made = models()
+    taught(made, range(DAY - 150, DAY), "active_days_30d")
+    blend, contenders = made
+    rows = feature_rows(300, seed=6)
+    raw = blend.said(ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, np.zeros(300, np.bool_)), DAY * DAY_US)
+    slope, offset = blend.state()["map"]["slope"], blend.state()["map"]["offset"]
+    expected = [sigmoid(slope * z + offset) for z in raw.tolist()]
+    np.testing.assert_allclose(risks(contenders, rows)["online-logistic-blend"], expected, rtol=1e-9)
+    assert blend.version(DAY).model_name == "online-logistic-blend"
+    assert slope != 1.0
+
+
+def test_while_a_part_is_not_warm_the_first_part_speaks() -> None:
+    blend, contenders = models()
+    assert not blend.ready
+    assert blend.version(DAY) == contenders["online-logistic"].version(DAY)
+    assert np.isnan(blend.said(block(DAY, 3, np.random.default_rng(0), FEATURES[0]), DAY * DAY_US)).all()
+
+
+def test_a_snapshot_in_the_middle_changes_nothing() -> None:
+    one, other = models(), models()
+    for made in (one, other):
+        taught(made, range(DAY - 120, DAY - 20), "active_days_30d")
+    again = models()
+    for name, contender in other[1].items():
+        again[1][name].restore(unpack("s", pack("s", contender.state())))
+    for made in (one, again):
+        taught(made, range(DAY - 20, DAY), "active_days_30d")
+    assert one[0].version(DAY) == again[0].version(DAY)
+    assert pack("s", one[0].state()) == pack("s", again[0].state())
+
+
+def test_reasons_are_the_blends() -> None:
+    """Contributions add up to the log-odds, and without the strongest one the score moves as its sign says."""
+    made = models()
+    taught(made, range(DAY - 150, DAY), "active_days_30d")
+    version, rows = made[0].version(DAY), feature_rows(200, seed=8)
+    before = rows.copy()
+    risk, contributions, base = version.score(rows, DAY * DAY_US)
+    np.testing.assert_array_equal(rows, before)
+    assert base + contributions.sum(axis=1) == pytest.approx(np.log(risk) - np.log1p(-risk), abs=1e-9)
+    for row, strengths, whole in zip(rows, contributions, risk.tolist(), strict=True):
+        top = FEATURES[int(np.argmax(np.abs(strengths)))]
+        others = {feature: curve for feature, curve in version.curves.items() if feature != top}
+        without = ModelVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
+        assert np.sign(whole - without) == np.sign(strengths[FEATURES.index(top)])
+    assert len(pack("s", made[0].state())) < 2_000
+
+
+def test_parts_learn_whether_or_not_they_are_asked_for() -> None:
+    assert LearningConfig().contenders == ("online-logistic-blend", *PARTS, "inactivity-rule", "base-rate")
+    names = LearningConfig(champion="online-logistic", challengers=("online-logistic-blend",)).contenders
+    assert names[0] == "online-logistic-blend", "it has to learn before its parts do"
+    assert set(names) == set(LearningConfig().contenders)
