@@ -45,8 +45,11 @@ BILLING_DAYS, RENEWAL_DAYS = 30, 365
 FAILURES_A_RUN = 1.6
 
 BASE = -8.35
-PRICE_JUMP = 5.5
-PRICE_RELIEF = -0.8
+# Whoever has taken up the features stays; once prices have risen that counts for little, and what is paid for unused
+# seats counts for much: small companies with idle seats leave, the others a little less than before.
+ADOPTION_WEIGHT, PRICE_ADOPTION_WEIGHT = -7.0, -1.0
+PRICE_JUMP = 9.0
+PRICE_RELIEF = -1.5
 
 
 def drifted(x: Floats, regime: Ints, fade_pull: float) -> Floats:
@@ -89,14 +92,15 @@ def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_
     ahead = np.arange(HORIZON_DAYS)
     ages = age[:, None] + ahead
     taken_up = adoption(population.ceiling[accounts, None], population.pace_days[accounts, None], ages)
-    log_hazard = -7.0 * (taken_up - 0.4) + 1.2 * np.exp(-ages / 45.0)
+    risen = np.zeros(HORIZON_DAYS, np.bool_) if price_day is None else day + ahead >= price_day
+    log_hazard = np.where(risen, PRICE_ADOPTION_WEIGHT, ADOPTION_WEIGHT) * (taken_up - 0.4)
+    log_hazard += 1.2 * np.exp(-ages / 45.0)
     to_renewal = RENEWAL_DAYS - ages % RENEWAL_DAYS
     log_hazard += np.where(population.annual[accounts, None], 2.4 * np.exp(-to_renewal / 14.0) - 0.5, 0.0)
     traits = -2.5 * (population.fill - 0.72) - 0.15 * population.fit - 0.45 * (population.plan - 0.8)
     log_hazard += BASE + traits[accounts, None]
-    if price_day is not None:
-        hurt = PRICE_JUMP * population.price_sensitivity[accounts] + PRICE_RELIEF
-        log_hazard += np.where(day + ahead >= price_day, hurt[:, None], 0.0)
+    hurt = PRICE_JUMP * population.price_sensitivity[accounts] + PRICE_RELIEF
+    log_hazard += np.where(risen, hurt[:, None], 0.0)
     return np.asarray(log_hazard)
 
 

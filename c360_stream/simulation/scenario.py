@@ -24,7 +24,8 @@ class Scenario:
         Share of the remaining way that a fading account's engagement falls a day: 0.12 breaks off within two
         or three weeks, 0.03 takes months.
     price_increase
-        Prices rise halfway; accounts that are sensitive to price then cancel more.
+        Prices rise halfway: small accounts that pay for idle seats then cancel more, and using many features keeps
+        nobody any more.
     outage
         All product events are lost for 48 hours at about 70% of the period. Nobody cancels for it.
     december_dip
