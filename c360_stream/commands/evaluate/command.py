@@ -57,6 +57,7 @@ from c360_stream.commands.bench.result import machine
 from c360_stream.commands.evaluate.criteria import criteria
 from c360_stream.commands.evaluate.peers import LIGHTGBM, REFIT_DAYS, ROUNDS
 from c360_stream.commands.evaluate.progress import Board
+from c360_stream.commands.evaluate.report import report
 from c360_stream.commands.evaluate.summary import summarised
 from c360_stream.commands.evaluate.sweep import Sweep, read_sweep, run_settings
 from c360_stream.commands.evaluate.workers import evaluate_worlds
@@ -123,8 +124,9 @@ def evaluate(
     }
     figures = _figures(sweep, found, environment)
     _write(out / JSON_FILE, msgspec.json.format(msgspec.json.encode(figures), indent=1))
+    _write(out / REPORT_FILE, report(figures).encode())
     click.echo(_shown(figures))
-    click.echo(f"all figures in {out / JSON_FILE}")
+    click.echo(f"report in {out / REPORT_FILE}, all figures in {out / JSON_FILE}")
 
 
 def _asked(

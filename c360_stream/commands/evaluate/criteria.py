@@ -105,8 +105,9 @@ def _calibration(worlds: Sequence[Figures], run: str) -> list[Figures]:
         ("calibration_ratio", "churners", "what happened"),
     ):
         ratios = _pooled_ratios(worlds, run, against)
-        worst = max(ratios, key=lambda ratio: abs(ratio - 1.0), default=None)
-        note = "by block: " + ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        worst = max(ratios.values(), key=lambda ratio: abs(ratio - 1.0), default=None)
+        note = "by block: " + ", ".join(f"{number}: {ratio:.3f}" for number, ratio in ratios.items())
+        note += "; horizons of block -1 reach past a change that nobody could know of" if -1 in ratios else ""
         label = f"calibration ratio against {what} in the worst whole 60-day block but the first, worlds pooled"
         rows.append(_row(name, label, worst, (0.93, 1.07), note))
     worst_world = [world["scorers"][run]["segments"]["all"].get("ece") for world in worlds]
@@ -115,8 +116,8 @@ def _calibration(worlds: Sequence[Figures], run: str) -> list[Figures]:
     return rows
 
 
-def _pooled_ratios(worlds: Sequence[Figures], run: str, against: str) -> list[float]:
-    """Sum of risks over what there was, block after block over all worlds."""
+def _pooled_ratios(worlds: Sequence[Figures], run: str, against: str) -> dict[int, float]:
+    """Sum of risks over what there was, by block, over all worlds."""
     sums: dict[int, list[float]] = {}
     for world in worlds:
         blocks = world["scorers"][run]["blocks"]
@@ -129,7 +130,7 @@ def _pooled_ratios(worlds: Sequence[Figures], run: str, against: str) -> list[fl
             pooled = sums.setdefault(number, [0.0, 0.0])
             pooled[0] += examples * block["mean_risk"]
             pooled[1] += there
-    return [said / there for _, (said, there) in sorted(sums.items()) if there]
+    return {number: said / there for number, (said, there) in sorted(sums.items()) if there}
 
 
 def _alarms(worlds: Sequence[Figures], run: str, scenario: str) -> list[Figures]:
