@@ -72,7 +72,9 @@ def outage_figures(
     -------
     Hours of event time from its begin to the first alarm of either kind, and the share of accounts whose tier changed
     at a tick from its begin to the first after its end, against the last tick before: in both worlds, and the
-    difference.
+    difference. And account by account: the share that changed to a tier that it has not in the other world at the same
+    tick (`tier_changed_share_because`), and the share whose tier differs between both for whatever reason, also because
+    the outage hid what would have changed it (`tier_differs_share`).
     """
     hours = {kind: _hours(alarms, kind, window[0]) for kind in ("freshness", "volume")}
     first, last = day_of(window[0].date()) + 1, day_of(window[1].date()) + 1
@@ -85,7 +87,7 @@ def outage_figures(
         "tier_changed_share": changed,
         "tier_changed_share_without": changed_twin,
         "tier_changed_share_beyond": None if changed is None or changed_twin is None else changed - changed_twin,
-        "tier_differs_share": _differing_share(own, twin, first, last),
+        **_against_twin(own, twin, first, last),
     }
 
 
@@ -106,14 +108,18 @@ def _changed_share(matrices: Matrices, first: int, last: int) -> float | None:
     return float(moved[there].mean()) if there.any() else None
 
 
-def _differing_share(own: Matrices, twin: Matrices, first: int, last: int) -> float | None:
-    """Share of the accounts scored in both worlds whose tier differs at one of the ticks or more."""
+def _against_twin(own: Matrices, twin: Matrices, first: int, last: int) -> dict[str, float | None]:
+    """Shares of the accounts scored in both worlds, at one of the ticks or more."""
     place = {account: column for column, account in enumerate(twin.ids)}
     pairs = [(column, place[account]) for column, account in enumerate(own.ids) if account in place]
-    if not pairs:
-        return None
-    columns, others = np.array(pairs, np.int64).T
+    columns, others = np.array(pairs, np.int64).reshape(-1, 2).T
     mine, theirs = own.tier[_rows(own, first, last)][:, columns], twin.tier[_rows(twin, first, last)][:, others]
+    before = own.tier[first - 1 - own.first_day, columns]
     both = (mine != NO_TIER) & (theirs != NO_TIER)
+    differs = (mine != theirs) & both
+    moved = differs & (mine != before) & (before != NO_TIER)
     scored = both.any(axis=0)
-    return float(((mine != theirs) & both).any(axis=0)[scored].mean()) if scored.any() else None
+    if not scored.any():
+        return {"tier_changed_share_because": None, "tier_differs_share": None}
+    because, differing = (float(each.any(axis=0)[scored].mean()) for each in (moved, differs))
+    return {"tier_changed_share_because": because, "tier_differs_share": differing}

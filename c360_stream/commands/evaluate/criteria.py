@@ -193,9 +193,13 @@ def _outage(runs: Sequence[Figures]) -> list[Figures]:
                 f"hours_to_{kind}", f"hours of event time to the {kind} alarm, latest", latest, (None, 1.0), needed=True
             )
         )
-    shares = [one["outage"]["tier_changed_share_beyond"] for one in runs]
-    most = None if None in shares else max(shares)
-    rows.append(
-        _row("tier_changed_share", "accounts that changed tier because of the outage, most", most, (None, 0.02))
-    )
+    for name, what in (
+        ("tier_changed_share_beyond", "share of accounts that changed tier, beyond that without the outage, most"),
+        (
+            "tier_changed_share_because",
+            "share of accounts that took a tier which they have not without the outage, most",
+        ),
+    ):
+        shares = [one["outage"][name] for one in runs]
+        rows.append(_row(name, what, None if None in shares else max(shares), (None, 0.02)))
     return rows

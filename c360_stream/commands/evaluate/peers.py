@@ -32,7 +32,9 @@ LIGHTGBM: dict[str, Any] = {
 """Its parameters; all others are LightGBM's defaults, and so are the 100 rounds."""
 FOLDS = 5
 _RIDGE = 1.0
-_STEPS_MAX = 25
+_RIDGE_CONSTANT = 1e-3
+_STEPS_MAX, _HALVINGS_MAX = 25, 20
+_LOSS_GAIN_MIN = 1e-9
 _NULLABLE = [FEATURES.index(name) for name in NULLABLE]
 
 Floats = NDArray[np.float64]
@@ -123,19 +125,37 @@ def _logistic(features: Floats, target: Floats, asked: Floats) -> Floats:
     columns, asked_columns = _curves(features, means), _curves(asked, means)
     centre, spread = columns.mean(axis=0), np.maximum(columns.std(axis=0), 0.1)
     columns, asked_columns = (_with_one((each - centre) / spread) for each in (columns, asked_columns))
+    return _sigmoid(asked_columns @ _weights(columns, target))
+
+
+def _weights(columns: Floats, target: Floats) -> Floats:
+    """Newton's method, its steps halved where they would overshoot; the last column, a constant, is not held back."""
     weights = np.zeros(columns.shape[1])
     weights[-1] = logit(float(np.clip(target.mean(), 1e-6, 1 - 1e-6)))
     penalty = np.full(len(weights), _RIDGE)
-    penalty[-1] = 0.0
+    penalty[-1] = _RIDGE_CONSTANT
+    loss = _loss(columns, target, weights, penalty)
     for _ in range(_STEPS_MAX):
         said = _sigmoid(columns @ weights)
         gradient = columns.T @ (said - target) + penalty * weights
         curvature = (columns * (said * (1 - said))[:, None]).T @ columns + np.diag(penalty)
         step = np.linalg.solve(curvature, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-6:
+        for _ in range(_HALVINGS_MAX):
+            tried = _loss(columns, target, weights - step, penalty)
+            if tried <= loss:
+                break
+            step = step / 2
+        else:
             break
-    return _sigmoid(asked_columns @ weights)
+        weights, gained, loss = weights - step, loss - tried, tried
+        if gained < _LOSS_GAIN_MIN * len(target):
+            break
+    return weights
+
+
+def _loss(columns: Floats, target: Floats, weights: Floats, penalty: Floats) -> float:
+    log_odds = columns @ weights
+    return float(np.sum(np.logaddexp(0.0, log_odds) - target * log_odds) + np.sum(penalty * weights**2) / 2)
 
 
 def _curves(features: Floats, means: Floats) -> Floats:

@@ -183,10 +183,10 @@ def outages(world: Figures) -> str:
     for name, one in world["runs"].items():
         outage = one["outage"]
         hours = [_hours(outage[f"hours_to_{kind}"]) for kind in ("freshness", "volume")]
-        shares = ("tier_changed_share", "tier_changed_share_without", "tier_changed_share_beyond", "tier_differs_share")
-        rows.append((name, *hours, *(percent(outage[share], 2) for share in shares)))
+        shares = [percent(outage[f"tier_changed_share{which}"], 2) for which in ("", "_without", "_beyond", "_because")]
+        rows.append((name, *hours, *shares, percent(outage["tier_differs_share"], 2)))
     columns = ("run", "#hours to the freshness alarm", "#to the volume alarm", "#tier changed", "#without the outage")
-    return table((*columns, "#beyond", "#tier differs between both"), rows)
+    return table((*columns, "#beyond", "#because of it", "#tier differs between both"), rows)
 
 
 def _hours(value: float | None) -> str:

@@ -107,5 +107,7 @@ def _work(world: World, sweep: Sweep, scratch: Path, tell: Connection) -> None:
         tell.send(evaluate_world(world, sweep, scratch, lambda *news: tell.send(news)))
     except C360Error as error:
         tell.send(error)
+    except MemoryError:
+        tell.send(C360Error(f"{world.title}: out of memory", "use fewer --processes, or fewer accounts"))
     except KeyboardInterrupt:  # the parent has heard it too, and cleans up
         return
