@@ -10,6 +10,8 @@ shares are 0 to 1; figures have six digits. Two runs over the same worlds give t
 | `lightgbm` | the peer's parameters, rounds and days between fits |
 | `criteria` | what was promised: `name`, `scenario`, `run`, `what`, `value`, `at_least`, `at_most`, `met`, `note` |
 | `summary` | by `scenario`, `scorer`, `segment`: of each metric `mean` and `sd` over the worlds (`sd` null of one) |
+| `run_summary` | by `scenario`, `run`: alarms a year, recovery and lead time, each `mean` and `sd` |
+| `detector_summary` | by `scenario`, `detector`: `false_per_year` and `delay_days`, each `mean` and `sd`; `detected` |
 | `worlds` | a list, below |
 | `environment` | machine, seconds and memory: the only key that differs between two runs |
 
@@ -58,7 +60,7 @@ from c360_stream.commands.evaluate.criteria import criteria
 from c360_stream.commands.evaluate.peers import LIGHTGBM, REFIT_DAYS, ROUNDS
 from c360_stream.commands.evaluate.progress import Board
 from c360_stream.commands.evaluate.report import report
-from c360_stream.commands.evaluate.summary import summarised
+from c360_stream.commands.evaluate.summary import detectors_summarised, runs_summarised, summarised
 from c360_stream.commands.evaluate.sweep import Sweep, read_sweep, run_settings
 from c360_stream.commands.evaluate.workers import evaluate_worlds
 from c360_stream.commands.evaluate.world import World
@@ -187,6 +189,8 @@ def _figures(sweep: Sweep, worlds: list[dict[str, Any]], environment: dict[str, 
         "lightgbm": LIGHTGBM | {"rounds": ROUNDS, "refit_days": REFIT_DAYS},
         "criteria": promised,
         "summary": summarised(worlds),
+        "run_summary": runs_summarised(worlds),
+        "detector_summary": detectors_summarised(worlds),
         "worlds": worlds,
         "environment": environment,
     }

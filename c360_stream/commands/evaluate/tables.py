@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from c360_stream.commands.evaluate.page import DASH, PLUS_MINUS, Cell, number, percent, table
@@ -67,8 +68,8 @@ def summary(figures: Figures) -> str:
 def _mean(value: Figures | None, form: str) -> str:
     if value is None:
         return DASH
-    spread = f" {PLUS_MINUS} {number(value['sd'], form)}" if value["sd"] is not None else ""
-    return number(value["mean"], form) + spread
+    show: Callable[[Any], str] = percent if form == "share" else partial(number, form=form)
+    return show(value["mean"]) + (f" {PLUS_MINUS} {show(value['sd'])}" if value["sd"] is not None else "")
 
 
 def segments(world: Figures) -> str:
@@ -112,27 +113,64 @@ def blocks(world: Figures) -> str:
     return table((*columns, "#95% interval", "#ratio, true", "#ECE", "#log loss"), rows)
 
 
-def runs(world: Figures) -> str:
-    """Alarms, recovery and lead time of every run."""
+_RUN_MEASURES = (
+    ("alarms_per_year", "#alarms a year", ".2f"),
+    ("recovery_days", "#recovered, days", ".0f"),
+    ("expected_recovery_days", "#as expected", ".0f"),
+    ("share_flagged_7d", "#flagged 7 days ahead", "share"),
+    ("share_flagged_30d", "#30 days", "share"),
+    ("share_flagged_60d", "#60 days", "share"),
+    ("mrr_share_flagged_30d", "#of MRR, 30 days", "share"),
+    ("false_alarms_per_account_month", "#false alarms an account-month", ".3f"),
+)
+
+
+def run_summary(figures: Figures) -> str:
+    """Alarms, recovery and lead time by scenario and run: means over the worlds that have them."""
+    rows = []
+    for row in figures["run_summary"]:
+        cells = {name: _mean(row.get(name), form) for name, _, form in _RUN_MEASURES}
+        for prefix in ("", "expected_"):
+            if f"{prefix}recovered" in row:
+                cells[f"{prefix}recovery_days"] += f" ({row[f'{prefix}recovered']} of {row['worlds']})"
+        rows.append((row["scenario"], row["run"], *cells.values()))
+    return table(("scenario", "run", *(name for _, name, _ in _RUN_MEASURES)), rows)
+
+
+def detector_summary(figures: Figures) -> str:
+    """The flow's alarm beside River's detectors, by scenario."""
+    changed = {world["world"]["scenario"] for world in figures["worlds"] if world["change"]}
+    rows = []
+    for row in figures["detector_summary"]:
+        name = f"River's {row['detector']}, defaults" if row["river"] else f"concept_drift of {row['detector']}"
+        found = f"{row['detected']} of {row['worlds']}" if row["scenario"] in changed else DASH
+        rows.append(
+            (row["scenario"], name, _mean(row.get("false_per_year"), ".1f"), found, _mean(row.get("delay_days"), ".0f"))
+        )
+    columns = ("scenario", "detector", "#false a year", "#found the change", "#days from the change")
+    return table(columns, rows)
+
+
+def lead(world: Figures) -> str:
+    """What lead time is made of."""
     rows = []
     for name, one in world["runs"].items():
-        lead, alarms, recovery = one["lead_time"], one["alarms"], one["recovery"]
-        ahead = [percent(lead[f"share_flagged_{days}d"]) for days in (7, 30, 60)]
-        false = number(lead["false_alarms_per_account_month"], ".4f")
-        back = [_recovered(recovery, key) for key in ("recovery_days", "expected_recovery_days")]
-        revenue = percent(lead["mrr_share_flagged_30d"])
+        counts = [one["lead_time"][each] for each in ("cancellations", "flagged", "entries", "false_alarms")]
+        months = number(one["lead_time"]["account_months"], ",.0f")
+        median = number(one["lead_time"]["median_days"], ".0f")
         rows.append(
-            (name, number(alarms["per_year"], ".2f"), *back, f"{lead['cancellations']:,}", *ahead, revenue, false)
+            (name, *(f"{count:,}" for count in counts[:2]), median, *(f"{count:,}" for count in counts[2:]), months)
         )
-    columns = ("run", "#alarms a year", "#recovered, days", "#as expected", "#cancellations", "#flagged 7 days ahead")
-    more = ("#30 days", "#60 days", "#of MRR, 30 days", "#false alarms an account-month")
-    return table((*columns, *more), rows)
-
-
-def _recovered(recovery: Figures, key: str) -> str:
-    if key not in recovery:
-        return DASH
-    return "never" if recovery[key] is None else str(recovery[key])
+    columns = (
+        "run",
+        "#cancellations",
+        "#flagged",
+        "#median lead, days",
+        "#entries into high",
+        "#false",
+        "#account-months",
+    )
+    return table(columns, rows)
 
 
 def alarms(world: Figures) -> str:
@@ -150,24 +188,6 @@ def alarms(world: Figures) -> str:
         for each in one["alarms"]["list"]
     ]
     return table(("run", "as-of, UTC", "kind", "subject", "method", "detail"), rows)
-
-
-def detectors(world: Figures) -> str:
-    """The flow's alarm beside River's detectors."""
-    rows = []
-    for kind, found in (("runs", world["detectors"]["runs"]), ("river", world["detectors"]["river"])):
-        for name, one in found.items():
-            delay = "none" if one["delay_days"] is None else str(one["delay_days"])
-            shown = f"concept_drift of {name}" if kind == "runs" else f"River's {name}, defaults"
-            rows.append(
-                (
-                    shown,
-                    str(one["detections"]),
-                    number(one["false_per_year"], ".1f"),
-                    delay if world["change"] else DASH,
-                )
-            )
-    return table(("detector", "#detections", "#a year before the change, or of all", "#days from the change"), rows)
 
 
 def labels(world: Figures) -> str:
