@@ -162,11 +162,13 @@ def _writing(out: Path) -> Iterator[Path]:
     handled = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _end) if handled else None
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".worlds-") as scratch:
-            yield Path(scratch)
-    except OSError as error:
-        raise C360Error(f"{error.filename or out}: {error.strerror}", "choose an --out that can be written") from error
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.TemporaryDirectory(dir=out, prefix=".worlds-")
+        except OSError as error:
+            raise C360Error(f"{out}: {error.strerror}", "choose an --out that can be written") from error
+        with scratch as place:
+            yield Path(place)
     finally:
         if handled:
             signal.signal(signal.SIGTERM, before)

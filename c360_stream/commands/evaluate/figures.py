@@ -162,8 +162,9 @@ def recovery(judged: Judged, risk: Floats, best: Floats) -> dict[str, Any]:
 
     Compared are ROC-AUCs over the same as-ofs: the last 28 days, none of them before the change. `expected_` compares
     the ROC-AUCs to be expected from the true risks, of which chance is no part. None: never, as far as the log goes.
+    Nothing at all without a change, without truth, or if the change is not among the judged as-ofs.
     """
-    if judged.change is None or judged.true_risk is None:
+    if judged.change is None or judged.true_risk is None or not judged.first_day <= judged.change <= judged.last_day:
         return {}
     found: dict[str, Any] = {}
     days = range(judged.change, judged.last_day + 1)

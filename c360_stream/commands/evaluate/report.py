@@ -11,6 +11,8 @@ from c360_stream.commands.evaluate.page import bullets, folded, heading, number,
 from c360_stream.commands.evaluate.pictures import draw
 
 Figures = dict[str, Any]
+Scorers = dict[str, dict[str, Figures]]
+"""By name and segment: a row of the summary."""
 _PEERS = ("lightgbm-28d", "floor", "oracle")
 
 
@@ -60,38 +62,45 @@ def _parts(figures: Figures) -> Iterator[str]:
 
 
 def _verdict(figures: Figures) -> Iterator[str]:
-    """What came out, in plain words: a list a scenario and run."""
-    found: dict[tuple[str, str], dict[str, Figures]] = {}
+    """What came out, in plain words: a list a scenario."""
+    found: dict[str, dict[str, dict[str, Figures]]] = {}
     for row in figures["summary"]:
-        found.setdefault((row["scenario"], row["scorer"]), {})[row["segment"]] = row
-    for (scenario, run), own in found.items():
-        if run not in figures["runs"]:
-            continue
-        peers = {name: found[scenario, name] for name in _PEERS if (scenario, name) in found}
-        count = own["all"]["worlds"]
-        named = f"{scenario}, {run}" if len(figures["runs"]) > 1 else scenario
-        yield heading(3, f"{named}: {count} world{'' if count == 1 else 's'}")
-        told = [_compared(own, peers, segment) for segment in own if segment != "all" or len(own) == 1]
-        yield bullets([*told, *_meaning(own["all"])])
+        found.setdefault(row["scenario"], {}).setdefault(row["scorer"], {})[row["segment"]] = row
+    for scenario, scorers in found.items():
+        own = {name: scorers[name] for name in figures["runs"]}
+        peers = {name: scorers[name] for name in _PEERS if name in scorers}
+        first = next(iter(own.values()))
+        count = first["all"]["worlds"]
+        yield heading(3, f"{scenario}: {count} world{'' if count == 1 else 's'}")
+        told = [_compared(own, peers, segment) for segment in first if segment != "all" or len(first) == 1]
+        yield bullets([*told, *_meaning(own)])
 
 
-def _compared(own: dict[str, Figures], peers: dict[str, dict[str, Figures]], segment: str) -> str:
-    """One sentence: the ROC-AUC of a run in a segment, beside that of the peers."""
-
-    def auc(scorer: dict[str, Figures]) -> str | None:
-        return number(scorer[segment]["roc_auc"]["mean"]) if "roc_auc" in scorer[segment] else None
-
+def _compared(own: Scorers, peers: Scorers, segment: str) -> str:
+    """One sentence: the ROC-AUC of every run in a segment, beside that of the peers."""
     when = "" if segment == "all" else f" {tables.SEGMENT_NAMES[segment]}"
-    beside = [f"{tables.named(name)} {value}" for name, peer in peers.items() if (value := auc(peer)) is not None]
-    return f"ROC-AUC{when}: {auc(own) or 'too few outcomes'}" + (f"; {', '.join(beside)}" if beside else "")
+    values = {name: number(one[segment]["roc_auc"]["mean"]) for name, one in own.items() if "roc_auc" in one[segment]}
+    if not values:
+        return f"ROC-AUC{when}: too few outcomes"
+    told = (
+        next(iter(values.values())) if len(own) == 1 else ", ".join(f"{name} {each}" for name, each in values.items())
+    )
+    beside = [
+        f"{tables.named(name)} {number(one[segment]['roc_auc']['mean'])}"
+        for name, one in peers.items()
+        if "roc_auc" in one[segment]
+    ]
+    return f"ROC-AUC{when}: {'; '.join([told, *([', '.join(beside)] if beside else [])])}"
 
 
-def _meaning(row: Figures) -> Iterator[str]:
-    ratio, error = row.get("calibration_ratio"), row.get("ece")
-    if ratio is not None and error is not None:
-        share = ratio["mean"] - 1.0
-        side = "high" if share > 0 else "low"
-        yield f"risks {percent(abs(share))} too {side}; expected calibration error {number(error['mean'], '.4f')}"
+def _meaning(own: Scorers) -> Iterator[str]:
+    for name, segments in own.items():
+        ratio, error = segments["all"].get("calibration_ratio"), segments["all"].get("ece")
+        if ratio is not None and error is not None:
+            whose = f"risks of {name}" if len(own) > 1 else "risks"
+            side = "high" if ratio["mean"] > 1.0 else "low"
+            off = percent(abs(ratio["mean"] - 1.0))
+            yield f"{whose} {off} too {side} on the whole; expected calibration error {number(error['mean'], '.4f')}"
 
 
 def _world(world: Figures, salt: str) -> Iterator[str]:

@@ -52,6 +52,9 @@ class Worlds(_Strict):
         strange = [name for name in self.scenarios if name not in SCENARIOS]
         if strange:
             raise ValueError(f"no scenario {strange[0]!r}; there are {', '.join(SCENARIOS)}")
+        for values in (self.scenarios, self.seeds, self.log_dirs):
+            if len(set(values)) < len(values):
+                raise ValueError("each scenario, seed and log directory can stand there once")
         simulated = self.model_fields_set - {"log_dirs"}
         if self.log_dirs and simulated:
             raise ValueError(f"log_dirs stands alone, without {', '.join(sorted(simulated))}")

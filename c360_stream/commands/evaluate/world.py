@@ -209,9 +209,13 @@ def _take_truth(replayed: Replayed, truth: Path | None, world: World) -> str:
 def _twin(world: World, sweep: Sweep, scratch: Path, window: tuple[datetime, datetime], say: Say) -> list[Matrices]:
     """What every run says of the same world without its outage, up to the first tick after the outage's end."""
     twin = replace(world, scenario="steady")
-    with _log(twin, sweep, scratch, say) as (log_dir, _):
+
+    def say_twin(step: str, done: int, total: int) -> None:
+        say(f"{step} without the outage", done, total)
+
+    with _log(twin, sweep, scratch, say_twin) as (log_dir, _):
         until = day_of((window[1] + timedelta(days=1)).astimezone(UTC).date())
-        return [each.ledger.matrices() for each in _replay(sweep, log_dir, twin, say, until).contestants]
+        return [each.ledger.matrices() for each in _replay(sweep, log_dir, twin, say_twin, until).contestants]
 
 
 def _figures(world: World, replayed: Replayed) -> dict[str, Any]:

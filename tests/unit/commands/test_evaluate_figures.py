@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from c360_stream.commands.evaluate.criteria import criteria
 from c360_stream.commands.evaluate.detectors import detector_row
 from c360_stream.commands.evaluate.examples import NEVER, Examples, day_of
 from c360_stream.commands.evaluate.figures import Judged, expected_roc_auc, recovery, scorer_figures
@@ -145,6 +146,54 @@ def test_a_run_that_never_gets_there() -> None:
     found = recovery(world, rng.random(len(world.churned)), world.true_risk)
     assert found["recovery_days"] is None
     assert found["expected_recovery_days"] is None
+
+
+@pytest.mark.parametrize("change", [START - 5, START + 400])
+def test_there_is_no_recovery_from_a_change_that_was_not_judged(change: int) -> None:
+    world, _ = judged(7, change=change)
+    assert world.true_risk is not None
+    assert recovery(world, world.true_risk, world.true_risk) == {}
+
+
+def told_world(
+    seed: int, blocks: list[tuple[int, bool, int, float, float]], recovery_days: int | None
+) -> dict[str, Any]:
+    """The figures of a world, as far as the criteria look: blocks are number, whole, churners, mean and true risk."""
+    shown = [
+        {"block": number, "whole": whole, "examples": 1000, "churners": churners, "mean_risk": mean}
+        | {"mean_true_risk": true}
+        for number, whole, churners, mean, true in blocks
+    ]
+    back = {"recovery_days": recovery_days, "expected_recovery_days": 20}
+    alarms = {"concept_delay_days": 70 + seed, "promoted_after_change": []}
+    contest = {"fast": [{"day": "2024-08-01", "gain": 0.01, "gain_t": 3.5, "log_loss": 0.3}]}
+    return {
+        "world": {"scenario": "price_increase", "seed": seed},
+        "change": "2024-07-01",
+        "scorers": {"default": {"segments": {"all": {"ece": 0.01 * seed}}, "blocks": shown}},
+        "runs": {"default": {"recovery": back, "alarms": alarms, "contest": contest}},
+    }
+
+
+def test_criteria_pool_the_blocks_of_all_worlds_and_hold_each_limit() -> None:
+    worlds = [
+        told_world(1, [(-2, True, 1, 0.5, 0.5), (-1, True, 80, 0.10, 0.10), (0, False, 1, 0.9, 0.1)], 10),
+        told_world(2, [(-2, True, 1, 0.5, 0.5), (-1, True, 120, 0.12, 0.10), (0, True, 100, 0.1, 0.1)], None),
+    ]
+    found = {row["name"]: row for row in criteria(worlds, "default")}
+    # The first block and one that is not whole do not count: block -1 is (100 + 120) over 200, and over (100 + 100).
+    assert found["calibration_ratio"]["value"] == pytest.approx(1.1)
+    assert found["calibration_ratio_true"]["value"] == pytest.approx(1.1)
+    assert not found["calibration_ratio"]["met"]
+    assert (found["ece"]["value"], found["ece"]["met"]) == (pytest.approx(0.015), True)
+    assert (found["recovery_days"]["value"], found["recovery_days"]["met"]) == (None, False)
+    assert (found["expected_recovery_days"]["value"], found["expected_recovery_days"]["met"]) == (20, True)
+    assert (found["concept_delay_days"]["value"], found["concept_delay_days"]["met"]) == (72, True)
+    assert (found["better_challengers_not_promoted"]["value"], found["better_challengers_not_promoted"]["met"]) == (
+        2,
+        False,
+    )
+    assert "roc_auc_against_lightgbm" not in found, "nothing is known of it"
 
 
 @pytest.mark.parametrize("seed", range(4))

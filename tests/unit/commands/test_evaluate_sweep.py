@@ -64,6 +64,7 @@ def test_a_file_without_runs_has_the_settings_as_they_are(tmp_path: Path, monkey
         ('[worlds]\naccounts = "many"', "worlds.accounts: "),
         ('[worlds]\nscenarios = ["calm"]', "no scenario 'calm'"),
         ('[worlds]\nlog_dirs = ["a"]\nseeds = [1]', "log_dirs stands alone, without seeds"),
+        ("[worlds]\nseeds = [1, 1]", "can stand there once"),
         ("run = 1", "write each as [[run]]"),
         ('[run]\nname = "a"', "write each as [[run]]"),
         ('[[runs]]\nname = "a"', "write each as [[run]]"),
