@@ -168,6 +168,7 @@ def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetim
         raise click.BadParameter(f"{value!r} is no date such as 2025-06-30 or 2025-06-30T00:00:00Z.") from None
 
 
+_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 _SCENARIO_HELP = "steady, price_increase, outage, seasonal or silent_decline."
 
 
@@ -334,6 +335,58 @@ def verify(context: click.Context, account: str, as_of: datetime | None, log_dir
 
     if not command.verify(_settings(log_dir), account, as_of):
         context.exit(1)
+
+
+@_command(
+    "c360 evaluate",
+    "c360 evaluate --scenario price_increase --accounts 1500 --days 730",
+    "c360 evaluate --log-dir c360-log --change 2025-03-01",
+    "c360 evaluate --sweep bench/evaluate/full.toml --processes 2",
+)
+@click.option("--log-dir", type=_directory(exists=True), metavar="DIR", help="Log directory to evaluate.")
+@click.option("--scenario", help=f"Or a simulated world: {_SCENARIO_HELP}  [default: steady]")
+@click.option("--seed", type=int, help="Same seed, same world.  [default: 7]")
+@click.option("--accounts", type=int, help="Accounts of the simulated world.  [default: 600]")
+@click.option("--days", type=int, help="Its days.  [default: 540]")
+@click.option("--sweep", type=_FILE, metavar="FILE", help="TOML file of worlds and of runs to put side by side.")
+@click.option("--change", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Day of a known change, UTC.")
+@click.option(
+    "--truth", type=_FILE, metavar="FILE", help="True risks of the log.  [default: truth.jsonl in it, if any]"
+)
+@click.option("--out", type=_directory(), default="evaluate-out", show_default=True, help="Where the results go.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    show_default=True,
+    help="Worlds to work on at a time.",
+)
+def evaluate(
+    *,
+    log_dir: Path | None,
+    sweep: Path | None,
+    change: datetime | None,
+    truth: Path | None,
+    out: Path,
+    processes: int,
+    **simulated: Any,
+) -> None:
+    """Measure how good the scores are.
+
+    Replays a log, or a simulated company's, and compares with LightGBM refitted every 28 days and, where the true
+    risks are known, with the best there could be. Writes report.html, to look at, and evaluate.json, all figures.
+    """
+    from c360_stream.commands import evaluate as command
+
+    command.evaluate(
+        out=out,
+        sweep_file=sweep,
+        log_dir=log_dir,
+        truth=truth,
+        change=change.date() if change else None,
+        processes=processes,
+        simulated={name: value for name, value in simulated.items() if value is not None},
+    )
 
 
 @_command("c360 bench", context_settings={"ignore_unknown_options": True}, add_help_option=False)

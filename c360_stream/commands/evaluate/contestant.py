@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from c360_stream.commands.evaluate.ledger import ScoreLedger
 from c360_stream.commands.evaluate.replay import ReplayedTick
 from c360_stream.features.columns import TOPICS
 from c360_stream.learning.barrier import HourBarrier
@@ -32,6 +33,8 @@ class Told:
 
     alarms: list[DriftAlarm] = field(default_factory=list)
     metrics: list[MetricRow] = field(default_factory=list)
+    terms: list[tuple[int, str]] = field(default_factory=list)
+    """Ticks from which on another model scored, and its name."""
 
 
 class Contestant:
@@ -49,6 +52,7 @@ class Contestant:
         self.name = name
         self.settings = settings
         self.told = Told()
+        self.ledger = ScoreLedger(settings.shards, settings.tier_high)
         self.learner = Learner(settings.shards, learning_config(settings))
         self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self._monitor = Monitor(monitor_config(settings))
@@ -61,6 +65,9 @@ class Contestant:
             self._scorers[rows.shard].rows(rows)
         scored = [each for scorer in self._scorers for each in scorer.version(tick.day, learned.version)]
         ticks = [each for each in scored if isinstance(each, ScoredTick)]
+        self.ledger.take(tick.day, tick.rows, ticks)
+        if not self.told.terms or self.told.terms[-1][1] != learned.version.model_name:
+            self.told.terms.append((tick.day, learned.version.model_name))
         self._watch_hours(tick)
         alarms, metrics = self._monitor.on_tick(merge([tick_stats(each) for each in ticks]))
         self.told.alarms += [*learned.alarms, *alarms]
