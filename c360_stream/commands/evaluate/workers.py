@@ -107,7 +107,8 @@ def _work(world: World, sweep: Sweep, scratch: Path, tell: Connection) -> None:
         tell.send(evaluate_world(world, sweep, scratch, lambda *news: tell.send(news)))
     except C360Error as error:
         tell.send(error)
-    except MemoryError:
-        tell.send(C360Error(f"{world.title}: out of memory", "use fewer --processes, or fewer accounts"))
     except KeyboardInterrupt:  # the parent has heard it too, and cleans up
         return
+    except Exception as error:
+        what = f"{world.title}: internal error: {type(error).__name__}: {error}"
+        tell.send(C360Error(what, "see where: run it with --processes 1 --debug"))
