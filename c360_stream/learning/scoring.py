@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.contacts import Group
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
 from c360_stream.learning.tiers import NO_TIER, Tiers
@@ -80,6 +81,7 @@ class ScoredTick:
     outcomes: Outcomes
     matured: Outcomes
     matured_mrr: NDArray[np.float64]
+    matured_group: list[Group]
 
 
 class ShardScorer:
@@ -159,7 +161,7 @@ class ShardScorer:
         stored[rows.account] = scores.risk
         self._risk[:, rows.account], self._tier[:, rows.account] = scores.risk, scores.tier
         gone = sorted(self._ids[i] for i in rows.gone.tolist())
-        return ScoredTick(rows.shard, rows.day, scores, gone, outcomes, matured, rows.example_mrr)
+        return ScoredTick(rows.shard, rows.day, scores, gone, outcomes, matured, rows.example_mrr, rows.example_group)
 
     def _moved(self, rows: MovedRows, version: ModelVersion) -> ScoredRows | None:
         scores = self._scored("event", rows.account, rows.as_of_us, rows.features, version)

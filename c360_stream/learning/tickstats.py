@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.features.contacts import Group
 from c360_stream.learning.histograms import Counts
 
 MONDAY = 4
@@ -36,6 +37,8 @@ class TickStats:
         that was stored at the as-of (never NaN) and the MRR then (NaN if unknown).
     scored_risk
         On Mondays the risks of this tick, in no particular order; else empty.
+    group
+        The group of each of the m examples in a comparison of contacted and other accounts, see `Contacts.groups`.
     """
 
     tick: int
@@ -51,6 +54,7 @@ class TickStats:
     risk: NDArray[np.float64]
     mrr_cents: NDArray[np.float64]
     scored_risk: NDArray[np.float64]
+    group: list[Group]
 
     def state(self) -> list[Any]:
         """Plain data for the constructor, by position."""
@@ -71,6 +75,7 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         raise ValueError(f"parts of different ticks or models: {sorted(scored_by)}")
     as_of_day = np.concatenate([part.as_of_day for part in parts])
     account_ids = [account for part in parts for account in part.account_ids]
+    group = [each for part in parts for each in part.group]
     order = sorted(range(len(account_ids)), key=lambda row: (as_of_day[row], account_ids[row]))
     return TickStats(
         first.tick,
@@ -86,4 +91,5 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         np.concatenate([part.risk for part in parts])[order],
         np.concatenate([part.mrr_cents for part in parts])[order],
         np.concatenate([part.scored_risk for part in parts]),
+        [group[row] for row in order],
     )

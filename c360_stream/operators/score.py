@@ -116,6 +116,7 @@ def _stats(tick: ScoredTick) -> TickStats:
         matured.risk[scored],
         tick.matured_mrr[scored],
         tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
+        [tick.matured_group[i] for i in scored.tolist()],
     )
 
 

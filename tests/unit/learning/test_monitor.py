@@ -66,6 +66,7 @@ class Company:
                     risks,
                     level[rows, INDEX["mrr_cents"]],
                     risk if (START + day) % 7 == MONDAY else risk[:0],
+                    [None] * len(rows),
                 )
 
 
