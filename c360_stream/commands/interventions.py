@@ -31,6 +31,7 @@ from c360_stream.learning.playbooks import (
     summaries,
     with_others,
 )
+from c360_stream.learning.quality import wilson_interval
 from c360_stream.settings import Settings
 
 # Of more, those with the fewest accounts go by one name: pairs grow with the square.
@@ -123,7 +124,7 @@ def _explanations(comparisons: Sequence[Comparison]) -> list[str]:
     lines = [
         "lift: retention less that of the other group, in points, within tiers and then averaged (Mantel-Haenszel). "
         "p: Cochran-Mantel-Haenszel.",
-        "each needs: accounts of a group, in tiers of both, to show a difference of 5 points (at 5%, with a power of 80%).",
+        "each needs: accounts in tiers of both groups, to show a difference of 5 points (at 5%, with a power of 80%).",
     ]
     too_few = sum(each.too_small for each in comparisons)
     if too_few:
@@ -163,10 +164,18 @@ def _plain(found: _Found) -> dict[str, Any]:
         "first_week": found.first and f"{found.first:%Y-%m-%d}",
         "last_week": found.last and f"{found.last:%Y-%m-%d}",
         "groups": [_numbers(asdict(group)) for group in summaries(found.cells)],
+        "by_tier": [
+            asdict(cell) | dict(zip(("churn_rate_low", "churn_rate_high"), _churn_interval(cell), strict=True))
+            for cell in found.cells
+        ],
         "against_not_contacted": [_numbers(asdict(each) | {"too_small": each.too_small}) for each in against],
         "between_playbooks": [_numbers(asdict(each) | {"too_small": each.too_small}) for each in between],
         "caution": found.why or _CAUTION,
     }
+
+
+def _churn_interval(cell: Cell) -> tuple[float, float]:
+    return wilson_interval(cell.churned, cell.accounts)
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, Any]:

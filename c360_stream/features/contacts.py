@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from c360_stream.events import US_PER_DAY
 
@@ -214,5 +214,6 @@ class _DailyFirsts:
 
 def _drawn_us(account_id: str, as_of_day: int, window_days: int) -> int:
     """A moment of the window, the same in every run."""
-    share = zlib.crc32(f"{as_of_day} {account_id}".encode()) / 2**32
+    # Not CRC-32, which keeps the likeness of like names.
+    share = xxh3_64_intdigest(f"{as_of_day} {account_id}".encode()) / 2**64
     return as_of_day * US_PER_DAY + int(share * window_days * US_PER_DAY)
