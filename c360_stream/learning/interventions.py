@@ -96,7 +96,7 @@ class InterventionWatch:
 
 
 def _most_frequent(week: list[_Example]) -> set[Group]:
-    counts = Counter(each.playbook for each in week if each.playbook != NOT_CONTACTED)
+    counts = Counter(each.playbook for each in week if each.playbook not in {NOT_CONTACTED, OTHER})
     return set(sorted(counts, key=lambda name: (-counts[name], name))[:PLAYBOOKS_MAX])
 
 

@@ -68,6 +68,31 @@ def test_as_if_it_had_been_known(packed_on: int) -> None:
     assert pack("m", [m.state() for m in late.values()]) != pack("m", [m.state() for m in learnt({}, FIRST).values()])
 
 
+def test_a_contact_that_came_after_a_late_cancellation_is_no_treatment() -> None:
+    """As if it had been known, under a policy that heeds it; the treatment of all others stays what it was."""
+    config = ModelConfig(warmup_outcomes=10, warmup_churned=1, treated_examples="leave_out")
+    contacted = day_block(FIRST)
+    contacted = replace(contacted, treated=~contacted.churned)
+    gone = contacted.ids[int(np.flatnonzero(contacted.treated)[0])]
+    is_gone = np.array([account == gone for account in contacted.ids])
+    found = {}
+    for treated in (True, False):
+        late, corrections = {"online-logistic": Contender("online-logistic", config, "matured")}, Corrections()
+        corrections.before(FIRST, contacted, late)
+        late["online-logistic"].learn(Lessons(contacted, NONE, NONE, NONE, np.full(20, np.nan)))
+        assert corrections.relearn({(FIRST - 60, gone): treated}, late) == 1
+        known = Contender("online-logistic", config, "matured")
+        labels = replace(
+            contacted,
+            churned=contacted.churned | is_gone,
+            treated=np.where(is_gone, treated, contacted.treated),
+        )
+        known.learn(Lessons(labels, NONE, NONE, NONE, np.full(20, np.nan)))
+        found[treated] = pack("m", late["online-logistic"].state())
+        assert found[treated] == pack("m", known.state())
+    assert found[True] != found[False]
+
+
 def test_nothing_to_correct_changes_nothing() -> None:
     models, corrections = contenders(), Corrections()
     assert corrections.relearn({(FIRST, "a00001"): False}, models) == 0
