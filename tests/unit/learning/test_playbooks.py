@@ -25,9 +25,9 @@ from c360_stream.learning.playbooks import (
 )
 from c360_stream.learning.quality import wilson_interval
 
-# Lung cancer and smoking in eight Chinese cities (Agresti, "Categorical Data Analysis"): of the smokers and of the others,
-# cases and controls. Admissions to Berkeley by department (R's `UCBAdmissions`): of men and of women, admitted and
-# rejected.
+# Lung cancer and smoking in eight Chinese cities (Agresti, "Categorical Data Analysis"): of the smokers and of the
+# others, cases and controls. Admissions to Berkeley by department (R's `UCBAdmissions`): of men and of women, admitted
+# and rejected.
 _SMOKING = (
     *((126, 100, 35, 61), (908, 688, 497, 807), (913, 747, 336, 598), (235, 172, 58, 121)),
     *((402, 308, 121, 215), (182, 156, 72, 98), (60, 99, 11, 43), (104, 89, 21, 36)),
