@@ -115,7 +115,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
             "too few" if each.too_small else "",
             _points(each.lift),
             "-" if isnan(each.lift_low) else f"{_points(each.lift_low)} to {_points(each.lift_high)}",
-            "-" if isnan(each.p_value) else f"{each.p_value:.3f}",
+            _p_value(each.p_value),
         )
     return table
 
@@ -155,6 +155,12 @@ def _share(value: float) -> str:
 
 def _points(value: float) -> str:
     return "-" if isnan(value) else f"{100 * value:+.1f}"
+
+
+def _p_value(value: float) -> str:
+    if isnan(value):
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _plain(found: _Found) -> dict[str, Any]:
