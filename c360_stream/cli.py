@@ -321,6 +321,19 @@ def models(log_dir: Path | None) -> None:
     command.models(_settings(log_dir))
 
 
+@_command("c360 interventions", "c360 interventions --json")
+@_log_dir()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def interventions(log_dir: Path | None, as_json: bool) -> None:
+    """Compare what became of contacted accounts.
+
+    Retention by playbook, against accounts that were not contacted and of the playbooks among each other.
+    """
+    from c360_stream.commands import interventions as command
+
+    command.interventions(_settings(log_dir), as_json=as_json)
+
+
 @_command("c360 verify acme --as-of 2025-06-30")
 @click.argument("account")
 @click.option("--as-of", callback=_moment, metavar="T", help="Date or RFC 3339 time.  [default: the newest]")

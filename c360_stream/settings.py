@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.learning.names import ChampionName, ModelName, SchemeName
+from c360_stream.learning.names import ChampionName, ModelName, SchemeName, TreatedPolicy
 
 CONFIG_FILE = "c360.toml"
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     prior_churn_rate: float = Field(0.08, gt=0, lt=1, description="prior rule: share churning within the horizon")
     learning_scheme: SchemeName = Field(
         "matured", description="how models learn whose entry in the catalogue is silent"
+    )
+    treated_examples: TreatedPolicy = Field(
+        "keep", description="what examples of accounts teach that were contacted within the horizon"
+    )
+    treated_weight: float = Field(
+        0.5, ge=0, le=1, description="of treated_examples = weight: what such an example counts"
     )
     champion: ChampionName = Field("auto", description="which model scores; auto: the one that has proved best")
     challengers: tuple[ModelName, ...] = Field(

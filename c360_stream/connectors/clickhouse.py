@@ -82,6 +82,16 @@ TABLES: dict[str, pa.Schema] = {
         {_TEXT: "model_name model_version segment metric", _TIME: "as_of", pa.uint64(): "examples"},
         {_REAL: "value"},
     ),
+    "interventions": _schema(
+        {
+            _TEXT: "playbook tier",
+            _TIME: "as_of",
+            pa.bool_(): "contacted",
+            pa.uint64(): "accounts churned",
+            pa.int64(): "mrr_cents mrr_churned_cents",
+            _REAL: "mean_risk churn_rate churn_rate_low churn_rate_high",
+        }
+    ),
     "model_versions": _schema(
         {_TEXT: "model_name model_version parameters", _TIME: "as_of", pa.uint16(): "feature_version"}
     ),

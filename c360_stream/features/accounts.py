@@ -13,6 +13,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features import windows as w
 from c360_stream.features.columns import NO_TIME, EventColumns
+from c360_stream.features.contacts import Contacts, Occurrence
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.growth import with_room
 from c360_stream.features.presence import Presence
@@ -25,9 +26,14 @@ class Accounts:
 
     The state always stands for "every event before the end of the day in progress": events of later days
     are not given to it yet. What is kept is a function of the set of events given, not of their order.
+
+    Parameters
+    ----------
+    contact_days
+        For how many days contacts are kept; features need none of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, contact_days: int = 0) -> None:
         self.ids: list[str] = []
         self._index: dict[str, int] = {}
         self.counts = DayCounts()
@@ -35,6 +41,7 @@ class Accounts:
         self.commenters = Presence()
         self.categories = Presence()
         self.subscriptions = Subscriptions()
+        self.contacts = Contacts(contact_days)
         self.first_us = np.full(64, c.END_OF_TIME, np.int64)
         self.last_product_us = np.full(64, NO_TIME, np.int64)
         self.billing_seen = np.zeros(64, np.bool_)
@@ -79,6 +86,7 @@ class Accounts:
         self.counts.open_day(day)
         for presence in (self.users, self.commenters, self.categories):
             presence.open_day()
+        self.contacts.open_day(day)
 
     def apply(self, events: EventColumns, row: NDArray[np.int32], today: int) -> list[tuple[int, int]]:
         """Take events of `today` or earlier, none of them a repeat.
@@ -134,6 +142,7 @@ class Accounts:
             account = int(row[i])
             self.subscriptions.apply(account, event, today)
             if event.code == c.CANCELLED:
+                self.contacts.cancelled(account, Occurrence(event.time_us, event.event_id))
                 cancellations.append((account, event.time_us))
         return cancellations
 
@@ -154,6 +163,9 @@ class Accounts:
             event_id, score = events.details[i]
             answer = (int(events.time_us[i]), event_id, score)
             self._nps[account] = max(self._nps.get(account, answer), answer)
+        for i in np.flatnonzero(code == c.CONTACTED).tolist():
+            event_id, playbook = events.details[i]
+            self.contacts.contacted(int(row[i]), Occurrence(int(events.time_us[i]), event_id, playbook))
 
     def matrix(self, chosen: NDArray[np.int32], as_of_us: int | NDArray[np.int64], today: int) -> NDArray[np.float64]:
         """Feature rows of the chosen accounts, NaN for null.
@@ -210,6 +222,7 @@ class Accounts:
             "commenters": self.commenters.state(),
             "categories": self.categories.state(),
             "subscriptions": self.subscriptions.state(n),
+            "contacts": self.contacts.state(),
             "first_us": self.first_us[:n],
             "last_product_us": self.last_product_us[:n],
             "billing_seen": self.billing_seen[:n],
@@ -231,6 +244,7 @@ class Accounts:
         ):
             presence.restore(state[name], n)
         self.subscriptions.restore(state["subscriptions"])
+        self.contacts.restore(state["contacts"])
         self.first_us, self.last_product_us, self.billing_seen = (
             state[name].copy() for name in ("first_us", "last_product_us", "billing_seen")
         )

@@ -21,6 +21,8 @@ _ACCOUNT_SEED, _USER_SEED, _CATEGORY_SEED, _EVENT_SEED = 1, 2, 3, 4
 _SCOPE = np.uint64(0xD6E8FEB86659FD93)
 _NEVER_A_CATEGORY = frozenset(("page_viewed", "session_start", "session_end"))
 _REMEMBERED_MAX = 1_000_000
+# The contract bounds events, not this field of theirs, and it is kept for months.
+_PLAYBOOK_CHARACTERS_MAX = 128
 
 _CODES: dict[type, int] = {
     ev.SubscriptionStarted: c.STARTED,
@@ -196,5 +198,7 @@ def _detail(event: Any, time_us: int) -> Any:
             return event.score
         case ev.NpsSubmitted():
             return (event.event_id, event.score)
+        case ev.SuccessContacted():
+            return (event.event_id, (event.playbook or "")[:_PLAYBOOK_CHARACTERS_MAX])
         case _:
             return None

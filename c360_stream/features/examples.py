@@ -26,12 +26,15 @@ class ExampleBlock:
         float64, shape (n, 21), as stored when the example was taken, NaN for null.
     churned
         bool, shape (n,): the label, where the block's kind has one.
+    treated
+        bool, shape (n,): contacted after the as-of, within the horizon and before it cancelled, as far as is known.
     """
 
     as_of_day: NDArray[np.int64]
     ids: list[str]
     features: NDArray[np.float64]
     churned: NDArray[np.bool_]
+    treated: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,16 +43,17 @@ class ExampleBlock:
         """Some of the rows, in the given order."""
         order = np.asarray(rows, np.int64)
         ids = [self.ids[row] for row in order.tolist()]
-        return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order])
+        return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order], self.treated[order])
 
     def plain(self) -> list[Any]:
         """Plain data for the constructor, by position."""
-        return [self.as_of_day, self.ids, self.features, self.churned]
+        return [self.as_of_day, self.ids, self.features, self.churned, self.treated]
 
     @classmethod
     def none(cls) -> ExampleBlock:
         """No examples."""
-        return cls(np.zeros(0, np.int64), [], np.zeros((0, len(FEATURES))), np.zeros(0, np.bool_))
+        nobody = np.zeros(0, np.bool_)
+        return cls(np.zeros(0, np.int64), [], np.zeros((0, len(FEATURES))), nobody, nobody)
 
     @classmethod
     def merged(cls, blocks: Sequence[ExampleBlock]) -> ExampleBlock:
@@ -65,5 +69,6 @@ class ExampleBlock:
             ids,
             np.concatenate([block.features for block in blocks]),
             np.concatenate([block.churned for block in blocks]),
+            np.concatenate([block.treated for block in blocks]),
         )
         return whole.take(order)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.features.contacts import Cohorts, Group
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.growth import with_room
 from c360_stream.features.watermark import Watermark
-from c360_stream.labels import ClosedDay, KnownLabels, LabelLedger, MaturedExamples
+from c360_stream.labels import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -34,6 +35,16 @@ class ShardConfig:
     stride_days: int
     event_score_interval_us: int
     early_events_max: int
+
+    @property
+    def contact_days(self) -> int:
+        """For so long contacts count: in the horizon of a label that may be corrected, and in the one before it."""
+        return 2 * self.horizon_days + self.stride_days + CORRECTION_DAYS
+
+    @property
+    def cohorts(self) -> Cohorts:
+        """How examples are put into groups."""
+        return Cohorts(self.horizon_days, self.stride_days)
 
 
 @dataclass(slots=True)
@@ -52,8 +63,12 @@ class TickRows:
         Accounts whose subscription was cancelled since the last tick.
     known
         Labels that became known at this tick.
-    example_as_of, example, example_mrr, example_churned, example_plan
-        The examples that matured: as-of day (all share it), account indices, MRR then, outcome, and plan by now.
+    example_as_of, example, example_mrr, example_churned
+        The examples that matured: as-of day (all share it), account indices, MRR then, and outcome.
+    example_group
+        The group of each in a comparison of contacted and other accounts, see `Contacts.groups`.
+    example_plan
+        The plan of each by now, empty if unknown.
     opened
         Number of examples taken at this tick.
     """
@@ -69,6 +84,7 @@ class TickRows:
     example: NDArray[np.int32]
     example_mrr: NDArray[np.float64]
     example_churned: NDArray[np.bool_]
+    example_group: list[Group]
     example_plan: list[str]
     opened: int
 
@@ -87,8 +103,9 @@ class TickExamples:
         Examples that are a week old (`LabelLedger.hazard_days`), and whether their account has cancelled by then.
     early
         Examples whose account cancelled before their horizon had passed.
-    corrected_as_of, corrected_ids
-        Examples that had matured as stayed, though a cancellation came late: as-of day and account of each.
+    corrected_as_of, corrected_ids, corrected_treated
+        Examples that had matured as stayed, though a cancellation came late: as-of day and account of each, and whether
+        it was contacted before that cancellation.
     settled_ids, settled_after
         Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
     events_by_topic
@@ -103,6 +120,7 @@ class TickExamples:
     early: ExampleBlock
     corrected_as_of: list[int]
     corrected_ids: list[str]
+    corrected_treated: list[bool]
     settled_ids: list[str]
     settled_after: list[int]
     events_by_topic: list[int]
@@ -166,7 +184,7 @@ class AccountShard:
     def __init__(self, number: int, config: ShardConfig) -> None:
         self.number = number
         self.config = config
-        self.accounts = Accounts()
+        self.accounts = Accounts(config.contact_days)
         self.ledger = LabelLedger(config.horizon_days, config.reach_days)
         self.watermark = Watermark(config.partitions, config.lateness_us)
         self.early = EarlyEvents()
@@ -283,12 +301,13 @@ class AccountShard:
             TickExamples(
                 self.number,
                 day,
-                self._block(closed.matured),
-                self._block(opened),
-                self._block(closed.young),
-                ExampleBlock.merged([self._block(one) for one in closed.early]),
+                self._block(closed.matured, day),
+                self._block(opened, day),
+                self._block(closed.young, day),
+                ExampleBlock.merged([self._block(one, day) for one in closed.early]),
                 [as_of for as_of, _ in closed.corrected],
                 [accounts.ids[account] for _, account in closed.corrected],
+                [bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected],
                 [accounts.ids[account] for account in settled.account.tolist()] if settled else [],
                 settled.cancelled_after.tolist() if settled else [],
                 self._hours.sum(axis=1).tolist(),
@@ -314,16 +333,29 @@ class AccountShard:
             nobody = np.zeros(0, np.int32)
             matured = MaturedExamples(0, nobody, np.zeros((0, features.shape[1])), nobody.astype(np.bool_))
         mrr = matured.features[:, INDEX["mrr_cents"]]
-        plans = self.accounts.subscriptions.plans(matured.account)
-        example = (matured.as_of_day, matured.account, mrr, matured.churned, plans, opened)
+        subscriptions = self.accounts.subscriptions
+        plans = subscriptions.plans(matured.account)
+        example = (matured.as_of_day, matured.account, mrr, matured.churned, self._groups(matured), plans, opened)
         return TickRows(self.number, day, rows, self._new_ids(), features, gone, closed.known, *example)
 
-    def _block(self, examples: MaturedExamples | None) -> ExampleBlock:
+    def _groups(self, matured: MaturedExamples) -> list[Group]:
+        accounts = self.accounts
+        ids = [accounts.ids[account] for account in matured.account.tolist()]
+        phase = accounts.stride_phase[matured.account]
+        return accounts.contacts.groups(matured.account, ids, phase, matured.as_of_day, self.config.cohorts)
+
+    def _treated(self, account: NDArray[Any], as_of_day: int, day: int) -> NDArray[np.bool_]:
+        """Whether accounts were contacted within the horizon, by what is known at the midnight that opens `day`."""
+        until_day = min(as_of_day + self.config.horizon_days, day)
+        return self.accounts.contacts.treated(account, as_of_day, until_day)
+
+    def _block(self, examples: MaturedExamples | None, day: int) -> ExampleBlock:
         if examples is None:
             return ExampleBlock.none()
         ids = [self.accounts.ids[account] for account in examples.account.tolist()]
         as_of_day = np.full(len(ids), examples.as_of_day, np.int64)
-        return ExampleBlock(as_of_day, ids, examples.features, examples.churned)
+        treated = self._treated(examples.account, examples.as_of_day, day)
+        return ExampleBlock(as_of_day, ids, examples.features, examples.churned, treated)
 
     def _new_ids(self) -> list[str]:
         new = self.accounts.ids[self._announced :]

@@ -33,6 +33,7 @@ from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.names import SchemeName
 from c360_stream.learning.quality import RISK_MARGIN
 from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.treatment import Treatment
 from c360_stream.learning.version import Curve, ModelVersion
 
 # Losses count for half after so many days.
@@ -114,6 +115,7 @@ class Blend(Contender):
     def __init__(self, name: str, config: ModelConfig, scheme: SchemeName, contenders: Mapping[str, Contender]) -> None:
         super().__init__(name, config, scheme)
         self._contenders = contenders
+        self._treatment = Treatment(config.treated_examples, config.treated_weight)
         self._mixture = Mixture(config.horizon_days)
         self._map = LogOddsMap(forgetting=_FORGETTING)
 
@@ -129,13 +131,14 @@ class Blend(Contender):
 
     def learn(self, lessons: Lessons) -> None:
         """Learn the calibration from what matured, and the weight from the examples that are a week old."""
-        said = ~np.isnan(lessons.said)
-        outcomes = lessons.matured.churned[said].astype(np.float64).tolist()
-        for z, y in zip(lessons.said[said].tolist(), outcomes, strict=True):
-            self._map.learn(z, y)
-        self.model.count(lessons.matured.churned)
+        matured = lessons.matured
+        counts = self._treatment.importance(matured.treated)
+        for row in self._treatment.calibrating(matured.treated).tolist():
+            if not math.isnan(lessons.said[row]):
+                self._map.learn(float(lessons.said[row]), float(matured.churned[row]), float(counts[row]))
+        self.model.count(matured.churned)
         self._mixture.fade()
-        young = lessons.young
+        young = lessons.young.take(self._treatment.calibrating(lessons.young.treated))
         if len(young) and self.ready:
             first, second = self._log_odds(young, young.as_of_day * US_PER_DAY)
             self._mixture.judge(first, second, young.churned.astype(np.float64))

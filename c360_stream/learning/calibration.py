@@ -53,16 +53,16 @@ class LogOddsMap:
         # Of slope and offset: variance, covariance, variance.
         self._covariance = (slope_variance, 0.0, offset_variance)
 
-    def learn(self, z: float, y: float) -> float:
-        """Learn from one log-odds and its outcome, 0 or 1; return it as mapped before."""
+    def learn(self, z: float, y: float, count: float = 1.0) -> float:
+        """Learn from one log-odds and its outcome, 0 or 1, as if it came `count` times; return it as mapped before."""
         mapped = self.slope * z + self.offset
         p = sigmoid(mapped)
         ss, so, oo = self._covariance
         slope_gain, offset_gain = ss * z + so, so * z + oo
-        curvature = p * (1.0 - p)
+        error, curvature = count * (y - p), count * p * (1.0 - p)
         step = 1.0 / (1.0 + curvature * (slope_gain * z + offset_gain))
-        self.slope += slope_gain * (y - p) * step
-        self.offset += offset_gain * (y - p) * step
+        self.slope += slope_gain * error * step
+        self.offset += offset_gain * error * step
         shrink, keep, share = curvature * step, 1.0 - self._forgetting, self._forgetting
         self._covariance = (
             keep * (ss - slope_gain * slope_gain * shrink) + share * self._slope_variance,
@@ -149,15 +149,19 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
         risk = sigmoid(self.slope * self.classifier.log_odds_one(x) + self.offset)
         return {False: 1.0 - risk, True: risk}
 
-    def learn_rows(self, rows: Floats, outcomes: Floats) -> Floats:
-        """Learn examples one after another; return each one's calibrated log-odds from just before."""
-        before = self.classifier.learn_rows(rows, outcomes)
-        return self.correct_rows(before, outcomes)
+    def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
+        """Learn examples one after another; return each one's calibrated log-odds from just before.
 
-    def correct_rows(self, log_odds: Floats, outcomes: Floats) -> Floats:
+        `importance` is how many examples each one counts for; 1 if absent.
+        """
+        before = self.classifier.learn_rows(rows, outcomes, importance)
+        return self.correct_rows(before, outcomes, importance)
+
+    def correct_rows(self, log_odds: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
         """Learn slope and offset alone, from what the classifier had said; return that as corrected before."""
-        pairs = zip(log_odds.tolist(), outcomes.tolist(), strict=True)
-        return np.array([self._map.learn(z, y) for z, y in pairs], np.float64)
+        counts = [1.0] * len(outcomes) if importance is None else importance.tolist()
+        examples = zip(log_odds.tolist(), outcomes.tolist(), counts, strict=True)
+        return np.array([self._map.learn(z, y, count) for z, y, count in examples], np.float64)
 
     def log_odds_rows(self, rows: Floats) -> Floats:
         """Calibrated log-odds of True, a row each."""

@@ -36,6 +36,17 @@ class RowClassifier(base.Classifier):
         """Make room for so many columns."""
 
     @abstractmethod
+    def _shrink(self, columns: int) -> None:
+        """Forget all but the first so many columns."""
+
+    def fit_columns(self) -> None:
+        """Have a weight for each named column and no other, after going back to a state with more or fewer."""
+        columns = len(self._columns)
+        self._grow(columns)
+        if len(self._weights) > columns + 1:
+            self._shrink(columns)
+
+    @abstractmethod
     def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
         """Learn examples one after another; return each one's log-odds from just before it was learnt.
 

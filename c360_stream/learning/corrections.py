@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,15 +46,21 @@ class Corrections:
         ):
             self._days.popleft()
 
-    def relearn(self, corrected: Collection[tuple[int, str]], contenders: Mapping[str, Contender]) -> int:
-        """Take the examples (as-of day, account) for churned ones after all; the number that was still there."""
+    def relearn(self, corrected: Mapping[tuple[int, str], bool], contenders: Mapping[str, Contender]) -> int:
+        """Take the examples (as-of day, account) for churned ones after all; the number that was still there.
+
+        The mapping says whether the account was contacted before it cancelled: what came after is no treatment.
+        """
         first, count = len(self._days), 0
         for number, each in enumerate(self._days):
             block = each.matured
-            pairs = zip(block.as_of_day.tolist(), block.ids, strict=True)
+            pairs = list(zip(block.as_of_day.tolist(), block.ids, strict=True))
             wrong = np.array([pair in corrected for pair in pairs], np.bool_) & ~block.churned
             if wrong.any():
-                each.matured = ExampleBlock(block.as_of_day, block.ids, block.features, block.churned | wrong)
+                treated = np.array([corrected.get(pair, False) for pair in pairs], np.bool_)
+                each.matured = replace(
+                    block, churned=block.churned | wrong, treated=np.where(wrong, treated, block.treated)
+                )
                 first, count = min(first, number), count + int(wrong.sum())
         if count:
             for name, contender in contenders.items():

@@ -69,6 +69,9 @@ class GradientLogistic(RowClassifier):
             self._weights = grown(self._weights, columns + 1)
             self._squares = np.concatenate([self._squares, np.ones(columns + 1 - known)])
 
+    def _shrink(self, columns: int) -> None:
+        self._weights, self._squares = self._weights[: columns + 1].copy(), self._squares[: columns + 1].copy()
+
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""
         return {"weights": self._weights.copy(), "squares": self._squares.copy()}

@@ -115,7 +115,13 @@ class Learner:
     def _learn(self, parts: list[TickExamples]) -> LearnedTick:
         day = parts[0].day
         self._see_volume(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
-        corrected = {pair for part in parts for pair in zip(part.corrected_as_of, part.corrected_ids, strict=True)}
+        corrected = {
+            (as_of, account): treated
+            for part in parts
+            for as_of, account, treated in zip(
+                part.corrected_as_of, part.corrected_ids, part.corrected_treated, strict=True
+            )
+        }
         self._corrections.relearn(corrected, self.contenders)
         matured = ExampleBlock.merged([part.matured for part in parts])
         young = ExampleBlock.merged([part.young for part in parts])
@@ -224,7 +230,7 @@ class Learner:
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
         examples = self._replay.examples()
-        fresh.model.learn(examples.features, examples.churned, examples.as_of_day * US_PER_DAY)
+        fresh.model.learn(examples.features, examples.churned, examples.as_of_day * US_PER_DAY, examples.treated)
         self.contenders[name] = fresh
         self._contest.reset(name)
         self._corrections.forget(name)

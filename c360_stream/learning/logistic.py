@@ -140,6 +140,10 @@ class SecondOrderLogistic(RowClassifier):
             self._covariance = covariance
             self._weights = grown(self._weights, columns + 1)
 
+    def _shrink(self, columns: int) -> None:
+        self._weights = self._weights[: columns + 1].copy()
+        self._covariance = self._covariance[: columns + 1, : columns + 1].copy()
+
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""
         return {

@@ -17,8 +17,10 @@ from c360_stream.learning.columns import Floats
 from c360_stream.learning.curves import CURVES, NULLABLE
 from c360_stream.learning.exposure import WINDOW_DAYS_MAX, corrected
 from c360_stream.learning.logistic import SecondOrderLogistic
+from c360_stream.learning.names import TreatedPolicy
 from c360_stream.learning.preprocessing import MISSING, NullImputer, Ramps, StandardScaler
 from c360_stream.learning.prior import prior_version
+from c360_stream.learning.treatment import Treated, Treatment
 from c360_stream.learning.version import Curve, ModelVersion
 
 MODEL_NAME = "online-logistic"
@@ -34,6 +36,8 @@ class ModelConfig:
     warmup_churned: int = 40
     prior_churn_rate: float = 0.08
     horizon_days: int = 60
+    treated_examples: TreatedPolicy = "keep"
+    treated_weight: float = 0.5
 
 
 class Linear(NamedTuple):
@@ -48,6 +52,7 @@ class ChurnModel:
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
     What has been learnt is a function of the sequence of examples; how it was cut into calls shows in last bits alone.
+    What treated examples teach, `learning/treatment.py` says; where they are not named there are none.
 
     Parameters
     ----------
@@ -76,11 +81,18 @@ class ChurnModel:
         self._imputer = NullImputer(FEATURES, NULLABLE)
         self._ramps = Ramps(CURVES, (*FEATURES, *(name + MISSING for name in NULLABLE)))
         self._scaler = StandardScaler(self._ramps.output_names)
-        self._classifier = classifier(self._ramps.output_names)
+        self._treatment = Treatment(self.config.treated_examples, self.config.treated_weight)
+        self._classifier = classifier((*self._ramps.output_names, *self._treatment.columns))
         self._calibration = PlattScaling(self._classifier, start=calibration_start)
         self.pipeline = compose.Pipeline(self._imputer, self._ramps, self._scaler, self._calibration)
 
-    def learn(self, features: Floats, churned: NDArray[np.bool_] | Floats, as_of_us: NDArray[np.int64]) -> None:
+    def learn(
+        self,
+        features: Floats,
+        churned: NDArray[np.bool_] | Floats,
+        as_of_us: NDArray[np.int64],
+        treated: Treated | None = None,
+    ) -> None:
         """Learn from examples whose label is known.
 
         Parameters
@@ -91,15 +103,26 @@ class ChurnModel:
             Label of each.
         as_of_us
             As-of time of each.
+        treated
+            Whether the account of each was contacted, bool of shape (n,).
         """
         outcomes = np.asarray(churned, dtype=np.float64)
-        for part in _parts(len(outcomes)):
-            rows = self._prepared(features[part], as_of_us[part], learn=True)
-            self._calibration.learn_rows(rows, outcomes[part])
+        treated = _known(treated, len(outcomes))
+        importance = self._treatment.importance(treated)
+        for part in _parts(self._treatment.teaching(treated)):
+            rows = self._prepared(features[part], as_of_us[part], treated[part], learn=True)
+            self._calibration.learn_rows(rows, outcomes[part], importance[part])
         self.count(outcomes)
 
     def learn_weighted(
-        self, features: Floats, outcomes: Floats, importance: Floats, as_of_us: NDArray[np.int64], *, new: bool
+        self,
+        features: Floats,
+        outcomes: Floats,
+        importance: Floats,
+        as_of_us: NDArray[np.int64],
+        treated: Treated | None = None,
+        *,
+        new: bool,
     ) -> None:
         """Teach the classifier alone, examples of some importance; `calibrate` has to follow once labels mature.
 
@@ -108,13 +131,17 @@ class ChurnModel:
         new
             Whether these examples are seen for the first time: only then do means and deviations heed them.
         """
-        for part in _parts(len(outcomes)):
-            rows = self._prepared(features[part], as_of_us[part], learn=new)
+        treated = _known(treated, len(outcomes))
+        importance = importance * self._treatment.importance(treated)
+        for part in _parts(self._treatment.teaching(treated)):
+            rows = self._prepared(features[part], as_of_us[part], treated[part], learn=new)
             self._classifier.learn_rows(rows, outcomes[part], importance[part])
 
-    def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_]) -> None:
+    def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_], treated: Treated | None = None) -> None:
         """Learn the calibration from what the classifier had said at the as-of of examples that have matured."""
-        self._calibration.correct_rows(raw_log_odds, np.asarray(churned, np.float64))
+        treated = _known(treated, len(churned))
+        rows, importance = self._treatment.calibrating(treated), self._treatment.importance(treated)
+        self._calibration.correct_rows(raw_log_odds[rows], np.asarray(churned, np.float64)[rows], importance[rows])
 
     def count(self, outcomes: NDArray[np.bool_] | Floats) -> None:
         """Count outcomes that have matured: enough of them, and the model scores."""
@@ -122,17 +149,20 @@ class ChurnModel:
         self.churned += int(np.count_nonzero(outcomes))
 
     def raw_log_odds(self, features: Floats, as_of_us: NDArray[np.int64]) -> Floats:
-        """Log-odds before calibration, shape (n,)."""
-        return self._classifier.log_odds_rows(self._prepared(features, as_of_us, learn=False))
+        """Log-odds before calibration of accounts that nobody is going to contact, shape (n,)."""
+        nobody = _known(None, len(features))
+        return self._classifier.log_odds_rows(self._prepared(features, as_of_us, nobody, learn=False))
 
-    def _prepared(self, features: Floats, as_of_us: NDArray[np.int64], *, learn: bool) -> Floats:
+    def _prepared(self, features: Floats, as_of_us: NDArray[np.int64], treated: Treated, *, learn: bool) -> Floats:
         """Rows as the classifier takes them."""
         features = corrected(features, as_of_us, self.exposures)
         if learn:
             rows = self._ramps.transform_rows(self._imputer.learn_transform_rows(features))
-            return self._scaler.learn_transform_rows(rows)
-        rows = self._ramps.transform_rows(self._imputer.transform_rows(features))
-        return self._scaler.transform_rows(rows)
+            rows = self._scaler.learn_transform_rows(rows)
+        else:
+            rows = self._ramps.transform_rows(self._imputer.transform_rows(features))
+            rows = self._scaler.transform_rows(rows)
+        return self._treatment.with_columns(rows, treated)
 
     def expose(self, day: int, share: float) -> None:
         """Note that only `share` (0..1) of a day's usual usage could happen; examples not yet learnt heed it."""
@@ -169,7 +199,8 @@ class ChurnModel:
     def _curves(self, slope: float) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""
         means, deviations = self._scaler.moments
-        weights = slope * self._classifier.weights[1:] / deviations
+        # A column of treated examples is 0 for whoever is scored.
+        weights = slope * self._classifier.weights[1 : len(deviations) + 1] / deviations
         column = {name: i for i, name in enumerate(self._ramps.output_names)}
         curves = {}
         for name, imputed in zip(FEATURES, self._imputer.means.tolist(), strict=True):
@@ -206,14 +237,19 @@ class ChurnModel:
         return model
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
+        """Go back to a `state()`, of a model under another policy too."""
         self.outcomes, self.churned = int(state["outcomes"]), int(state["churned"])
         self.exposures = {int(day): float(share) for day, share in state["exposures"]}
         self._imputer.restore(state["imputer"])
         self._scaler.restore(state["scaler"])
         self._classifier.restore(state["classifier"])
+        self._classifier.fit_columns()
         self._calibration.restore(state["calibration"])
 
 
-def _parts(rows: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS_MAX) for start in range(0, rows, _ROWS_MAX))
+def _known(treated: Treated | None, rows: int) -> Treated:
+    return np.zeros(rows, np.bool_) if treated is None else treated
+
+
+def _parts(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    return (rows[start : start + _ROWS_MAX] for start in range(0, len(rows), _ROWS_MAX))

@@ -30,6 +30,9 @@ class MonitorConfig:
 
     horizon_days: int = 60
     example_stride_days: int = 7
+    tier_medium: float = 0.10
+    tier_high: float = 0.25
+    tier_critical: float = 0.50
     psi_warning: float = 0.10
     psi_critical: float = 0.20
     psi_overrides: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 SchemeName = Literal["matured", "fake_negative_weighted", "hazard"]
+TreatedPolicy = Literal["keep", "leave_out", "weight", "model"]
 ModelName = Literal[
     "online-logistic-blend",
     "online-logistic",

@@ -20,7 +20,7 @@ _WEEKS_CLEAR = 4
 # A model that has just begun to score has seen few outcomes: for so long its quality is no surprise.
 _SETTLE_DAYS = 56
 DAYS_PER_WEEK = 7
-_SUNDAY = 3  # Day 0 of the epoch was a Thursday.
+SUNDAY = 3  # Day 0 of the epoch was a Thursday.
 # Mean loss over what it was that is critical; a warning from `RISE_MIN` on.
 _LOSS_CRITICAL = 1.5
 # ADWIN reports a moment, not a state: the condition counts as over when nothing was detected for so long.
@@ -67,7 +67,7 @@ class OutcomeWatch:
         self._opened = {day: count for day, count in self._opened.items() if day >= oldest} | {stats.tick: stats.opened}
         self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents, stats.plan])
         sunday = stats.tick - self._horizon_days
-        if sunday % DAYS_PER_WEEK != _SUNDAY:
+        if sunday % DAYS_PER_WEEK != SUNDAY:
             return alarms, now, []
         model = self._models.get(sunday, now)
         measures = self._measure_week(sunday, model[0])

@@ -9,7 +9,7 @@ from c360_stream.features.examples import ExampleBlock
 
 
 class ReplayBuffer:
-    """Keeps whole days, as many as fit: 180 bytes an example.
+    """Keeps whole days, as many as fit: 181 bytes an example.
 
     Parameters
     ----------

@@ -8,6 +8,11 @@
 The last two hear of a change weeks earlier. Neither is calibrated by itself: its log-odds are mapped to those of the
 matured labels by a slope and an offset, learnt from what was said at the as-of.
 
+What treated examples teach (`learning/treatment.py`) is decided by what is known of them when they teach: in a horizon,
+or in the week of a young example. `fake_negative_weighted` teaches before anybody can have been contacted; once it has
+taken an account for one that stays, holding back that it left would teach what is wrong. So there treated examples are
+left out, or weigh less, in the calibration alone, and `model` learns no effect.
+
 References
 ----------
 Ktena et al., "Addressing delayed feedback for continuous training with neural networks in CTR prediction", RecSys 2019:
@@ -68,7 +73,7 @@ class Matured:
         """Learn the examples that have matured."""
         block = lessons.matured
         if len(block):
-            model.learn(block.features, block.churned, _as_of_us(block))
+            model.learn(block.features, block.churned, _as_of_us(block), block.treated)
 
     def start(self, horizon_days: int) -> float:
         """No correction."""
@@ -104,7 +109,8 @@ class Hazard:
         block = lessons.young
         if len(block):
             outcomes = block.churned.astype(np.float64)
-            model.learn_weighted(block.features, outcomes, np.ones(len(block)), _as_of_us(block), new=True)
+            counts = np.ones(len(block))
+            model.learn_weighted(block.features, outcomes, counts, _as_of_us(block), block.treated, new=True)
 
     def start(self, horizon_days: int) -> float:
         """As many times the odds as the horizon has weeks."""
@@ -125,7 +131,7 @@ def scheme_named(name: SchemeName) -> Scheme:
 
 def _calibrate(model: ChurnModel, lessons: Lessons) -> None:
     said = ~np.isnan(lessons.said)
-    model.calibrate(lessons.said[said], lessons.matured.churned[said])
+    model.calibrate(lessons.said[said], lessons.matured.churned[said], lessons.matured.treated[said])
     model.count(lessons.matured.churned)
 
 

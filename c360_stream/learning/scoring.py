@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.contacts import Group
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
@@ -123,6 +124,7 @@ class ScoredTick:
     outcomes: Outcomes
     matured: Outcomes
     matured_mrr: NDArray[np.float64]
+    matured_group: list[Group]
     matured_plan: list[str]
     opened: int
     leads: Leads
@@ -228,6 +230,7 @@ class ShardScorer:
             outcomes,
             matured,
             rows.example_mrr,
+            rows.example_group,
             rows.example_plan,
             rows.opened,
             found,

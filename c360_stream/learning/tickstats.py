@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.features.contacts import Group
 from c360_stream.learning.histograms import Counts
 from c360_stream.learning.lead import Leads
 from c360_stream.learning.value import ValueCheck
@@ -38,6 +39,8 @@ class TickStats:
         that was stored at the as-of (never NaN), the MRR then (NaN if unknown) and the newest plan (empty if unknown).
     scored_risk
         On Mondays the risks of this tick, in no particular order; else empty.
+    group
+        The group of each of the m examples in a comparison of contacted and other accounts, see `Contacts.groups`.
     opened, leads, value, kept_segment
         As in `ScoredTick`.
     """
@@ -56,6 +59,7 @@ class TickStats:
     mrr_cents: NDArray[np.float64]
     plan: list[str]
     scored_risk: NDArray[np.float64]
+    group: list[Group]
     opened: int
     leads: Leads
     value: ValueCheck | None
@@ -88,6 +92,7 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
     as_of_day = np.concatenate([part.as_of_day for part in parts])
     plan = [each for part in parts for each in part.plan]
     account_ids = [account for part in parts for account in part.account_ids]
+    group = [each for part in parts for each in part.group]
     order = sorted(range(len(account_ids)), key=lambda row: (as_of_day[row], account_ids[row]))
     return TickStats(
         first.tick,
@@ -104,6 +109,7 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         np.concatenate([part.mrr_cents for part in parts])[order],
         [plan[row] for row in order],
         np.concatenate([part.scored_risk for part in parts]),
+        [group[row] for row in order],
         sum(part.opened for part in parts),
         Leads.merged([part.leads for part in parts]),
         ValueCheck.merged([part.value for part in parts if part.value is not None]),

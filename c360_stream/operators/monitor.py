@@ -10,10 +10,11 @@ from c360_stream import metrics
 from c360_stream.features.columns import TOPICS
 from c360_stream.features.shard import HourCounts
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
+from c360_stream.learning.interventions import InterventionRow, InterventionWatch
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.learning.tickstats import TickStats, merge
 from c360_stream.operators.keeping import Keeping
-from c360_stream.operators.rows import Output, alarm_outputs, metric_rows, raised_now
+from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
 from c360_stream.operators.score import ShardStats
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.records import DriftAlarm
@@ -43,6 +44,8 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
     def __init__(self, step: MonitorStep) -> None:
         self._step = step
         self._monitor = Monitor(step.config)
+        tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
+        self._interventions = InterventionWatch(step.config.horizon_days, tiers)
         self._hours = HourBarrier(step.settings.shards, len(TOPICS))
         self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
 
@@ -51,6 +54,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         """Take shards' hours and ticks; give alarms and quality figures."""
         alarms: list[DriftAlarm] = []
         rows: list[MetricRow] = []
+        interventions: list[InterventionRow] = []
         for value in values:
             if isinstance(value, HourCounts):
                 closed = self._hours.put(value.shard, value.first_hour, value.counts)
@@ -61,18 +65,25 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 continue
             parts = self._ticks.put(value.stats.tick, value.shard, value.stats)
             if parts is not None:
-                raised, quality = self._monitor.on_tick(merge(parts))
+                stats = merge(parts)
+                raised, quality = self._monitor.on_tick(stats)
                 alarms += raised
                 rows += quality
+                interventions += self._interventions.on_tick(stats)
         if self._step.settings.live:
             alarms = raised_now(alarms)
         _count(alarms, rows)
-        return [*alarm_outputs(self._step.settings, alarms), *metric_rows(rows)], False
+        return [
+            *alarm_outputs(self._step.settings, alarms),
+            *metric_rows(rows),
+            *intervention_rows(interventions),
+        ], False
 
     def restore(self, packed: bytes) -> None:
         """Take up what `snapshot` gave."""
         state = self._step.keeping.take_up("monitor", packed)
         self._monitor.restore(state["monitor"])
+        self._interventions.restore(state["interventions"])
         self._hours.restore(state["hours"])
         self._ticks.restore(state["ticks"], TickStats.from_state)
 
@@ -83,6 +94,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
             "monitor",
             lambda: {
                 "monitor": self._monitor.state(),
+                "interventions": self._interventions.state(),
                 "hours": self._hours.state(),
                 "ticks": self._ticks.state(TickStats.state),
             },

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
+from c360_stream.learning.interventions import InterventionRow
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.reasons import moves, reasons
@@ -223,6 +224,15 @@ def metric_rows(rows: list[MetricRow]) -> list[Output]:
         "examples": [row.examples for row in rows],
     }
     return [TableRows(0, "model_metrics", columns, len(rows))] if rows else []
+
+
+def intervention_rows(rows: list[InterventionRow]) -> list[Output]:
+    """Rows of `interventions`."""
+    columns: dict[str, Any] = {
+        name: [getattr(row, name) for row in rows] for name in InterventionRow._fields if name != "as_of_us"
+    }
+    columns["as_of"] = np.array([row.as_of_us for row in rows], np.int64)
+    return [TableRows(0, "interventions", columns, len(rows))] if rows else []
 
 
 def alarm_outputs(settings: Settings, alarms: list[DriftAlarm]) -> list[Output]:

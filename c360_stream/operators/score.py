@@ -118,6 +118,7 @@ def tick_stats(tick: ScoredTick) -> TickStats:
         tick.matured_mrr[scored],
         [tick.matured_plan[i] for i in scored.tolist()],
         tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
+        [tick.matured_group[i] for i in scored.tolist()],
         tick.opened,
         tick.leads,
         tick.value,

@@ -131,6 +131,32 @@ def test_examples_are_told_young_and_early_with_the_features_of_their_as_of(
     assert not told.of_kind("corrected"), "nothing is late here"
 
 
+@settings(deadline=None, max_examples=60)
+@given(event_sets(), deliveries)
+def test_treated_is_who_was_contacted_before_it_cancelled(events: EventSet, delivery: Delivery) -> None:
+    """In the horizon, by the tick that tells the example, and known no sooner."""
+    told, _ = deliver(events, delivery)
+
+    def moments(topic: InputKind, event_type: str, account: str, days: range) -> list[tuple[datetime, str]]:
+        found = ((datetime.fromisoformat(one["occurred_at"]), one) for one in events[topic])
+        return sorted(
+            (when, one["event_id"])
+            for when, one in found
+            if (one["event_type"], one["account_id"]) == (event_type, account) and day_of(when) in days
+        )
+
+    for (kind, account, as_of), treated in told.treated.items():
+        tick = told.examples[kind, account, as_of][2]
+        known = range(as_of, min(tick, as_of + HORIZON_DAYS))
+        contacts = moments("support", "success_contacted", account, known)
+        ends = moments("billing", "subscription_cancelled", account, known)
+        assert treated == bool(contacts and (not ends or contacts[0] < ends[0])), kind
+        if kind == "matured" and told.groups[account, as_of]:
+            assert day_of(contacts[0][0]) < as_of + 2, "before the next example"
+            assert treated
+    assert told.groups.keys() == told.of_kind("matured").keys()
+
+
 @settings(deadline=None, max_examples=30)
 @given(event_sets(), deliveries, st.data())
 def test_a_resumed_shard_goes_on_identically(events: EventSet, delivery: Delivery, data: st.DataObject) -> None:
@@ -206,13 +232,17 @@ def test_the_strategy_meets_what_it_is_for() -> None:
         told, shards = deliver(events, delivery, lambda emission: seen.add(type(emission).__name__))
         seen.update(["duplicate"] if any(shard.tally.duplicates for shard in shards) else [])
         seen.update(["gone"] if told.gone else [])
+        seen.update(f"treated {kind}" for (kind, _, _), treated in told.treated.items() if treated)
+        seen.update(f"group {group}" for group in told.groups.values())
         seen.update(f"example {churned}" for _, churned, _ in told.of_kind("matured").values())
         if told.gone and max(day for _, day in told.gone) < max((day for a, day in told.rows), default=0):
             seen.add("after a cancellation")
 
     look()
     due = {"TickRows", "TickExamples", "HourCounts", "MovedRows", "duplicate", "gone", "after a cancellation"}
-    assert seen >= due | {"example True", "example False"}
+    groups = {"group ", "group check_in", "group unnamed", "group None"}
+    assert seen >= due | groups | {"example True", "example False", "treated matured", "treated early"}
+    assert "treated opened" not in seen
 
 
 @pytest.mark.parametrize("shards", [1, 3])

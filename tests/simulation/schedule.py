@@ -46,6 +46,7 @@ EXACT_KEYS = {
     "account_features": ("account_id", "as_of"),
     "outcomes": ("account_id", "as_of", "known_at"),
     "drift_alarms": ("alarm_id",),
+    "interventions": ("as_of", "contacted", "playbook", "tier"),
     "model_metrics": ("model_name", "metric", "segment", "as_of", "model_version"),
     "model_versions": ("model_name", "model_version"),
     "dead_letters": ("topic", "partition", "offset"),

@@ -69,6 +69,8 @@ def test_the_default_is_embedded() -> None:
         ("C360_ALLOWED_LATENESS_SECONDS", "-1"),
         ("C360_EVENT_SCORE_CHANGE_MIN", "nan"),
         ("C360_IDLE_SECONDS", "0"),
+        ("C360_TREATED_EXAMPLES", "drop"),
+        ("C360_TREATED_WEIGHT", "1.01"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

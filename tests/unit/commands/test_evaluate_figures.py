@@ -246,7 +246,7 @@ def known_tick(day: int, scored: int, known: list[tuple[int, int, bool]]) -> Rep
     none = np.zeros(0, np.int32)
     rows = TickRows(
         0, day, np.arange(scored, dtype=np.int32), [], np.zeros((scored, len(FEATURES))), none, labels, 0, none,
-        np.zeros(0), np.zeros(0, np.bool_),
+        np.zeros(0), np.zeros(0, np.bool_), [], [], 0,
     )  # fmt: skip
     return ReplayedTick(day, [rows], [], [])
 

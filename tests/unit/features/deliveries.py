@@ -189,6 +189,8 @@ class Told:
     gone: set[tuple[str, int]] = field(default_factory=set)
     events: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     hours: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
+    treated: dict[tuple[str, str, int], bool] = field(default_factory=dict)
+    groups: dict[tuple[str, int], str | None] = field(default_factory=dict)
     ids: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def hear(self, emission: Emission) -> None:
@@ -209,11 +211,15 @@ class Told:
             block = getattr(tick, kind)
             keys = list(zip(block.as_of_day.tolist(), block.ids, strict=True))
             assert keys == sorted(keys), kind
-            for (as_of, account), row, churned in zip(keys, block.features, block.churned, strict=True):
+            columns = (block.features, block.churned, block.treated)
+            for (as_of, account), row, churned, treated in zip(keys, *columns, strict=True):
                 assert (kind, account, as_of) not in self.examples, "each once"
                 self.examples[kind, account, as_of] = (row.tobytes(), bool(churned), tick.day)
-        for as_of, account in zip(tick.corrected_as_of, tick.corrected_ids, strict=True):
+                self.treated[kind, account, as_of] = bool(treated)
+        corrected = (tick.corrected_as_of, tick.corrected_ids, tick.corrected_treated)
+        for as_of, account, treated in zip(*corrected, strict=True):
             self.examples["corrected", account, as_of] = (b"", True, tick.day)
+            self.treated["corrected", account, as_of] = treated
 
     def _hear_rows(self, tick: TickRows, ids: list[str]) -> None:
         active = [ids[index] for index in tick.account.tolist()]
@@ -225,6 +231,8 @@ class Told:
         known = tick.known
         for index, as_of, churned in zip(known.account, known.as_of_day, known.churned, strict=True):
             self.labels[ids[index], int(as_of)] = Label(bool(churned), tick.day)
+        for index, group in zip(tick.example.tolist(), tick.example_group, strict=True):
+            self.groups[ids[index], tick.example_as_of] = group
 
     def of_kind(self, kind: str) -> dict[tuple[str, int], tuple[bytes, bool, int]]:
         """Examples of one of the kinds that a tick tells: (account, as-of) -> features, label, tick."""
@@ -232,7 +240,8 @@ class Told:
 
     def comparable(self) -> tuple[object, ...]:
         """Everything that must not depend on the delivery."""
-        return self.rows, self.labels, self.examples, self.gone, dict(self.events), dict(self.hours)
+        of_examples = self.examples, self.treated, self.groups
+        return self.rows, self.labels, of_examples, self.gone, dict(self.events), dict(self.hours)
 
 
 def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -> None:

@@ -85,7 +85,9 @@ _SUPPORT = st.one_of(
     st.fixed_dictionaries({"event_type": st.just("csat_submitted"), "score": st.integers(1, 5)}),
     st.fixed_dictionaries({"event_type": st.just("nps_submitted"), "score": st.integers(0, 10)}),
     st.fixed_dictionaries({"event_type": st.just("nps_submitted"), "score": st.sampled_from([0, 10])}),
-    st.just({"event_type": "success_contacted"}),
+    st.fixed_dictionaries(
+        {"event_type": st.just("success_contacted"), "playbook": st.sampled_from([None, "", "check_in", "training"])}
+    ),
 )
 _DETAILS: dict[InputKind, st.SearchStrategy[dict[str, Any]]] = {
     "product": _PRODUCT,

@@ -89,6 +89,14 @@ def test_things_of_the_same_name_are_not_confused() -> None:
     assert 0 not in hashes
 
 
+def test_a_contact_carries_its_playbook_of_a_bounded_length() -> None:
+    """The contract bounds the event, not this field."""
+    playbooks = ["check_in", None, "", "株" * 100_000]
+    events = [event(f"e{i}", "a", at(0, i), "success_contacted", playbook=name) for i, name in enumerate(playbooks)]
+    (part,) = encoded("support", *events, event("e4", "a", at(0, 9), "success_contacted", channel="call"))
+    assert part.details == [("e0", "check_in"), ("e1", ""), ("e2", ""), ("e3", "株" * 128), ("e4", "")]
+
+
 def test_taking_some_events_takes_just_their_accounts() -> None:
     events = [event(f"e{i}", f"a{i % 3}", at(0, i), "csat_submitted", score=i + 1) for i in range(5)]
     (part,) = encoded("support", *events)

@@ -74,7 +74,7 @@ def block(day: int, count: int, rng: np.random.Generator, hurt: str) -> ExampleB
     rows = feature_rows(count, seed=day)
     low = rows[:, INDEX[hurt]] < np.nanmedian(rows[:, INDEX[hurt]])
     churned = rng.random(count) < np.where(low, 0.3, 0.02)
-    return ExampleBlock(np.full(count, day), [f"a{row:04d}" for row in range(count)], rows, churned)
+    return ExampleBlock(np.full(count, day), [f"a{row:04d}" for row in range(count)], rows, churned, churned & False)
 
 
 def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None) -> None:
@@ -113,7 +113,7 @@ def test_the_version_is_the_mean_of_the_parts_in_log_odds() -> None:
     taught(made, range(DAY - 150, DAY), "active_days_30d")
     blend, contenders = made
     rows = feature_rows(300, seed=6)
-    raw = blend.said(ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, np.zeros(300, np.bool_)), DAY * DAY_US)
+    raw = blend.said(ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, *np.zeros((2, 300), np.bool_)), DAY * DAY_US)
     slope, offset = blend.state()["map"]["slope"], blend.state()["map"]["offset"]
     expected = [sigmoid(slope * z + offset) for z in raw.tolist()]
     np.testing.assert_allclose(risks(contenders, rows)["online-logistic-blend"], expected, rtol=1e-9)

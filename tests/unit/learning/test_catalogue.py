@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from river import checks
@@ -30,7 +32,8 @@ every_learner = pytest.mark.parametrize("name", LEARNERS)
 def block(count: int, seed: int, day: int = DAY - 60) -> ExampleBlock:
     rows = feature_rows(count, seed)
     ids = [f"a{i:05d}" for i in range(count)]
-    return ExampleBlock(np.full(count, day, np.int64), ids, rows, outcomes(rows, seed).astype(np.bool_))
+    churned, nobody = outcomes(rows, seed).astype(np.bool_), np.zeros(count, np.bool_)
+    return ExampleBlock(np.full(count, day, np.int64), ids, rows, churned, nobody)
 
 
 def taught(name: str, count: int = 3_000, seed: int = 1) -> Contender:
@@ -133,7 +136,7 @@ def test_learns_and_is_calibrated(name: ModelName) -> None:
             matured = waiting[tick - 60][0]
         if tick >= 7:
             week, lags = waiting[tick - 7]
-            young = ExampleBlock(week.as_of_day, week.ids, week.features, lags < 7)
+            young = replace(week, churned=lags < 7)
         said = contender.said(matured, DAY * DAY_US)
         contender.learn(Lessons(matured, young, ExampleBlock.merged(early), opened, said))
         opened = lesson

@@ -19,7 +19,8 @@ NAMES = (TRUTH, GUESS, FLAT)
 def block(count: int, day: int, churned: np.ndarray | None = None) -> ExampleBlock:
     ids = [f"a{i:05d}" for i in range(count)]
     label = np.zeros(count, np.bool_) if churned is None else churned
-    return ExampleBlock(np.full(count, day, np.int64), ids, np.zeros((count, len(FEATURES))), label)
+    rows = np.zeros((count, len(FEATURES)))
+    return ExampleBlock(np.full(count, day, np.int64), ids, rows, label, np.zeros(count, np.bool_))
 
 
 def held(days: int, noise: float, seed: int = 1, accounts: int = 100, contest: Contest | None = None) -> Contest:

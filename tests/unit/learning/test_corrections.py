@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def day_block(day: int, *, churned: frozenset[str] = frozenset()) -> ExampleBloc
     """A day's examples; some accounts churned besides those that did anyway."""
     examples = block(20, seed=day, day=day - 60)
     more = np.array([account in churned for account in examples.ids])
-    return ExampleBlock(examples.as_of_day, examples.ids, examples.features, examples.churned | more)
+    return replace(examples, churned=examples.churned | more)
 
 
 def learnt(wrong: dict[int, frozenset[str]], told_on: int, *, packed_on: int = -1) -> dict[str, Contender]:
@@ -40,7 +42,7 @@ def learnt(wrong: dict[int, frozenset[str]], told_on: int, *, packed_on: int = -
             corrections = Corrections()
             corrections.restore(state)
         if day == told_on:
-            corrected = {(each - 60, account) for each, accounts in wrong.items() for account in accounts}
+            corrected = {(each - 60, account): False for each, accounts in wrong.items() for account in accounts}
             corrections.relearn(corrected, models)
         late = day < told_on
         matured = day_block(day, churned=frozenset() if late else wrong.get(day, frozenset()))
@@ -66,12 +68,37 @@ def test_as_if_it_had_been_known(packed_on: int) -> None:
     assert pack("m", [m.state() for m in late.values()]) != pack("m", [m.state() for m in learnt({}, FIRST).values()])
 
 
+def test_a_contact_that_came_after_a_late_cancellation_is_no_treatment() -> None:
+    """As if it had been known, under a policy that heeds it; the treatment of all others stays what it was."""
+    config = ModelConfig(warmup_outcomes=10, warmup_churned=1, treated_examples="leave_out")
+    contacted = day_block(FIRST)
+    contacted = replace(contacted, treated=~contacted.churned)
+    gone = contacted.ids[int(np.flatnonzero(contacted.treated)[0])]
+    is_gone = np.array([account == gone for account in contacted.ids])
+    found = {}
+    for treated in (True, False):
+        late, corrections = {"online-logistic": Contender("online-logistic", config, "matured")}, Corrections()
+        corrections.before(FIRST, contacted, late)
+        late["online-logistic"].learn(Lessons(contacted, NONE, NONE, NONE, np.full(20, np.nan)))
+        assert corrections.relearn({(FIRST - 60, gone): treated}, late) == 1
+        known = Contender("online-logistic", config, "matured")
+        labels = replace(
+            contacted,
+            churned=contacted.churned | is_gone,
+            treated=np.where(is_gone, treated, contacted.treated),
+        )
+        known.learn(Lessons(labels, NONE, NONE, NONE, np.full(20, np.nan)))
+        found[treated] = pack("m", late["online-logistic"].state())
+        assert found[treated] == pack("m", known.state())
+    assert found[True] != found[False]
+
+
 def test_nothing_to_correct_changes_nothing() -> None:
     models, corrections = contenders(), Corrections()
-    assert corrections.relearn({(FIRST, "a00001")}, models) == 0
+    assert corrections.relearn({(FIRST, "a00001"): False}, models) == 0
     corrections.before(FIRST, day_block(FIRST), models)
     gone = next(a for a, churned in zip(day_block(FIRST).ids, day_block(FIRST).churned, strict=True) if churned)
-    assert corrections.relearn({(FIRST - 60, gone), (FIRST - 60, "nobody")}, models) == 0
+    assert corrections.relearn({(FIRST - 60, gone): False, (FIRST - 60, "nobody"): True}, models) == 0
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -87,5 +114,5 @@ def test_a_model_that_began_since_is_left_alone() -> None:
     corrections.before(FIRST, day_block(FIRST), models)
     corrections.forget("gradient-logistic")
     before = pack("m", models["gradient-logistic"].state())
-    assert corrections.relearn({(FIRST - 60, account) for account in stayers(FIRST, 1)}, models) == 1
+    assert corrections.relearn({(FIRST - 60, account): False for account in stayers(FIRST, 1)}, models) == 1
     assert pack("m", models["gradient-logistic"].state()) == before

@@ -22,7 +22,7 @@ curves = st.builds(
 
 def block(day: int, count: int) -> ExampleBlock:
     ids = [f"a{row:05d}" for row in range(count)]
-    return ExampleBlock(np.full(count, day), ids, np.zeros((count, len(FEATURES))), np.zeros(count, np.bool_))
+    return ExampleBlock(np.full(count, day), ids, np.zeros((count, len(FEATURES))), *np.zeros((2, count), np.bool_))
 
 
 @given(curves, st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=9))

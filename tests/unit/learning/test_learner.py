@@ -17,7 +17,7 @@ from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.learning.model import ChurnModel
-from c360_stream.learning.names import ChampionName
+from c360_stream.learning.names import ChampionName, TreatedPolicy
 from c360_stream.snapshot import pack, unpack
 from tests.unit.learning.companies import CURVE_DAYS, LEARNING, MODEL, SHARDS, as_bytes, company, learn, learned_ticks
 
@@ -36,6 +36,22 @@ def in_turns(draw: Random) -> list[TickExamples]:
 @given(st.integers(0, 2**32))
 def test_the_order_of_the_shards_does_not_matter(seed: int) -> None:
     assert as_bytes(learn(Learner(SHARDS, LEARNING), in_turns(Random(seed)))) == as_bytes(learned_ticks())
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 2**32), st.sampled_from(["leave_out", "weight", "model"]), st.integers(0, SHARDS * TICKS - 1))
+def test_nor_does_it_where_treated_examples_teach_otherwise(seed: int, policy: TreatedPolicy, cut: int) -> None:
+    config = replace(LEARNING, model=replace(MODEL, treated_examples=policy))
+    learner, out = Learner(SHARDS, config), list[LearnedTick]()
+    for position, part in enumerate(in_turns(Random(seed))):
+        if position == cut:
+            state = pack("learn", learner.state())
+            learner = Learner(SHARDS, config)
+            learner.restore(unpack("learn", state))
+        out += learn(learner, [part])
+    straight = learn(Learner(SHARDS, config), (part for said in company() for part in said.examples))
+    assert as_bytes(out) == as_bytes(straight)
+    assert as_bytes(out) != as_bytes(learned_ticks()), "there are treated examples"
 
 
 @settings(deadline=None, max_examples=15)
@@ -86,12 +102,25 @@ def test_the_company_reaches_the_learnt_model() -> None:
     assert len({learned.version.model_version for learned in learned_ticks()}) == len(learned_ticks())
 
 
+def test_a_fresh_challenger_heeds_what_treated_examples_teach() -> None:
+    """It learns the replay buffer, which remembers who was treated."""
+    found = {}
+    for policy in ("keep", "leave_out"):
+        learner = Learner(SHARDS, replace(LEARNING, model=replace(MODEL, treated_examples=policy)))
+        learn(learner, (part for said in company() for part in said.examples))
+        examples = learner._replay.examples()
+        assert examples.treated.any()
+        assert not examples.treated.all()
+        found[policy] = learner.contenders[learner._begin_afresh(1)].state()["scaler"]["count"]
+    assert found == {"keep": len(examples), "leave_out": len(examples) - int(examples.treated.sum())}
+
+
 def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     learner, none = Learner(1, LEARNING), ExampleBlock.none()
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], events))
+        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], [], events))
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 

@@ -69,6 +69,7 @@ class Company:
                     level[rows, INDEX["mrr_cents"]],
                     ["team" if row % 2 else "" for row in rows],
                     risk if (START + day) % 7 == MONDAY else risk[:0],
+                    [None] * len(rows),
                     len(due),
                     Leads(np.array([3, NEVER]), np.array([100.0, 300.0]), 1, self.accounts),
                     ValueCheck(10, 500, 400, 150) if day % 30 == 0 else None,

@@ -131,7 +131,8 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     known = KnownLabels(none, none.astype(np.int64), none.astype(np.bool_))
     nobody = none.astype(np.bool_)
     gone_rows = np.array(gone, np.int32)
-    return TickRows(0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), nobody, [], 0)
+    groups = list[str | None]()
+    return TickRows(0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), nobody, groups, [], 0)
 
 
 def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> MovedRows:
