@@ -41,8 +41,8 @@ HALF_LIFE_DAYS = 14
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 # Share of the difference in log likelihood that is believed.
 _TEMPER = 0.1
-# Of the calibration: all outcomes so far count about alike.
-_FORGETTING = 1e-9
+# Of the calibration: it remembers ten times as long as that of a model by itself.
+_FORGETTING = 1e-8
 
 
 class Mixture:
@@ -136,15 +136,16 @@ class Blend(Contender):
         for row in self._treatment.calibrating(matured.treated).tolist():
             if not math.isnan(lessons.said[row]):
                 self._map.learn(float(lessons.said[row]), float(matured.churned[row]), float(counts[row]))
-        self.model.count(matured.churned)
+        # It is warm once it has been calibrated to outcomes of what it said itself.
+        self.model.count(matured.churned[~np.isnan(lessons.said)])
         self._mixture.fade()
         young = lessons.young.take(self._treatment.calibrating(lessons.young.treated))
-        if len(young) and self.ready:
+        if len(young) and self._parts_ready:
             first, second = self._log_odds(young, young.as_of_day * US_PER_DAY)
             self._mixture.judge(first, second, young.churned.astype(np.float64))
 
     @property
-    def ready(self) -> bool:
+    def _parts_ready(self) -> bool:
         """Whether both parts know enough to be compared."""
         return all(part.model.warm for part in self._parts)
 
@@ -158,12 +159,12 @@ class Blend(Contender):
 
     def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
         """Log-odds of the blend before its calibration; NaN while a part is not warm."""
-        if not self.ready or not len(block):
+        if not self._parts_ready or not len(block):
             return np.full(len(block), np.nan)
         return self._mixture.mix(*self._log_odds(block, np.full(len(block), as_of_us, np.int64)))
 
     def version(self, tick_day: int) -> ModelVersion:
-        """The blend's version; the first part's while a part is not warm."""
+        """The blend's version; the first part's until it is warm itself."""
         first, second = self._parts
         exposures = self.model.recent_exposures(tick_day)
         if not self.ready:

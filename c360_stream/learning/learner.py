@@ -165,8 +165,10 @@ class Learner:
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
-            if self.office.champion in risk:
-                self._horizons.open(day, opened, risk[self.office.champion])
+            # A blend that is not warm lets another model speak.
+            speaks = versions[self.office.champion].model_name
+            if speaks in risk:
+                self._horizons.open(day, opened, risk[speaks])
 
     def _settle(self, day: int, parts: list[TickExamples]) -> None:
         """Learn the risk curve from examples whose longest horizon has passed."""
