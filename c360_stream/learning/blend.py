@@ -26,7 +26,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.labels import HAZARD_DAYS_MAX
 from c360_stream.learning.calibration import LogOddsMap
-from c360_stream.learning.classifier import LOG_ODDS_MAX, sigmoid
+from c360_stream.learning.classifier import LOG_ODDS_MAX, logit, sigmoid
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.model import ModelConfig
@@ -41,6 +41,8 @@ HALF_LIFE_DAYS = 14
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 # Share of the difference in log likelihood that is believed.
 _TEMPER = 0.1
+# Of the second model without evidence: it is the noisier one.
+WEIGHT_START = 1 / 3
 # Of the calibration: it remembers ten times as long as that of a model by itself.
 _FORGETTING = 1e-8
 
@@ -62,8 +64,9 @@ class Mixture:
 
     @property
     def weight(self) -> float:
-        """Share of the second model, 0 to 1; one half before any outcome."""
-        return sigmoid(min(max(_TEMPER * self._advantage, -LOG_ODDS_MAX), LOG_ODDS_MAX))
+        """Share of the second model, 0 to 1."""
+        log_odds = logit(WEIGHT_START) + _TEMPER * self._advantage
+        return sigmoid(min(max(log_odds, -LOG_ODDS_MAX), LOG_ODDS_MAX))
 
     def fade(self) -> None:
         """Let a day pass."""

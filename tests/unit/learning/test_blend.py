@@ -7,7 +7,7 @@ import pytest
 
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.examples import ExampleBlock
-from c360_stream.learning.blend import HALF_LIFE_DAYS, Blend, Mixture
+from c360_stream.learning.blend import HALF_LIFE_DAYS, WEIGHT_START, Blend, Mixture
 from c360_stream.learning.classifier import sigmoid
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.learner import LearningConfig
@@ -41,10 +41,10 @@ def week(mixture: Mixture, rng: np.random.Generator, *, informed: int, days: int
         mixture.judge(said[0], said[1], churned)
 
 
-def test_before_any_outcome_both_count_alike() -> None:
+def test_before_any_outcome_the_second_has_its_share() -> None:
     mixture = Mixture(60)
-    assert mixture.weight == 0.5
-    assert mixture.mix(np.array([-2.0]), np.array([-1.0])).tolist() == [-1.5]
+    assert mixture.weight == pytest.approx(WEIGHT_START)
+    assert mixture.mix(np.array([-3.0]), np.array([0.0])) == pytest.approx([-2.0])
 
 
 def test_the_weight_moves_to_the_model_that_foresees_and_comes_back() -> None:
@@ -52,10 +52,10 @@ def test_the_weight_moves_to_the_model_that_foresees_and_comes_back() -> None:
     week(mixture, rng, informed=1)
     assert mixture.weight > 0.7
     week(mixture, rng, informed=0, days=60)
-    assert mixture.weight < 0.3
+    assert mixture.weight < 0.2
     for _ in range(10 * HALF_LIFE_DAYS):
         mixture.fade()
-    assert mixture.weight == pytest.approx(0.5, abs=0.01)
+    assert mixture.weight == pytest.approx(WEIGHT_START, abs=0.01)
 
 
 def test_the_level_of_a_model_is_not_held_against_it() -> None:
@@ -66,7 +66,7 @@ def test_the_level_of_a_model_is_not_held_against_it() -> None:
         truth = rng.normal(-2.0, 1.0, 200)
         churned = (rng.random(200) < 1 / (1 + np.exp(2.1 - truth))).astype(np.float64)
         mixture.judge(truth, truth - 0.7, churned)
-    assert mixture.weight == pytest.approx(0.5, abs=0.05)
+    assert mixture.weight == pytest.approx(WEIGHT_START, abs=0.05)
 
 
 def block(day: int, count: int, rng: np.random.Generator, hurt: str) -> ExampleBlock:
