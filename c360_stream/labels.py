@@ -79,6 +79,8 @@ class ClosedDay:
         One block an as-of.
     corrected
         As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+    late_days
+        Of each cancellation that took effect: whole days by which it was heard late, 0 if on its day.
     """
 
     known: KnownLabels
@@ -86,6 +88,7 @@ class ClosedDay:
     young: MaturedExamples | None
     early: list[MaturedExamples]
     corrected: list[tuple[int, int]]
+    late_days: list[int]
 
 
 class LabelLedger:
@@ -143,6 +146,7 @@ class LabelLedger:
         """
         early: list[MaturedExamples] = []
         corrected: list[tuple[int, int]] = []
+        late_days = [max(0, day - 1 - time_us // US_PER_DAY) for _, time_us in self._cancelled]
         known = [self._apply_cancellations(day, early, corrected)]
         due = day - self.horizon_days
         young = self._labelled(day - self.hazard_days)
@@ -158,7 +162,7 @@ class LabelLedger:
             self._matured[due] = matured.account
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
-        return ClosedDay(labels, matured, young, early, corrected)
+        return ClosedDay(labels, matured, young, early, corrected, late_days)
 
     def _labelled(self, as_of: int) -> MaturedExamples | None:
         """The examples of an as-of with what is known of them by now."""

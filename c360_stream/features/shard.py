@@ -84,6 +84,8 @@ class TickExamples:
         Examples whose account cancelled before their horizon had passed.
     corrected_as_of, corrected_ids
         Examples that had matured as stayed, though a cancellation came late: as-of day and account of each.
+    late_days
+        Of each cancellation heard on the day that ends: whole days by which it came late; in no particular order.
     events_by_topic
         Events of the day that ends.
     """
@@ -96,6 +98,7 @@ class TickExamples:
     early: ExampleBlock
     corrected_as_of: list[int]
     corrected_ids: list[str]
+    late_days: list[int]
     events_by_topic: list[int]
 
     def plain(self) -> list[Any]:
@@ -106,9 +109,10 @@ class TickExamples:
     @classmethod
     def from_plain(cls, values: list[Any]) -> TickExamples:
         """What `plain` took."""
-        shard, day, *blocks, corrected_as_of, corrected_ids, events_by_topic = values
+        shard, day, *blocks, corrected_as_of, corrected_ids, late_days, events_by_topic = values
         matured, opened, young, early = (ExampleBlock(*block) for block in blocks)
-        return cls(shard, day, matured, opened, young, early, corrected_as_of, corrected_ids, events_by_topic)
+        corrected = corrected_as_of, corrected_ids
+        return cls(shard, day, matured, opened, young, early, *corrected, late_days, events_by_topic)
 
 
 @dataclass(slots=True)
@@ -281,6 +285,7 @@ class AccountShard:
                 ExampleBlock.merged([self._block(one) for one in closed.early]),
                 [as_of for as_of, _ in closed.corrected],
                 [accounts.ids[account] for _, account in closed.corrected],
+                closed.late_days,
                 self._hours.sum(axis=1).tolist(),
             )
         )

@@ -28,6 +28,8 @@ from c360_stream.records import DriftAlarm
 
 # Standard deviations by which a null share must rise beyond what the number of accounts explains.
 _NULL_SIGMAS = 4.0
+# Features that an alarm of the scores names.
+_NAMED_MAX = 3
 _FEATURE_ACTION = "scoring and learning go on; check the events behind this feature, or the product change"
 _SCORE_ACTION = "scoring goes on; compare with the feature alarms and with the calibration of the next outcomes"
 _NULL_ACTION = "nulls score as missing values; check that the events behind this feature still arrive"
@@ -81,7 +83,7 @@ class DistributionWatch:
         self._risk.push(stats.rows, np.append(stats.risk_counts, 0))
         found = [
             *self._watch_features(stats, stats.tick - self._first_tick, latch),
-            *self._watch_risk(stats, stats.tick - self._first_tick, latch),
+            *self._watch_risk(stats, stats.tick - self._first_tick, latch),  # names what the features have shown
         ]
         measures = [each for each in found if isinstance(each, Measure)]
         return [each for each in found if isinstance(each, DriftAlarm)], measures
@@ -160,8 +162,27 @@ class DistributionWatch:
                 level=at,
                 action=_SCORE_ACTION,
                 detail=f"Median risk moved from {median_risk(windows.reference[:-1]):.1%} to "
-                f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}.",
+                f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}. "
+                f"{self._most_moved()}",
             )
+
+    def _most_moved(self) -> str:
+        """The features that moved most, as a sentence: empty until their windows are filled."""
+        windows = self._features
+        if not windows.full:
+            return ""
+        before, now = (each.reshape(len(FEATURES), -1) for each in (windows.reference, windows.current))
+        moved = [
+            (psi(before[column], now[column], windows.reference_accounts, windows.current_accounts).value, column)
+            for column, name in enumerate(FEATURES)
+            if name in self._thresholds
+        ]
+        texts = [
+            f"{FEATURES[column]} (PSI {value:.2f}, median {median_feature(before[column][:-1]):.3g} to "
+            f"{median_feature(now[column][:-1]):.3g})"
+            for value, column in sorted(moved, key=lambda each: (-each[0], each[1]))[:_NAMED_MAX]
+        ]
+        return f"Features that moved most: {', '.join(texts)}."
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""

@@ -11,15 +11,11 @@ from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.distribution_watch import DistributionWatch
 from c360_stream.learning.estimate import estimate
 from c360_stream.learning.outcome_watch import OutcomeWatch
-from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.quality import Measure
 from c360_stream.learning.seasons import Seasons
 from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.traffic_watch import TrafficWatch
 from c360_stream.records import DriftAlarm
-
-_JUDGEMENTS = frozenset({PRIOR_RULE, "inactivity-rule"})
-"""Rules whose risks are not calibrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,6 @@ class MonitorConfig:
     """Thresholds; the fields are named and explained as in the settings."""
 
     horizon_days: int = 60
-    example_stride_days: int = 7
     psi_warning: float = 0.10
     psi_critical: float = 0.20
     psi_overrides: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -68,7 +63,7 @@ class Monitor:
             config.null_share_change_max,
             self._seasons,
         )
-        self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min)
+        self._outcomes = OutcomeWatch(config.horizon_days, config.auc_min)
         self._traffic = TrafficWatch(config.volume_drop_max, config.freshness_hours_max)
 
     def on_tick(self, stats: TickStats) -> tuple[list[DriftAlarm], list[MetricRow]]:
@@ -84,8 +79,7 @@ class Monitor:
         if stats.tick % 7 == MONDAY:
             # Without labels, risks are all there is to go by: not where they are judgements, nor while it is known that
             # they no longer mean what they did.
-            trusted = stats.model_name not in _JUDGEMENTS and not self._latch.holds("concept_drift")
-            estimates = estimate("all", stats.scored_risk) if trusted else []
+            estimates = estimate("all", stats.scored_risk) if stats.calibrated else []
             rows += _rows(stats.tick, (stats.model_name, stats.model_version), [*stabilities, *estimates])
         return alarms + more, rows
 

@@ -71,6 +71,9 @@ class ModelVersion:
         Feature -> curve; a feature without one adds nothing.
     exposures
         Day -> share of the product's usual usage that could happen that day, for days with less than all of it.
+    calibrated
+        Whether its risks can be taken for probabilities: not those of a rule of judgement, and not while it is known
+        that the concept has drifted.
     """
 
     model_name: str
@@ -78,6 +81,7 @@ class ModelVersion:
     base_log_odds: float
     curves: Mapping[str, Curve]
     exposures: Mapping[int, float] = field(default_factory=dict)
+    calibrated: bool = True
 
     @cached_property
     def model_version(self) -> str:
@@ -124,6 +128,7 @@ class ModelVersion:
                     for name, curve in self.curves.items()
                 },
                 "exposures": {str(day): share for day, share in self.exposures.items()},
+                "calibrated": self.calibrated,
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -155,6 +160,7 @@ class ModelVersion:
                     for name, curve in value["curves"].items()
                 },
                 exposures={int(day): share for day, share in value["exposures"].items()},
+                calibrated=bool(value["calibrated"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(

@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS drift_alarms
     alarm_id  String                 COMMENT 'deterministic: the same alarm has the same id in every run',
     raised_at DateTime64(3, 'UTC')   COMMENT 'processing clock (in a replay, event time) of the process that raised it',
     as_of     DateTime64(3, 'UTC')   COMMENT 'event time at which the condition held',
-    kind      LowCardinality(String) COMMENT 'feature_drift, score_drift, concept_drift, performance, volume, freshness, completeness',
+    kind      LowCardinality(String) COMMENT 'feature_drift, score_drift, concept_drift, label_delay, performance, volume, freshness, completeness',
     subject   LowCardinality(String) COMMENT 'the feature, topic or model',
     method    LowCardinality(String),
     statistic Nullable(Float64),

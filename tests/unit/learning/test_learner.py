@@ -91,7 +91,7 @@ def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], events))
+        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], events))
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 
