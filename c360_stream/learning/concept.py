@@ -102,7 +102,7 @@ class ConceptDrift:
     def __init__(self, seasons: Seasons = NO_SEASONS) -> None:
         self._seasons = seasons
         self._model = ""
-        self._alarmed_day = 0
+        self._began_day = 0
         self._weeks: deque[_Week] = deque(maxlen=CURRENT_WEEKS[-1] + REFERENCE_WEEKS_MAX)
         self._begin_week()
 
@@ -111,9 +111,9 @@ class ConceptDrift:
         self._rows, self._churned, self._expected = np.zeros(size, np.int64), np.zeros(size, np.int64), np.zeros(size)
 
     @property
-    def alarmed_day(self) -> int:
-        """Tick of the last alarm, 0 before any."""
-        return self._alarmed_day
+    def began_day(self) -> int:
+        """Tick at which the last change was first alarmed; 0 before any."""
+        return self._began_day
 
     def on_tick(self, day: int, model: str, young: ExampleBlock, risk: Floats, latch: AlarmLatch) -> list[DriftAlarm]:
         """Take a tick's young examples, in canonical order; on Mondays look for a change.
@@ -160,9 +160,10 @@ class ConceptDrift:
             return []
         found = max(tried, key=lambda each: each.z)
         at = level(found.z, Z_WARNING, Z_CRITICAL)
+        worse = latch.holds("concept_drift")
         if not latch.rises("concept_drift", self._model, at, cleared=found.z < Z_CLEAR):
             return []
-        self._alarmed_day = day
+        self._began_day = self._began_day if worse else day
         return [
             drift_alarm(
                 day * US_PER_DAY,
@@ -196,14 +197,14 @@ class ConceptDrift:
         """Plain data for `restore`."""
         return {
             "model": self._model,
-            "alarmed_day": self._alarmed_day,
+            "began_day": self._began_day,
             "weeks": [list(week) for week in self._weeks],
             "week": [self._rows, self._churned, self._expected],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._model, self._alarmed_day = state["model"], state["alarmed_day"]
+        self._model, self._began_day = state["model"], state["began_day"]
         self._weeks.clear()
         self._weeks.extend((used, rows, churned, expected) for used, rows, churned, expected in state["weeks"])
         self._rows, self._churned, self._expected = (column.copy() for column in state["week"])

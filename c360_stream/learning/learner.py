@@ -189,7 +189,7 @@ class Learner:
             return ""
         if config.retrain_days and since >= config.retrain_days:
             return f"{since} days have passed since the last one."
-        if config.retrain_on_drift and self._concept.alarmed_day > self._fresh_day:
+        if config.retrain_on_drift and self._concept.began_day > self._fresh_day:
             return f"Other accounts leave than {self.office.champion} expected."
         own, base = self._contest.loss(self.office.champion), self._contest.loss(BASE_RATE)
         judged = self._contest.standing(BASE_RATE, self.office.champion).examples
