@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.examples import ExampleBlock
+from c360_stream.labels import HAZARD_DAYS_MAX
 from c360_stream.learning.alarms import NORMAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.exposure import WINDOW_DAYS_MAX
@@ -95,12 +96,16 @@ class ConceptDrift:
 
     Parameters
     ----------
+    horizon_days, stride_days
+        Of the labels, and between the examples of one account. At a stride below a week young labels overlap, and a
+        cancellation settles several: standard errors are then those of as many times fewer.
     seasons
         Declared times of other usage: examples whose features look back on one are left out.
     """
 
-    def __init__(self, seasons: Seasons = NO_SEASONS) -> None:
+    def __init__(self, horizon_days: int = 60, stride_days: int = 7, seasons: Seasons = NO_SEASONS) -> None:
         self._seasons = seasons
+        self._overlap = math.ceil(min(HAZARD_DAYS_MAX, horizon_days) / stride_days)
         self._model = ""
         self._began_day = 0
         self._weeks: deque[_Week] = deque(maxlen=CURRENT_WEEKS[-1] + REFERENCE_WEEKS_MAX)
@@ -187,7 +192,7 @@ class ConceptDrift:
         before, now = _totals(reference), _totals(current)
         if not before[1][0].any() or not now[0].any():
             return None
-        everybody, *parts = _groups(before, now)
+        everybody, *parts = _groups(before, now, self._overlap)
         moved = [
             each for each in (everybody, *parts) if each.z > 0 and each.churned >= CHURNED_MIN and each.now >= RATIO_MIN
         ]
@@ -230,7 +235,7 @@ def _totals(weeks: list[_Week]) -> _Totals:
     return rows.reshape(shape), churned.reshape(shape), expected.reshape(shape)
 
 
-def _groups(before: _Totals, now: _Totals) -> Iterator[Group]:
+def _groups(before: _Totals, now: _Totals, overlap: int) -> Iterator[Group]:
     """All accounts, and either side of every cut of every feature."""
     scale = float(before[1][0].sum()) / float(before[2][0].sum())
     whole = np.ones(_CELLS, np.bool_)
@@ -243,7 +248,7 @@ def _groups(before: _Totals, now: _Totals) -> Iterator[Group]:
             yield Group(
                 FEATURES[column] if where else "",
                 where,
-                signed_root(churned, expected, churned_before, expected_before),
+                signed_root(churned, expected, churned_before, expected_before) / math.sqrt(overlap),
                 churned_before / (scale * expected_before),
                 churned / (scale * expected),
                 int(churned),

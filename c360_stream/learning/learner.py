@@ -84,7 +84,7 @@ class Learner:
         self.office = Office(config.contenders[0], 0)
         self._contest = Contest(config.contenders, horizon_days, config.example_stride_days)
         self._latch = AlarmLatch()
-        self._concept = ConceptDrift(Seasons(config.seasons))
+        self._concept = ConceptDrift(horizon_days, config.example_stride_days, Seasons(config.seasons))
         self._delay = DelayWatch()
         self._barrier: TickBarrier[TickExamples] = TickBarrier(shards)
         self._baseline = VolumeBaseline()

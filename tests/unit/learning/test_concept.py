@@ -129,7 +129,7 @@ def test_what_the_model_said_nothing_of_and_seasons_do_not_count() -> None:
     detector = ConceptDrift()
     assert watch(detector, iter(silent)) == []
     assert not any(len(week[0]) for week in detector.state()["weeks"])
-    declared = ConceptDrift(Seasons([("01-01", "12-31")]))
+    declared = ConceptDrift(seasons=Seasons([("01-01", "12-31")]))
     watch(declared, blocks(range(20)))
     assert not any(len(week[0]) for week in declared.state()["weeks"])
 
@@ -146,6 +146,17 @@ def test_a_short_reference_and_few_churners_give_no_alarm() -> None:
     assert watch(ConceptDrift(), blocks(range(7 * (weeks - 4))), changed) == []
     few = blocks(range(150, 171), factor=3.3, rows=CHURNED_MIN // 2)
     assert watch(ConceptDrift(), blocks(range(150)), few) == []
+
+
+def test_labels_that_overlap_count_for_as_many_fewer() -> None:
+    weekly, daily = ConceptDrift(stride_days=7), ConceptDrift(stride_days=1)
+    for detector in (weekly, daily):
+        watch(detector, blocks(range(150)), blocks(range(150, 169), factor=3.0))
+    found, overlapping = weekly._compare(3), daily._compare(3)
+    assert found is not None
+    assert overlapping is not None
+    assert found.z > 3
+    assert found.z == pytest.approx(overlapping.z * 7**0.5)
 
 
 def test_the_test_by_hand() -> None:
