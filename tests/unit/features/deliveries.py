@@ -186,6 +186,7 @@ class Told:
     labels: dict[tuple[str, int], Label] = field(default_factory=dict)
     examples: dict[tuple[str, str, int], tuple[bytes, bool, int]] = field(default_factory=dict)
     gone: set[tuple[str, int]] = field(default_factory=set)
+    late_days: dict[int, list[int]] = field(default_factory=dict)
     events: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     hours: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     ids: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -211,6 +212,8 @@ class Told:
             for (as_of, account), row, churned in zip(keys, block.features, block.churned, strict=True):
                 assert (kind, account, as_of) not in self.examples, "each once"
                 self.examples[kind, account, as_of] = (row.tobytes(), bool(churned), tick.day)
+        if tick.late_days:
+            self.late_days[tick.day] = sorted([*self.late_days.get(tick.day, []), *tick.late_days])
         for as_of, account in zip(tick.corrected_as_of, tick.corrected_ids, strict=True):
             self.examples["corrected", account, as_of] = (b"", True, tick.day)
 
@@ -231,7 +234,7 @@ class Told:
 
     def comparable(self) -> tuple[object, ...]:
         """Everything that must not depend on the delivery."""
-        return self.rows, self.labels, self.examples, self.gone, dict(self.events), dict(self.hours)
+        return self.rows, self.labels, self.examples, self.gone, self.late_days, dict(self.events), dict(self.hours)
 
 
 def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -> None:
