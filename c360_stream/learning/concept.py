@@ -16,6 +16,7 @@ from c360_stream.features.examples import ExampleBlock
 from c360_stream.labels import HAZARD_DAYS_MAX
 from c360_stream.learning.alarms import NORMAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.columns import Floats
+from c360_stream.learning.drift import DRIFT_BY_NATURE
 from c360_stream.learning.exposure import WINDOW_DAYS_MAX
 from c360_stream.learning.histograms import COARSE_BINS, Counts, coarse_bins, coarse_bound
 from c360_stream.learning.seasons import NO_SEASONS, Seasons
@@ -236,10 +237,14 @@ def _totals(weeks: list[_Week]) -> _Totals:
 
 
 def _groups(before: _Totals, now: _Totals, overlap: int) -> Iterator[Group]:
-    """All accounts, and either side of every cut of every feature."""
+    """All accounts, and either side of every cut of every feature that time itself does not move.
+
+    The first accounts to reach an age, or a renewal, tell the model something new, though the world is as it was.
+    """
     scale = float(before[1][0].sum()) / float(before[2][0].sum())
     whole = np.ones(_CELLS, np.bool_)
-    cuts = [(0, "", whole), *((column, *side) for column in range(len(FEATURES)) for side in _sides(before[0][column]))]
+    columns = [column for column, feature in enumerate(FEATURES) if feature not in DRIFT_BY_NATURE]
+    cuts = [(0, "", whole), *((column, *side) for column in columns for side in _sides(before[0][column]))]
     for column, where, side in cuts:
         churned_before, expected_before, churned, expected = (
             float(part[column][side].sum()) for part in (*before[1:], *now[1:])

@@ -148,6 +148,15 @@ def test_a_short_reference_and_few_churners_give_no_alarm() -> None:
     assert watch(ConceptDrift(), blocks(range(150)), few) == []
 
 
+def test_what_time_itself_moves_is_no_change_of_the_world() -> None:
+    def swapped(days: range, factor: float = 1.0) -> Iterator[tuple[int, ExampleBlock, Floats]]:
+        for day, block, risk in blocks(days, factor=factor):
+            block.features[:, [MRR, INDEX["days_to_renewal"]]] = block.features[:, [INDEX["days_to_renewal"], MRR]]
+            yield day, block, risk
+
+    assert watch(ConceptDrift(), swapped(range(150)), swapped(range(150, 200), factor=3.0)) == []
+
+
 def test_labels_that_overlap_count_for_as_many_fewer() -> None:
     weekly, daily = ConceptDrift(stride_days=7), ConceptDrift(stride_days=1)
     for detector in (weekly, daily):
