@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from c360_stream.events import US_PER_DAY
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.learning.alarms import CLEAR_SHARE, CRITICAL, NORMAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.drift import (
     DRIFT_BY_NATURE,
@@ -172,16 +172,16 @@ class DistributionWatch:
         if not windows.full:
             return ""
         before, now = (each.reshape(len(FEATURES), -1) for each in (windows.reference, windows.current))
-        moved = [
-            (psi(before[column], now[column], windows.reference_accounts, windows.current_accounts).value, column)
-            for column, name in enumerate(FEATURES)
-            if name in self._thresholds
-        ]
+        accounts = windows.reference_accounts, windows.current_accounts
+        found = {name: psi(before[column], now[column], *accounts) for column, name in enumerate(FEATURES)}
+        moved = [name for name, each in found.items() if name in self._thresholds and each.value > each.noise]
         texts = [
-            f"{FEATURES[column]} (PSI {value:.2f}, median {median_feature(before[column][:-1]):.3g} to "
-            f"{median_feature(now[column][:-1]):.3g})"
-            for value, column in sorted(moved, key=lambda each: (-each[0], each[1]))[:_NAMED_MAX]
+            f"{name} (PSI {found[name].value:.2f}, median {median_feature(before[INDEX[name]][:-1]):.3g} to "
+            f"{median_feature(now[INDEX[name]][:-1]):.3g})"
+            for name in sorted(moved, key=lambda name: (-found[name].value, name))[:_NAMED_MAX]
         ]
+        if not texts:
+            return "No feature moved beyond noise: what the model makes of them has changed."
         return f"Features that moved most: {', '.join(texts)}."
 
     def state(self) -> dict[str, Any]:

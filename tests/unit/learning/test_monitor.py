@@ -142,9 +142,7 @@ def test_risks_that_move_raise_score_drift_but_another_model_does_not() -> None:
     assert {(alarm.kind, alarm.subject) for alarm in alarms} == {("score_drift", "learnt")}
     assert alarms[0].as_of.timestamp() >= (START + 200) * 86_400
     assert "Median risk moved from" in alarms[0].detail
-    named = alarms[0].detail.partition("Features that moved most: ")[2]
-    assert named.count("(PSI ") == 3
-    assert named.endswith(").")
+    assert alarms[0].detail.endswith("No feature moved beyond noise: what the model makes of them has changed.")
 
 
 def test_an_alarm_of_the_scores_names_what_moved_them() -> None:
@@ -154,7 +152,9 @@ def test_an_alarm_of_the_scores_names_what_moved_them() -> None:
             stats.risk_counts = np.roll(stats.risk_counts, -6) if stats.tick - START >= 200 else stats.risk_counts
             alarms += monitor.on_tick(stats)[0]
     assert {alarm.kind for alarm in alarms} == {"score_drift"}
-    assert "Features that moved most: avg_dau_7d (PSI 0." in alarms[0].detail
+    named = alarms[0].detail.partition(" Features that moved most: ")[2]
+    assert named.startswith("avg_dau_7d (PSI ")
+    assert named.count("(PSI ") == 1
 
 
 def test_a_useless_model_raises_performance_after_two_weeks() -> None:
