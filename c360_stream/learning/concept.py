@@ -31,11 +31,14 @@ REFERENCE_WEEKS_MIN, REFERENCE_WEEKS_MAX = 8, 39
 # Standard errors. Outcomes drawn from the risks themselves passed 4 once in 10 years, 4.5 once in 75.
 Z_WARNING, Z_CRITICAL, Z_CLEAR = 4.5, 6.0, 3.0
 # How much more often than expected a group has to leave for that to be material, and how many have to.
-RATIO_MIN, CHURNED_MIN = 1.25, 10
+RATIO_MIN, CHURNED_MIN = 1.5, 10
 # Where a feature is cut in two: these shares of the reference, each moved to the nearest edge of a bin.
 _CUTS = (0.2, 0.35, 0.5, 0.65, 0.8)
 # A group that is smaller than this share of the reference, or the rest, is not looked at.
 _SHARE_MIN = 0.1
+# A reference in which a group left less than this share of what its risks said is taken for that share: a model that
+# overrated it then, and has come right since, is no change of the world.
+_REFERENCE_SHARE_MIN = 0.8
 _NAMED_MAX = 3
 _RISK_MAX = 0.999
 _ACTION = "a fresh challenger is begun if the settings allow; expect miscalibrated risks until the model has adapted"
@@ -90,8 +93,8 @@ class ConceptDrift:
     """Compares churners with what the risks led to expect, by feature, of late and before.
 
     Looked at are the young examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
-    week, while a matured label takes the horizon and comes with eight that say the same. That a week has its share
-    of a horizon's risk is not needed: the reference shows how many are to be expected for a sum of risks.
+    week, while a matured label takes the horizon and comes with eight that say the same. A week is given its share of
+    a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
 
     State: three numbers for each cell in use, feature and week, at most 45 weeks; about 0.5 MB.
 
@@ -106,7 +109,9 @@ class ConceptDrift:
 
     def __init__(self, horizon_days: int = 60, stride_days: int = 7, seasons: Seasons = NO_SEASONS) -> None:
         self._seasons = seasons
-        self._overlap = math.ceil(min(HAZARD_DAYS_MAX, horizon_days) / stride_days)
+        hazard_days = min(HAZARD_DAYS_MAX, horizon_days)
+        self._overlap = math.ceil(hazard_days / stride_days)
+        self._young_share = hazard_days / horizon_days
         self._model = ""
         self._began_day = 0
         self._weeks: deque[_Week] = deque(maxlen=CURRENT_WEEKS[-1] + REFERENCE_WEEKS_MAX)
@@ -157,7 +162,7 @@ class ConceptDrift:
         churned = young.churned[known]
         np.add.at(self._rows, cells.ravel(), 1)
         np.add.at(self._churned, cells[churned].ravel(), 1)
-        hazard = np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
+        hazard = self._young_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
         np.add.at(self._expected, cells.ravel(), np.repeat(hazard, len(FEATURES)))
 
     def _look(self, day: int, latch: AlarmLatch) -> list[DriftAlarm]:
@@ -241,7 +246,8 @@ def _groups(before: _Totals, now: _Totals, overlap: int) -> Iterator[Group]:
 
     The first accounts to reach an age, or a renewal, tell the model something new, though the world is as it was.
     """
-    scale = float(before[1][0].sum()) / float(before[2][0].sum())
+    expected_in_all = float(before[2][0].sum())
+    scale = max(float(before[1][0].sum()), _REFERENCE_SHARE_MIN * expected_in_all) / expected_in_all
     whole = np.ones(_CELLS, np.bool_)
     columns = [column for column, feature in enumerate(FEATURES) if feature not in DRIFT_BY_NATURE]
     cuts = [(0, "", whole), *((column, *side) for column in columns for side in _sides(before[0][column]))]
@@ -249,6 +255,7 @@ def _groups(before: _Totals, now: _Totals, overlap: int) -> Iterator[Group]:
         churned_before, expected_before, churned, expected = (
             float(part[column][side].sum()) for part in (*before[1:], *now[1:])
         )
+        churned_before = max(churned_before, _REFERENCE_SHARE_MIN * expected_before)
         if expected_before and expected:
             yield Group(
                 FEATURES[column] if where else "",

@@ -26,7 +26,7 @@ from c360_stream.snapshot import pack, unpack
 
 START = 19_905  # a Monday
 MRR, SEATS = INDEX["mrr_cents"], INDEX["seat_utilization_30d"]
-RISK = 0.3
+RISK = 0.23  # of 60 days: 3% a week
 
 
 def blocks(
@@ -88,6 +88,11 @@ def test_years_without_change_raise_no_alarm() -> None:
 def test_what_leaves_less_often_is_no_alarm() -> None:
     fewer = ((day, block, risk * 2) for day, block, risk in blocks(range(150, 220)))
     assert watch(ConceptDrift(), blocks(range(150)), fewer) == []
+
+
+def test_a_model_that_overrated_everybody_and_comes_right_is_no_change() -> None:
+    overrated = ((day, block, np.full(len(block), 0.6)) for day, block, _ in blocks(range(150)))
+    assert watch(ConceptDrift(), overrated, blocks(range(150, 250))) == []
 
 
 def test_more_of_everybody_is_said_of_all_accounts() -> None:
