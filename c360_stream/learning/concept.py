@@ -28,7 +28,7 @@ METHOD = "observed_to_expected"
 CURRENT_WEEKS = (3, 6)
 # Weeks before them that they are compared with.
 REFERENCE_WEEKS_MIN, REFERENCE_WEEKS_MAX = 8, 39
-# Standard errors. Outcomes drawn from the risks themselves passed 4 once in 10 years, 4.5 once in 75.
+# Standard errors. In 63 years of outcomes drawn from the risks themselves 4 was passed in one, 4.25 never.
 Z_WARNING, Z_CRITICAL, Z_CLEAR = 4.5, 6.0, 3.0
 # How much more often than expected a group has to leave for that to be material, and how many have to.
 RATIO_MIN, CHURNED_MIN = 1.5, 10
