@@ -134,7 +134,7 @@ class ConceptDrift:
         day
             Of the tick, in days since the Unix epoch.
         model
-            The champion. Another one than before starts afresh: what it is wrong about is no change of the world.
+            Whose risks they are. Another one than before starts afresh: what it has wrong is no change of the world.
         risk
             What it said of them at their as-of, shape (n,), NaN where it said nothing.
         latch
@@ -150,7 +150,8 @@ class ConceptDrift:
             return []
         used = np.flatnonzero(self._rows)
         columns = (self._rows[used].astype(np.int32), self._churned[used].astype(np.int32), self._expected[used])
-        self._weeks.append((used.astype(np.int32), *columns))
+        if len(used) or self._weeks:  # a week in which nothing was said yet is no reference
+            self._weeks.append((used.astype(np.int32), *columns))
         self._begin_week()
         return self._look(day, latch)
 

@@ -137,13 +137,15 @@ class Learner:
 
     def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
         """Look for drift of the concept and of the labels' delay."""
-        champion = self.office.champion
+        # Not the champion's word but the first model's: one that learns young labels at once adapts before it is
+        # certain that something has changed, and what a promotion interrupts begins again from nothing.
+        watched = self.config.contenders[0]
         risk = np.zeros(0)
         if len(young):
-            risk = self._contest.told(int(young.as_of_day[0]), young, champion)
+            risk = self._contest.told(int(young.as_of_day[0]), young, watched)
         late_days = [late for part in parts for late in part.late_days]
         return [
-            *self._concept.on_tick(day, champion, young, risk, self._latch),
+            *self._concept.on_tick(day, watched, young, risk, self._latch),
             *self._delay.on_tick(day, late_days, self._latch),
         ]
 
