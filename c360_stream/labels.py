@@ -98,6 +98,8 @@ class ClosedDay:
         One block an as-of.
     corrected
         As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+    late_days
+        Of each cancellation that took effect: whole days by which it was heard late, 0 if on its day.
     settled
         The examples that are `reach_days` old.
     """
@@ -107,6 +109,7 @@ class ClosedDay:
     young: MaturedExamples | None
     early: list[MaturedExamples]
     corrected: list[tuple[int, int]]
+    late_days: list[int]
     settled: SettledExamples | None
 
 
@@ -172,6 +175,7 @@ class LabelLedger:
         """
         early: list[MaturedExamples] = []
         corrected: list[tuple[int, int]] = []
+        late_days = [max(0, day - 1 - time_us // US_PER_DAY) for _, time_us in self._cancelled]
         known = [self._apply_cancellations(day, early, corrected)]
         due = day - self.horizon_days
         young = self._labelled(day - self.hazard_days)
@@ -188,9 +192,8 @@ class LabelLedger:
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
         settled = self._unsettled.pop(day - self.reach_days, None)
-        return ClosedDay(
-            labels, matured, young, early, corrected, settled and SettledExamples(day - self.reach_days, *settled)
-        )
+        spans = settled and SettledExamples(day - self.reach_days, *settled)
+        return ClosedDay(labels, matured, young, early, corrected, late_days, spans)
 
     def _labelled(self, as_of: int) -> MaturedExamples | None:
         """The examples of an as-of with what is known of them by now."""

@@ -12,7 +12,14 @@ from xxhash import xxh3_128_hexdigest
 Tier = Literal["low", "medium", "high", "critical"]
 Trigger = Literal["tick", "event"]
 AlarmKind = Literal[
-    "feature_drift", "score_drift", "concept_drift", "performance", "volume", "freshness", "completeness"
+    "feature_drift",
+    "score_drift",
+    "concept_drift",
+    "label_delay",
+    "performance",
+    "volume",
+    "freshness",
+    "completeness",
 ]
 Segment = Literal["at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady"]
 Severity = Literal["warning", "critical"]

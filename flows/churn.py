@@ -174,6 +174,7 @@ def learning_config(settings: Settings) -> LearningConfig:
         retrain_on_drift=settings.retrain_on_drift,
         replay_examples_max=settings.replay_examples_max,
         horizons=_learnt_horizons(settings),
+        seasons=settings.seasons,
     )
 
 

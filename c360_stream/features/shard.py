@@ -108,6 +108,8 @@ class TickExamples:
         it was contacted before that cancellation.
     settled_ids, settled_after
         Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
+    late_days
+        Of each cancellation heard on the day that ends: whole days by which it came late; in no particular order.
     events_by_topic
         Events of the day that ends.
     """
@@ -123,6 +125,7 @@ class TickExamples:
     corrected_treated: list[bool]
     settled_ids: list[str]
     settled_after: list[int]
+    late_days: list[int]
     events_by_topic: list[int]
 
     def plain(self) -> list[Any]:
@@ -310,6 +313,7 @@ class AccountShard:
                 [bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected],
                 [accounts.ids[account] for account in settled.account.tolist()] if settled else [],
                 settled.cancelled_after.tolist() if settled else [],
+                closed.late_days,
                 self._hours.sum(axis=1).tolist(),
             )
         )

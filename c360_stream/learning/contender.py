@@ -69,7 +69,7 @@ class Contender:
             counted = self.model.outcomes + PRIOR_OUTCOMES
             rate = (self.model.churned + PRIOR_OUTCOMES * config.prior_churn_rate) / counted
             return ModelVersion(self.name, tick_day, logit(rate), {}, exposures)
-        return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures)
+        return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures, False)
 
     def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
         """Log-odds before calibration, which the model is told again when the labels mature; shape (n,)."""

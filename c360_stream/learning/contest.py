@@ -110,6 +110,13 @@ class Contest:
             {name: raw[i, columns] for i, name in enumerate(self.names) if len(ids)},
         )
 
+    def told(self, day: int, block: ExampleBlock, name: str) -> Floats:
+        """What a model said of examples of a day that still wait; shape (n,), NaN where nothing was kept."""
+        ids, risk, _ = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
+        i = self.names.index(name)
+        by_account = dict(zip(ids, risk[i].tolist(), strict=True)) if i < len(risk) else {}
+        return np.array([by_account.get(account, math.nan) for account in block.ids], np.float64)
+
     def fade(self) -> None:
         """Let a day pass: what was judged before counts less."""
         for sums in (self._count, self._sum, self._squares, self._loss, self._losses):

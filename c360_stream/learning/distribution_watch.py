@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from c360_stream.events import US_PER_DAY
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.learning.alarms import CLEAR_SHARE, CRITICAL, NORMAL, AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.drift import (
     DRIFT_BY_NATURE,
@@ -28,6 +28,8 @@ from c360_stream.records import DriftAlarm
 
 # Standard deviations by which a null share must rise beyond what the number of accounts explains.
 _NULL_SIGMAS = 4.0
+# Features that an alarm of the scores names.
+_NAMED_MAX = 3
 _FEATURE_ACTION = "scoring and learning go on; check the events behind this feature, or the product change"
 _SCORE_ACTION = "scoring goes on; compare with the feature alarms and with the calibration of the next outcomes"
 _NULL_ACTION = "nulls score as missing values; check that the events behind this feature still arrive"
@@ -81,7 +83,7 @@ class DistributionWatch:
         self._risk.push(stats.rows, np.append(stats.risk_counts, 0))
         found = [
             *self._watch_features(stats, stats.tick - self._first_tick, latch),
-            *self._watch_risk(stats, stats.tick - self._first_tick, latch),
+            *self._watch_risk(stats, stats.tick - self._first_tick, latch),  # names what the features have shown
         ]
         measures = [each for each in found if isinstance(each, Measure)]
         return [each for each in found if isinstance(each, DriftAlarm)], measures
@@ -160,8 +162,27 @@ class DistributionWatch:
                 level=at,
                 action=_SCORE_ACTION,
                 detail=f"Median risk moved from {median_risk(windows.reference[:-1]):.1%} to "
-                f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}.",
+                f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}. "
+                f"{self._most_moved()}",
             )
+
+    def _most_moved(self) -> str:
+        """The features that moved most, as a sentence: empty until their windows are filled."""
+        windows = self._features
+        if not windows.full:
+            return ""
+        before, now = (each.reshape(len(FEATURES), -1) for each in (windows.reference, windows.current))
+        accounts = windows.reference_accounts, windows.current_accounts
+        found = {name: psi(before[column], now[column], *accounts) for column, name in enumerate(FEATURES)}
+        moved = [name for name, each in found.items() if name in self._thresholds and each.value > each.noise]
+        texts = [
+            f"{name} (PSI {found[name].value:.2f}, median {median_feature(before[INDEX[name]][:-1]):.3g} to "
+            f"{median_feature(now[INDEX[name]][:-1]):.3g})"
+            for name in sorted(moved, key=lambda name: (-found[name].value, name))[:_NAMED_MAX]
+        ]
+        if not texts:
+            return "No feature moved beyond noise: what the model makes of them has changed."
+        return f"Features that moved most: {', '.join(texts)}."
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""

@@ -26,6 +26,11 @@ _OCTAVE_MIN, _OCTAVE_MAX, _NEGATIVE_OCTAVE_MAX, _SUB_BITS = -5, 30, 11, 4
 ZERO = (_NEGATIVE_OCTAVE_MAX - _OCTAVE_MIN) << _SUB_BITS
 BINS = ZERO + 1 + ((_OCTAVE_MAX - _OCTAVE_MIN) << _SUB_BITS)
 
+# For counts that are kept for many weeks: 4 bins a power of two.
+_COARSE_SUB_BITS = 2
+_COARSE_ZERO = (_NEGATIVE_OCTAVE_MAX - _OCTAVE_MIN) << _COARSE_SUB_BITS
+COARSE_BINS = _COARSE_ZERO + 1 + ((_OCTAVE_MAX - _OCTAVE_MIN) << _COARSE_SUB_BITS)
+
 # Risks: on the odds, from 2**-14 to 2**14, so the grid is even in the logit; 4 bins a power of two.
 _ODDS_OCTAVES, _ODDS_SUB_BITS = 14, 2
 RISK_BINS = 1 + ((2 * _ODDS_OCTAVES) << _ODDS_SUB_BITS)
@@ -49,6 +54,30 @@ def bins(values: NDArray[np.float64]) -> Counts:
     """
     magnitude = _log_linear(np.abs(values), _OCTAVE_MIN, _OCTAVE_MAX, _SUB_BITS)
     return ZERO + np.where(values < 0, -np.minimum(magnitude, ZERO), magnitude)
+
+
+def coarse_bins(values: NDArray[np.float64]) -> Counts:
+    """Coarse bin of each value (no NaN), in 0..COARSE_BINS-1, ascending with the value: whole bins of `bins` together.
+
+    >>> coarse_bins(np.array([-3.0, 0.0, 0.01, 1.0, 1.3, 2.0])).tolist()
+    [37, 64, 64, 85, 86, 89]
+    """
+    fine = bins(values) - ZERO
+    coarse = (np.abs(fine) + 2 ** (_SUB_BITS - _COARSE_SUB_BITS) - 1) >> (_SUB_BITS - _COARSE_SUB_BITS)
+    index: Counts = _COARSE_ZERO + np.where(fine < 0, -coarse, coarse)
+    return index
+
+
+def coarse_bound(index: int) -> float:
+    """The value that parts a coarse bin from the next one.
+
+    >>> [coarse_bound(index) for index in (37, 64, 85)]
+    [-3.0, 0.03125, 1.25]
+    """
+    offset = index - _COARSE_ZERO
+    if offset < 0:
+        return -_bin_start(-offset, _OCTAVE_MIN, _COARSE_SUB_BITS)
+    return _bin_start(offset + 1, _OCTAVE_MIN, _COARSE_SUB_BITS)
 
 
 def _bin_start(index: int, octave_min: int, sub_bits: int) -> float:

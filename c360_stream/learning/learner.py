@@ -11,14 +11,16 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import PRODUCT
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.shard import TickExamples
+from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
 from c360_stream.learning.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, RETRAINED, entry_named
 from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
-from c360_stream.learning.concept import RISE_MIN, ConceptDrift
+from c360_stream.learning.concept import ConceptDrift
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.delay_watch import DelayWatch
 from c360_stream.learning.horizons import HorizonLearner, Judged
 from c360_stream.learning.model import MODEL_NAME, ModelConfig
 from c360_stream.learning.monitor import MetricRow
@@ -26,6 +28,7 @@ from c360_stream.learning.names import AUTO, SchemeName
 from c360_stream.learning.quality import measure
 from c360_stream.learning.replay import ReplayBuffer
 from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.seasons import Seasons
 from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.version import ModelVersion
 from c360_stream.learning.volume import VolumeBaseline
@@ -46,11 +49,17 @@ class LearningConfig:
     retrain_on_drift: bool = True
     replay_examples_max: int = 10_000
     horizons: tuple[int, ...] = (7, 30, 90)
+    seasons: tuple[tuple[str, str], ...] = ()
 
     @property
     def first(self) -> str:
         """The model that scores to begin with."""
         return FIRST_CHAMPION if self.champion == AUTO else self.champion
+
+    @property
+    def watched(self) -> str:
+        """The model whose surprise is a sign of drift: the first, or of a blend the part that waits for labels."""
+        return (*entry_named(self.first).parts, self.first)[0]
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -92,7 +101,9 @@ class Learner:
         horizon_days = config.model.horizon_days
         self.office = Office(config.first, 0)
         self._contest = Contest(config.contenders, horizon_days, config.example_stride_days)
-        self._drift = ConceptDrift(horizon_days, config.example_stride_days)
+        self._latch = AlarmLatch()
+        self._concept = ConceptDrift(horizon_days, config.example_stride_days, Seasons(config.seasons))
+        self._delay = DelayWatch()
         self._barrier: TickBarrier[TickExamples] = TickBarrier(shards)
         self._baseline = VolumeBaseline()
         self._replay = ReplayBuffer(config.replay_examples_max)
@@ -126,6 +137,7 @@ class Learner:
         matured = ExampleBlock.merged([part.matured for part in parts])
         young = ExampleBlock.merged([part.young for part in parts])
         early = ExampleBlock.merged([part.early for part in parts])
+        alarms = self._watch(day, parts, young)
         said = self._contest.said(day - self.config.model.horizon_days, matured)
         self._contest.fade()
         self._contest.judge(said, matured.churned[said.rows])
@@ -134,11 +146,12 @@ class Learner:
             raw = _spread(said.raw.get(name), said, len(matured))
             contender.learn(Lessons(matured, young, early, self._opened, raw))
         self._replay.add(matured)
-        alarms = self._judge_champion(day, matured, said)
+        alarms += self._judge_champion(day)
         self._settle(day, parts)
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
         scores = self.office.champion
-        versions[scores] = replace(versions[scores], curve=self._horizons.curve())
+        trusted = versions[scores].calibrated and not self._latch.holds("concept_drift")
+        versions[scores] = replace(versions[scores], calibrated=trusted, curve=self._horizons.curve())
         self._opened = ExampleBlock.merged([part.opened for part in parts])
         self._open(day, versions)
         return LearnedTick(
@@ -149,6 +162,20 @@ class Learner:
             alarms,
             self._metrics(day, versions) if day % 7 == MONDAY else [],
         )
+
+    def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
+        """Look for drift of the concept and of the labels' delay."""
+        # Not the champion's word: one that learns young labels at once adapts before it is certain that something has
+        # changed, and what a promotion interrupts begins again from nothing.
+        watched = self.config.watched
+        risk = np.zeros(0)
+        if len(young):
+            risk = self._contest.told(int(young.as_of_day[0]), young, watched)
+        late_days = [late for part in parts for late in part.late_days]
+        return [
+            *self._concept.on_tick(day, watched, young, risk, self._latch),
+            *self._delay.on_tick(day, late_days, self._latch),
+        ]
 
     def _see_volume(self, day: int, product_events: int) -> None:
         exposure = self._baseline.day_exposure(day, product_events)
@@ -179,10 +206,10 @@ class Learner:
         if judged is not None:
             self._settled.append(judged)
 
-    def _judge_champion(self, day: int, matured: ExampleBlock, said: Said) -> list[DriftAlarm]:
+    def _judge_champion(self, day: int) -> list[DriftAlarm]:
         """Let the best model score from now on, and begin a fresh one if there is reason to."""
         alarms = []
-        reason = self._reason_to_retrain(day, self._changed(matured, said))
+        reason = self._reason_to_retrain(day)
         if self.config.champion == AUTO and self.model.model.warm:
             change = challenge(self.office, self._contest, self.contenders, day, self.config.model.horizon_days)
             if change is not None:
@@ -193,20 +220,7 @@ class Learner:
             alarms.append(fresh_alarm(name, reason, len(self._replay), day))
         return alarms
 
-    def _changed(self, matured: ExampleBlock, said: Said) -> bool:
-        """Whether the champion's loss has changed for the worse."""
-        risk = said.risk.get(self.office.champion)
-        if risk is None or not len(said.rows):
-            return False
-        known = ~np.isnan(risk)
-        block = matured.take(said.rows[known])
-        if not len(block):
-            return False
-        as_of_day, labels = int(block.as_of_day[0]), block.churned.tolist()
-        change = self._drift.update(self.office.champion, as_of_day, block.ids, labels, risk[known].tolist())
-        return change is not None and change.after > RISE_MIN * change.before
-
-    def _reason_to_retrain(self, day: int, changed: bool) -> str:
+    def _reason_to_retrain(self, day: int) -> str:
         """Why a fresh challenger is due; empty if none is. At most one a horizon."""
         config, since = self.config, day - self._fresh_day
         if not self._fresh_day or not self.model.model.warm:
@@ -216,8 +230,8 @@ class Learner:
             return ""
         if config.retrain_days and since >= config.retrain_days:
             return f"{since} days have passed since the last one."
-        if changed and config.retrain_on_drift:
-            return f"The loss of {self.office.champion} has changed for the worse."
+        if config.retrain_on_drift and self._concept.began_day > self._fresh_day:
+            return f"Other accounts leave than {self.office.champion} expected."
         own, base = self._contest.loss(self.office.champion), self._contest.loss(BASE_RATE)
         judged = self._contest.standing(BASE_RATE, self.office.champion).examples
         if judged >= EXAMPLES_MIN and own > config.retrain_loss_share_max * base:
@@ -281,7 +295,9 @@ class Learner:
             "contenders": {name: contender.state() for name, contender in self.contenders.items()},
             "office": [self.office.champion, self.office.since_day],
             "contest": self._contest.state(),
-            "drift": self._drift.state(),
+            "latch": self._latch.state(),
+            "concept": self._concept.state(),
+            "delay": self._delay.state(),
             "barrier": self._barrier.state(TickExamples.plain),
             "baseline": self._baseline.state(),
             "replay": self._replay.state(),
@@ -309,7 +325,9 @@ class Learner:
         pinned = self.config.champion != AUTO
         if not pinned and champion in self.contenders:
             self.office = Office(champion, since_day)
-        self._drift.restore(state["drift"])
+        self._latch.restore(state["latch"])
+        self._concept.restore(state["concept"])
+        self._delay.restore(state["delay"])
         self._barrier.restore(state["barrier"], TickExamples.from_plain)
         self._baseline.restore(state["baseline"])
         self._replay.restore(state["replay"])

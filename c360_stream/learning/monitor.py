@@ -12,7 +12,6 @@ from c360_stream.learning.distribution_watch import DistributionWatch
 from c360_stream.learning.estimate import estimate
 from c360_stream.learning.lead import LeadWatch
 from c360_stream.learning.outcome_watch import OutcomeWatch
-from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import Measure
 from c360_stream.learning.seasons import Seasons
@@ -20,16 +19,12 @@ from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.traffic_watch import TrafficWatch
 from c360_stream.records import DriftAlarm
 
-_JUDGEMENTS = frozenset({PRIOR_RULE, "inactivity-rule"})
-"""Rules whose risks are not calibrated."""
-
 
 @dataclass(frozen=True, slots=True)
 class MonitorConfig:
     """Thresholds; the fields are named and explained as in the settings."""
 
     horizon_days: int = 60
-    example_stride_days: int = 7
     tier_medium: float = 0.10
     tier_high: float = 0.25
     tier_critical: float = 0.50
@@ -77,7 +72,7 @@ class Monitor:
             self._seasons,
         )
         campaign = Campaign(config.contact_cost_cents, config.offer_cost_cents, config.margin_share)
-        self._outcomes = OutcomeWatch(config.horizon_days, config.example_stride_days, config.auc_min, campaign)
+        self._outcomes = OutcomeWatch(config.horizon_days, config.auc_min, campaign)
         self._leads = LeadWatch()
         self._traffic = TrafficWatch(config.volume_drop_max, config.freshness_hours_max)
 
@@ -96,8 +91,7 @@ class Monitor:
         if stats.tick % 7 == MONDAY:
             # Without labels, risks are all there is to go by: not where they are judgements, nor while it is known that
             # they no longer mean what they did.
-            trusted = stats.model_name not in _JUDGEMENTS and not self._latch.holds("concept_drift")
-            estimates = estimate("all", stats.scored_risk) if trusted else []
+            estimates = estimate("all", stats.scored_risk) if stats.calibrated else []
             measures = [*stabilities, *estimates, *self._leads.measures(), *_stability(stats)]
             rows += _rows(stats.tick, (stats.model_name, stats.model_version), measures)
         if stats.value is not None:

@@ -1,4 +1,4 @@
-"""Watches the stored scores against what happened: model metrics by week, performance, concept drift."""
+"""Watches the stored scores against what happened: model metrics by week, performance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from c360_stream.events import US_PER_DAY
-from c360_stream.learning.alarms import CRITICAL, AlarmLatch, day_text, drift_alarm, level
-from c360_stream.learning.concept import RISE_MIN, Change, ConceptDrift
+from c360_stream.learning.alarms import AlarmLatch, day_text, drift_alarm, level
 from c360_stream.learning.profit import Campaign
-from c360_stream.learning.quality import Measure, measure_by_segment, reliability_measures
+from c360_stream.learning.quality import MRR_BANDS, Measure, measure_by_segment, reliability_measures
 from c360_stream.learning.tickstats import TickStats
 from c360_stream.records import DriftAlarm
 
@@ -21,12 +20,7 @@ _WEEKS_CLEAR = 4
 _SETTLE_DAYS = 56
 DAYS_PER_WEEK = 7
 SUNDAY = 3  # Day 0 of the epoch was a Thursday.
-# Mean loss over what it was that is critical; a warning from `RISE_MIN` on.
-_LOSS_CRITICAL = 1.5
-# ADWIN reports a moment, not a state: the condition counts as over when nothing was detected for so long.
-_CONCEPT_CLEAR_DAYS = 28
 _PERFORMANCE_ACTION = "scoring and learning go on; review the features, and do not act on single scores"
-_CONCEPT_ACTION = "the model goes on learning and adapts; expect miscalibrated risks for some weeks"
 
 
 class OutcomeWatch:
@@ -34,21 +28,19 @@ class OutcomeWatch:
 
     Parameters
     ----------
-    horizon_days, stride_days
-        Of the labels, and between the examples of one account.
+    horizon_days
+        Of the labels.
     auc_min
         A weekly ROC-AUC that is certainly below this (its 95% interval is) for two weeks running is an alarm.
     campaign
         Costs of a campaign, for its profit.
     """
 
-    def __init__(self, horizon_days: int, stride_days: int, auc_min: float, campaign: Campaign) -> None:
+    def __init__(self, horizon_days: int, auc_min: float, campaign: Campaign) -> None:
         self._campaign = campaign
         self._opened: dict[int, int] = {}
         self._horizon_days = horizon_days
         self._auc_min = auc_min
-        self._concept = ConceptDrift(horizon_days, stride_days)
-        self._concept_clears = 0
         self._models: dict[int, tuple[str, str]] = {}
         self._week: list[list[Any]] = []
         self._weeks_below = 0
@@ -63,15 +55,14 @@ class OutcomeWatch:
         # Who scored an as-of is asked again when its outcome matures, and at the end of that week.
         oldest = stats.tick - self._horizon_days - DAYS_PER_WEEK
         self._models = {day: model for day, model in self._models.items() if day >= oldest} | {stats.tick: now}
-        alarms = self._watch_concept(stats, latch)
         self._opened = {day: count for day, count in self._opened.items() if day >= oldest} | {stats.tick: stats.opened}
         self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents, stats.plan])
         sunday = stats.tick - self._horizon_days
         if sunday % DAYS_PER_WEEK != SUNDAY:
-            return alarms, now, []
+            return [], now, []
         model = self._models.get(sunday, now)
         measures = self._measure_week(sunday, model[0])
-        return alarms + self._watch_performance(stats, model[0], measures, latch), model, measures
+        return self._watch_performance(stats, model[0], measures, latch), model, measures
 
     def _measure_week(self, sunday: int, model_name: str) -> list[Measure]:
         """Measure the week's outcomes; of a week in which the model changed, those that the new one scored."""
@@ -126,48 +117,13 @@ class OutcomeWatch:
                 action=_PERFORMANCE_ACTION,
                 detail=f"ROC-AUC of the scores of the week to {day_text(stats.tick - self._horizon_days)} was "
                 f"{auc:.3f} on {examples} outcomes; certainly below {self._auc_min:.2f} for "
-                f"{self._weeks_below} weeks running.",
-            )
-        ]
-
-    def _watch_concept(self, stats: TickStats, latch: AlarmLatch) -> list[DriftAlarm]:
-        change: Change | None = None
-        scored_by = stats.model_name
-        for day in np.unique(stats.as_of_day).tolist():
-            rows = np.flatnonzero(stats.as_of_day == day)
-            scored_by = self._models.get(day, (stats.model_name, ""))[0]
-            ids = [stats.account_ids[row] for row in rows]
-            found = self._concept.update(scored_by, day, ids, stats.churned[rows].tolist(), stats.risk[rows].tolist())
-            change = found or change
-        if change is None:
-            latch.rises("concept_drift", scored_by, 0, cleared=stats.tick >= self._concept_clears)
-            return []
-        warning, critical = RISE_MIN * change.before, _LOSS_CRITICAL * change.before
-        at = level(change.after, warning, critical)
-        if at:
-            self._concept_clears = stats.tick + _CONCEPT_CLEAR_DAYS
-        if not latch.rises("concept_drift", scored_by, at, cleared=False):
-            return []
-        return [
-            drift_alarm(
-                stats.tick * US_PER_DAY,
-                "concept_drift",
-                scored_by,
-                "adwin_log_loss",
-                statistic=change.after,
-                threshold=critical if at == CRITICAL else warning,
-                level=at,
-                action=_CONCEPT_ACTION,
-                detail=f"Mean log loss of the scores to {day_text(stats.tick - self._horizon_days)} rose from "
-                f"{change.before:.3f} to {change.after:.3f}.",
+                f"{self._weeks_below} weeks running.{_worst(measures)}",
             )
         ]
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`."""
         return {
-            "concept": self._concept.state(),
-            "concept_clears": self._concept_clears,
             "models": [[day, *model] for day, model in self._models.items()],
             "opened": [[day, count] for day, count in self._opened.items()],
             "week": self._week,
@@ -178,11 +134,18 @@ class OutcomeWatch:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._concept.restore(state["concept"])
-        self._concept_clears = state["concept_clears"]
         self._models = {day: (name, version) for day, name, version in state["models"]}
         self._opened = dict(state["opened"])
         self._week = [list(columns) for columns in state["week"]]
         self._weeks_below = state["weeks_below"]
         self._weeks_well = state["weeks_well"]
         self._scores, self._since = state["scores"]
+
+
+def _worst(measures: list[Measure]) -> str:
+    """The band of MRR with the lowest ROC-AUC, as a sentence; empty if no band has one."""
+    bands = [each for each in measures if each.metric == "roc_auc" and each.segment in MRR_BANDS]
+    if not bands:
+        return ""
+    worst = min(bands, key=lambda each: (each.value, each.segment))
+    return f" Worst: accounts {MRR_BANDS[worst.segment]}, {worst.value:.3f} on {worst.examples}."

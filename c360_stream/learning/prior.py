@@ -47,4 +47,4 @@ def prior_version(tick_day: int, churn_rate: float, exposures: dict[int, float])
     exposures
         As in `ModelVersion`.
     """
-    return ModelVersion(MODEL_NAME, tick_day, logit(churn_rate), _CURVES, exposures)
+    return ModelVersion(MODEL_NAME, tick_day, logit(churn_rate), _CURVES, exposures, calibrated=False)

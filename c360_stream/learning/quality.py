@@ -351,6 +351,10 @@ def measure(segment: str, churned: Outcomes, risk: Values) -> list[Measure]:
     return [Measure(segment, metric, value, examples) for metric, value in values.items()]
 
 
+MRR_BANDS = {"mrr_low": "of low MRR", "mrr_mid": "of middle MRR", "mrr_high": "of high MRR"}
+"""Segment -> in words: thirds of the accounts with a known MRR."""
+
+
 def measure_by_segment(churned: Outcomes, risk: Values, mrr_cents: Values, plan: Sequence[str]) -> list[Measure]:
     """Every measure of all examples, then of segments.
 

@@ -34,6 +34,8 @@ class TickStats:
         Of `risk_histogram`.
     model_name, model_version
         The model that scored this tick.
+    calibrated
+        Whether its risks can be taken for probabilities.
     as_of_day, account_ids, churned, risk, mrr_cents, plan
         The examples whose label became known at this tick, once each, m of them: as-of day, account, outcome, the risk
         that was stored at the as-of (never NaN), the MRR then (NaN if unknown) and the newest plan (empty if unknown).
@@ -52,6 +54,7 @@ class TickStats:
     risk_counts: Counts
     model_name: str
     model_version: str
+    calibrated: bool
     as_of_day: NDArray[np.int64]
     account_ids: list[str]
     churned: NDArray[np.bool_]
@@ -102,6 +105,7 @@ def merge(parts: Sequence[TickStats]) -> TickStats:
         np.sum([part.risk_counts for part in parts], axis=0),
         first.model_name,
         first.model_version,
+        first.calibrated,
         as_of_day[order],
         [account_ids[row] for row in order],
         np.concatenate([part.churned for part in parts])[order],

@@ -72,6 +72,9 @@ class ModelVersion:
         Feature -> curve; a feature without one adds nothing.
     exposures
         Day -> share of the product's usual usage that could happen that day, for days with less than all of it.
+    calibrated
+        Whether its risks can be taken for probabilities: not those of a rule of judgement, and not while it is known
+        that the concept has drifted.
     curve
         Risks over other horizons; None for a model that does not score.
     """
@@ -81,6 +84,7 @@ class ModelVersion:
     base_log_odds: float
     curves: Mapping[str, Curve]
     exposures: Mapping[int, float] = field(default_factory=dict)
+    calibrated: bool = True
     curve: RiskCurve | None = None
 
     @cached_property
@@ -128,6 +132,7 @@ class ModelVersion:
                     for name, curve in self.curves.items()
                 },
                 "exposures": {str(day): share for day, share in self.exposures.items()},
+                "calibrated": self.calibrated,
                 "curve": self.curve and self.curve.plain(),
             },
             sort_keys=True,
@@ -160,6 +165,7 @@ class ModelVersion:
                     for name, curve in value["curves"].items()
                 },
                 exposures={int(day): share for day, share in value["exposures"].items()},
+                calibrated=bool(value["calibrated"]),
                 curve=value["curve"] and RiskCurve.from_plain(value["curve"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:

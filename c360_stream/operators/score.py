@@ -111,6 +111,7 @@ def tick_stats(tick: ScoredTick) -> TickStats:
         risk_histogram(tick.scores.risk),
         tick.scores.version.model_name,
         tick.scores.version.model_version,
+        tick.scores.version.calibrated,
         matured.as_of_day[scored],
         [matured.ids[i] for i in scored.tolist()],
         matured.churned[scored],

@@ -12,6 +12,9 @@ ALTER TABLE risk_scores
     ADD COLUMN IF NOT EXISTS lifetime_value_cents Nullable(Int64)
         COMMENT 'margin expected of the account in those months, discounted';
 
+ALTER TABLE drift_alarms
+    COMMENT COLUMN kind 'feature_drift, score_drift, concept_drift, label_delay, performance, volume, freshness, completeness';
+
 -- Anew, since a view keeps the columns that it was made with.
 CREATE OR REPLACE VIEW risk_latest AS
 SELECT *

@@ -99,6 +99,15 @@ def test_a_reactivated_account_has_labels_of_its_own() -> None:
     assert mine == {100: True, 101: True, 102: True, 106: False, 107: False}
 
 
+def test_a_cancellation_is_late_by_the_whole_days_that_have_ended_since_its_own() -> None:
+    ticks = Ticks()
+    ticks.until(100, 103, ACME)
+    for time_us in (103 * US_PER_DAY, 104 * US_PER_DAY - 1, 103 * US_PER_DAY - 1, 90 * US_PER_DAY + 5):
+        ticks.ledger.cancelled(ACME, time_us)
+    assert ticks.ledger.close(104).late_days == [0, 0, 1, 13]
+    assert ticks.ledger.close(105).late_days == []
+
+
 def test_two_cancellations_tell_a_label_once() -> None:
     ticks = Ticks()
     ticks.until(100, 102, ACME)

@@ -187,6 +187,7 @@ class Told:
     labels: dict[tuple[str, int], Label] = field(default_factory=dict)
     examples: dict[tuple[str, str, int], tuple[bytes, bool, int]] = field(default_factory=dict)
     gone: set[tuple[str, int]] = field(default_factory=set)
+    late_days: dict[int, list[int]] = field(default_factory=dict)
     events: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     hours: dict[tuple[int, str], int] = field(default_factory=lambda: defaultdict(int))
     treated: dict[tuple[str, str, int], bool] = field(default_factory=dict)
@@ -216,6 +217,8 @@ class Told:
                 assert (kind, account, as_of) not in self.examples, "each once"
                 self.examples[kind, account, as_of] = (row.tobytes(), bool(churned), tick.day)
                 self.treated[kind, account, as_of] = bool(treated)
+        if tick.late_days:
+            self.late_days[tick.day] = sorted([*self.late_days.get(tick.day, []), *tick.late_days])
         corrected = (tick.corrected_as_of, tick.corrected_ids, tick.corrected_treated)
         for as_of, account, treated in zip(*corrected, strict=True):
             self.examples["corrected", account, as_of] = (b"", True, tick.day)
@@ -241,7 +244,8 @@ class Told:
     def comparable(self) -> tuple[object, ...]:
         """Everything that must not depend on the delivery."""
         of_examples = self.examples, self.treated, self.groups
-        return self.rows, self.labels, of_examples, self.gone, dict(self.events), dict(self.hours)
+        events = dict(self.events), dict(self.hours)
+        return self.rows, self.labels, of_examples, self.gone, self.late_days, *events
 
 
 def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -> None:

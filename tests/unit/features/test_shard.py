@@ -97,6 +97,7 @@ def test_cancelled_gone_and_back() -> None:
     one.until(14)
     assert one.ticks_of("acme") == [1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14]
     assert one.told.gone == {("acme", FIRST_DAY + 4)}
+    assert one.told.late_days == {FIRST_DAY + 4: [0]}
     labels = {as_of - FIRST_DAY: label.churned for (name, as_of), label in one.told.labels.items() if name == "acme"}
     assert labels == {1: True, 2: True, 3: True} | dict.fromkeys(range(7, 11), False)
     assert one.shard.ledger.pending > 0, "the as-ofs whose horizon has not passed are censored"

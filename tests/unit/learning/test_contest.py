@@ -152,3 +152,16 @@ def test_a_champion_that_is_worse_than_a_baseline_gives_way_to_it() -> None:
 )
 def test_else_the_champion_stays(office: Office, contenders: tuple[str, ...], days: int) -> None:
     assert challenge(office, held(days, noise=1.0), contenders, day=200, term_days=60) is None
+
+
+def test_what_was_said_can_be_asked_while_it_waits() -> None:
+    contest = Contest(NAMES, HORIZON, STRIDE)
+    contest.open(7, block(3, 7), {TRUTH: np.array([0.1, 0.2, 0.3])}, {})
+    later = block(3, 7).take([2, 0])
+    later.ids.append("new")
+    asked = ExampleBlock(np.full(3, 7), later.ids, np.zeros((3, len(FEATURES))), *np.zeros((2, 3), np.bool_))
+    for _ in range(2):
+        np.testing.assert_array_equal(contest.told(7, asked, TRUTH), [0.3, 0.1, np.nan])
+    assert np.isnan(contest.told(7, asked, GUESS)).all()
+    assert np.isnan(contest.told(8, asked, TRUTH)).all()
+    assert len(contest.said(7, block(3, 7)).rows) == 3

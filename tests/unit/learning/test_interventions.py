@@ -40,6 +40,7 @@ def stats(day: int, examples: list[Example]) -> TickStats:
         risk_histogram(np.zeros(0)),
         "m",
         "v",
+        True,
         np.full(len(of_day), day, np.int64),
         [f"a{number:05d}" for number, _ in of_day],
         np.array([each.churned for _, each in of_day], np.bool_),

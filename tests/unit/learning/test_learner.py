@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import PRODUCT
+from c360_stream.features.definitions import FEATURES
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.shard import TickExamples
-from c360_stream.learning.learner import LearnedTick, Learner
-from c360_stream.learning.model import ChurnModel
+from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
+from c360_stream.learning.model import ChurnModel, ModelConfig
 from c360_stream.learning.names import ChampionName, TreatedPolicy
+from c360_stream.records import AlarmKind, utc_time
 from c360_stream.snapshot import pack, unpack
 from tests.unit.learning.companies import CURVE_DAYS, LEARNING, MODEL, SHARDS, as_bytes, company, learn, learned_ticks
 
@@ -121,7 +124,7 @@ def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], [], events))
+        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], [], [], events))
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 
@@ -166,3 +169,54 @@ def test_every_model_s_standing_is_told_on_mondays() -> None:
     assert {row.metric for row in contest} == {"log_loss", "gain", "gain_t"}
     assert {row.as_of_us // US_PER_DAY % 7 for row in rows} == {4}
     assert set(LEARNING.contenders) <= {row.model_name for row in rows}
+
+
+def changing(days: int, change: int, rows: int = 60, horizon: int = 28) -> Iterator[TickExamples]:
+    """One shard's parts: new accounts every day; from `change` on those with little of a feature leave more."""
+    rng = np.random.default_rng(5)
+    taken: list[tuple[ExampleBlock, np.ndarray]] = []
+    none = ExampleBlock.none()
+
+    def aged(day: int, age: int) -> ExampleBlock:
+        if day < age:
+            return none
+        block, leaves = taken[day - age]
+        return replace(block, churned=leaves < age)
+
+    for day in range(days):
+        features = rng.random((rows, len(FEATURES)))
+        hazard = 0.004 * np.exp(2.5 * features[:, 0])
+        if day >= change:
+            hazard *= np.where(features[:, 3] < 0.4, 3.5, 0.4)
+        block = ExampleBlock(
+            np.full(rows, 20_000 + day),
+            [f"{day}-{row:02}" for row in range(rows)],
+            features,
+            *np.zeros((2, rows), np.bool_),
+        )
+        taken.append((block, rng.exponential(1 / hazard)))
+        late = [2] * 3 if day >= change else [0] * 3
+        yield TickExamples(
+            0, 20_000 + day, aged(day, horizon), block, aged(day, 7), none, [], [], [], [], [], late, [0, 1000, 0]
+        )
+
+
+def test_when_other_accounts_leave_it_is_said_a_fresh_challenger_begun_and_risks_no_longer_taken_at_their_word() -> (
+    None
+):
+    config = LearningConfig(ModelConfig(horizon_days=28, warmup_outcomes=200, warmup_churned=20))
+    ticks = learn(Learner(1, config), changing(230, 180))
+    alarms = {kind: [a for tick in ticks for a in tick.alarms if a.kind == kind] for kind in get_args(AlarmKind)}
+    days = {kind: [(alarm.as_of - utc_time(0)).days - 20_000 for alarm in each] for kind, each in alarms.items()}
+    assert len(days["concept_drift"]) in (1, 2)
+    assert 180 < days["concept_drift"][0] <= 215
+    assert FEATURES[3] in alarms["concept_drift"][0].detail
+    assert [alarm.method for alarm in alarms["performance"]] == ["retraining"]
+    assert days["performance"] == days["concept_drift"][:1]
+    assert "Other accounts leave" in alarms["performance"][0].detail
+    assert {alarm.subject for alarm in alarms["label_delay"]} == {"subscription_cancelled"}
+    assert 180 < days["label_delay"][0] < 195
+    trusted = {tick.day - 20_000: tick.version.calibrated for tick in ticks}
+    assert not trusted[0]  # the prior rule
+    assert all(trusted[day] for day in range(60, days["concept_drift"][0]))
+    assert not any(trusted[day] for day in range(days["concept_drift"][0], days["concept_drift"][0] + 14))

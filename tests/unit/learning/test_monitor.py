@@ -34,6 +34,7 @@ class Company:
     null_share: float = 0.0
     churn_factor: float = 1.0
     discrimination: float = 1.0
+    calibrated: bool = True
 
     def ticks(self, days: range) -> Iterator[TickStats]:
         rng = np.random.default_rng(self.seed)
@@ -62,6 +63,7 @@ class Company:
                     risk_histogram(risk),
                     self.model,
                     f"{self.model}-{day}",
+                    self.calibrated,
                     np.full(len(rows), START + day - HORIZON),
                     [f"a{row:05d}" for row in rows],
                     churned,
@@ -93,6 +95,10 @@ def subjects(alarms: list[DriftAlarm]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("accounts", [60, 400])
 def test_a_year_without_change_raises_no_alarm(accounts: int) -> None:
     assert watch(Monitor(MonitorConfig()), Company(accounts), range(365))[0] == []
+
+
+def us_of(alarm: DriftAlarm) -> int:
+    return int(alarm.as_of.timestamp() * 1e6)
 
 
 def test_a_shifted_feature_alarms_once_and_again_after_it_cleared() -> None:
@@ -144,20 +150,31 @@ def test_risks_that_move_raise_score_drift_but_another_model_does_not() -> None:
     assert {(alarm.kind, alarm.subject) for alarm in alarms} == {("score_drift", "learnt")}
     assert alarms[0].as_of.timestamp() >= (START + 200) * 86_400
     assert "Median risk moved from" in alarms[0].detail
+    assert alarms[0].detail.endswith("No feature moved beyond noise: what the model makes of them has changed.")
 
 
-def test_more_churn_than_predicted_raises_concept_drift() -> None:
-    monitor = Monitor(MonitorConfig())
-    assert watch(monitor, Company(1500), range(300))[0] == []
-    alarms, _ = watch(monitor, Company(1500, churn_factor=4.0), range(300, 420))
-    assert {alarm.kind for alarm in alarms} == {"concept_drift"}
-    assert "Mean log loss" in alarms[0].detail
+def test_an_alarm_of_the_scores_names_what_moved_them() -> None:
+    monitor, alarms = Monitor(MonitorConfig(psi_overrides={"avg_dau_7d": (9.0, 9.0)})), []
+    for company, days in ((Company(500), range(200)), (Company(500, usage=0.5), range(200, 215))):
+        for stats in company.ticks(days):
+            stats.risk_counts = np.roll(stats.risk_counts, -6) if stats.tick - START >= 200 else stats.risk_counts
+            alarms += monitor.on_tick(stats)[0]
+    assert {alarm.kind for alarm in alarms} == {"score_drift"}
+    named = alarms[0].detail.partition(" Features that moved most: ")[2]
+    assert named.startswith("avg_dau_7d (PSI ")
+    assert named.count("(PSI ") == 1
 
 
 def test_a_useless_model_raises_performance_after_two_weeks() -> None:
     monitor = Monitor(MonitorConfig())
     alarms, rows = watch(monitor, Company(800, discrimination=0.0), range(130))
     assert subjects(alarms) == [("performance", "m", "critical")]
+    worst = min(
+        (row for row in rows if row.metric == "roc_auc" and row.segment != "all" and us_of(alarms[0]) == row.as_of_us),
+        key=lambda row: row.value,
+    )
+    band = {"mrr_low": "low", "mrr_mid": "middle", "mrr_high": "high"}[worst.segment]
+    assert alarms[0].detail.endswith(f"Worst: accounts of {band} MRR, {worst.value:.3f} on {worst.examples}.")
     weeks = [row for row in rows if (row.segment, row.metric) == ("all", "roc_auc")]
     # Eight weeks are the model's time to settle, then two weeks have to be bad.
     assert [row.as_of_us == int(alarms[0].as_of.timestamp() * 1e6) for row in weeks].index(True) == 9
@@ -190,26 +207,10 @@ def date_of(day: int) -> str:
     return f"{utc_time((START + day) * US_PER_DAY):%m-%d}"
 
 
-def test_a_rule_s_risks_are_no_estimate() -> None:
-    _, rows = watch(Monitor(MonitorConfig()), Company(100, model="prior-rule"), range(20))
-    assert not [row for row in rows if row.metric.startswith("estimated_")]
-
-
-def test_the_early_estimate_is_suppressed_while_concept_drift_is_on() -> None:
-    monitor = Monitor(MonitorConfig())
-    told = []
-    for company, days in ((Company(1500), range(300)), (Company(1500, churn_factor=4.0), range(300, 400))):
-        for stats in company.ticks(days):
-            alarms, rows = monitor.on_tick(stats)
-            found = {row.metric for row in rows if row.metric.startswith("estimated_")}
-            if stats.tick % 7 == MONDAY:
-                told.append((stats.tick - START, bool(found)))
-            else:
-                assert not found
-            if any(alarm.kind == "concept_drift" for alarm in alarms):
-                drift_day = stats.tick - START
-    assert all(found for day, found in told if day < drift_day)
-    assert not any(found for day, found in told if drift_day < day < drift_day + 28)
+def test_risks_that_are_no_probabilities_are_no_estimate() -> None:
+    for calibrated in (True, False):
+        _, rows = watch(Monitor(MonitorConfig()), Company(100, calibrated=calibrated), range(20))
+        assert any(row.metric.startswith("estimated_") for row in rows) is calibrated
 
 
 def test_weekly_metrics_name_the_model_that_scored() -> None:
