@@ -103,6 +103,33 @@ def test_the_summary_says_what_a_product_manager_asks(demo: Demo) -> None:
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_scores_say_more_than_a_number(demo: Demo) -> None:
+    """In the tables: curves that rise and meet the risk, what moved, months and value, segments; and how they did."""
+    (row,), measured = query_elsewhere(
+        f"chdb://{demo.log_dir / 'tables' / 'c360'}",
+        """
+        SELECT count() AS scores,
+               countIf(arrayMap(p -> p.1, risk_curve) = [7, 30, 60, 90]) AS curves,
+               countIf(arraySort(arrayMap(p -> p.2, risk_curve)) = arrayMap(p -> p.2, risk_curve)) AS rising,
+               countIf(risk_curve[3].2 = risk) AS meeting,
+               countIf(expected_months > 0 AND expected_months <= 60) AS months,
+               countIf(lifetime_value_cents > 0 OR mrr_cents = 0 OR isNull(mrr_cents)) AS valued,
+               countIf(isNotNull(segment)) AS segmented,
+               countIf(notEmpty(moved)) AS moves,
+               countIf(notEmpty(moved) AND isNull(risk_change)) AS moved_from_nothing
+        FROM risk_scores FINAL
+        """,
+        "SELECT DISTINCT metric FROM model_metrics",
+    )
+    assert row["scores"] > 1_000
+    assert {row[name] for name in ("curves", "rising", "meeting", "months", "valued", "segmented")} == {row["scores"]}
+    assert 0 < row["moves"] < row["scores"]
+    assert row["moved_from_nothing"] == 0
+    assert {each["metric"] for each in measured} >= {
+        *("label_coverage", "empc_cents", "segment_stability", "false_flags_per_account_month", "mean_risk"),
+    }
+
+
 def test_progress_goes_to_stderr_line_by_line(demo: Demo) -> None:
     assert "simulating a company: day 150 of 150" in demo.err
     assert "running the flow: day 150 of 150" in demo.err
