@@ -65,24 +65,28 @@ class Lifetimes(NamedTuple):
 def _lifetimes(
     horizon_days: int, base_rate: float, persistence: float, discount_rate: float, months_max: int
 ) -> Lifetimes:
-    keep = (1.0 + discount_rate) ** (-1 / _MONTHS_PER_YEAR)
     months, discounted, check = (np.zeros(len(_GRID)) for _ in range(3))
     average = _log_hazard(base_rate, horizon_days)
+    last = max(months_max, CHECK_MONTHS)
+    # Months from the middle of the horizon; within it the account's own hazard holds.
+    ahead = [
+        0.0 if (month + 1) * DAYS_PER_MONTH <= horizon_days else max(month + 0.5 - horizon_days / 60, 0.0)
+        for month in range(last)
+    ]
+    left = [persistence**each for each in ahead]
+    worth = [(1.0 + discount_rate) ** (-(month + 0.5) / _MONTHS_PER_YEAR) for month in range(last)]
     for i, log_odds in enumerate(_GRID.tolist()):
         distance = _log_hazard(sigmoid(log_odds), horizon_days) - average
         gone = 0.0
-        for month in range(max(months_max, CHECK_MONTHS)):
-            # Months from the middle of the horizon; within it the account's own hazard holds.
-            ahead = 0.0 if (month + 1) * DAYS_PER_MONTH <= horizon_days else month + 0.5 - horizon_days / 60
-            hazard = math.exp(average + distance * persistence ** max(ahead, 0.0))
+        for month in range(last):
+            hazard = math.exp(average + distance * left[month])
             alive = math.exp(-(gone + hazard / 2))
             gone += hazard
-            worth = alive * keep ** (month + 0.5)
             if month < months_max:
                 months[i] += alive
-                discounted[i] += worth
+                discounted[i] += alive * worth[month]
             if month < CHECK_MONTHS:
-                check[i] += worth
+                check[i] += alive * worth[month]
     return Lifetimes(months, discounted, check)
 
 
