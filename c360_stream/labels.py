@@ -192,6 +192,8 @@ class LabelLedger:
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
         settled = self._unsettled.pop(day - self.reach_days, None)
+        # Left over where the settings have shortened the reach.
+        self._unsettled = {as_of: kept for as_of, kept in self._unsettled.items() if as_of > day - self.reach_days}
         spans = settled and SettledExamples(day - self.reach_days, *settled)
         return ClosedDay(labels, matured, young, early, corrected, late_days, spans)
 

@@ -110,7 +110,7 @@ class Move(_Record):
     """The feature's value at the last score; null where its definition had none."""
     value: float | None
     contribution: float
-    """Signed: positive has raised the risk. With those too small to tell they add up to the change of the log-odds."""
+    """Signed: positive has raised the risk. All parts, told or not, add up to the change of the log-odds."""
     text: str
     """A sentence that a customer-success manager understands."""
 

@@ -139,7 +139,8 @@ class Settings(BaseSettings):
     warmup_churned: int = Field(40, ge=1, description="of which churned")
     prior_churn_rate: float = Field(0.08, gt=0, lt=1, description="prior rule: share churning within the horizon")
     learning_scheme: SchemeName = Field(
-        "matured", description="how models learn whose entry in the catalogue is silent"
+        "matured",
+        description="how models learn whose entry in the catalogue is silent; drift shows best with matured",
     )
     treated_examples: TreatedPolicy = Field(
         "keep", description="what examples of accounts teach that were contacted within the horizon"
@@ -155,7 +156,7 @@ class Settings(BaseSettings):
     retrain_loss_share_max: float = Field(
         1.05, gt=0, description="begin one when the champion's log loss is more than this times the base rate's"
     )
-    retrain_on_drift: bool = Field(True, description="begin one when the champion's loss has changed for the worse")
+    retrain_on_drift: bool = Field(True, description="begin one when other accounts leave than expected")
     replay_examples_max: int = Field(10_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger learns")
     risk_curve_days: tuple[Annotated[int, Field(ge=1, le=365)], ...] = Field(
         (7, 30, 60, 90), description="horizons of the risk curve in each score; empty: no curve"

@@ -154,7 +154,7 @@ def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig
         lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
         dedupe_days=-(-settings.dedupe_hours // 24),
         horizon_days=settings.horizon_days,
-        reach_days=max(settings.horizon_days, *_learnt_horizons(settings)),
+        reach_days=max(_learnt_horizons(settings)),
         stride_days=settings.example_stride_days,
         event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
         early_events_max=settings.early_events_max // settings.shards,

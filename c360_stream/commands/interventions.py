@@ -21,7 +21,6 @@ from rich.text import Text
 
 from c360_stream.commands import printable
 from c360_stream.connectors.clickhouse import connect, lock_holder
-from c360_stream.errors import C360Error
 from c360_stream.features.contacts import NOT_CONTACTED
 from c360_stream.learning.playbooks import (
     Cell,
@@ -195,11 +194,8 @@ def _found(settings: Settings) -> _Found:
         return _Found(why="no outcomes yet: there are no tables")
     if settings.embedded_tables and lock_holder(directory) is not None:
         return _Found(why="no outcomes: another process has the tables open, say a run")
-    try:
-        with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
-            rows, (weeks,) = tables.query(_CELLS), tables.query(_WEEKS)
-    except C360Error as error:
-        return _Found(why=f"no outcomes: {error}")
+    with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
+        rows, (weeks,) = tables.query(_CELLS), tables.query(_WEEKS)
     if not rows:
         return _Found(why="no outcomes yet: they are known a horizon after a week of scores")
     cells = with_others((Cell(**row) for row in rows), PLAYBOOKS_MAX)

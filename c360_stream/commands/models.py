@@ -14,7 +14,7 @@ from rich.table import Table
 
 from c360_stream.connectors.clickhouse import connect, lock_holder
 from c360_stream.errors import C360Error
-from c360_stream.learning.catalogue import CATALOGUE, RETRAINED, entry_named
+from c360_stream.learning.catalogue import CATALOGUE, entry_named, without_suffix
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.settings import Settings
 
@@ -53,7 +53,7 @@ def models(settings: Settings) -> None:
 
 
 def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | None) -> list[str]:
-    fresh = name.endswith(RETRAINED)
+    fresh = name != without_suffix(name)
     entry = entry_named(name)
     own = {"baseline": "never", "blend": "as its parts"}
     learns = own.get(entry.kind) or entry.scheme or settings.learning_scheme
@@ -68,7 +68,7 @@ def _part(settings: Settings, name: str, scores: str) -> str:
     config = LearningConfig(champion=settings.champion, challengers=settings.challengers)
     if name == (scores or config.first):
         return "champion" if settings.champion == "auto" else "champion, pinned"
-    if name in config.contenders or name.endswith(RETRAINED):
+    if name in config.contenders or name != without_suffix(name):
         return "baseline" if entry_named(name).kind == "baseline" else "challenger"
     return "not in use"
 

@@ -59,7 +59,7 @@ class Cohorts:
 
         At most half the horizon, since what comes of a contact has to show in what is left of it.
         """
-        return min(self.stride_days, self.horizon_days // 2)
+        return max(min(self.stride_days, self.horizon_days // 2), 1)
 
     def turn(self, phase: int, as_of_day: int) -> int:
         """Which example of its horizon this is, from 0; `phase` is the account's stable hash."""

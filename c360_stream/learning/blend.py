@@ -17,12 +17,11 @@ and fading, so that the weight comes back.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from c360_stream.events import US_PER_DAY
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.labels import HAZARD_DAYS_MAX
 from c360_stream.learning.calibration import LogOddsMap
@@ -54,9 +53,12 @@ class Mixture:
     ----------
     horizon_days
         Of the log-odds that are mixed; the labels that decide are those of a week.
+    stride_days
+        Between the examples of one account: below a week their labels overlap, and each counts for less.
     """
 
-    def __init__(self, horizon_days: int) -> None:
+    def __init__(self, horizon_days: int, stride_days: int = HAZARD_DAYS_MAX) -> None:
+        self._temper = _TEMPER / math.ceil(HAZARD_DAYS_MAX / stride_days)
         start = math.log(min(HAZARD_DAYS_MAX, horizon_days) / horizon_days)
         # From each model's log-odds to those of a week: their levels are not what is compared.
         self._weekly = (LogOddsMap(1.0, start), LogOddsMap(1.0, start))
@@ -65,7 +67,7 @@ class Mixture:
     @property
     def weight(self) -> float:
         """Share of the second model, 0 to 1."""
-        log_odds = logit(WEIGHT_START) + _TEMPER * self._advantage
+        log_odds = logit(WEIGHT_START) + self._temper * self._advantage
         return sigmoid(min(max(log_odds, -LOG_ODDS_MAX), LOG_ODDS_MAX))
 
     def fade(self) -> None:
@@ -78,7 +80,7 @@ class Mixture:
         Parameters
         ----------
         first, second
-            Log-odds, shape (n,), of models that have not learnt these outcomes.
+            Log-odds, shape (n,), as said at the as-of of each.
         churned
             Shape (n,): 1 for an account that cancelled within the week.
         """
@@ -113,13 +115,23 @@ class Blend(Contender):
         As of any contender.
     contenders
         All models by name, its parts among them; asked at each tick.
+    stride_days
+        Between the examples of one account.
     """
 
-    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName, contenders: Mapping[str, Contender]) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: ModelConfig,
+        scheme: SchemeName,
+        contenders: Mapping[str, Contender],
+        *,
+        stride_days: int = HAZARD_DAYS_MAX,
+    ) -> None:
         super().__init__(name, config, scheme)
         self._contenders = contenders
         self._treatment = Treatment(config.treated_examples, config.treated_weight)
-        self._mixture = Mixture(config.horizon_days)
+        self._mixture = Mixture(config.horizon_days, stride_days)
         self._map = LogOddsMap(forgetting=_FORGETTING)
 
     @property
@@ -142,10 +154,29 @@ class Blend(Contender):
         # It is warm once it has been calibrated to outcomes of what it said itself.
         self.model.count(matured.churned[~np.isnan(lessons.said)])
         self._mixture.fade()
-        young = lessons.young.take(self._treatment.calibrating(lessons.young.treated))
-        if len(young) and self._parts_ready:
-            first, second = self._log_odds(young, young.as_of_day * US_PER_DAY)
-            self._mixture.judge(first, second, young.churned.astype(np.float64))
+        if lessons.foreseen is not None:
+            first, second = lessons.foreseen
+            rows = self._treatment.calibrating(lessons.young.treated)
+            rows = rows[~np.isnan(first[rows] + second[rows])]
+            churned = lessons.young.churned[rows].astype(np.float64)
+            self._mixture.judge(first[rows], second[rows], churned)
+
+    def foreseen(self, told: Callable[[str], Floats], raw: Callable[[str], Floats]) -> tuple[Floats, Floats]:
+        """What the parts had said of some examples, as log-odds on the level at which they are mixed.
+
+        Parameters
+        ----------
+        told, raw
+            Give, of a model, its risks and its log-odds before calibration; NaN where it said nothing.
+        """
+        first, second = self.entry.parts
+        risk = told(first).tolist()
+        return np.array([p if math.isnan(p) else logit(p) for p in risk]), raw(second) + self._parts[1].start
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been calibrated to outcomes of its own, and both parts can speak."""
+        return self.model.warm and self._parts_ready
 
     @property
     def _parts_ready(self) -> bool:

@@ -12,9 +12,11 @@ from c360_stream.learning.gradient import GradientLogistic
 from c360_stream.learning.logistic import SecondOrderLogistic
 from c360_stream.learning.names import ModelName, SchemeName
 
-RETRAINED = "-retrained"
+RETRAINED = ("-retrained", "-retrained-2")
+"""What fresh copies of a learner are called; the second while the first scores."""
 BASE_RATE = "base-rate"
 FIRST_CHAMPION: ModelName = "online-logistic-blend"
+_FIRST_LEARNER: ModelName = "online-logistic"
 BASELINES: tuple[ModelName, ...] = ("inactivity-rule", "base-rate")
 
 ClassifierFactory = Callable[[tuple[str, ...]], RowClassifier]
@@ -92,11 +94,34 @@ CATALOGUE: dict[ModelName, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def entry_named(name: str) -> Entry:
-    """The entry of a name; `<name>-retrained` is that of a fresh copy of a learner.
+    """The entry of a name, or of the learner that it is a fresh copy of.
 
     Raises
     ------
     KeyError
         If there is none.
     """
-    return CATALOGUE[cast(ModelName, name.removesuffix(RETRAINED))]
+    return CATALOGUE[cast(ModelName, without_suffix(name))]
+
+
+def without_suffix(name: str) -> str:
+    """The name of the learner that this is a fresh copy of; any other name as it is.
+
+    >>> without_suffix("online-logistic-retrained-2"), without_suffix("base-rate")
+    ('online-logistic', 'base-rate')
+    """
+    return next((name.removesuffix(suffix) for suffix in RETRAINED if name.endswith(suffix)), name)
+
+
+def fresh_name(champion: str) -> str:
+    """What a fresh challenger is called: a copy of the learner that scores, or of the first there is.
+
+    It never takes the place of the champion, nor of a model under its own name: a blend may be made of that one, and
+    drift is told by its surprise.
+
+    >>> fresh_name("online-logistic-blend"), fresh_name("online-logistic-retrained"), fresh_name("gradient-logistic")
+    ('online-logistic-retrained', 'online-logistic-retrained-2', 'gradient-logistic-retrained')
+    """
+    base = without_suffix(champion)
+    base = base if entry_named(base).kind == "learner" else _FIRST_LEARNER
+    return next(base + suffix for suffix in RETRAINED if base + suffix != champion)

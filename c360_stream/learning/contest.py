@@ -114,8 +114,13 @@ class Contest:
         """What a model said of examples of a day that still wait; shape (n,), NaN where nothing was kept."""
         ids, risk, _ = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
-        by_account = dict(zip(ids, risk[i].tolist(), strict=True)) if i < len(risk) else {}
-        return np.array([by_account.get(account, math.nan) for account in block.ids], np.float64)
+        return _of_accounts(block, ids, risk[i] if i < len(risk) else risk)
+
+    def told_raw(self, day: int, block: ExampleBlock, name: str) -> Floats:
+        """The same of its log-odds before calibration."""
+        ids, _, raw = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
+        i = self.names.index(name)
+        return _of_accounts(block, ids, raw[i] if i < len(raw) else raw)
 
     def fade(self) -> None:
         """Let a day pass: what was judged before counts less."""
@@ -185,6 +190,12 @@ class Contest:
         self.names = list(state["names"])
         self._count, self._sum, self._squares, self._loss, self._losses = (sums.copy() for sums in state["sums"])
         self._waiting = {day: (ids, risk, raw) for day, ids, risk, raw in state["waiting"]}
+
+
+def _of_accounts(block: ExampleBlock, ids: list[str], values: Floats) -> Floats:
+    """The value of each account of a block, NaN where there is none."""
+    by_account = dict(zip(ids, values.tolist(), strict=False))
+    return np.array([by_account.get(account, math.nan) for account in block.ids], np.float64)
 
 
 def _without(values: Floats, row: int) -> Floats:

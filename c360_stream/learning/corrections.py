@@ -66,7 +66,7 @@ class Corrections:
             for name, contender in contenders.items():
                 if contender.waits:
                     self._learn_again(name, contender, first)
-                else:
+                elif contender.entry.kind != "blend":  # which counts only what it had spoken of
                     contender.model.churned += count
         return count
 

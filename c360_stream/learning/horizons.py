@@ -114,7 +114,8 @@ def learnt_horizons(horizon_days: int, curve_days: Sequence[int]) -> tuple[int, 
     >>> learnt_horizons(60, (7, 30, 60))
     (7, 30, 90)
     """
-    return tuple(sorted({*curve_days, horizon_days * 3 // 2} - {horizon_days}))
+    further = max(horizon_days * 3 // 2, horizon_days + 1)
+    return tuple(sorted({*curve_days, further} - {horizon_days}))
 
 
 class Judged(NamedTuple):

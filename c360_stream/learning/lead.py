@@ -66,7 +66,9 @@ def leads(risks: Floats, high: float) -> NDArray[np.int64]:
     >>> leads(np.array([[0.3, 0.3, 0.1], [0.2, 0.4, 0.1], [0.5, np.nan, 0.2]]), high=0.25).tolist()
     [2, 1, -1]
     """
-    flagged = risks >= high
+    # Scores before a gap are of an earlier subscription.
+    unbroken = np.cumsum(np.isnan(risks), axis=0) == 0
+    flagged = unbroken & (risks >= high)
     first = len(risks) - 1 - np.argmax(flagged[::-1], axis=0)
     return np.where(flagged.any(axis=0), first, NEVER).astype(np.int64)
 

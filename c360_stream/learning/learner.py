@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ from c360_stream.features.shard import TickExamples
 from c360_stream.learning.alarms import AlarmLatch
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
-from c360_stream.learning.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, RETRAINED, entry_named
+from c360_stream.learning.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
 from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
+from c360_stream.learning.columns import Floats
 from c360_stream.learning.concept import ConceptDrift
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.delay_watch import DelayWatch
 from c360_stream.learning.horizons import HorizonLearner, Judged
-from c360_stream.learning.model import MODEL_NAME, ModelConfig
+from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.names import AUTO, SchemeName
 from c360_stream.learning.quality import measure
@@ -144,7 +146,8 @@ class Learner:
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
             raw = _spread(said.raw.get(name), said, len(matured))
-            contender.learn(Lessons(matured, young, early, self._opened, raw))
+            foreseen = self._foreseen(contender, young) if isinstance(contender, Blend) and len(young) else None
+            contender.learn(Lessons(matured, young, early, self._opened, raw, foreseen))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
@@ -161,6 +164,13 @@ class Learner:
             int(matured.churned.sum()),
             alarms,
             self._metrics(day, versions) if day % 7 == MONDAY else [],
+        )
+
+    def _foreseen(self, blend: Blend, young: ExampleBlock) -> tuple[Floats, Floats]:
+        day = int(young.as_of_day[0])
+        return blend.foreseen(
+            partial(self._contest.told, day, young),
+            partial(self._contest.told_raw, day, young),
         )
 
     def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
@@ -231,7 +241,7 @@ class Learner:
         if config.retrain_days and since >= config.retrain_days:
             return f"{since} days have passed since the last one."
         if config.retrain_on_drift and self._concept.began_day > self._fresh_day:
-            return f"Other accounts leave than {self.office.champion} expected."
+            return f"Other accounts leave than {self.config.watched} expected."
         own, base = self._contest.loss(self.office.champion), self._contest.loss(BASE_RATE)
         judged = self._contest.standing(BASE_RATE, self.office.champion).examples
         if judged >= EXAMPLES_MIN and own > config.retrain_loss_share_max * base:
@@ -240,9 +250,7 @@ class Learner:
 
     def _begin_afresh(self, day: int) -> str:
         """Teach a new model the replay buffer, in the place of one that does not score; its name."""
-        base = self.office.champion.removesuffix(RETRAINED)
-        base = base if entry_named(base).kind == "learner" else MODEL_NAME
-        name = base if self.office.champion == base + RETRAINED else base + RETRAINED
+        name = fresh_name(self.office.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
         examples = self._replay.examples()
@@ -255,7 +263,13 @@ class Learner:
 
     def _contender(self, name: str) -> Contender:
         if entry_named(name).kind == "blend":
-            return Blend(name, self.config.model, self.config.learning_scheme, self.contenders)
+            return Blend(
+                name,
+                self.config.model,
+                self.config.learning_scheme,
+                self.contenders,
+                stride_days=self.config.example_stride_days,
+            )
         return Contender(name, self.config.model, self.config.learning_scheme)
 
     def _metrics(self, day: int, versions: dict[str, ModelVersion]) -> list[MetricRow]:
@@ -338,7 +352,7 @@ class Learner:
         self._fresh_day = state["fresh_day"]
 
     def _stays(self, name: str) -> bool:
-        return name in self.contenders or name.endswith(RETRAINED)
+        return name in self.contenders or name != without_suffix(name)
 
 
 def _spread(values: Any, said: Said, rows: int) -> Any:

@@ -194,7 +194,8 @@ class ChurnModel:
         """The exposures that windows reach from `tick_day` on; forgets those that nothing reaches any more."""
         oldest = tick_day - self.config.horizon_days - 2 * WINDOW_DAYS_MAX
         self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
-        return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX}
+        # A day more than windows reach: the last scores are made again, to tell what has moved since.
+        return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX - 1}
 
     def _curves(self, slope: float) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""

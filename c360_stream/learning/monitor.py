@@ -114,7 +114,10 @@ class Monitor:
         return self._seasons.touch(time_us(alarm.as_of) // US_PER_DAY, 0)
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`; its size is bounded but for the outcomes of a week, 25 bytes each."""
+        """Plain data for `restore`.
+
+        Its size is bounded but for the outcomes of a week, 25 bytes and the name of a plan each.
+        """
         return {
             "latch": self._latch.state(),
             "distributions": self._distributions.state(),

@@ -47,6 +47,8 @@ class Lessons:
         As in `TickExamples`; `opened` are those of the tick before.
     said
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
+    foreseen
+        To a blend: log-odds that its parts gave each young example at its as-of; NaN where one gave none.
     """
 
     matured: ExampleBlock
@@ -54,6 +56,7 @@ class Lessons:
     early: ExampleBlock
     opened: ExampleBlock
     said: Floats
+    foreseen: tuple[Floats, Floats] | None = None
 
 
 class Scheme(Protocol):

@@ -244,7 +244,8 @@ class ShardScorer:
 
     def _leads(self, rows: TickRows) -> Leads:
         """Leads of those who are gone; and of the as-of whose labels are all known now, flags for nothing."""
-        past = [self._stored[(rows.day - 1 - days) % self._slots, rows.gone] for days in range(self._slots - 1)]
+        days = rows.day - 1 - np.arange(self.config.horizon_days + 1)
+        past = self._stored[days[:, None] % self._slots, rows.gone]
         due = rows.day - self.config.horizon_days
         here, before = (self._stored[day % self._slots] for day in (due, due - 1))
         stayed = rows.known.account[(rows.known.as_of_day == due) & ~rows.known.churned]
@@ -252,7 +253,7 @@ class ShardScorer:
         false_flags = np.count_nonzero((here[stayed] >= high) & (before[stayed] < high))
         mrr = np.nan_to_num(self._features[rows.gone, INDEX["mrr_cents"]])
         scored = int(np.count_nonzero(~np.isnan(here)))
-        return Leads(leads(np.array(past), high), mrr, int(false_flags), scored)
+        return Leads(leads(past, high), mrr, int(false_flags), scored)
 
     def _check_value(self, rows: TickRows, scores: ScoredRows) -> ValueCheck | None:
         curve = scores.version.curve

@@ -165,8 +165,8 @@ class ModelVersion:
                     for name, curve in value["curves"].items()
                 },
                 exposures={int(day): share for day, share in value["exposures"].items()},
-                calibrated=bool(value["calibrated"]),
-                curve=value["curve"] and RiskCurve.from_plain(value["curve"]),
+                calibrated=bool(value.get("calibrated", True)),
+                curve=RiskCurve.from_plain(value["curve"]) if value.get("curve") else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(

@@ -66,7 +66,7 @@ def test_processes_come_and_go_between_runs(
         assert run.kill_when(partial(has_written, run, enough)), "it ended before it could be killed"
     run.processes = 2
     run.finish()
-    assert_same(run, world, truth, tables)
+    assert_same(run, world, truth, tables, resumed=True)
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -23,13 +23,13 @@ def tick_scores(tables: Tables) -> dict[str, TableRow]:
     return {row["score_id"]: row for row in tables["risk_scores"] if row["trigger"] == "tick"}
 
 
-def assert_same(run: FlowRun, world: WrittenLog, truth: Truth, undisturbed: Tables) -> None:
+def assert_same(run: FlowRun, world: WrittenLog, truth: Truth, undisturbed: Tables, *, resumed: bool = False) -> None:
     """The run wrote what the oracle says, and the undisturbed run's tick scores."""
     tables = run.tables()
     found, expected = tick_scores(tables), tick_scores(undisturbed)
     assert found.keys() == expected.keys()
     assert [(row, expected[key]) for key, row in found.items() if row != expected[key]][:3] == []
-    wrong = differences(world, run.log_dir, tables, truth)
+    wrong = differences(world, run.log_dir, tables, truth, resumed=resumed)
     assert {subject: lines[:5] for subject, lines in wrong.items() if lines} == {}
 
 
@@ -56,4 +56,4 @@ def test_kills_change_nothing(
     assert run.kill_when(lambda: run.risk_bytes() > enough), "the run ended before it could be killed"
     assert run.risk_bytes() < undisturbed.risk_bytes()
     run.finish()
-    assert_same(run, world, truth, tables)
+    assert_same(run, world, truth, tables, resumed=True)

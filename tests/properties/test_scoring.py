@@ -91,6 +91,15 @@ def test_what_is_no_version_is_refused(text: str) -> None:
         ModelVersion.from_json(json.dumps(other))
 
 
+def test_a_version_from_before_curves_can_still_score() -> None:
+    kept = json.loads(VERSIONS[0].to_json())
+    older = ModelVersion.from_json(
+        json.dumps({name: kept[name] for name in kept if name not in ("curve", "calibrated")})
+    )
+    rows = feature_rows(50, seed=3)
+    assert older.score(rows, AS_OF).risk.tobytes() == VERSIONS[0].score(rows, AS_OF).risk.tobytes()
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 500), max_size=8))
 def test_learning_is_a_function_of_the_sequence_of_examples(cuts: list[int]) -> None:

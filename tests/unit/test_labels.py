@@ -207,3 +207,13 @@ def test_without_a_longer_horizon_nothing_is_settled() -> None:
     ledger = LabelLedger(HORIZON)
     ledger.store(100, np.array([ACME], np.int32), np.zeros((1, 21)))
     assert all(ledger.close(day).settled is None for day in range(100, 120))
+
+
+def test_a_shorter_reach_leaves_nothing_over() -> None:
+    long, short = LabelLedger(HORIZON, 2 * REACH), LabelLedger(HORIZON, REACH)
+    for day in range(100, 120):
+        long.close(day)
+        long.store(day, np.array([ACME], np.int32), np.zeros((1, 21)))
+    short.restore(unpack("s", pack("s", long.state(1))))
+    short.close(120)
+    assert [day for day, *_ in short.state(1)["unsettled"]] == list(range(120 - REACH + 1, 120))

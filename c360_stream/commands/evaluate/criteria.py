@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
+from c360_stream.learning.champion import GAIN_SHARE_MIN, T_MIN
+
 Figures = dict[str, Any]
-CONTEST_T_MIN = 3.0
-CONTEST_GAIN_SHARE_MIN = 0.002
 
 
 def criteria(worlds: Sequence[Figures], run: str) -> list[Figures]:
@@ -176,8 +176,8 @@ def _better_challenger(run: Figures, change: str) -> bool:
     """Whether some model that did not score stood certainly and materially better in some week after the change."""
     return any(
         row["day"] > change
-        and row.get("gain_t", 0.0) > CONTEST_T_MIN
-        and row.get("gain", 0.0) > CONTEST_GAIN_SHARE_MIN * row.get("log_loss", 1.0)
+        and row.get("gain_t", 0.0) > T_MIN
+        and row.get("gain", 0.0) > GAIN_SHARE_MIN * row.get("log_loss", 1.0)
         for rows in run["contest"].values()
         for row in rows
     )

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.commands.evaluate.ledger import HIGH, Matrices
+from c360_stream.learning.lead import AHEAD_DAYS
 from c360_stream.learning.tiers import NO_TIER
 
-AHEAD_DAYS = (7, 30, 60)
 MRR_AHEAD_DAYS = 30
 DAYS_A_MONTH = 365.25 / 12
 

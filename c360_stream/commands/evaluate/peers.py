@@ -188,7 +188,7 @@ def baselines(examples: Examples, horizon_days: int, prior_rate: float) -> Mappi
 
 
 def _known_rate(examples: Examples, horizon_days: int, prior_rate: float) -> Floats:
-    """Share churned among the labels known at each as-of, with the prior rate worth 100 of them."""
+    """Share churned among the examples that had matured at each as-of, by what is known of them in the end."""
     known = np.searchsorted(examples.as_of_day, examples.as_of_day - horizon_days, side="right")
     churned = np.append(0, np.cumsum(examples.churned))[known]
     return np.asarray((churned + 100 * prior_rate) / (known + 100))

@@ -26,6 +26,7 @@ from c360_stream.commands.evaluate.peers import WarmUp, baselines, floor, refitt
 from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.commands.evaluate.sweep import Sweep
 from c360_stream.errors import ConfigurationError
+from c360_stream.events import US_PER_DAY
 from c360_stream.learning.monitor import MetricRow
 from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
 
@@ -290,7 +291,7 @@ def _contest(metrics: list[MetricRow]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in metrics:
         if row.segment == "contest":
-            day = iso(row.as_of_us // 86_400_000_000)
+            day = iso(row.as_of_us // US_PER_DAY)
             found.setdefault(row.model_name, {}).setdefault(day, {"day": day})[row.metric] = row.value
     return {name: list(days.values()) for name, days in sorted(found.items())}
 

@@ -118,4 +118,6 @@ def test_tables_of_a_release_before_it(tmp_path: Path) -> None:
     store = connect(f"chdb://{(tmp_path / 'tables' / 'c360').resolve()}")
     store.migrate(load_migrations()[:3])
     store.close()
-    assert "run `c360 setup`" in " ".join(shown(tmp_path).split())
+    done = CliRunner().invoke(cli, ["interventions", "--log-dir", str(tmp_path)], prog_name="c360")
+    assert done.exit_code == 1
+    assert "run `c360 setup`" in done.stderr

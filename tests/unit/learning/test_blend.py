@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.learning.blend import HALF_LIFE_DAYS, WEIGHT_START, Blend, Mixture
-from c360_stream.learning.classifier import sigmoid
+from c360_stream.learning.classifier import logit, sigmoid
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.learning.model import ModelConfig
@@ -77,19 +79,32 @@ def block(day: int, count: int, rng: np.random.Generator, hurt: str) -> ExampleB
     return ExampleBlock(np.full(count, day), [f"a{row:04d}" for row in range(count)], rows, churned, churned & False)
 
 
+def told(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
+    day = int(block.as_of_day[0])
+    return made[1][name].version(day).score(block.features, day * DAY_US).risk
+
+
+def raw_of(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
+    return made[1][name].said(block, int(block.as_of_day[0]) * DAY_US)
+
+
 def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None) -> None:
     """Days on which weekly labels follow one mechanism, matured ones perhaps still another."""
     blend, contenders = made
     said: dict[int, np.ndarray] = {}
+    foreseen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for day in days:
         rng = np.random.default_rng(day)
         matured, young = block(day - 60, 60, rng, matured_hurt or hurt), block(day - 7, 60, rng, hurt)
         raw = said.pop(day - 60, np.full(60, np.nan))
         for name, contender in contenders.items():
             heard = raw if contender is blend else np.full(60, np.nan)
-            contender.learn(Lessons(matured, young, NONE, NONE, heard))
+            contender.learn(Lessons(matured, young, NONE, NONE, heard, foreseen.get(day - 7)))
             assert name in contenders
-        said[day] = blend.said(block(day, 60, rng, hurt), day * DAY_US)
+        opened = block(day, 60, rng, hurt)
+        said[day] = blend.said(opened, day * DAY_US)
+        if all(contenders[name].ready for name in PARTS):
+            foreseen[day] = blend.foreseen(partial(told, made, opened), partial(raw_of, made, opened))
 
 
 def test_after_a_change_it_says_what_the_early_part_says() -> None:
@@ -163,3 +178,20 @@ def test_parts_learn_whether_or_not_they_are_asked_for() -> None:
     names = LearningConfig(champion="online-logistic", challengers=("online-logistic-blend",)).contenders
     assert names[0] == "online-logistic-blend", "it has to learn before its parts do"
     assert set(names) == set(LearningConfig().contenders)
+
+
+def test_where_labels_of_a_week_overlap_each_counts_for_less() -> None:
+    mixtures = [Mixture(60, 7), Mixture(60, 1)]
+    evidence = []
+    for mixture in mixtures:
+        week(mixture, np.random.default_rng(1), informed=1, days=7)
+        evidence.append(logit(mixture.weight) - logit(WEIGHT_START))
+    assert evidence[0] == pytest.approx(7 * evidence[1])
+
+
+def test_what_a_part_did_not_say_decides_nothing() -> None:
+    blend, _ = models()
+    young = block(DAY - 7, 4, np.random.default_rng(0), "active_days_30d")
+    nothing = np.full(4, np.nan)
+    blend.learn(Lessons(NONE, young, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
+    assert blend.weight == pytest.approx(WEIGHT_START)

@@ -113,5 +113,6 @@ def test_accounts_that_are_not_settled_teach_nothing() -> None:
 
 def test_value_always_has_a_horizon_beyond_that_of_the_score() -> None:
     assert learnt_horizons(60, ()) == (90,)
+    assert learnt_horizons(1, ()) == learnt_horizons(1, (1,)) == (2,)
     assert learnt_horizons(30, (7, 30, 60)) == (7, 45, 60)
     assert HorizonLearner(30, (45,), 0.1).reach_days == 45

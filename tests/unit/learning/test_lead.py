@@ -62,3 +62,9 @@ def test_parts_add_up_in_any_order() -> None:
     one, other = Leads.merged(parts), Leads.merged(parts[::-1])
     assert [each.tolist() for each in one[:2]] == [each.tolist() for each in other[:2]]
     assert one[2:] == other[2:] == (1, 12)
+
+
+def test_flags_of_an_earlier_subscription_do_not_count() -> None:
+    risks = np.full((50, 1), 0.05)
+    risks[31:40], risks[40:] = np.nan, 0.9
+    assert leads(risks, 0.25).tolist() == [NEVER]

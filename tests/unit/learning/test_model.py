@@ -81,7 +81,8 @@ def test_exposures_are_in_versions_while_windows_reach_them_and_then_forgotten()
     model.expose(TICK - 3, 0.1)
     assert model.version(TICK).exposures == {TICK - 3: 0.1}
     assert model.version(TICK).model_version != ChurnModel().version(TICK).model_version
-    assert model.version(TICK + 28).exposures == {}
+    assert model.version(TICK + 28).exposures == {TICK - 3: 0.1}, "yesterday's windows still reach it"
+    assert model.version(TICK + 29).exposures == {}
     assert model.exposures == {TICK - 3: 0.1}
     model.version(TICK + 200)
     assert model.exposures == {}

@@ -18,6 +18,7 @@ from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import KnownLabels
 from c360_stream.learning.lead import NEVER
 from c360_stream.learning.learner import LearnedTick
+from c360_stream.learning.model import ChurnModel
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ShardScorer
 from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.tiers import NO_TIER
@@ -25,6 +26,8 @@ from c360_stream.learning.version import Curve, ModelVersion
 from c360_stream.snapshot import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS
 from tests.unit.learning.companies import SCORING, SHARDS, as_bytes, company, learned_ticks, score
+from tests.unit.learning.rows import feature_rows
+from tests.unit.learning.rows import outcomes as drawn
 
 Said = TickRows | MovedRows | LearnedTick
 DAY = 100
@@ -239,7 +242,8 @@ def test_a_new_version_alone_moves_nothing_but_the_model() -> None:
 
 
 def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
-    """Risk 0.5 is high, risk 0.01 is not: one account was high from the third tick on, one never."""
+    """Risk 0.5 is high, risk 0.01 is not: one account was high from the third tick on, for longer than a horizon,
+    one never."""
     scorer, low = ShardScorer(SCORING), -4.6
     found = []
     for number in range(12):
@@ -258,7 +262,7 @@ def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
         (tick,) = scorer.rows(replace(rows, known=labels))
         assert isinstance(tick, ScoredTick)
         found.append(tick.leads)
-    assert [each.lead_days.tolist() for each in found if len(each.lead_days)] == [[6, NEVER]]
+    assert [each.lead_days.tolist() for each in found if len(each.lead_days)] == [[HORIZON_DAYS, NEVER]]
     # The third account became high at the fifth tick, and was still there a horizon later.
     assert [number for number, each in enumerate(found) if each.false_flags] == [4 + HORIZON_DAYS]
     assert [each.account_days for each in found[HORIZON_DAYS : HORIZON_DAYS + 2]] == [3, 3]
@@ -276,3 +280,19 @@ def test_segments_are_compared_from_monday_to_monday() -> None:
     mondays = [number for number in range(15) if (DAY + number) % 7 == MONDAY]
     assert [kept[number] for number in mondays] == [(0, 0), (2, 2), (1, 2)][: len(mondays)]
     assert all(each == (0, 0) for number, each in enumerate(kept) if number not in mondays)
+
+
+def test_a_day_that_leaves_the_windows_is_not_what_the_model_has_learnt() -> None:
+    """The last score is made again under today's version, whose exposures have to reach as far back as its windows."""
+    model = ChurnModel()
+    rows = feature_rows(900, seed=1)
+    model.learn(rows, drawn(rows, seed=1), np.full(900, (DAY - 200) * US_PER_DAY))
+    model.expose(DAY, 0.0)
+    for day in range(DAY + 29, DAY + 34):
+        before, now = ShardScorer(SCORING), feature_rows(50, seed=2)
+        ids = [f"a{row}" for row in range(50)]
+        for tick in (day, day + 1):
+            before.version(tick, model.version(tick))
+            (scored,) = before.rows(replace(tick_rows(tick, [0.0] * 50, ids if tick == day else []), features=now))
+        assert isinstance(scored, ScoredTick)
+        assert np.abs(scored.scores.model_moved).max() < 1e-9, day - DAY
