@@ -94,36 +94,34 @@ class SecondOrderLogistic(RowClassifier):
         """Learn a few examples one after another, at the cost of a few matrix products.
 
         What an example's update changes for the examples after it is a matter of their products with the covariance
-        alone (n by n), so weights and covariance (columns by columns) are touched once a block. 2.5 times faster than
-        updating them with each example.
+        alone (n by n), so weights and covariance (columns by columns) are touched once a block: two thirds of the time
+        that updating them with each example takes.
         """
         n = len(rows)
         x = np.concatenate([np.ones((n, 1)), rows], axis=1)
         gains = self._covariance @ x.T
-        products, log_odds = x @ gains, x @ self._weights
-        before, scaled = np.empty(n), np.empty((n, n))
-        square, step_of, root_of = np.empty((n, n)), [0.0] * n, [0.0] * n
+        products, start = x @ gains, (x @ self._weights).tolist()
+        before = [0.0] * n
+        # Row i: the i-th example's product with every example, scaled by the root of what it takes away.
+        scaled, steps, roots = np.zeros((n, n)), np.zeros(n), np.ones(n)
         for i, (y, count) in enumerate(zip(outcomes, counts, strict=True)):
-            product = products[i]
-            uncertainty, z = max(float(product[i]), 0.0), float(log_odds[i])
+            taken = scaled[:i, i]
+            product = products[i] - taken @ scaled[:i]
+            uncertainty, z = max(float(product[i]), 0.0), start[i] + float(taken @ steps[:i])
             before[i] = z
             p = sigmoid(z / math.sqrt(1.0 + math.pi / 8.0 * uncertainty))
             curvature = max(count * p * (1.0 - p), _CURVATURE_MIN)
             step = 1.0 / (1.0 + curvature * uncertainty)
-            root, move = math.sqrt(curvature * step), count * (y - p) * step
-            root_of[i], step_of[i] = root, move / root
-            log_odds += product * move
+            root = roots[i] = math.sqrt(curvature * step)
+            steps[i] = count * (y - p) * step / root
             np.multiply(product, root, out=scaled[i])
-            np.multiply(scaled[i][:, None], scaled[i], out=square)
-            products -= square
-        # Column i is the i-th example's gain, scaled: what it is by the gains before the block, less what the examples
-        # before it have taken away.
+        # The same for the columns: each example's gain before the block, less what the examples before it took away.
         triangle = np.triu(scaled, 1)
-        triangle[np.diag_indices(n)] = 1.0 / np.array(root_of)
-        taken = np.linalg.solve(triangle.T, gains.T)
-        self._weights += np.array(step_of) @ taken
-        self._covariance -= taken.T @ taken
-        return before
+        triangle[np.diag_indices(n)] = 1.0 / roots
+        moved = np.linalg.solve(triangle.T, gains.T)
+        self._weights += steps @ moved
+        self._covariance -= moved.T @ moved
+        return np.array(before)
 
     def _forget(self) -> None:
         share = min(self.forgetting * FORGET_EVERY, 1.0)
