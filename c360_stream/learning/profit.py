@@ -32,14 +32,30 @@ class Campaign:
     offer_cost_cents: int = 10_000
     margin_share: float = 0.8
 
+    @property
+    def _costs(self) -> dict[str, float]:
+        return {"contact_cost": float(self.contact_cost_cents), "offer_cost": float(self.offer_cost_cents)}
+
+    def _worth(self, mrr_cents: Values) -> Values:
+        return np.asarray(np.nan_to_num(mrr_cents) * self.margin_share * KEPT_MONTHS)
+
+    def curve(self, churned: Outcomes, risk: Values, mrr_cents: Values) -> tuple[Values, Values]:
+        """Share of the accounts that is contacted, riskiest first, from 0 to 1, and the profit an account in cents.
+
+        As if three in ten took the offer, which is what `ACCEPTANCE` expects.
+        """
+        called, gain, cost = _by_contacted(churned, risk, self._worth(mrr_cents), **self._costs)
+        alpha, beta = ACCEPTANCE
+        accounts = max(len(churned), 1)
+        return called / accounts, (alpha / (alpha + beta) * gain - cost) / accounts
+
     def measures(self, churned: Outcomes, risk: Values, mrr_cents: Values) -> list[Measure]:
         """Expected maximum profit an account (`empc_cents`), and the share of accounts to contact for it.
 
         A customer who stays is worth the margin on a year of MRR; one whose MRR is unknown, nothing.
         """
-        worth = np.nan_to_num(mrr_cents) * self.margin_share * KEPT_MONTHS
-        costs = {"contact_cost": float(self.contact_cost_cents), "offer_cost": float(self.offer_cost_cents)}
-        found = profit(churned, risk, worth, **costs, acceptance=ACCEPTANCE)
+        worth = self._worth(mrr_cents)
+        found = profit(churned, risk, worth, **self._costs, acceptance=ACCEPTANCE)
         return [
             Measure("all", "empc_cents", found.per_customer, len(churned)),
             Measure("all", "empc_contacted_share", found.contacted, len(churned)),
@@ -99,13 +115,7 @@ def profit(
         raise ValueError(f"costs {contact_cost}, {offer_cost} must be 0 or more, and Beta{acceptance} positive")
     if not len(churned):
         return Profit(float("nan"), float("nan"))
-    worth = np.broadcast_to(np.asarray(lifetime_value, np.float64), risk.shape)
-    order = np.lexsort((worth, churned, -risk))
-    ends = np.append(np.flatnonzero(np.diff(risk[order])), len(order) - 1)
-    # By how many are contacted, nobody first: the profit is the acceptance rate times `gain`, less `cost`.
-    called = np.append(0, ends + 1)
-    gain = np.append(0.0, np.cumsum(np.where(churned[order], worth[order] - offer_cost, 0.0))[ends])
-    cost = called * contact_cost + np.append(0, np.cumsum(~churned[order])[ends]) * offer_cost
+    called, gain, cost = _by_contacted(churned, risk, lifetime_value, contact_cost, offer_cost)
     rate = (np.arange(_ACCEPTANCE_POINTS) + 0.5) / _ACCEPTANCE_POINTS
     density = (alpha - 1) * np.log(rate) + (beta - 1) * np.log1p(-rate)
     weight = np.exp(density - density.max())
@@ -114,3 +124,16 @@ def profit(
     most = rate * gain[best] - cost[best]
     share = weight / (weight.sum() * len(churned))
     return Profit(float(np.sum(share * most)), float(np.sum(share * called[best])))
+
+
+def _by_contacted(
+    churned: Outcomes, risk: Values, lifetime_value: Values | float, contact_cost: float, offer_cost: float
+) -> tuple[Values, Values, Values]:
+    """How many are contacted, nobody first; the profit of that is the acceptance rate times the gain, less the cost."""
+    worth = np.broadcast_to(np.asarray(lifetime_value, np.float64), risk.shape)
+    order = np.lexsort((worth, churned, -risk))
+    ends = np.append(np.flatnonzero(np.diff(risk[order])), len(order) - 1)[: len(order)]
+    called = np.append(0.0, ends + 1.0)
+    gain = np.append(0.0, np.cumsum(np.where(churned[order], worth[order] - offer_cost, 0.0))[ends])
+    cost = called * contact_cost + np.append(0, np.cumsum(~churned[order])[ends]) * offer_cost
+    return called, gain, cost

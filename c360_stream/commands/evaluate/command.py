@@ -22,7 +22,7 @@ truth, or empty), and
 
 | key | holds |
 |---|---|
-| `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `moving` |
+| `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `profit`, `moving` |
 | `segments` | `all`; with a change `before` (horizons that end before it), `after_60d`, `late` (as-ofs after those) |
 | `blocks` | the same by 60 days: `block` counts from the change, or from the first day; `whole`: all days were judged |
 | `runs` | by run: `alarms`, `recovery`, `lead_time`, `champions`, `contest` (by model), and in an outage `outage` |

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.commands.evaluate.examples import iso
+from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import measure, reliability, roc_auc
 
 BLOCK_DAYS = 60
@@ -26,8 +27,8 @@ class Judged:
 
     Parameters
     ----------
-    as_of_day, churned, true_risk
-        Shape (n,); the true risk is None without truth.
+    as_of_day, churned, true_risk, mrr_cents
+        Shape (n,); the true risk is None without truth, the MRR at the as-of NaN where it is unknown.
     first_day, last_day
         Of the as-ofs that are judged.
     change
@@ -39,6 +40,7 @@ class Judged:
     as_of_day: NDArray[np.int64]
     churned: Flags
     true_risk: Floats | None
+    mrr_cents: Floats
     first_day: int
     last_day: int
     change: int | None
@@ -112,7 +114,7 @@ def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, An
     return found
 
 
-def scorer_figures(judged: Judged, risk: Floats) -> dict[str, Any]:
+def scorer_figures(judged: Judged, risk: Floats, campaign: Campaign) -> dict[str, Any]:
     """Everything about one scorer: its segments, blocks and curves."""
     blocks = []
     for number, first, last in judged.blocks:
@@ -124,6 +126,7 @@ def scorer_figures(judged: Judged, risk: Floats) -> dict[str, Any]:
         "blocks": blocks,
         "reliability": [row._asdict() for row in reliability(judged.churned, risk)],
         **_curves(judged.churned, risk),
+        "profit": _profit(judged, risk, campaign),
         "moving": _moving_points(judged, risk),
     }
 
@@ -140,6 +143,17 @@ def _curves(churned: Flags, risk: Floats) -> dict[str, Any]:
     recalls = np.unique(np.searchsorted(found, np.linspace(0, found[-1], _CURVE_POINTS + 1)[1:]))
     precision = np.stack([found[recalls] / found[-1], found[recalls] / called[recalls]], axis=1).tolist()
     return {"gains": gains, "precision_recall": precision}
+
+
+def _profit(judged: Judged, risk: Floats, campaign: Campaign) -> dict[str, Any]:
+    """Of a campaign on the riskiest: profit an account in cents by the share contacted, and the most to be had."""
+    share, cents = campaign.curve(judged.churned, risk, judged.mrr_cents)
+    at = np.unique(np.searchsorted(share, np.linspace(0, 1, _CURVE_POINTS + 1)))
+    most = campaign.measures(judged.churned, risk, judged.mrr_cents)
+    return {
+        "curve": np.stack([share[at], cents[at]], axis=1).tolist(),
+        **{each.metric: each.value for each in most},
+    }
 
 
 def _moving_points(judged: Judged, risk: Floats) -> list[dict[str, Any]]:

@@ -27,7 +27,9 @@ from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.commands.evaluate.sweep import Sweep
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.definitions import INDEX
 from c360_stream.learning.monitor import MetricRow
+from c360_stream.learning.profit import Campaign
 from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
 
 TRUTH = "truth.jsonl"
@@ -233,6 +235,7 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
     scores |= baselines(examples, settings.horizon_days, settings.prior_churn_rate)
     kept = np.all([~np.isnan(risk) for risk in scores.values()], axis=0)
     judged = _judged(examples, kept, change, settings.horizon_days)
+    campaign = Campaign(settings.contact_cost_cents, settings.offer_cost_cents, settings.margin_share)
     labels = replayed.labels.figures()
     return {
         "world": world.shown(),
@@ -249,7 +252,7 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
         "tier_high": settings.tier_high,
         "lightgbm_fits": [iso(day) for day in fits],
         "floor_kinds": kinds,
-        "scorers": {name: scorer_figures(judged, risk[kept]) for name, risk in scores.items()},
+        "scorers": {name: scorer_figures(judged, risk[kept], campaign) for name, risk in scores.items()},
         "runs": {each.name: _run_figures(each, replayed, judged, kept, scores) for each in replayed.contestants},
         "detectors": _detector_table(replayed, kept, judged),
         "labels": labels,
@@ -263,7 +266,8 @@ def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int
         raise ConfigurationError("no example was scored by every scorer", "evaluate a longer log")
     days = examples.as_of_day[rows]
     truth = None if examples.true_risk is None else examples.true_risk[rows]
-    return Judged(days, examples.churned[rows], truth, int(days[0]), int(days[-1]), change, horizon_days)
+    mrr_cents = examples.features[rows, INDEX["mrr_cents"]]
+    return Judged(days, examples.churned[rows], truth, mrr_cents, int(days[0]), int(days[-1]), change, horizon_days)
 
 
 def _run_figures(

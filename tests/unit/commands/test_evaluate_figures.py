@@ -22,10 +22,12 @@ from c360_stream.commands.evaluate.replay import ReplayedTick
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import TickRows
 from c360_stream.labels import KnownLabels
+from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import roc_auc
 from c360_stream.learning.tiers import NO_TIER
 
 HORIZON = 60
+CAMPAIGN = Campaign()
 START = day_of(date(2024, 1, 1))
 
 
@@ -35,7 +37,8 @@ def judged(seed: int, *, days: int = 300, a_day: int = 20, change: int | None = 
     as_of = START + np.repeat(np.arange(days), a_day)
     true_risk = rng.beta(1, 6, len(as_of))
     churned = rng.random(len(as_of)) < true_risk
-    return Judged(as_of, churned, true_risk, START, START + days - 1, change, HORIZON), rng
+    mrr = rng.uniform(1_000, 50_000, len(as_of))
+    return Judged(as_of, churned, true_risk, mrr, START, START + days - 1, change, HORIZON), rng
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -62,7 +65,7 @@ def test_expected_roc_auc_is_the_mean_over_draws() -> None:
 def test_blocks_are_counted_from_the_change_and_say_whether_they_are_whole() -> None:
     world, rng = judged(1, days=200, change=START + 100)
     risk = rng.random(len(world.churned))
-    found = scorer_figures(world, risk)
+    found = scorer_figures(world, risk, CAMPAIGN)
     shown = [(block["block"], block["first_day"], block["last_day"], block["whole"]) for block in found["blocks"]]
     assert shown == [
         (-2, "2024-01-01", "2024-02-09", False),
@@ -82,7 +85,7 @@ def test_blocks_are_counted_from_the_change_and_say_whether_they_are_whole() -> 
 
 def test_segments_before_after_and_late() -> None:
     world, rng = judged(2, change=START + 150)
-    segments = scorer_figures(world, rng.random(len(world.churned)))["segments"]
+    segments = scorer_figures(world, rng.random(len(world.churned)), CAMPAIGN)["segments"]
     days = {name: (one["first_day"], one["last_day"], one["examples"]) for name, one in segments.items()}
     assert days == {
         "all": ("2024-01-01", "2024-10-26", 6000),
@@ -94,7 +97,7 @@ def test_segments_before_after_and_late() -> None:
 
 def test_without_a_change_there_is_one_segment_and_blocks_begin_with_the_first_day() -> None:
     world, rng = judged(3, days=130)
-    found = scorer_figures(world, rng.random(len(world.churned)))
+    found = scorer_figures(world, rng.random(len(world.churned)), CAMPAIGN)
     assert list(found["segments"]) == ["all"]
     assert [(block["block"], block["whole"]) for block in found["blocks"]] == [(0, True), (1, True), (2, False)]
 
@@ -102,7 +105,7 @@ def test_without_a_change_there_is_one_segment_and_blocks_begin_with_the_first_d
 def test_curves_count_from_the_top() -> None:
     world, rng = judged(4, days=30)
     risk = rng.integers(0, 50, len(world.churned)) / 50
-    found = scorer_figures(world, risk)
+    found = scorer_figures(world, risk, CAMPAIGN)
     possible = set()
     for cut in np.unique(risk):
         called = risk >= cut

@@ -93,3 +93,23 @@ def test_a_campaign_is_measured_in_cents_of_a_kept_year() -> None:
     found = {each.metric: each.value for each in costs.measures(churned, risk, mrr)}
     assert found == {"empc_cents": of.per_customer, "empc_contacted_share": of.contacted}
     assert of.per_customer > 0
+
+
+def test_the_curve_by_plain_counting() -> None:
+    churned, risk = campaign()
+    mrr = np.where(np.arange(400) % 3 == 0, np.nan, 5_000.0)
+    costs = Campaign(contact_cost_cents=100, offer_cost_cents=1_000, margin_share=0.5)
+    share, cents = costs.curve(churned, risk, mrr)
+    assert (share[0], cents[0]) == (0.0, 0.0)
+    assert share[-1] == 1.0
+    worth = np.nan_to_num(mrr) * 6.0
+    for contacted, earned in zip(share.tolist(), cents.tolist(), strict=True):
+        called = np.argsort(-risk, kind="stable")[: round(contacted * 400)]
+        stays = 0.3 * (worth[called] - 1_000.0)
+        expected = np.where(churned[called], stays, -1_000.0).sum() - 100.0 * len(called)
+        assert earned == pytest.approx(expected / 400)
+
+
+def test_the_curve_of_nobody_is_a_point() -> None:
+    nobody = np.zeros(0)
+    assert [each.tolist() for each in Campaign().curve(nobody.astype(np.bool_), nobody, nobody)] == [[0.0], [0.0]]
