@@ -364,11 +364,11 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"])
+        name = ".".join(str(part) for part in first["loc"])
         if not name:  # several settings do not go together
             raise ConfigurationError(f"settings: {first['msg']}", f"mend C360_* or {CONFIG_FILE}") from None
         raise ConfigurationError(
-            f"setting {name}: {first['msg']}", f"set C360_{name.upper()} or mend {CONFIG_FILE}"
+            f"setting {name}: {first['msg']}", f"set C360_{str(first['loc'][0]).upper()} or mend {CONFIG_FILE}"
         ) from None
     except SettingsError as error:
         raise ConfigurationError(str(error), "write lists and tables as JSON in the environment") from None

@@ -48,7 +48,9 @@ def models(settings: Settings) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(table)
     console.print(
-        why or "gain: log loss saved an example against the model that scores; t: in standard errors, 3 promotes"
+        why
+        or "gain: log loss saved an example against the model that scores, where both have spoken; t: in standard"
+        " errors, 3 promotes; log loss: of all examples on which a model has spoken"
     )
 
 
@@ -59,7 +61,9 @@ def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | 
     learns = own.get(entry.kind) or entry.scheme or settings.learning_scheme
     figures = ["", "", ""]
     if standing is not None:
-        figures = [f"{standing['log_loss']:.4f}", f"{standing['gain']:+.4f}", f"{standing['t']:+.1f}"]
+        formats = {"log_loss": ".4f", "gain": "+.4f", "t": "+.1f"}
+        # A model that nothing is known of yet has no loss.
+        figures = ["" if standing[each] is None else format(standing[each], how) for each, how in formats.items()]
     what = "the same, begun afresh on the replay buffer" if fresh else entry.description
     return [name, _part(settings, name, scores), learns, *figures, what]
 

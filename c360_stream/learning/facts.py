@@ -50,11 +50,17 @@ def _active_users(days: int) -> Callable[[float], Fact]:
     return state
 
 
+# Of the month against its last 7 days: at 30 / 7 nothing was before them.
+_ALL_LATELY = 4.28
+
+
 def _trend(what: str) -> Callable[[float], Fact]:
     def state(value: float) -> Fact:
         if value == 0:
             return _bad(f"No {what} in 7 days, after some earlier in the month", True)
         percent = round(abs(value - 1) * 100)
+        if value > _ALL_LATELY:
+            return Fact(f"All {what} of the month were in its last 7 days")
         if percent == 0:
             return Fact(f"{what.capitalize()} held level with the month's average")
         if value > 1:
@@ -106,6 +112,8 @@ def _nps(value: float) -> Fact:
 
 
 def _silence(value: float) -> Fact:
+    if value * 24 < 0.5:
+        return Fact("Last product activity less than an hour ago")
     if value < 0.98:
         return Fact(f"Last product activity {_span(value)} ago")
     return _bad(f"No product activity for {_span(value)}", value >= 3)

@@ -49,7 +49,7 @@ def reasons(features: Floats, contributions: Floats, strongest: int = 3) -> list
 
 
 def moves(
-    features: Floats, before: Floats, moved: Floats, model_moved: Floats, strongest: int = 3
+    features: Floats, before: Floats, moved: Floats, model_moved: Floats, strongest: int = 3, *, asked: bool = False
 ) -> list[list[MoveOut]]:
     """What moved each score since the last one, the strongest first; nothing where there was no last one.
 
@@ -62,13 +62,18 @@ def moves(
     model_moved
         Shape (n,): what the model's change adds. It appears as a feature named `model`.
     strongest
-        How many at most. Less than 0.05 is left out.
+        How many at most. Less than 0.05 is left out, but for the strongest where `asked`.
+    asked
+        Whether a score has been made because something moved.
     """
     parts = np.nan_to_num(np.column_stack([moved, model_moved]))
     order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, :strongest]
     strengths = np.take_along_axis(parts, order, axis=1)
     found: list[list[MoveOut]] = [[] for _ in range(len(parts))]
-    for row, place in np.argwhere(np.abs(strengths) >= MOVE_MIN).tolist():
+    told = np.abs(strengths) >= MOVE_MIN
+    if asked:
+        told[:, 0] |= strengths[:, 0] != 0.0
+    for row, place in np.argwhere(told).tolist():
         column, strength = int(order[row, place]), float(strengths[row, place])
         if column == len(FEATURES):
             found[row].append(
@@ -76,7 +81,9 @@ def moves(
             )
             continue
         now, then = float(features[row, column]), float(before[row, column])
-        text = f"{fact(column, now).text}; before: {fact(column, then).text} ({_way(strength)})"
+        said, said_before = fact(column, now).text, fact(column, then).text
+        before_that = "" if said == said_before else f"; before: {said_before}"
+        text = f"{said} ({_way(strength)}{before_that})"
         found[row].append(MoveOut(FEATURES[column], _nullable(then), _nullable(now), strength, text))
     return found
 

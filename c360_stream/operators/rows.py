@@ -88,7 +88,8 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
         return []
     produced_us = clock.produced_us(scores.as_of_us)
     why = reasons(scores.features, scores.contributions, REASONS)
-    moved = moves(scores.features, scores.before, scores.moved, scores.model_moved, REASONS)
+    changes = (scores.features, scores.before, scores.moved, scores.model_moved)
+    moved = moves(*changes, REASONS, asked=scores.trigger == "event")
     columns = _score_columns(settings, scores, why, moved, produced_us)
     # A tick's rows share their times, and writing one as text costs more than all the rest of a row.
     text_of = {us: rfc3339_ms(us) for us in {*scores.as_of_us.tolist(), *produced_us.tolist()}}

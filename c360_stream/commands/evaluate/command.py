@@ -38,9 +38,11 @@ have `list`, `per_year`, `per_year_by_kind` and, with a change, `concept_delay_d
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import math
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -56,7 +58,7 @@ import click
 import msgspec
 
 from c360_stream.commands.bench.result import machine
-from c360_stream.commands.evaluate.criteria import criteria
+from c360_stream.commands.evaluate.criteria import PROMISED_OF, criteria
 from c360_stream.commands.evaluate.peers import LIGHTGBM, REFIT_DAYS, ROUNDS
 from c360_stream.commands.evaluate.progress import Board
 from c360_stream.commands.evaluate.report import report
@@ -68,6 +70,7 @@ from c360_stream.errors import C360Error, ConfigurationError
 
 FORMAT = 1
 JSON_FILE, REPORT_FILE = "evaluate.json", "report.html"
+_WORLDS, _LOCK = ".worlds-", "lock"
 _LIBRARIES = ("lightgbm", "matplotlib")
 _DIGITS = 6
 
@@ -115,7 +118,7 @@ def evaluate(
             f"c360 evaluate needs {' and '.join(missing)}", "install it: pip install 'c360-stream[evaluate]'"
         )
     began = time.perf_counter()
-    with _writing(out) as scratch, Board(len(worlds)) as board:
+    with writing(out) as scratch, Board(len(worlds)) as board:
         found = evaluate_worlds(worlds, sweep, scratch, processes, board)
     costs = [world.pop("cost") | {"title": world["world"]["title"]} for world in found]
     environment = {
@@ -157,25 +160,35 @@ def _asked(
 
 
 @contextlib.contextmanager
-def _writing(out: Path) -> Iterator[Path]:
+def writing(out: Path) -> Iterator[Path]:
     """Make the directory; give one below it for simulated logs that is gone afterwards, whatever happens."""
-    handled = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _end) if handled else None
+    handled = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, _end) for number in handled}
     try:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            scratch = tempfile.TemporaryDirectory(dir=out, prefix=".worlds-")
+            _remove_left_over(out)
+            scratch = tempfile.TemporaryDirectory(dir=out, prefix=_WORLDS)
         except OSError as error:
             raise C360Error(f"{out}: {error.strerror}", "choose an --out that can be written") from error
-        with scratch as place:
+        with scratch as place, (Path(place) / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield Path(place)
     finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _remove_left_over(out: Path) -> None:
+    """Remove the simulated logs of evaluations that were killed; those of running ones are locked."""
+    for place in out.glob(f"{_WORLDS}*"):
+        with contextlib.suppress(OSError), (place / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """Leave in an orderly way at SIGTERM, so that simulated logs are removed."""
+    """Leave in an orderly way at SIGTERM or SIGHUP, so that simulated logs are removed."""
     raise SystemExit(128 + number)
 
 
@@ -230,6 +243,8 @@ def _shown(figures: dict[str, Any]) -> str:
         shown = [f"{cell:.3f}" if cell is not None else "" for cell in cells]
         start = f"{row['scenario']:<16}{row['scorer']:<18}{row['segment']:<11}"
         lines.append(f"{start}{shown[0]:>8}{shown[1]:>10}{shown[2]:>8}{shown[3]:>8}")
+    if figures["criteria"]:
+        lines.append(PROMISED_OF)
     for row in figures["criteria"]:
         bounds = [f"at least {row['at_least']:g}"] if row["at_least"] is not None else []
         bounds += [f"at most {row['at_most']:g}"] if row["at_most"] is not None else []

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from c360_stream.commands.evaluate import tables
+from c360_stream.commands.evaluate.criteria import PROMISED_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, number, page, paragraph, percent
 from c360_stream.commands.evaluate.pictures import draw
 
@@ -28,6 +29,7 @@ def _parts(figures: Figures) -> Iterator[str]:
     kept = sum(row["met"] for row in figures["criteria"])
     if figures["criteria"]:
         yield heading(2, f"What was promised: {kept} of {len(figures['criteria'])} kept")
+        yield paragraph(PROMISED_OF, "soft")
         yield tables.verdicts(figures)
     yield heading(2, "Means over the worlds, and their spread" if count > 1 else "All measures")
     yield paragraph(

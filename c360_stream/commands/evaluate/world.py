@@ -235,6 +235,11 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
     scores |= baselines(examples, settings.horizon_days, settings.prior_churn_rate)
     kept = np.all([~np.isnan(risk) for risk in scores.values()], axis=0)
     judged = _judged(examples, kept, change, settings.horizon_days)
+    if world.change is not None and not judged.first_day <= day_of(world.change) <= judged.last_day:
+        judged_days = f"{iso(judged.first_day)} to {iso(judged.last_day)}"
+        raise ConfigurationError(
+            f"--change {world.change}: the as-ofs that can be judged are {judged_days}", "name a day among them"
+        )
     campaign = Campaign(settings.contact_cost_cents, settings.offer_cost_cents, settings.margin_share)
     labels = replayed.labels.figures()
     return {

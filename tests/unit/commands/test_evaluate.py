@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
+from c360_stream.commands.evaluate.command import writing
 from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
 
 HOSTILE = "<script>alert(1)<&script>"
@@ -116,7 +118,7 @@ def test_the_report_shows_the_figures(evaluated: Path) -> None:
     for name, value in found["runs"]["default"].items():
         assert f">{name}</td>" in page
         assert str(value) in text
-    assert page.count("<figure>") == page.count("<svg ") == 8
+    assert page.count("<figure>") == page.count("<svg ") == 9
 
 
 def test_the_report_needs_nothing_from_elsewhere_and_runs_nothing(evaluated: Path) -> None:
@@ -252,7 +254,7 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_was_simulated_is_removed_when_it_is_stopped(
     tmp_path: Path, number: signal.Signals, code: int, processes: int
@@ -271,3 +273,16 @@ def test_what_was_simulated_is_removed_when_it_is_stopped(
     os.killpg(process.pid, number)
     assert process.wait(DEADLINE_SECONDS) == code, process.communicate()[1]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_evaluation_left_is_removed_by_the_next_but_not_what_a_running_one_has(tmp_path: Path) -> None:
+    left, running = tmp_path / ".worlds-left", tmp_path / ".worlds-running"
+    for place in (left, running):
+        place.mkdir()
+        (place / "events.jsonl").write_text("much")
+    with (running / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with writing(tmp_path) as scratch:
+            assert scratch.is_dir()
+            assert not left.exists()
+    assert [place.name for place in tmp_path.iterdir()] == [running.name]

@@ -62,6 +62,7 @@ def test_standings_are_those_of_the_newest_week(tmp_path: Path) -> None:
         store.migrate()
         models = ("online-logistic", "base-rate")
         rows = [(name, day, metric) for name in models for day in (1, 8) for metric in FIGURES]
+        rows += [("online-logistic-fast", 8, metric) for metric in ("gain", "gain_t")]  # not judged yet
         store.insert(
             "model_metrics",
             {
@@ -78,3 +79,4 @@ def test_standings_are_those_of_the_newest_week(tmp_path: Path) -> None:
         store.close()
     page = shown(tmp_path)
     assert line_of(page, "base-rate")[3:6] == ["0.2500", "-0.0300", "-2.0"]
+    assert line_of(page, "online-logistic-fast")[3:5] == ["-0.0300", "-2.0"]

@@ -18,6 +18,13 @@ from c360_stream.learning.reasons import MODEL, moves, reasons, sentence
         ("avg_dau_7d", 12.4, 0.2, "12 active users a day on average over 7 days (raises the risk)"),
         ("avg_dau_14d", 0.0, 0.2, "No active users in 14 days"),
         ("avg_dau_30d", 1.23, -0.2, "1.2 active users a day on average over 30 days (lowers the risk)"),
+        (
+            "usage_trend_ratio_7d_30d",
+            30 / 7,
+            -0.1,
+            "All active users of the month were in its last 7 days (lowers the risk)",
+        ),
+        ("days_since_last_activity", 0.01, -0.1, "Last product activity less than an hour ago (lowers the risk)"),
         ("usage_trend_ratio_7d_30d", 0.36, 0.9, "Active users fell 64% against the month's average"),
         ("usage_trend_ratio_7d_30d", 0.0, 0.9, "No active users in 7 days, after some earlier in the month"),
         ("usage_trend_ratio_7d_30d", 0.001, 0.9, "Active users fell 99% against the month's average"),
@@ -97,12 +104,16 @@ def test_what_moved_is_told_from_the_strongest_on() -> None:
     ]
     assert [each.text for each in first] == [
         "The model has learnt since then (lowers the risk)",
-        "No product activity for 9 days; before: No product activity so far (raises the risk)",
-        "Active on 12 days of the last 30; before: Active on 13 days of the last 30 (lowers the risk)",
+        "No product activity for 9 days (raises the risk; before: No product activity so far)",
+        "Active on 12 days of the last 30 (lowers the risk; before: Active on 13 days of the last 30)",
     ]
     assert moves(now, before, moved, np.array([0.02, 0.0]), strongest=1) == [first[1:2], []]
 
 
-def test_what_hardly_moved_is_not_told() -> None:
+def test_what_hardly_moved_is_not_told_unless_it_is_the_reason_for_the_score() -> None:
     moved = np.full((1, len(FEATURES)), 0.049)
+    (asked,) = moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.zeros(1), asked=True)
+    assert [each.text for each in asked] == ["No active users in 7 days (raises the risk)"]
+    nothing = np.full_like(moved, np.nan)
+    assert moves(nothing, nothing, nothing, np.full(1, np.nan), asked=True) == [[]]
     assert moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.array([-0.049])) == [[]]
