@@ -14,6 +14,7 @@ from c360_stream.learning.drift import (
     DRIFT_BY_NATURE,
     GAP_TICKS,
     RING_TICKS,
+    SETTLE_DAYS,
     WARMUP_DAYS,
     WARMUP_DAYS_BY_FEATURE,
     SlidingWindows,
@@ -68,7 +69,7 @@ class DistributionWatch:
         self._first_tick: int | None = None
         self._features = SlidingWindows(len(FEATURES) * (BINS + 1))
         self._risk = SlidingWindows(RISK_BINS + 1)
-        self._model_name = ""
+        self._model_name, self._model_since = "", 0
 
     def on_tick(self, stats: TickStats, latch: AlarmLatch) -> tuple[list[DriftAlarm], list[Measure]]:
         """Take a tick: alarms, and the PSI of everything that has its windows filled."""
@@ -80,6 +81,7 @@ class DistributionWatch:
         if stats.model_name != self._model_name:
             # Another model spreads its risks differently: its reference starts with it.
             self._model_name, self._risk = stats.model_name, SlidingWindows(RISK_BINS + 1)
+            self._model_since = stats.tick
         self._risk.push(stats.rows, np.append(stats.risk_counts, 0))
         found = [
             *self._watch_features(stats, stats.tick - self._first_tick, latch),
@@ -147,8 +149,8 @@ class DistributionWatch:
             return
         found = psi(windows.reference, windows.current, windows.reference_accounts, windows.current_accounts)
         yield Measure("all", "psi:risk", found.value, stats.rows)
-        if age < RING_TICKS - 1 + WARMUP_DAYS:
-            return  # the scores grow up with the features
+        if min(age - WARMUP_DAYS, stats.tick - self._model_since - SETTLE_DAYS) < RING_TICKS - 1:
+            return  # the scores grow up with the features, and a model that has just begun to score settles
         warning, critical = (max(limit, found.noise) for limit in self._score_thresholds)
         at = level(found.value, warning, critical)
         if latch.rises("score_drift", stats.model_name, at, cleared=found.value < CLEAR_SHARE * warning):
@@ -190,7 +192,7 @@ class DistributionWatch:
             "first_tick": self._first_tick,
             "features": self._features.state(),
             "risk": self._risk.state(),
-            "model_name": self._model_name,
+            "model": [self._model_name, self._model_since],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -198,7 +200,7 @@ class DistributionWatch:
         self._first_tick = state["first_tick"]
         self._features.restore(state["features"])
         self._risk.restore(state["risk"])
-        self._model_name = state["model_name"]
+        self._model_name, self._model_since = state["model"]
 
 
 def _against(tick: int) -> str:

@@ -22,6 +22,9 @@ QUANTILES = 10
 # alone, five features of every simulated company drifted that did nothing but grow up.
 WARMUP_DAYS = 90
 WARMUP_DAYS_BY_FEATURE = {"nps_score": 180}
+# A model that has just begun to score has seen few outcomes: for so long neither its quality nor how it spreads its
+# risks is a surprise.
+SETTLE_DAYS = 56
 # Time itself moves these: accounts age a day a day, and renewals approach and jump. Their drift says nothing.
 DRIFT_BY_NATURE = frozenset({"account_age_days", "days_to_renewal"})
 

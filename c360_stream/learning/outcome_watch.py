@@ -8,6 +8,7 @@ import numpy as np
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.learning.alarms import AlarmLatch, day_text, drift_alarm, level
+from c360_stream.learning.drift import SETTLE_DAYS
 from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import MRR_BANDS, Measure, measure_by_segment, reliability_measures
 from c360_stream.learning.tickstats import TickStats
@@ -16,8 +17,6 @@ from c360_stream.records import DriftAlarm
 WEEKS_RUNNING = 2
 # Weeks running at or above the threshold until a performance alarm has cleared.
 _WEEKS_CLEAR = 4
-# A model that has just begun to score has seen few outcomes: for so long its quality is no surprise.
-_SETTLE_DAYS = 56
 DAYS_PER_WEEK = 7
 SUNDAY = 3  # Day 0 of the epoch was a Thursday.
 _PERFORMANCE_ACTION = "scoring and learning go on; review the features, and do not act on single scores"
@@ -94,7 +93,7 @@ class OutcomeWatch:
             self._weeks_below = self._weeks_well = 0
             return []
         whole = {each.metric: each for each in measures if each.segment == "all"}
-        if "roc_auc" not in whole or stats.tick - self._horizon_days < self._since + _SETTLE_DAYS:
+        if "roc_auc" not in whole or stats.tick - self._horizon_days < self._since + SETTLE_DAYS:
             return []
         auc, examples = whole["roc_auc"].value, whole["roc_auc"].examples
         # Below for certain: a week of a small company has few who churn.
