@@ -367,14 +367,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            return self._exactly(int(self.headers.get("Content-Length", 0)))
         chunks = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
+            chunks.append(self._exactly(size))
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass
         return b"".join(chunks)
+
+    def _exactly(self, size: int) -> bytes:
+        """As many bytes; a client that was killed sends fewer, and none of them may be stored."""
+        body = self.rfile.read(size)
+        if len(body) < size:
+            raise Refusal(33, f"Cannot read all data. Bytes read: {len(body)}. Bytes expected: {size}.")
+        return body
 
     def _authenticate(self, url: dict[str, str]) -> None:
         user, password = url.get("user", ""), url.get("password", "")
