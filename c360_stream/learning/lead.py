@@ -24,8 +24,8 @@ class Leads(NamedTuple):
     Parameters
     ----------
     lead_days
-        int64, shape (m,): of each account that cancelled, days from the first `high` to the cancellation, as far
-        back as scores are kept; `NEVER` if there was none.
+        int64, shape (m,): of each account that cancelled, days from the first `high` within the horizon before to the
+        cancellation; `NEVER` if there was none.
     mrr_cents
         Their MRR at the last tick, shape (m,); 0 where it is unknown.
     false_flags
