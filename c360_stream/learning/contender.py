@@ -11,14 +11,12 @@ from c360_stream.features.examples import ExampleBlock
 from c360_stream.learning.catalogue import BASE_RATE, entry_named
 from c360_stream.learning.classifier import logit
 from c360_stream.learning.columns import Floats
+from c360_stream.learning.horizons import PRIOR_OUTCOMES
 from c360_stream.learning.model import ChurnModel, ModelConfig
 from c360_stream.learning.names import SchemeName
 from c360_stream.learning.prior import inactivity_curves
 from c360_stream.learning.schemes import Lessons, scheme_named
 from c360_stream.learning.version import ModelVersion
-
-# The settings' churn rate counts as so many outcomes of the base rate.
-PRIOR_OUTCOMES = 100
 
 
 class Contender:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.learning.columns import Floats
+from c360_stream.learning.horizons import DAYS_PER_MONTH
 from c360_stream.learning.quality import Measure
 
 AHEAD_DAYS = (7, 30, 60)
 NEVER = -1
 # Cancellations are few: figures are of the last four weeks.
 WINDOW_TICKS = 28
-_DAYS_PER_MONTH = 30
 
 
 class Leads(NamedTuple):
@@ -106,7 +106,7 @@ class LeadWatch:
                 caught = float(np.sum(np.sort(whole.mrr_cents[ahead]))) / lost
                 found.append(Measure("all", f"mrr_caught_{days}d_ahead", caught, gone))
         if whole.account_days:
-            load = whole.false_flags / whole.account_days * _DAYS_PER_MONTH
+            load = whole.false_flags / whole.account_days * DAYS_PER_MONTH
             found.append(Measure("all", "false_flags_per_account_month", load, whole.account_days))
         return found
 

@@ -19,7 +19,7 @@ from c360_stream.learning.classifier import logit
 from c360_stream.learning.lead import Leads, leads
 from c360_stream.learning.segments import NO_SEGMENT, segments
 from c360_stream.learning.tickstats import MONDAY
-from c360_stream.learning.tiers import NO_TIER, TIERS, Tiers
+from c360_stream.learning.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.learning.value import ValueCheck, ValueConfig, ValueLedger, lifetimes
 from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import Trigger
@@ -249,7 +249,7 @@ class ShardScorer:
         due = rows.day - self.config.horizon_days
         here, before = (self._stored[day % self._slots] for day in (due, due - 1))
         stayed = rows.known.account[(rows.known.as_of_day == due) & ~rows.known.churned]
-        high = self.config.thresholds[_HIGH - 1]
+        high = self.config.thresholds[HIGH - 1]
         false_flags = np.count_nonzero((here[stayed] >= high) & (before[stayed] < high))
         mrr = np.nan_to_num(self._features[rows.gone, INDEX["mrr_cents"]])
         scored = int(np.count_nonzero(~np.isnan(here)))
@@ -300,8 +300,9 @@ class ShardScorer:
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         tier = self.tiers.assign(scored.risk, previous)
         before, before_us = self._made_of(chain, account)
-        moved, model_moved = _moved(scored, version.score(before, before_us), previous_risk)
-        days, curve, months, value = self._prospect(version, scored.risk, features[:, INDEX["mrr_cents"]])
+        log_odds = _log_odds(scored.risk)
+        moved, model_moved = _moved(scored, version.score(before, before_us), log_odds, previous_risk)
+        days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
         return ScoredRows(
             trigger,
             [self._ids[i] for i in account.tolist()],
@@ -333,14 +334,18 @@ class ShardScorer:
         return features, as_of_us
 
     def _prospect(
-        self, version: ModelVersion, risk: NDArray[np.float64], mrr_cents: NDArray[np.float64]
+        self,
+        version: ModelVersion,
+        risk: NDArray[np.float64],
+        log_odds: NDArray[np.float64],
+        mrr_cents: NDArray[np.float64],
     ) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Horizons, the risk over each, expected months and lifetime value."""
         if version.curve is None:
             unknown = np.full(len(risk), np.nan)
             return (), np.zeros((len(risk), 0)), unknown, unknown
         shown = [i for i, days in enumerate(version.curve.days) if days in self.config.risk_curve_days]
-        stays, log_odds = lifetimes(version.curve, self.config.value), _log_odds(risk)
+        stays = lifetimes(version.curve, self.config.value)
         value = stays.worth(log_odds) * mrr_cents * self.config.value.margin_share
         days = tuple(version.curve.days[i] for i in shown)
         return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
@@ -385,21 +390,18 @@ class ShardScorer:
         self._newest = ModelVersion.from_json(state["newest"]) if state["newest"] else None
 
 
-_HIGH = TIERS.index("high")
-
-
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
     # Not numpy's logarithm, whose last bit depends on the place in the array.
     return np.array([logit(p) for p in risk.tolist()], np.float64)
 
 
 def _moved(
-    now: Scored, then: Scored, previous_risk: NDArray[np.float64]
+    now: Scored, then: Scored, log_odds: NDArray[np.float64], previous_risk: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
     moved = now.contributions - then.contributions
     moved[np.isnan(previous_risk)] = np.nan
-    rest = _log_odds(now.risk) - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
+    rest = log_odds - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
     for column in moved.T:  # in the order of the features: the same bits for any number of rows
         rest -= column
     return moved, rest

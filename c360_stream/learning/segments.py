@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from c360_stream.features.definitions import INDEX
 from c360_stream.learning.columns import Floats
-from c360_stream.learning.tiers import TIERS
+from c360_stream.learning.tiers import HIGH
 
 SEGMENTS: tuple[str, ...] = ("at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady")
 NO_SEGMENT = -1
@@ -31,7 +31,6 @@ _NEW_DAYS = 30
 _LOYAL_AGE_DAYS = 180
 _LOYAL_ACTIVE_DAYS = 12
 _SHRINKING, _GROWING = 0.75, 1.25
-_HIGH = TIERS.index("high")
 
 
 def segments(features: Floats, tier: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -51,7 +50,7 @@ def segments(features: Floats, tier: NDArray[np.int8]) -> NDArray[np.int8]:
     silence, usage = of("days_since_last_activity"), of("avg_dau_30d")
     lately = np.divide(of("avg_dau_14d"), usage, out=np.ones(len(features)), where=usage > 0)
     rules = (
-        tier >= _HIGH,
+        tier >= HIGH,
         np.isnan(silence) | (silence >= _SILENT_DAYS),
         of("account_age_days") < _NEW_DAYS,
         (of("downgraded_90d") > 0) | (lately < _SHRINKING),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TIERS: tuple[str, ...] = ("low", "medium", "high", "critical")
+HIGH = TIERS.index("high")
 NO_TIER = -1
 
 

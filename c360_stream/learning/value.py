@@ -70,7 +70,9 @@ def _lifetimes(
     last = max(months_max, CHECK_MONTHS)
     # Months from the middle of the horizon; within it the account's own hazard holds.
     ahead = [
-        0.0 if (month + 1) * DAYS_PER_MONTH <= horizon_days else max(month + 0.5 - horizon_days / 60, 0.0)
+        0.0
+        if (month + 1) * DAYS_PER_MONTH <= horizon_days
+        else max(month + 0.5 - horizon_days / (2 * DAYS_PER_MONTH), 0.0)
         for month in range(last)
     ]
     left = [persistence**each for each in ahead]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.commands.evaluate.ledger import HIGH, Matrices
+from c360_stream.commands.evaluate.ledger import Matrices
 from c360_stream.learning.lead import AHEAD_DAYS
-from c360_stream.learning.tiers import NO_TIER
+from c360_stream.learning.tiers import HIGH, NO_TIER
 
 MRR_AHEAD_DAYS = 30
 DAYS_A_MONTH = 365.25 / 12

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import INDEX
+from c360_stream.features.growth import with_room
 from c360_stream.features.shard import TickRows
 from c360_stream.learning.scoring import ScoredTick
-from c360_stream.learning.tiers import NO_TIER, TIERS
+from c360_stream.learning.tiers import NO_TIER
 
-HIGH = TIERS.index("high")
 _OVER = 4
 _MRR = INDEX["mrr_cents"]
 
@@ -55,9 +55,7 @@ class _Shard:
 
     def take(self, rows: TickRows, scored: ScoredTick, high: float) -> None:
         self.ids += rows.new_ids
-        if len(self.mrr) < len(self.ids):
-            more = max(len(self.ids), 2 * len(self.mrr)) - len(self.mrr)
-            self.mrr = np.pad(self.mrr, (0, more), constant_values=np.nan)
+        self.mrr = with_room(self.mrr, len(self.ids), np.nan)
         said = np.full(len(self.ids), NO_TIER, np.int8)
         said[rows.account] = scored.scores.tier + _OVER * (scored.scores.risk >= high)
         self.said.append(said)

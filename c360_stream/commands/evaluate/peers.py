@@ -15,6 +15,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.classifier import logit
 from c360_stream.learning.curves import CURVES, NULLABLE
+from c360_stream.learning.horizons import PRIOR_OUTCOMES
 from c360_stream.learning.preprocessing import Ramps
 from c360_stream.learning.prior import inactivity_curves
 from c360_stream.learning.version import ModelVersion
@@ -191,4 +192,4 @@ def _known_rate(examples: Examples, horizon_days: int, prior_rate: float) -> Flo
     """Share churned among the examples that had matured at each as-of, by what is known of them in the end."""
     known = np.searchsorted(examples.as_of_day, examples.as_of_day - horizon_days, side="right")
     churned = np.append(0, np.cumsum(examples.churned))[known]
-    return np.asarray((churned + 100 * prior_rate) / (known + 100))
+    return np.asarray((churned + PRIOR_OUTCOMES * prior_rate) / (known + PRIOR_OUTCOMES))

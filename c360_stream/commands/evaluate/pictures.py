@@ -182,10 +182,15 @@ def _reliability(world: Figures, axes: Any) -> None:
     axes.legend(loc="upper left")
 
 
-def _gains(world: Figures, axes: Any) -> None:
+def _curves(world: Figures, axes: Any, points_of: Callable[[Figures], Sequence[Sequence[float]]]) -> None:
+    """A line for every scorer, through the points that its figures have."""
     for key, name, look in _looks(world, ("lightgbm-28d", "floor", "oracle")):
-        points = world["scorers"][key]["gains"]
+        points = points_of(world["scorers"][key])
         axes.plot([x for x, _ in points], [y for _, y in points], label=name, **look)
+
+
+def _gains(world: Figures, axes: Any) -> None:
+    _curves(world, axes, lambda scorer: scorer["gains"])
     axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8)
     _percent(axes, "xy")
     axes.set_xlabel("share of accounts, riskiest first")
@@ -194,9 +199,7 @@ def _gains(world: Figures, axes: Any) -> None:
 
 
 def _precision_recall(world: Figures, axes: Any) -> None:
-    for key, name, look in _looks(world, ("lightgbm-28d", "floor", "oracle")):
-        points = world["scorers"][key]["precision_recall"]
-        axes.plot([x for x, _ in points], [y for _, y in points], label=name, **look)
+    _curves(world, axes, lambda scorer: scorer["precision_recall"])
     rate = world["churners"] / world["examples"]
     axes.axhline(rate, color=_INK, linewidth=0.8)
     _percent(axes, "xy")
@@ -207,9 +210,7 @@ def _precision_recall(world: Figures, axes: Any) -> None:
 
 
 def _profit(world: Figures, axes: Any) -> None:
-    for key, name, look in _looks(world, ("lightgbm-28d", "floor", "oracle")):
-        points = world["scorers"][key]["profit"]["curve"]
-        axes.plot([x for x, _ in points], [y / 100 for _, y in points], label=name, **look)
+    _curves(world, axes, lambda scorer: [(share, cents / 100) for share, cents in scorer["profit"]["curve"]])
     axes.axhline(0, color=_INK, linewidth=0.8)
     most = max(y / 100 for key in world["scorers"] for _, y in world["scorers"][key]["profit"]["curve"])
     axes.set_ylim(-most, 1.1 * most if most > 0 else None)

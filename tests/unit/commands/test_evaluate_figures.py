@@ -15,7 +15,7 @@ from c360_stream.commands.evaluate.detectors import detector_row
 from c360_stream.commands.evaluate.examples import NEVER, Examples, day_of
 from c360_stream.commands.evaluate.figures import Judged, expected_roc_auc, recovery, scorer_figures
 from c360_stream.commands.evaluate.lead import lead_time
-from c360_stream.commands.evaluate.ledger import HIGH, Matrices
+from c360_stream.commands.evaluate.ledger import Matrices
 from c360_stream.commands.evaluate.maturity import LabelCounts
 from c360_stream.commands.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
 from c360_stream.commands.evaluate.replay import ReplayedTick
@@ -24,7 +24,7 @@ from c360_stream.features.shard import TickRows
 from c360_stream.labels import KnownLabels
 from c360_stream.learning.profit import Campaign
 from c360_stream.learning.quality import roc_auc
-from c360_stream.learning.tiers import NO_TIER
+from c360_stream.learning.tiers import HIGH, NO_TIER
 
 HORIZON = 60
 CAMPAIGN = Campaign()
