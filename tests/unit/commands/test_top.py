@@ -137,6 +137,7 @@ def test_once_prints_one_board_with_the_lag_of_the_running_process(
 ) -> None:
     publish(transport, settings.risk_topic, score("acme", 3, 0.61, "critical"))
     publish(transport, settings.alarm_topic, alarm(4, "c360.billing.events.v1"))
+    metrics.CONSUMER_LAG_BYTES.clear()  # metrics are the process's: other tests may have left theirs
     metrics.CONSUMER_LAG_BYTES.labels("c360.product.events.v1", "0").set(2_500_000)
     metrics.set_watermark(1_750_000_000)
     with closing(HealthServer(settings.metrics_address)) as server:
