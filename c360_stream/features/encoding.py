@@ -153,19 +153,17 @@ class Encoded:
         """Parts that follow each other; at least one."""
         if len(parts) == 1:
             return parts[0]
-        columns: list[Any] = [
-            np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__ if name != "details"
-        ]
-        return cls(*columns, [detail for part in parts for detail in part.details])
+        names = [name for name in cls.__slots__ if name != "details"]
+        columns: list[Any] = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
+        columns.append([detail for part in parts for detail in part.details])
+        return cls(*columns)
 
-    def without(self, dropped: NDArray[np.intp]) -> Encoded:
-        """All but the events at some positions."""
-        kept = np.delete(np.arange(len(self)), dropped)
-        columns = {name: getattr(self, name) for name in self.__slots__ if name != "details"}
-        details = [self.details[i] for i in kept.tolist()] if self.details else []
-        return Encoded(
-            **{name: column[kept] if len(column) else column for name, column in columns.items()}, details=details
-        )
+    def take(self, chosen: NDArray[np.intp]) -> Encoded:
+        """The events at the positions `chosen`, in that order."""
+        arrays = (getattr(self, name) for name in self.__slots__ if name != "details")
+        columns: list[Any] = [column[chosen] if len(column) else column for column in arrays]
+        columns.append([self.details[i] for i in chosen.tolist()] if self.details else [])
+        return Encoded(*columns)
 
 
 class EventEncoder:
@@ -242,18 +240,10 @@ class EventEncoder:
         shard = shards[encoded.number]
         order = np.argsort(shard, kind="stable")
         local = rank[account][order]
-        columns: list[Any] = [
-            column[order] if len(column) else column
-            for column in (
-                encoded.time_us,
-                encoded.time_us if heard_us is None else heard_us,
-                encoded.event,
-                encoded.code,
-                encoded.user,
-                encoded.category,
-            )
-        ]
-        details = [encoded.details[i] for i in order.tolist()] if encoded.details else []
+        taken = encoded.take(order)
+        heard_us = taken.time_us if heard_us is None else heard_us[order]
+        columns: list[Any] = [taken.time_us, heard_us, taken.event, taken.code, taken.user, taken.category]
+        columns.append(taken.details)
         names = [self._accounts.names[i] for i in present.tolist()]
         account_hash = hashes[present] * _SCOPE
         found, first = np.unique(shards[present], return_index=True)
@@ -269,7 +259,6 @@ class EventEncoder:
                 account_hash[begin:end],
                 local[start:stop] - np.int32(begin),
                 *[column[start:stop] for column in columns],
-                details[start:stop],
             )
         self._accounts.forget_if_full()
         return by_shard

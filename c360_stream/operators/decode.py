@@ -69,7 +69,7 @@ class DecodedBatch:
 
     def refuse(self, chosen: NDArray[np.intp], refusal: Refused) -> None:
         """Refuse the events at the positions `chosen` of `events` after all."""
-        self._encoded = [self.events.without(chosen)]
+        self._encoded = [self.events.take(np.delete(np.arange(len(self.events)), chosen))]
         for i in reversed(chosen.tolist()):
             self.refusals.append((self._positions.pop(i), refusal))
         self.refusals.sort(key=lambda item: item[0])

@@ -30,7 +30,8 @@ def viewed(number: int, hours: float = 0.0) -> Event:
 def ids(*names: str) -> list[int]:
     """Hashes of event ids."""
     events = [DECODER.decode(json.dumps({**viewed(0), "event_id": name}).encode()) for name in names]
-    return EventEncoder(PRODUCT, KnownAccounts(1), (), {}).encode(events, np.zeros(len(names), np.int64)).event.tolist()
+    encoded = EventEncoder(PRODUCT, KnownAccounts(1), (), {}).encode(events, np.zeros(len(names), np.int64))
+    return [int(hashed) for hashed in encoded.event]
 
 
 def batch_of(reader: RecordReader, records_max: int = 100) -> DecodedBatch:
