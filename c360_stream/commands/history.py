@@ -183,5 +183,5 @@ def features_at(settings: Settings, moment: Moment, columns: list[EventColumns])
             once = events.take(np.flatnonzero(fresh))
             if len(once):
                 accounts.apply(once, row[once.account], day)
-    features: NDArray[np.float64] = accounts.matrix(row, moment.as_of_us, last)[0]
+    features: NDArray[np.float64] = accounts.matrix(row, moment.as_of_us)[0]
     return features

@@ -222,11 +222,11 @@ class AccountShard:
         Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
-        self.tally.late += int((events.time_us < events.heard_us).sum())
+        self.tally.late += int(np.count_nonzero(events.time_us < events.heard_us))
         if self._today is None:
             self.early.put(events)
             return
-        waits = events.heard_us // US_PER_DAY > self._today
+        waits = events.heard_us >= (self._today + 1) * US_PER_DAY
         if waits.any():
             self.early.put(events.take(np.flatnonzero(waits)))
             events = events.take(np.flatnonzero(~waits))
@@ -240,14 +240,15 @@ class AccountShard:
         if not fresh.all():
             self.tally.duplicates += int(len(fresh) - fresh.sum())
             events = events.take(np.flatnonzero(fresh))
-        row = self.accounts.rows_of(events.accounts)[events.account]
+        rows = self.accounts.rows_of(events.accounts)
+        row = rows[events.account]
         self._reserve(len(self.accounts))
         for cancellation in self.accounts.apply(events, row, today):
             self.ledger.cancelled(*cancellation)
         hour = np.maximum(events.heard_us // US_PER_HOUR - today * 24, 0)
         self._hours[events.topic] += np.bincount(hour, minlength=24)
         np.maximum.at(self._last_event_us, row, events.time_us)
-        self._touched.append(np.unique(row))
+        self._touched.append(rows)
 
     def _reserve(self, accounts: int) -> None:
         self.ledger.reserve(accounts)
@@ -294,7 +295,7 @@ class AccountShard:
         settled = closed.settled
         active = accounts.subscriptions.active[:n]
         rows = by_id[active[by_id]]
-        features = accounts.matrix(rows, day * US_PER_DAY, day - 1)
+        features = accounts.matrix(rows, day * US_PER_DAY)
         self.ledger.open(day, rows)
         due = (accounts.stride_phase[rows] + day) % self.config.stride_days == 0
         self.ledger.store(day, rows[due], features[due])
@@ -386,7 +387,7 @@ class AccountShard:
         if not len(rows):
             return None
         self._scored_us[rows] = as_of
-        features = self.accounts.matrix(rows, as_of, self._today)
+        features = self.accounts.matrix(rows, as_of)
         return MovedRows(self.number, rows, self._new_ids(), as_of, features)
 
     def state(self) -> dict[str, Any]:
