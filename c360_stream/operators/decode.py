@@ -16,6 +16,8 @@ from c360_stream.operators.stop import stop_requested
 from c360_stream.records import DeadLetter
 
 _READ_ON = 64
+# Records are decoded as soon as so many are read: they are in the processor's cache then.
+_READ_AT_ONCE = 2048
 
 
 class DecodedBatch:
@@ -42,7 +44,8 @@ class DecodedBatch:
         self._positions: list[int] = []
         self._encoded: list[Encoded] = []
         self.refusals: list[tuple[int, Refused]] = []
-        self._read(records_max)
+        while self.read < records_max and self._read(min(_READ_AT_ONCE, records_max - self.read)) == _READ_AT_ONCE:
+            pass
 
     @property
     def events(self) -> Encoded:
