@@ -11,7 +11,7 @@ import numpy as np
 from c360_stream.errors import StateError
 
 # Raised whenever the layout of any step's state changes; see "State compatibility" in CHANGELOG.md.
-STATE_VERSION = 4
+STATE_VERSION = 5
 _ARRAY = 1
 
 
