@@ -62,13 +62,16 @@ class HashTable:
     def _allocate(self, capacity: int, dtypes: Sequence[np.dtype[Any]]) -> None:
         # Behind the homes a window's worth of slots, so that no window is cut off, and that of key 0.
         slots = capacity + _WINDOW + 1
-        self._capacity = capacity
-        self._scale = np.uint64(capacity)
         self._has_zero = False
         self._taken_max = 0
-        self.keys = np.zeros(slots, np.uint64)
         self.columns = [np.zeros(slots, dtype) for dtype in dtypes]
-        self._windows = sliding_window_view(self.keys[:-1], _WINDOW)
+        self._use(np.zeros(slots, np.uint64))
+
+    def _use(self, keys: NDArray[np.uint64]) -> None:
+        self.keys = keys
+        self._windows = sliding_window_view(keys[:-1], _WINDOW)
+        self._capacity = len(keys) - _WINDOW - 1
+        self._scale = np.uint64(self._capacity)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.keys)) + self._has_zero
@@ -103,6 +106,16 @@ class HashTable:
         """Forget the keys in all slots but these, each named once; a table that is three times too large shrinks."""
         fitting = _fitting(int(len(slots) * GROWTH))
         self._rebuild(slots, fitting if 3 * fitting < self._capacity else self._capacity)
+
+    def state(self) -> list[Any]:
+        """Plain data for `restore`: the arrays in use, so that what has not changed since the last time is the same."""
+        return [self._has_zero, self.keys, *self.columns]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take up what `state` gave, at no cost: the arrays are not copied."""
+        self._has_zero, keys, *self.columns = state
+        self._use(keys)
+        self._taken_max = len(self)
 
     def _homes(self, keys: NDArray[np.uint64]) -> Slots:
         return (((keys >> _HALF) * self._scale) >> _HALF).view(np.intp)

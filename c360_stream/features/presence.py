@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.growth import with_room
-from c360_stream.features.hashtable import GROWTH, HashTable
+from c360_stream.features.hashtable import HashTable
 from c360_stream.features.windows import WINDOW_DAYS
 
 _ALL_DAYS = np.uint32((1 << WINDOW_DAYS) - 1)
@@ -76,20 +76,17 @@ class Presence:
     def __len__(self) -> int:
         return self._present
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`: 16 bytes a thing."""
-        owner, mask = self._things.columns
-        slots = np.flatnonzero(mask)
-        return {"key": self._things.keys[slots], "account": owner[slots], "mask": mask[slots]}
+    def state(self) -> list[Any]:
+        """Plain data for `restore`, to be packed before anything changes."""
+        return self._things.state()
 
-    def restore(self, state: dict[str, Any], accounts: int) -> None:
+    def restore(self, state: list[Any], accounts: int) -> None:
         """Take up what `state` gave, for `accounts` accounts."""
-        self._things = HashTable(np.int32, np.uint32, room=int(len(state["key"]) * GROWTH))
-        slots, _ = self._things.place(state["key"])
-        for column, name in zip(self._things.columns, ("account", "mask"), strict=True):
-            column[slots] = state[name]
-        self._present = len(slots)
-        self.distinct = np.bincount(state["account"], minlength=max(accounts, 64)).astype(np.int32)
+        self._things.restore(state)
+        owner, mask = self._things.columns
+        present = owner[mask != 0]
+        self._present = len(present)
+        self.distinct = np.bincount(present, minlength=max(accounts, 64)).astype(np.int32)
 
 
 def _distinct(ascending: NDArray[np.int64]) -> NDArray[np.int64]:
