@@ -34,6 +34,8 @@ POSITIVE = click.IntRange(1)
 @click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick and resume.")
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
+@click.option("--brokers", metavar="HOST:PORT", help="Broker of kafka.  [default: C360_KAFKA_BROKERS]")
+@click.option("--clickhouse-dsn", metavar="DSN", help="ClickHouse server of kafka.  [default: chDB]")
 @click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
 def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     """Measure ITEM on this machine, each figure beside its floor.

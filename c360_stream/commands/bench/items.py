@@ -28,6 +28,8 @@ class Options:
     rows: int
     seed: int
     repeats: int
+    brokers: str | None
+    clickhouse_dsn: str | None
 
     @property
     def batches(self) -> SampleSpec:
@@ -81,6 +83,12 @@ def _resume(options: Options) -> Iterator[Result]:
     return resume.measure(options.tick(days=2))
 
 
+def _kafka(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import kafka
+
+    return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -97,5 +105,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK}
+ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka}
 """Every benchmark."""
