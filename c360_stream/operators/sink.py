@@ -244,6 +244,8 @@ def unpack_block(chunk: bytes) -> tuple[str, pa.Table]:
 def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
+    if isinstance(parts[0], pa.Array):
+        return pa.concat_arrays(parts)
     return [value for part in parts for value in part]
 
 
