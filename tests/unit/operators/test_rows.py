@@ -95,7 +95,6 @@ def test_reasons_and_moves_are_the_strongest_and_of_equal_ones_the_first_feature
         parts = scores.contributions[i].tolist()
         strongest = sorted(range(len(parts)), key=lambda column: (-abs(parts[column]), column))[:REASONS]
         value = [None if np.isnan(each) else float(each) for each in scores.features[i]]
-        text = [sentence(j, value[j], parts[j]) for j in range(len(parts))]
         assert told["reasons"] == [
             {
                 "feature": FEATURES[j],
