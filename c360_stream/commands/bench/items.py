@@ -81,6 +81,12 @@ def _resume(options: Options) -> Iterator[Result]:
     return resume.measure(options.tick(days=2))
 
 
+def _midnight(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import midnight
+
+    return midnight.measure(options.tick(days=1), None)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -97,5 +103,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK}
+ITEMS: dict[str, Item] = {**QUICK, "midnight": _midnight}
 """Every benchmark."""
