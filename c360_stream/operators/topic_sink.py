@@ -103,8 +103,9 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
 
     The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
-    written first after a snapshot says so. Readers of the compacted topic take the newest record of a key: records
-    that may go at once wait too while exact ones, which come before them, do.
+    written first after a snapshot says so. One chunk is published at a time, and the sources are read between two:
+    a tick of 100,000 accounts has five. Readers of the compacted topic take the newest record of a key: records that
+    may go at once wait too while exact ones, which come before them, do.
     """
 
     def __init__(self, writer: OutboxWriter, outbox: Outbox) -> None:
@@ -112,21 +113,27 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._outbox = outbox
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
+        self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
         self._publish_sealed()
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
-        """Publish what the last snapshot holds; take records."""
-        self._publish_sealed()
+        """Publish a chunk of what the last snapshot holds; take records."""
+        self._publish_next()
         for item in items:
             if isinstance(item, Pulse):
                 continue
-            if item.exact or self._open or self._outbox.waiting:
+            if item.exact or self._open or self._outbox.open:
                 self._hold(item)
+            elif self._outbox.publishing:
+                self._behind.append(item)
             else:
-                with counted_errors(item.topic):
-                    self._writer.write([(item.topic, record) for record in item.records])
-                metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
+                self._write(item)
+
+    def _write(self, item: TopicRecords) -> None:
+        with counted_errors(item.topic):
+            self._writer.write([(item.topic, record) for record in item.records])
+        metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
     def _hold(self, item: TopicRecords) -> None:
         for record in item.records:
@@ -141,7 +148,21 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._open, self._open_bytes = [], 0
 
     def _publish_sealed(self) -> None:
-        self._outbox.publish_sealed(self._publish)
+        while self._publish_next():
+            pass
+
+    def _publish_next(self) -> bool:
+        """Publish the next chunk, and behind the last one what waited for it; whether there was one."""
+        chunk = self._outbox.take()
+        if chunk is None:
+            return False
+        self._publish(*chunk)
+        self._outbox.published()
+        if not self._outbox.publishing:
+            for item in self._behind:
+                self._write(item)
+            self._behind = []
+        return True
 
     def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
         records = unpack_records(chunk)
@@ -154,9 +175,9 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     @failing_loudly
     def snapshot(self) -> bytes:
         """Make sure that everything written at once is delivered; what waits, as bytes."""
+        self._publish_sealed()
         with measured("topics"):
             self._writer.flush()
-        self._publish_sealed()
         self._end_chunk()
         return self._outbox.seal()
 

@@ -124,9 +124,9 @@ class Stream(threading.Thread):
 
     def __init__(self, sample: Sample, rate: int, clock: EventClock, send: Callable[[list[Event], int], None]) -> None:
         super().__init__(name="stream", daemon=True)
-        self._sample = sample
+        self.sample = sample
         self._rate = rate
-        self._clock = clock
+        self.clock = clock
         self._send = send
         self._rng = np.random.default_rng([sample.spec.seed, 99])
         self._stopping = threading.Event()
@@ -138,7 +138,7 @@ class Stream(threading.Thread):
         began = beat = time.monotonic()
         try:
             while not self._stopping.wait(SEND_SECONDS):
-                now, at_ms = time.monotonic(), self._clock.now_ms()
+                now, at_ms = time.monotonic(), self.clock.now_ms()
                 events = self._product(int((now - began) * self._rate) - self._sent, at_ms)
                 if now >= beat:
                     beat += BEAT_SECONDS
@@ -161,11 +161,11 @@ class Stream(threading.Thread):
             "billing": '"event_type":"invoice_paid","amount_cents":100',
             "support": '"event_type":"ticket_solved","ticket_id":"T-0"',
         }
-        parts = range(self._sample.spec.partitions)
+        parts = range(self.sample.spec.partitions)
         return [self._event(kind, part, at_ms, bodies[kind]) for kind in INPUT_KINDS for part in parts]
 
     def _product(self, count: int, at_ms: int) -> list[Event]:
-        accounts, users = self._sample.draw_users(self._rng, max(count, 0))
+        accounts, users = self.sample.draw_users(self._rng, max(count, 0))
         return [
             self._event("product", account, at_ms, f'"event_type":"page_viewed","user_id":"user-{user:08d}"')
             for account, user in zip(accounts.tolist(), users.tolist(), strict=True)
@@ -176,7 +176,7 @@ class Stream(threading.Thread):
         name = f"acct-{account:06d}"
         head = f'{{"event_id":"live-{kind[0]}-{account}-{self._sent:x}-{at_ms:x}","account_id":"{name}"'
         line = f'{head},"occurred_at":"{rfc3339(at_ms)}",{body},"properties":{{"client":"web"}}}}'
-        return Event(kind, account % self._sample.spec.partitions, name, line.encode())
+        return Event(kind, account % self.sample.spec.partitions, name, line.encode())
 
 
 def rfc3339(at_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""Benchmark `midnight`: a live run scores all accounts while events keep coming; how long does intake stand still?"""
+"""Benchmark `midnight`: a live run scores all accounts while events keep coming, and how long it stops reading them."""
 
 from __future__ import annotations
 
@@ -69,27 +69,25 @@ def _midnight(spec: SampleSpec, brokers: str | None) -> _Midnight:
         stream = Stream(sample, RATE, clock, lambda events, at_ms: place.send(events))
         stream.start()
         held.callback(stream.stop)
-        _night(run, place, stream, clock, 1, spec.accounts)  # before it nobody had a score
+        _night(run, place, stream, 1)  # before it nobody had a score
         before = _longest_pause(run)
-        first, last = _night(run, place, stream, clock, 2, spec.accounts)
+        first, last = _night(run, place, stream, 2)
         return _Midnight(first, last, _longest_pause(run), before)
 
 
-def _night(
-    run: Running, place: Place, stream: Stream, clock: EventClock, day: int, accounts: int
-) -> tuple[float, float]:
+def _night(run: Running, place: Place, stream: Stream, day: int) -> tuple[float, float]:
     """Let a night pass; seconds to the first and to the last score of its tick."""
     as_of = f'"as_of":"{rfc3339(at_ms(day, 0))}"'.encode()
     morning = at_ms(day, HOURS_AFTER)
     began = time.monotonic()
-    clock.leap_to(morning)
+    stream.clock.leap_to(morning)
     place.send(stream.beat(morning))
     times: list[float] = []
 
     def all_there() -> bool:
         found = sum(as_of in score and b'"trigger":"tick"' in score for score in place.scores())
         times.extend([time.monotonic() - began] * found)
-        return len(times) >= accounts
+        return len(times) >= stream.sample.spec.accounts
 
     run.wait(all_there, 0)
     return times[0], times[-1]

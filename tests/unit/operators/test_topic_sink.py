@@ -145,9 +145,36 @@ def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch
     topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
     topic.write_batch([exact(*(b"%d" % number for number in range(8)))])
     topic.snapshot()
-    topic.write_batch([PULSE])
-    assert kafka.seen == [b"%d" % number for number in range(8)]
+    for published in (3, 6, 8):
+        topic.write_batch([PULSE])  # one chunk at a time: the sources are read in between
+        assert kafka.seen == [b"%d" % number for number in range(published)]
     assert list(kafka.published.values()) == [3]
+
+
+def test_while_chunks_are_published_other_records_wait_for_the_last_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"0", b"1", b"2")])
+    topic.snapshot()
+    topic.write_batch([at_once(b"moved")])
+    assert (kafka.seen, kafka.unflushed) == ([b"0"], [])
+    topic.write_batch([PULSE])
+    topic.write_batch([PULSE])
+    assert (kafka.seen, kafka.unflushed) == ([b"0", b"1", b"2"], [b"moved"])
+
+
+def test_a_snapshot_publishes_what_the_one_before_holds_and_what_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"0", b"1")])
+    topic.snapshot()
+    topic.write_batch([at_once(b"moved"), exact(b"2"), at_once(b"moved after it")])
+    state = topic.snapshot()
+    assert kafka.seen == [b"0", b"1", b"moved"]
+    TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    assert kafka.seen == [b"0", b"1", b"moved", b"2", b"moved after it"]
 
 
 def test_at_the_end_of_the_input_the_last_snapshot_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
