@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +28,8 @@ WAIT_SECONDS = 1.0
 HEARTBEAT_SECONDS = 1.0
 INSERTS_MAX = 4
 SERVER_PARTS = 4
+
+T = TypeVar("T")
 
 
 def table_parts(settings: Settings) -> int:
@@ -163,7 +165,7 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
     def _settle(self, under_way_max: int) -> None:
         """Wait until so many inserts are under way; raise what one of them raised."""
         while len(self._inserts) > under_way_max or (self._inserts and self._inserts[0].done()):
-            of_outbox = wait(self._inserts[0])
+            of_outbox = wait(self._inserts[0], "an insert into the tables is under way")
             self._inserts.popleft()
             if of_outbox and self._outbox is not None:
                 self._outbox.published()
@@ -227,15 +229,15 @@ class Blocks:
         return table, arrow_table(table, columns)
 
 
-def wait(insert: Future[bool]) -> bool:
-    """Wait for an insert, and say meanwhile that this process lives; give what it gave, raise what it raised."""
+def wait(under_way: Future[T], reason: str) -> T:
+    """Wait for work of a thread, and say meanwhile why; give what it gave, raise what it raised."""
     while True:
         try:
-            return insert.result(HEARTBEAT_SECONDS)
+            return under_way.result(HEARTBEAT_SECONDS)
         except FutureTimeoutError:
-            if insert.done():
+            if under_way.done():
                 raise
-            waiting("an insert into the tables is under way")
+            waiting(reason)
 
 
 def pack_block(table: str, rows: pa.Table) -> bytes:

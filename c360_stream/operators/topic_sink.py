@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from c360_stream import metrics
 from c360_stream.connectors.ports import OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured
+from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured, wait
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
@@ -103,8 +104,9 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
 
     The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
-    written first after a snapshot says so. One chunk is published at a time, and the sources are read between two:
-    a tick of 100,000 accounts has five. Readers of the compacted topic take the newest record of a key: records that
+    written first after a snapshot says so. A thread publishes, one chunk after the other, and the next snapshot waits
+    for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s. While
+    it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records that
     may go at once wait too while exact ones, which come before them, do.
     """
 
@@ -114,18 +116,20 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
         self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
+        self._thread = ThreadPoolExecutor(1, "topics")
+        self._publishing: Future[None] | None = None
         self._publish_sealed()
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
-        """Publish a chunk of what the last snapshot holds; take records."""
-        self._publish_next()
+        """Have the last snapshot's records published; take records."""
+        self._publish_on()
         for item in items:
             if isinstance(item, Pulse):
                 continue
             if item.exact or self._open or self._outbox.open:
                 self._hold(item)
-            elif self._outbox.publishing:
+            elif self._publishing is not None:
                 self._behind.append(item)
             else:
                 self._write(item)
@@ -148,21 +152,26 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._open, self._open_bytes = [], 0
 
     def _publish_sealed(self) -> None:
-        while self._publish_next():
-            pass
+        """Return once all that the last snapshot holds is published, and what waited behind it written."""
+        self._publish_on()
+        while self._publishing is not None:
+            wait(self._publishing, "publishing is under way")
+            self._publish_on()
 
-    def _publish_next(self) -> bool:
-        """Publish the next chunk, and behind the last one what waited for it; whether there was one."""
-        chunk = self._outbox.take()
-        if chunk is None:
-            return False
-        self._publish(*chunk)
-        self._outbox.published()
-        if not self._outbox.publishing:
-            for item in self._behind:
-                self._write(item)
-            self._behind = []
-        return True
+    def _publish_on(self) -> None:
+        """See whether a chunk has been published; begin with the next one, or write what waits behind the last."""
+        if self._publishing is not None:
+            if not self._publishing.done():
+                return
+            self._publishing.result()
+            self._outbox.published()
+            self._publishing = None
+        if (chunk := self._outbox.take()) is not None:
+            self._publishing = self._thread.submit(self._publish, *chunk)
+            return
+        for item in self._behind:
+            self._write(item)
+        self._behind = []
 
     def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
         records = unpack_records(chunk)
@@ -184,12 +193,16 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     def close(self) -> None:
         """Release the writer; at the end of the input, once the last snapshot has been published."""
         if stop_requested() or first_failure() is not None:
-            self._writer.close()
+            self._release()
         else:
             finish_later(self._finish)
 
     def _finish(self) -> None:
         self._publish_sealed()
+        self._release()
+
+    def _release(self) -> None:
+        self._thread.shutdown()  # a chunk that is being published comes through, or is given up: a stop ends waits
         self._writer.close()
 
 
