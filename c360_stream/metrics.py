@@ -98,6 +98,10 @@ CONSUMER_LAG_BYTES = _gauge(
     "topic",
     "partition",
 )
+INTAKE_PAUSE_MAX_SECONDS = _gauge(
+    "c360_intake_pause_max_seconds",
+    "Longest time of the last 15 to 30 s without a look at the input: a step, a snapshot or a sink had the engine.",
+)
 
 # Time -------------------------------------------------------------------------
 

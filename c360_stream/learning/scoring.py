@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,15 +168,34 @@ class ShardScorer:
 
     def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows]:
         """Take a shard's feature rows; give the scores that are ready."""
-        self._ids.extend(rows.new_ids)
-        self._reserve(len(self._ids))
-        self._waiting.append(rows)
-        return self._ready()
+        self.hold_rows(rows)
+        return list(self.ready())
 
     def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows]:
         """Take the version of a tick; give the scores that are ready."""
+        self.hold_version(day, version)
+        return list(self.ready())
+
+    def hold_rows(self, rows: TickRows | MovedRows) -> None:
+        """Take a shard's feature rows; they wait."""
+        self._ids.extend(rows.new_ids)
+        self._reserve(len(self._ids))
+        self._waiting.append(rows)
+
+    def hold_version(self, day: int, version: ModelVersion) -> None:
+        """Take the version of a tick, which waits."""
         self._versions[day] = version
-        return self._ready()
+
+    @property
+    def tick_is_ready(self) -> bool:
+        """Whether what `ready` gives next is a whole tick."""
+        head = self._waiting[0] if self._waiting else None
+        return isinstance(head, TickRows) and head.day in self._versions
+
+    @property
+    def shard(self) -> int | None:
+        """Number of the shard whose rows wait; None if none do."""
+        return self._waiting[0].shard if self._waiting else None
 
     def _reserve(self, accounts: int) -> None:
         capacity = self._risk.shape[1]
@@ -190,22 +210,23 @@ class ShardScorer:
         self._segment = np.pad(self._segment, (0, more), constant_values=NO_SEGMENT)
         self._value.reserve(capacity + more)
 
-    def _ready(self) -> list[ScoredTick | ScoredRows]:
-        """Score what waits, in order, up to the first tick whose version is not there yet."""
-        out: list[ScoredTick | ScoredRows] = []
+    def ready(self) -> Iterator[ScoredTick | ScoredRows]:
+        """Score what waits, in order, up to the first tick whose version is not there yet.
+
+        What is not asked for goes on waiting, and a snapshot holds it.
+        """
         while self._waiting:
             head = self._waiting[0]
             if isinstance(head, TickRows):
                 if head.day not in self._versions:
                     break
                 self._newest = self._versions.pop(head.day)
-                out.append(self._tick(head, self._newest))
-            elif self._newest is not None:
-                moved = self._moved(head, self._newest)
-                if moved is not None:
-                    out.append(moved)
+                self._waiting.popleft()
+                yield self._tick(head, self._newest)
+                continue
             self._waiting.popleft()
-        return out
+            if self._newest is not None and (moved := self._moved(head, self._newest)) is not None:
+                yield moved
 
     def _tick(self, rows: TickRows, version: ModelVersion) -> ScoredTick:
         outcomes = self._outcomes(rows.known)

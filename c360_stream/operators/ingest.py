@@ -22,6 +22,7 @@ from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
@@ -141,6 +142,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def next_batch(self) -> Iterable[Item]:
         """Say what has been read; read on, unless this partition is too far ahead or there is nothing."""
         HEALTH.progress()
+        INTAKE.began()
         if stop_requested():
             raise AbortExecution
         if self._ended:
@@ -152,6 +154,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
+        INTAKE.ended()
         return items
 
     def _next_items(self) -> list[Item]:

@@ -33,8 +33,14 @@ POSITIVE = click.IntRange(1)
 @click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
 @click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick and resume.")
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
+@click.option("--rate", type=POSITIVE, default=5_000, help="Product events a second of latency.")
+@click.option("--seconds", type=POSITIVE, default=20, help="How long latency measures.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
-@click.option("--brokers", metavar="HOST:PORT", help="Broker of kafka.  [default: C360_KAFKA_BROKERS]")
+@click.option(
+    "--brokers",
+    metavar="HOST:PORT",
+    help="Kafka of kafka (default: C360_KAFKA_BROKERS), latency and midnight (default: a log directory instead).",
+)
 @click.option("--clickhouse-dsn", metavar="DSN", help="ClickHouse server of kafka.  [default: chDB]")
 @click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
 def _bench(item: str, as_json: bool | None, **given: Any) -> None:
