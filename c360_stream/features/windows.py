@@ -65,11 +65,10 @@ class DayCounts:
         total: NDArray[np.int64] = (by_day[slots] > 0).sum(axis=0, dtype=np.int64)
         return total
 
-    def state(self, accounts: int) -> NDArray[np.int32]:
-        """The buckets of the first `accounts` accounts."""
-        return np.ascontiguousarray(self._counts[:, :, :accounts])
+    def state(self) -> NDArray[np.int32]:
+        """The buckets, for `restore`: the array itself, since a copy of the accounts there are would move every row."""
+        return self._counts
 
     def restore(self, counts: NDArray[np.int32]) -> None:
         """Take up what `state` gave."""
-        self._counts = counts.copy()
-        self.reserve(64)
+        self._counts = counts
