@@ -94,6 +94,11 @@ class Keeper:
             raise
         return packed, len(packed) + store.written_bytes
 
+    @property
+    def written_bytes(self) -> int:
+        """What the last snapshot wrote into files."""
+        return self._store.written_bytes if self._store else 0
+
     def take_up(self, packed: bytes) -> Any:
         """Unpack the state; raises `StateError` if it cannot be used."""
         recovery = self._keeping.recovery

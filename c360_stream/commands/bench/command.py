@@ -10,7 +10,7 @@ import click
 from c360_stream.commands.bench.result import Result
 from c360_stream.commands.bench.sample import SampleSpec
 
-ITEMS = ("decode", "features", "tick", "model", "replay", "resume")
+ITEMS = ("decode", "features", "tick", "model", "replay", "resume", "snapshot")
 PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
 POSITIVE = click.IntRange(1)
 
@@ -32,17 +32,17 @@ POSITIVE = click.IntRange(1)
 @click.option("--days", type=POSITIVE, default=4, help="Days that the events of replay are spread over.")
 @click.option("--processes", type=POSITIVE, default=1, help="Processes of replay.")
 @click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
-@click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick and resume.")
+@click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick, resume and snapshot.")
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
-@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
+@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay, resume and snapshot run once.")
 def _bench(item: str, as_json: bool | None, **options: int) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. Figures other than those two are of CPU time. A floor is the least work that any way of doing it would
-    have, measured in the same minute: on a shared machine compare the ratios.
+    score. snapshot: state to disk and back. Figures other than those three are of CPU time. A floor is the least work
+    that any way of doing it would have, measured in the same minute: on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
@@ -65,7 +65,7 @@ def bench(arguments: Sequence[str]) -> None:
     _bench.main(list(arguments), prog_name="c360 bench", standalone_mode=False)
 
 
-def _measured(
+def _measured(  # noqa: PLR0911 - one an item
     name: str,
     *,
     accounts: int,
@@ -79,7 +79,7 @@ def _measured(
     repeats: int,
 ) -> Iterator[Result]:
     """Run one item; the libraries of the others stay unloaded."""
-    from c360_stream.commands.bench import decoding, features, model, replay, resume, tick
+    from c360_stream.commands.bench import decoding, features, model, replay, resume, snapshot, tick
     from c360_stream.settings import Settings
 
     settings = Settings.model_construct()  # the defaults, whatever this machine's configuration says
@@ -94,6 +94,8 @@ def _measured(
             return tick.measure(settings, SampleSpec(tick_accounts, events, days=1, seed=seed, partitions=1), repeats)
         case "model":
             return model.measure(rows, seed, repeats)
+        case "snapshot":
+            return snapshot.measure(settings, tick_accounts, seed)
         case "resume":
             events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * tick_accounts
             return resume.measure(SampleSpec(tick_accounts, events, days=2, seed=seed))

@@ -109,7 +109,8 @@ def test_memory_is_bounded_in_time_and_number() -> None:
     assert len(events) == EVENTS_MAX
     later = HISTORY_DAYS + 1
     subscriptions.apply(0, of(later, CHANGED, seats=9), DAY + later)
-    assert len(subscriptions.state(1)["events"]) == 1
+    [[events]] = subscriptions.state(1)["events"]
+    assert len(events) == 1
     assert standing(subscriptions)[:3] == (True, EVENTS_MAX + 9, 9)
 
 
