@@ -47,9 +47,11 @@ class Disk:
 
     def __init__(self, fails_at: int = 0, failure: Callable[[], BaseException] = KilledError) -> None:
         self.calls = 0
+        self.unsynced: set[int] = set()
         self._fails_at = fails_at
         self._failure = failure
         mine = {name: getattr(self, f"_{name}") for name in ("write", "fdatasync", "fsync")}
+        mine["open"] = self.open
         self.module = SimpleNamespace(**{**vars(os), **mine})
 
     def _call(self) -> bool:
@@ -57,6 +59,7 @@ class Disk:
         return self.calls == self._fails_at
 
     def _write(self, file: int, content: Any) -> int:
+        self.unsynced.add(os.fstat(file).st_ino)
         if self._call():
             os.write(file, memoryview(content)[: len(content) // 2])
             raise self._failure()
@@ -65,10 +68,18 @@ class Disk:
     def _fdatasync(self, file: int) -> None:
         if self._call():
             raise self._failure()
+        self.unsynced.remove(os.fstat(file).st_ino)
 
     def _fsync(self, file: int) -> None:
         if self._call():
             raise self._failure()
+        self.unsynced.discard(os.fstat(file).st_ino)
+
+    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        """Open; a file that is made changes its folder."""
+        if flags & os.O_CREAT:
+            self.unsynced.add(path.parent.stat().st_ino)
+        return os.open(path, flags, mode)
 
 
 @pytest.fixture
@@ -191,6 +202,14 @@ def test_content_that_repeats_is_written_once(tmp_path: Path) -> None:
     assert resume(tmp_path, packed)[1][0].tolist() == [0] * CHUNK * 1000
 
 
+def test_it_is_on_the_disk_before_the_engine_is_told(tmp_path: Path, disk: Callable[..., Disk]) -> None:
+    store, used = SegmentStore(tmp_path, FOLDER), disk()
+    for seed in range(3):
+        keep(store, [noise(SEGMENT * 3 + 1, seed)])
+        assert used.unsynced == set()
+    assert used.calls > 3 * 4
+
+
 @pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, SEGMENT * 3 + 5])
 def test_pages_come_back(tmp_path: Path, length: int) -> None:
     ids = [f"account {number}" for number in range(length)]
@@ -221,6 +240,18 @@ def test_the_disk_stays_bounded(tmp_path: Path, share: float) -> None:
     assert most < 2.2 * len(array)
     assert written < 150 * 3 * 200 * share * CHUNK + 2 * len(array)
     assert resume(tmp_path, packed)[1][0].tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("hot", [0, 7])
+def test_what_stays_does_not_hold_files_of_what_went(tmp_path: Path, hot: int) -> None:
+    """At each snapshot one chunk more, for good, beside some that are there until the next."""
+    store, cold = SegmentStore(tmp_path, FOLDER), []
+    for seed in range(200):
+        cold.append(noise(CHUNK, seed))
+        packed = keep(store, [cold, noise(CHUNK * hot, -seed % 1000 + 1000)])
+        assert len(files(tmp_path)) < 2 * FILES + 4 * len(cold) * CHUNK / SEGMENT
+        assert size(tmp_path) < 2.2 * (len(cold) + hot) * CHUNK + SNAPSHOTS_KEPT * 2 * (hot * CHUNK + SEGMENT)
+    assert [each.tolist() for each in resume(tmp_path, packed)[1][0]] == [each.tolist() for each in cold]
 
 
 def test_runs_that_end_again_and_again_before_a_second_snapshot_leave_little(tmp_path: Path) -> None:
@@ -293,15 +324,18 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, disk: Callable[..
     kept = [keeper.keep("3", lambda: states[-1])]
     disk(call, full)
 
+    there: list[Path] = []
+
     def go_on() -> None:
         while True:
+            there[:] = files(tmp_path)
             states.append([noise(SEGMENT + CHUNK, len(states))])
             kept.append(keeper.keep("3", lambda: states[-1]))
 
     with pytest.raises(StateError, match=f"^recovery directory {tmp_path}: the disk is full; free some space"):
         go_on()
     disk()
-    assert len(kept) == len(states) - 1
+    assert (len(kept), files(tmp_path)) == (len(states) - 1, there)
     assert keeping.of("accounts").take_up(kept[-1])[0].tolist() == states[-2][0].tolist()
     assert keeping.of("accounts").take_up(keeper.keep("3", lambda: states[-1]))[0].tolist() == states[-1][0].tolist()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -41,6 +43,7 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
 
     Figures are seconds on the wall, since waiting for the disk stalls the flow too.
     """
+    gc.disable()  # as a run does
     shards = [_Shard(settings, number, accounts, seed) for number in range(settings.shards)]
     version = _version(settings, seed)
     for shard in shards:
@@ -69,8 +72,10 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
         recovery = Path(home)
         keeping = Keeping(True, "bench", recovery)
         keepers = [(keeping.of("accounts"), keeping.of("score")) for _ in shards]
+        resident = _resident_bytes_max()
         first = timed(_keep, shards, keepers)
         state_bytes = _directory_bytes(recovery)
+        parameters |= {"resident_bytes_max": resident, "more_resident_bytes": _resident_bytes_max() - resident}
         parameters["state_bytes"] = state_bytes
         yield result("snapshot_first", first, _write(recovery, state_bytes).wall, "writing as many bytes to one file")
         hashing = _hash(state_bytes).wall
@@ -184,6 +189,10 @@ def _keep(shards: list[_Shard], keepers: list[tuple[Keeper, Keeper]]) -> tuple[l
 def _take_up(shards: list[_Shard], keeping: Keeping, manifests: list[bytes]) -> None:
     for number, shard in enumerate(shards):
         shard.take_up(keeping, *manifests[2 * number : 2 * number + 2])
+
+
+def _resident_bytes_max() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _directory_bytes(recovery: Path) -> int:
