@@ -249,11 +249,11 @@ class LabelLedger:
         """Examples that wait for their label: censored, if the data end here."""
         return sum(len(account) for account, _ in self._examples.values())
 
-    def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`."""
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         days = sorted(self._examples)
         return {
-            "status": np.ascontiguousarray(self._status[:, :accounts]),
+            "status": self._status,
             "cancelled": self._cancelled,
             "examples": [[day, *self._examples[day]] for day in days],
             "matured": [[day, account] for day, account in sorted(self._matured.items())],
@@ -262,8 +262,8 @@ class LabelLedger:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._status = state["status"].copy()
+        self._status = state["status"]
         self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
         self._examples = {day: (account, features) for day, account, features in state["examples"]}
         self._matured = dict(state["matured"])
-        self._unsettled = {day: (account, after.copy()) for day, account, after in state["unsettled"]}
+        self._unsettled = {day: (account, after) for day, account, after in state["unsettled"]}

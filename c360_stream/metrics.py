@@ -197,7 +197,7 @@ SNAPSHOT_DURATION_SECONDS = _histogram(
 )
 SNAPSHOT_SIZE_BYTES = _histogram(
     "c360_snapshot_size_bytes",
-    "Size of one key's snapshot: tens of megabytes stall the flow, raise C360_SHARDS then.",
+    "What one key's snapshot wrote, files beside the engine's included: what changed since the one before.",
     "step",
     SIZE_BUCKETS_BYTES,
 )

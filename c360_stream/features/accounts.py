@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from c360_stream.features.growth import with_room
 from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
 from c360_stream.features.windows import WINDOW_DAYS, DayCounts
+from c360_stream.snapshot import IDS_PER_PAGE, Pages
 
 
 class Accounts:
@@ -219,25 +220,25 @@ class Accounts:
         return rows
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         n = len(self)
         return {
-            "ids": self.ids,
-            "counts": self.counts.state(n),
+            "ids": Pages.cut(self.ids, IDS_PER_PAGE),
+            "counts": self.counts.state(),
             "users": self.users.state(),
             "commenters": self.commenters.state(),
             "categories": self.categories.state(),
             "subscriptions": self.subscriptions.state(n),
             "contacts": self.contacts.state(),
-            "first_us": self.first_us[:n],
-            "last_product_us": self.last_product_us[:n],
-            "billing_seen": self.billing_seen[:n],
-            "nps": [[account, *answer] for account, answer in self._nps.items()],
+            "first_us": self.first_us,
+            "last_product_us": self.last_product_us,
+            "billing_seen": self.billing_seen,
+            "nps": Pages.by_account(self._nps, n),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.ids = list(state["ids"])
+        self.ids = list(chain.from_iterable(state["ids"]))
         self._index = {account: row for row, account in enumerate(self.ids)}
         n = len(self.ids)
         self.stride_phase = np.zeros(n, np.int64)
@@ -252,10 +253,10 @@ class Accounts:
         self.subscriptions.restore(state["subscriptions"])
         self.contacts.restore(state["contacts"])
         self.first_us, self.last_product_us, self.billing_seen = (
-            state[name].copy() for name in ("first_us", "last_product_us", "billing_seen")
+            state[name] for name in ("first_us", "last_product_us", "billing_seen")
         )
-        self._nps = {account: (time_us, event_id, score) for account, time_us, event_id, score in state["nps"]}
-        self._nps_score = np.full(n, np.nan, np.float32)
+        self._nps = {account: tuple(answer) for account, answer in Pages.joined(state["nps"])}
+        self._nps_score = np.full(len(self.first_us), np.nan, np.float32)
         for account, (_, _, score) in self._nps.items():
             self._nps_score[account] = score
 

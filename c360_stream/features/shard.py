@@ -395,11 +395,10 @@ class AccountShard:
         return MovedRows(self.number, rows, self._new_ids(), as_of, features)
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        n = len(self.accounts)
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
             "accounts": self.accounts.state(),
-            "ledger": self.ledger.state(n),
+            "ledger": self.ledger.state(),
             "watermark": self.watermark.state(),
             "early": self.early.state(),
             "recent": self._recent.state(),
@@ -407,9 +406,9 @@ class AccountShard:
             "next_hour": self._next_hour,
             "hours": self._hours,
             "announced": self._announced,
-            "was_active": self._was_active[:n],
-            "last_event_us": self._last_event_us[:n],
-            "scored_us": self._scored_us[:n],
+            "was_active": self._was_active,
+            "last_event_us": self._last_event_us,
+            "scored_us": self._scored_us,
             "touched": np.concatenate([np.zeros(0, np.int32), *self._touched]),
         }
 
@@ -421,8 +420,8 @@ class AccountShard:
         self.early.restore(state["early"])
         self._recent.restore(state["recent"])
         self._today, self._next_hour = state["today"], state["next_hour"]
-        self._hours, self._announced = state["hours"].copy(), state["announced"]
+        self._hours, self._announced = state["hours"], state["announced"]
         self._was_active, self._last_event_us, self._scored_us = (
-            state[name].copy() for name in ("was_active", "last_event_us", "scored_us")
+            state[name] for name in ("was_active", "last_event_us", "scored_us")
         )
         self._touched = [state["touched"]]

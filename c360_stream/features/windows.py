@@ -95,20 +95,17 @@ class DayCounts:
         days: NDArray[np.uint8] = np.bitwise_count(self._active_days[chosen])
         return days
 
-    def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`: the buckets of the first `accounts` accounts; sums follow from them."""
-        return {
-            "today": self.today,
-            "counts": np.ascontiguousarray(self._counts[:, :, :accounts]),
-            "active_days": self._active_days[:accounts],
-        }
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`: the arrays themselves, since a copy of the accounts there are would move every row.
+
+        The sums follow from the buckets.
+        """
+        return {"today": self.today, "counts": self._counts, "active_days": self._active_days}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.today = state["today"]
-        self._counts, self._active_days = state["counts"].copy(), state["active_days"].copy()
+        self.today, self._counts, self._active_days = state["today"], state["counts"], state["active_days"]
         self._sums = np.zeros((len(WINDOWS), self._counts.shape[2]), np.int32)
         for number, (kind, days) in enumerate(WINDOWS):
             slots = np.arange(self.today - days + 1, self.today + 1) % SLOTS
             self._sums[number] = self._counts[kind, slots].sum(axis=0)
-        self.reserve(64)

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from c360_stream.learning.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.learning.value import ValueCheck, ValueConfig, ValueLedger, lifetimes
 from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import Trigger
+from c360_stream.snapshot import IDS_PER_PAGE, Pages
+
+SINCE_PER_PAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +195,6 @@ class ShardScorer:
         """Whether what `ready` gives next is a whole tick."""
         head = self._waiting[0] if self._waiting else None
         return isinstance(head, TickRows) and head.day in self._versions
-
-    @property
-    def shard(self) -> int | None:
-        """Number of the shard whose rows wait; None if none do."""
-        return self._waiting[0].shard if self._waiting else None
 
     def _reserve(self, accounts: int) -> None:
         capacity = self._risk.shape[1]
@@ -380,31 +379,39 @@ class ShardScorer:
         )
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        n = len(self._ids)
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
-            "ids": self._ids,
-            "stored": self._stored[:, :n],
-            "risk": self._risk[:, :n],
-            "tier": self._tier[:, :n],
-            "features": self._features[:n],
-            "as_of_us": self._as_of_us[:n],
-            "since": [[account, *made_of] for account, made_of in self._since.items()],
-            "segment": self._segment[:n],
-            "value": self._value.state(n),
+            "ids": Pages.cut(self._ids, IDS_PER_PAGE),
+            "stored": self._stored,
+            "risk": self._risk,
+            "tier": self._tier,
+            "features": self._features,
+            "as_of_us": self._as_of_us,
+            "since": Pages(self._since_pages),
+            "segment": self._segment,
+            "value": self._value.state(),
             "waiting": [_plain(rows) for rows in self._waiting],
             "versions": [[day, version.to_json()] for day, version in self._versions.items()],
             "newest": self._newest and self._newest.to_json(),
         }
 
+    def _since_pages(self) -> Iterator[list[Any]]:
+        """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
+        made_of = iter(self._since.items())
+        while page := list(islice(made_of, SINCE_PER_PAGE)):
+            yield [
+                [account for account, _ in page],
+                [as_of_us for _, (as_of_us, _) in page],
+                np.stack([features for _, (_, features) in page]),
+            ]
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._ids = list(state["ids"])
-        self._stored, self._risk, self._tier = (state[name].copy() for name in ("stored", "risk", "tier"))
-        self._features, self._as_of_us, self._segment = (
-            state[name].copy() for name in ("features", "as_of_us", "segment")
-        )
-        self._since = {account: (as_of_us, features) for account, as_of_us, features in state["since"]}
+        self._ids = list(chain.from_iterable(state["ids"]))
+        self._stored, self._risk, self._tier = (state[name] for name in ("stored", "risk", "tier"))
+        self._features, self._as_of_us, self._segment = (state[name] for name in ("features", "as_of_us", "segment"))
+        for accounts, as_of_us, features in state["since"]:
+            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
         self._value.restore(state["value"])
         self._waiting = deque(_rows(values) for values in state["waiting"])
         self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}

@@ -51,10 +51,10 @@ class ScoreStep:
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
         """Build, or take up a snapshot."""
-        scorer = ShardScorer(self.config)
+        logic = ScoreLogic(self)
         if resume_state is not None:
-            scorer.restore(self.keeping.take_up("score", resume_state))
-        return ScoreLogic(self, scorer)
+            logic.restore(resume_state)
+        return logic
 
 
 class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output | ShardStats, bytes]):
@@ -65,11 +65,12 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
     it, and a snapshot holds both. A replay has nobody to keep waiting and scores at once.
     """
 
-    def __init__(self, step: ScoreStep, scorer: ShardScorer) -> None:
+    def __init__(self, step: ScoreStep) -> None:
         self._step = step
-        self._scorer = scorer
+        self._keeper = step.keeping.of("score")
+        self._scorer = ShardScorer(step.config)
         self._clock = Clock(step.settings.live)
-        self._shard = scorer.shard or 0
+        self._shard = 0
 
     @failing_loudly
     def on_batch(self, values: list[TickRows | MovedRows | ShardVersion]) -> tuple[list[Output | ShardStats], bool]:
@@ -137,10 +138,16 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
             ShardStats(tick.shard, tick_stats(tick)),
         ]
 
+    def restore(self, packed: bytes) -> None:
+        """Take up what `snapshot` gave."""
+        state = self._keeper.take_up(packed)
+        self._shard = state["shard"]
+        self._scorer.restore(state)
+
     @failing_loudly
     def snapshot(self) -> bytes:
-        """The scorer's state."""
-        return self._step.keeping.keep("score", self._scorer.state)
+        """The scorer's state; before its first rows it has little, and its shard does not matter."""
+        return self._keeper.keep(str(self._shard), lambda: {"shard": self._shard, **self._scorer.state()})
 
 
 def tick_stats(tick: ScoredTick) -> TickStats:

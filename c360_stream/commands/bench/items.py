@@ -98,6 +98,12 @@ def _kafka(options: Options) -> Iterator[Result]:
     return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
 
 
+def _snapshot(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import snapshot
+
+    return snapshot.measure(_defaults(), options.tick_accounts, options.seed)
+
+
 def _midnight(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import midnight
 
@@ -126,5 +132,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "midnight": _midnight, "kafka": _kafka, "latency": _latency}
+ITEMS: dict[str, Item] = {**QUICK, "snapshot": _snapshot, "midnight": _midnight, "kafka": _kafka, "latency": _latency}
 """Every benchmark."""

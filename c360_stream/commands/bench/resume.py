@@ -64,7 +64,7 @@ def _resume(spec: SampleSpec) -> _Resumed:
             first.wait(lambda: first.total("c360_snapshot_size_bytes_count") > kept + 4 * settings.shards)
             first.process.send_signal(signal.SIGKILL)
         before = scores.stat().st_size
-        state = sum(file.stat().st_size for file in (Path(home) / "recovery").iterdir())
+        state = sum(file.stat().st_size for file in (Path(home) / "recovery").rglob("*"))
         added = sample.append_morning(settings)
         began = time.perf_counter()
         with running(environment, Path(home)) as again:

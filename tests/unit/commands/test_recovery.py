@@ -171,6 +171,17 @@ def test_one_in_use_that_lost_its_note_is_not_taken_for_new(settings: Settings, 
     assert not (recovery / ORIGIN).exists()
 
 
+def test_one_with_state_alone_is_not_taken_for_new(settings: Settings, tmp_path: Path) -> None:
+    """Its files would be taken for leftovers."""
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    for path in (*parts(recovery), recovery / ORIGIN):
+        path.unlink()
+    (recovery / "state" / "accounts-3").mkdir(parents=True)
+    with pytest.raises(StateError, match=f"{ORIGIN} is missing"):
+        make(recovery, settings)
+
+
 def test_a_full_disk_is_found_before_it_is_made(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
