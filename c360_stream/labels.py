@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.growth import with_room
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
@@ -145,11 +146,7 @@ class LabelLedger:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        capacity = self._status.shape[1]
-        if accounts > capacity:
-            grown = np.zeros((self._slots, max(accounts, 2 * capacity)), np.uint8)
-            grown[:, :capacity] = self._status
-            self._status = grown
+        self._status = with_room(self._status, accounts, NONE, axis=1)
 
     def cancelled(self, account: int, time_us: int) -> None:
         """Note a cancellation; it takes effect at the next `close`."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.features.growth import with_room
+
 WINDOW_DAYS = 30
 SLOTS = 32
 
@@ -37,11 +39,7 @@ class DayCounts:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        capacity = self._counts.shape[2]
-        if accounts > capacity:
-            grown = np.zeros((len(KINDS), SLOTS, max(accounts, capacity * 2)), np.int32)
-            grown[:, :, :capacity] = self._counts
-            self._counts = grown
+        self._counts = with_room(self._counts, accounts, 0, axis=2)
 
     def add(self, kind: int, day: NDArray[np.int64], account: NDArray[np.int32], amount: Any = 1) -> None:
         """Add `amount` (a number, or int64 of shape (n,)) to n buckets; a bucket may be named repeatedly."""
