@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from c360_stream.commands.bench.items import ITEMS, QUICK, Options
 from c360_stream.commands.bench.result import Result
-from c360_stream.commands.bench.sample import SampleSpec
 
-ITEMS = ("decode", "features", "tick", "model", "replay", "resume")
-PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
 POSITIVE = click.IntRange(1)
 
 
@@ -36,7 +35,7 @@ POSITIVE = click.IntRange(1)
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
 @click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
-def _bench(item: str, as_json: bool | None, **options: int) -> None:
+def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
@@ -47,8 +46,9 @@ def _bench(item: str, as_json: bool | None, **options: int) -> None:
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
-    for name in ITEMS if item == "all" else (item,):
-        for result in _measured(name, **options):
+    options = Options(**given)
+    for name in QUICK if item == "all" else (item,):
+        for result in ITEMS[name](options):
             click.echo(result.to_json() if as_json else _shown(result))
 
 
@@ -63,42 +63,6 @@ def bench(arguments: Sequence[str]) -> None:
         If a replay fails.
     """
     _bench.main(list(arguments), prog_name="c360 bench", standalone_mode=False)
-
-
-def _measured(
-    name: str,
-    *,
-    accounts: int,
-    events: int,
-    days: int,
-    processes: int,
-    batch_sample: int,
-    tick_accounts: int,
-    rows: int,
-    seed: int,
-    repeats: int,
-) -> Iterator[Result]:
-    """Run one item; the libraries of the others stay unloaded."""
-    from c360_stream.commands.bench import decoding, features, model, replay, resume, tick
-    from c360_stream.settings import Settings
-
-    settings = Settings.model_construct()  # the defaults, whatever this machine's configuration says
-    batches = SampleSpec(accounts, batch_sample, days=1, seed=seed, partitions=1)
-    match name:
-        case "decode":
-            return decoding.measure(batches, repeats)
-        case "features":
-            return features.measure(settings, batches, repeats)
-        case "tick":
-            events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * tick_accounts
-            return tick.measure(settings, SampleSpec(tick_accounts, events, days=1, seed=seed, partitions=1), repeats)
-        case "model":
-            return model.measure(rows, seed, repeats)
-        case "resume":
-            events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * tick_accounts
-            return resume.measure(SampleSpec(tick_accounts, events, days=2, seed=seed))
-        case _:
-            return replay.measure(SampleSpec(accounts, events, days, seed), processes)
 
 
 def _shown(result: Result) -> str:

@@ -1,47 +1,28 @@
-"""Benchmark `replay`: `c360 run --until-end` as a user starts it, from a log directory to the sinks."""
+"""Benchmark `replay`: from a log directory to the sinks."""
 
 from __future__ import annotations
 
-import os
-import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from c360_stream.commands.bench.result import Result, timed
+from c360_stream.commands.bench.result import Result, Timed, timed
+from c360_stream.commands.bench.runs import Run, run_to_end
 from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.errors import C360Error
 from c360_stream.settings import INPUT_KINDS, Settings
 
 BLOCK_BYTES = 1024 * 1024
-_DONE = re.compile(r"c360 run: process \d+: ([\d,]+) events read, ([\d,]+) accepted, .* ([\d,]+) scores, ([\d,.]+) s$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What a run said, and what it took: seconds by its own clock, from start to exit, and of CPU time."""
-
-    accepted: int
-    scores: int
-    flow: float
-    wall: float
-    cpu: float
 
 
 def measure(spec: SampleSpec, processes: int) -> Iterator[Result]:
-    """Write a log directory, read it once for the floor, and replay it with the defaults into chDB and topics."""
+    """Write a log directory, read it for the floors, and replay it with the defaults into chDB and topics."""
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         settings = Settings.model_construct(log_dir=Path(home) / "log")
         events, size = Sample(spec).write(settings)
-        floor = timed(_read_and_split, settings)
-        run = _replay(settings.log_dir, processes)
-    if run.accepted != events:
-        raise C360Error(f"the replay took {run.accepted:,} of {events:,} events", "report this")
+        floor = timed(split_blocks, log_files(settings))
+        by_line = timed(split_lines, log_files(settings))
+        run = run_to_end({"C360_LOG_DIR": str(settings.log_dir)}, Path(home), processes, events)
     parameters = {
         "accounts": spec.accounts,
         "events": events,
@@ -53,47 +34,47 @@ def measure(spec: SampleSpec, processes: int) -> Iterator[Result]:
         "scores": run.scores,
         "seed": spec.seed,
     }
-    floor_is = "reading the same files and splitting the lines"
-    detail = {"flow_seconds": run.flow, "wall_seconds": run.wall, "cpu_seconds": run.cpu}
-    for name, unit, seconds, least in (
-        ("replay", "events per second", run.flow, floor.wall),
-        ("replay_with_startup", "events per second", run.wall, floor.wall),
-        ("replay_cpu", "events per CPU second, start-up included", run.cpu, floor.cpu),
-    ):
-        yield Result(name, unit, events / seconds, events / least, floor_is, parameters, detail)
-
-
-def _read_and_split(settings: Settings) -> None:
-    for kind in INPUT_KINDS:
-        for path in (settings.log_dir / settings.input_topic(kind)).iterdir():
-            head = b""
-            with path.open("rb", buffering=0) as file:
-                while block := file.read(BLOCK_BYTES):
-                    *_, head = (head + block).split(b"\n")
-
-
-def _replay(log_dir: Path, processes: int) -> _Run:
-    """Run in a subprocess, away from this process's configuration."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
-    environment |= {"C360_METRICS_ADDRESS": "127.0.0.1:0"}
-    command = [sys.executable, "-m", "c360_stream", "run", "--log-dir", str(log_dir), "--until-end"]
-    began, cpu = time.perf_counter(), _children_cpu_seconds()
-    done = subprocess.run(  # noqa: S603 - this very program
-        [*command, "--processes", str(processes)],
-        check=False,
-        env=environment,
-        cwd=log_dir.parent,
-        capture_output=True,
-        text=True,
+    yield from results("replay", run, floor, "reading the same files and splitting the lines", parameters)
+    yield Result(
+        "replay_by_line",
+        "events per second",
+        events / run.flow,
+        events / by_line.wall,
+        "reading the same files line by line in Python and splitting each line at its commas",
+        parameters,
+        run.seconds(),
     )
-    wall, cpu = time.perf_counter() - began, _children_cpu_seconds() - cpu
-    said = [found.groups() for line in done.stderr.splitlines() if (found := _DONE.search(line))]
-    if done.returncode or len(said) != processes:
-        raise C360Error(f"the replay failed: {done.stderr.strip()[-500:]}", "run `c360 doctor`")
-    accepted, scores = (sum(int(part[i].replace(",", "")) for part in said) for i in (1, 2))
-    return _Run(accepted, scores, max(float(part[3].replace(",", "")) for part in said), wall, cpu)
 
 
-def _children_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def results(name: str, run: Run, floor: Timed[Any], floor_is: str, parameters: dict[str, Any]) -> Iterator[Result]:
+    """Events a second of a run by its own clock, by the wall's, and by its CPU time."""
+    for suffix, unit, seconds, least in (
+        ("", "events per second", run.flow, floor.wall),
+        ("_with_startup", "events per second", run.wall, floor.wall),
+        ("_cpu", "events per CPU second, start-up included", run.cpu, floor.cpu),
+    ):
+        yield Result(
+            name + suffix, unit, run.accepted / seconds, run.accepted / least, floor_is, parameters, run.seconds()
+        )
+
+
+def log_files(settings: Settings) -> list[Path]:
+    """The files of the three input topics."""
+    return [path for kind in INPUT_KINDS for path in sorted((settings.log_dir / settings.input_topic(kind)).iterdir())]
+
+
+def split_blocks(paths: Iterable[Path]) -> None:
+    """Read files and split them into lines, a block at a time: what the C library can do."""
+    for path in paths:
+        head = b""
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                *_, head = (head + block).split(b"\n")
+
+
+def split_lines(paths: Iterable[Path]) -> None:
+    """Read files line by line and split each line: what a Python program does that looks at each line once."""
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:
+                line.split(b",")

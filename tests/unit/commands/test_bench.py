@@ -65,7 +65,7 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("C360_CLICKHOUSE_DSN", "clickhouse://nosuch.invalid/c360")
     found = results("replay", "--accounts", "20", "--events", "800", "--days", "2", "--processes", str(processes))
-    assert [result["name"] for result in found] == ["replay", "replay_with_startup", "replay_cpu"]
+    assert [result["name"] for result in found] == ["replay", "replay_with_startup", "replay_cpu", "replay_by_line"]
     parameters = found[0]["parameters"]
     assert parameters["processes"] == processes
     assert parameters["events"] > 800 + 20

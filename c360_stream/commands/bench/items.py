@@ -1,0 +1,101 @@
+"""The benchmarks by name: which of the options each takes, and how it is started.
+
+Each imports its module when it runs: the libraries of the others stay unloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from c360_stream.commands.bench.result import Result
+from c360_stream.commands.bench.sample import SampleSpec
+from c360_stream.settings import Settings
+
+PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `c360 bench`, named as they are; each item takes those that mean something to it."""
+
+    accounts: int
+    events: int
+    days: int
+    processes: int
+    batch_sample: int
+    tick_accounts: int
+    rows: int
+    seed: int
+    repeats: int
+
+    @property
+    def batches(self) -> SampleSpec:
+        """Events for what takes them batch by batch."""
+        return SampleSpec(self.accounts, self.batch_sample, days=1, seed=self.seed, partitions=1)
+
+    @property
+    def log(self) -> SampleSpec:
+        """Events for what reads a log."""
+        return SampleSpec(self.accounts, self.events, self.days, self.seed)
+
+    def tick(self, days: int, partitions: int = 4) -> SampleSpec:
+        """Events for what needs accounts rather than events."""
+        events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * self.tick_accounts
+        return SampleSpec(self.tick_accounts, events, days=days, seed=self.seed, partitions=partitions)
+
+
+def _decode(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import decoding
+
+    return decoding.measure(options.batches, options.repeats)
+
+
+def _features(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import features
+
+    return features.measure(_defaults(), options.batches, options.repeats)
+
+
+def _tick(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import tick
+
+    return tick.measure(_defaults(), options.tick(days=1, partitions=1), options.repeats)
+
+
+def _model(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import model
+
+    return model.measure(options.rows, options.seed, options.repeats)
+
+
+def _replay(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import replay
+
+    return replay.measure(options.log, options.processes)
+
+
+def _resume(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import resume
+
+    return resume.measure(options.tick(days=2))
+
+
+def _defaults() -> Settings:
+    """The defaults, whatever this machine's configuration says."""
+    return Settings.model_construct()
+
+
+Item = Callable[[Options], Iterator[Result]]
+
+QUICK: dict[str, Item] = {
+    "decode": _decode,
+    "features": _features,
+    "tick": _tick,
+    "model": _model,
+    "replay": _replay,
+    "resume": _resume,
+}
+"""What `all` runs: a minute or two, and nothing but this machine."""
+ITEMS: dict[str, Item] = {**QUICK}
+"""Every benchmark."""
