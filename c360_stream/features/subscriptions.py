@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +85,9 @@ class Subscriptions:
 
     def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
         """Take one event of an account; any order."""
+        if event.plan is not None:
+            # Few plans have many accounts: one string each, not one an event.
+            event = event._replace(plan=intern(event.plan))
         events = self._events.setdefault(account, [])
         insort(events, event, key=_order)
         oldest_us = (today - HISTORY_DAYS) * US_PER_DAY

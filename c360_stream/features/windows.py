@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.features.growth import with_room
+
 WINDOW_DAYS = 30
 SLOTS = 32
 
@@ -39,12 +41,9 @@ class DayCounts:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        capacity = self._counts.shape[2]
-        if accounts > capacity:
-            more = max(accounts, capacity * 2) - capacity
-            self._counts = np.pad(self._counts, ((0, 0), (0, 0), (0, more)))
-            self._sums = np.pad(self._sums, ((0, 0), (0, more)))
-            self._active_days = np.pad(self._active_days, (0, more))
+        self._counts = with_room(self._counts, accounts, 0, axis=2)
+        self._sums = with_room(self._sums, accounts, 0, axis=1)
+        self._active_days = with_room(self._active_days, accounts, 0)
 
     def open_day(self, day: int) -> None:
         """Start a day, the one after the last: its bucket takes the place of one that has left every window."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.contacts import Group
 from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.growth import with_room
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
 from c360_stream.learning.classifier import logit
@@ -197,17 +198,13 @@ class ShardScorer:
         return isinstance(head, TickRows) and head.day in self._versions
 
     def _reserve(self, accounts: int) -> None:
-        capacity = self._risk.shape[1]
-        if accounts <= capacity:
-            return
-        more = max(accounts, 2 * capacity) - capacity
-        self._stored = np.pad(self._stored, ((0, 0), (0, more)), constant_values=np.nan)
-        self._risk = np.pad(self._risk, ((0, 0), (0, more)), constant_values=np.nan)
-        self._tier = np.pad(self._tier, ((0, 0), (0, more)), constant_values=NO_TIER)
-        self._features = np.pad(self._features, ((0, more), (0, 0)), constant_values=np.nan)
-        self._as_of_us = np.pad(self._as_of_us, (0, more))
-        self._segment = np.pad(self._segment, (0, more), constant_values=NO_SEGMENT)
-        self._value.reserve(capacity + more)
+        self._stored = with_room(self._stored, accounts, np.nan, axis=1)
+        self._risk = with_room(self._risk, accounts, np.nan, axis=1)
+        self._tier = with_room(self._tier, accounts, NO_TIER, axis=1)
+        self._features = with_room(self._features, accounts, np.nan)
+        self._as_of_us = with_room(self._as_of_us, accounts, 0)
+        self._segment = with_room(self._segment, accounts, NO_SEGMENT)
+        self._value.reserve(accounts)
 
     def ready(self) -> Iterator[ScoredTick | ScoredRows]:
         """Score what waits, in order, up to the first tick whose version is not there yet.
