@@ -33,6 +33,7 @@ class Options:
     rate: int
     seconds: int
     brokers: str | None
+    clickhouse_dsn: str | None
 
     @property
     def batches(self) -> SampleSpec:
@@ -103,6 +104,12 @@ def _latency(options: Options) -> Iterator[Result]:
     return latency.measure(options.history, options.rate, options.seconds, options.brokers)
 
 
+def _kafka(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import kafka
+
+    return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -119,5 +126,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "midnight": _midnight, "latency": _latency}
+ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka, "midnight": _midnight, "latency": _latency}
 """Every benchmark."""

@@ -91,6 +91,22 @@ def test_wrong_use_is_one_line_and_exit_code_2(wrong: list[str]) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "needs a broker; name it with --brokers or C360_KAFKA_BROKERS"),
+        (["--brokers", "127.0.0.1:1", "--clickhouse-dsn", "chdb:///tmp/x"], "--clickhouse-dsn names no server"),
+    ],
+)
+def test_without_a_broker_it_says_what_is_missing(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("C360_KAFKA_BROKERS", raising=False)
+    done = bench("kafka", *arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
 @pytest.mark.parametrize("kind", INPUT_KINDS)
 def test_the_sample_is_valid_in_order_and_the_same_for_the_same_seed(kind: InputKind) -> None:
     spec = SampleSpec(accounts=30, product_events=600, days=2, partitions=3)

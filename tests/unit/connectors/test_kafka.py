@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from c360_stream.connectors import kafka
+from c360_stream.connectors import kafka, kafka_records
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
 from c360_stream.connectors.transport import open_transport
@@ -83,7 +83,7 @@ def test_a_dead_letter_keeps_its_key_of_any_bytes(transport: KafkaTransport, top
 def test_a_value_over_the_bound_is_cut_and_marked(
     transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "VALUE_BYTES_MAX", 9)
+    monkeypatch.setattr(kafka_records, "VALUE_BYTES_MAX", 9)
     producer.produce(topic, b"x" * 10, partition=0, headers=[("a", b"1")])
     producer.produce(topic, b"y" * 9, partition=0)
     producer.flush()
@@ -100,7 +100,7 @@ def test_a_batch_is_bounded_in_bytes_too(
         producer.produce(topic, b"x" * 1000, partition=0)
     producer.flush()
     sizes = [len(batch.values) for batch in batches(transport.reader(topic, 0, None, live=True), 1000)]
-    assert (sum(sizes), max(sizes)) == (1000, 64)  # whole calls of the consumer
+    assert (sum(sizes), max(sizes)) == (1000, kafka.CHUNK_RECORDS)  # whole calls of the consumer
 
 
 @pytest.mark.parametrize(
@@ -224,6 +224,7 @@ def test_a_leader_that_changes_is_followed() -> None:
 def test_a_topic_that_may_not_be_read_is_an_error(cluster: MockCluster, transport: KafkaTransport, topic: str) -> None:
     denied = rf"cannot read {topic}\[0\].*[Aa]uthorization.*let this user read topic {topic}"
     reader = transport.reader(topic, 0, None, live=True)
+    read_until(reader, lambda: reader.at_end)
     cluster.set_topic_error(topic, KafkaError.TOPIC_AUTHORIZATION_FAILED)
     cluster.set_down()  # so that it asks again
     cluster.set_up()
