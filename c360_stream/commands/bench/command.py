@@ -40,7 +40,8 @@ POSITIVE = click.IntRange(1)
 @click.option(
     "--brokers",
     metavar="HOST:PORT",
-    help="Broker of kafka, latency and midnight; the latter two take a log directory if there is none.  [default: C360_KAFKA_BROKERS]",
+    help="Broker of kafka, midnight and latency; empty: the latter two take a log directory."
+    "  [default: C360_KAFKA_BROKERS]",
 )
 @click.option("--clickhouse-dsn", metavar="DSN", help="ClickHouse server of kafka.  [default: chDB]")
 @click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; those of whole runs run once.")
@@ -49,18 +50,21 @@ def _bench(item: str, as_json: bool | None, **given: Any) -> None:
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. kafka: the same with a real broker. midnight: a tick under a stream of events. latency: from an event's
-    produce to its score readable. Figures other than those of runs are of CPU time. A floor is the least work that any way of doing it would
-    have, measured in the same minute: on a shared machine compare the ratios.
+    score. kafka: as replay, with a real broker. midnight: a tick under a stream of events. latency: from an event's
+    produce to its score readable. Figures other than those of runs are of CPU time. A floor is the least work that any
+    way of doing it would have, measured in the same minute: on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
-    gc.disable()  # as `c360 run` does: it took half of a tick's time
     options = Options(**given)
-    for name in QUICK if item == "all" else (item,):
-        for result in ITEMS[name](options):
-            click.echo(result.to_json() if as_json else _shown(result))
+    gc.disable()  # as `c360 run` does: looking for cycles took two thirds of a tick's time
+    try:
+        for name in QUICK if item == "all" else (item,):
+            for result in ITEMS[name](options):
+                click.echo(result.to_json() if as_json else _shown(result))
+    finally:
+        gc.enable()
 
 
 def bench(arguments: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
+from c360_stream.commands.bench import items, latency, midnight
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind
@@ -72,6 +73,29 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     assert parameters["scores"] >= 20
     assert 150 < parameters["bytes_per_event"] < 250
     assert found[0]["value"] > found[1]["value"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_live_run_passes_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(midnight, "SETTLE_SECONDS", 0.5)
+    scores, pause = results("midnight", "--tick-accounts", "40", "--brokers", "")
+    assert (scores["name"], pause["name"]) == ("midnight_all_scores", "midnight_pause")
+    assert scores["value"] >= scores["detail"]["first_score_seconds"]
+    assert scores["parameters"]["transport"] == "log directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_that_events_bring_about_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(items, "HISTORY_ACCOUNTS", 300)
+    monkeypatch.setattr(latency, "WARM_SECONDS", 0.1)
+    monkeypatch.setattr(latency, "FLOOR_SECONDS", 0.5)
+    found = results("latency", "--rate", "200", "--seconds", "3", "--brokers", "")
+    assert [result["name"] for result in found] == ["latency_p50", "latency_p95", "latency_p99", "latency_max"]
+    values = [result["value"] for result in found]
+    assert values == sorted(values)
+    assert found[0]["parameters"]["samples"] > 20
     assert list(tmp_path.iterdir()) == []
 
 
