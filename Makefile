@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench schemas lock clean
+.PHONY: demo test lint bench bench-kafka schemas lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -21,6 +21,9 @@ lint: .venv/installed  ## format, lint, types, import contracts
 
 bench: .venv/installed  ## run the benchmarks
 	$(BIN)/c360 bench
+
+bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside one of their own: Java 17, Maven for its jars
+	$(BIN)/python -m tests.integration $(BIN)/c360 bench kafka
 
 schemas: .venv/installed  ## write schemas/events from the contracts
 	$(BIN)/python -m c360_stream.contracts

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,14 @@ class ScoredTick:
     kept_segment: tuple[int, int]
 
 
+class _Made(NamedTuple):
+    """What scores are made of: accounts, as-of times and features."""
+
+    account: NDArray[np.int32]
+    as_of_us: NDArray[np.int64]
+    features: NDArray[np.float64]
+
+
 class ShardScorer:
     """Holds what each account of a shard was last scored, and every score whose label may yet be known.
 
@@ -231,7 +239,8 @@ class ShardScorer:
         found = self._leads(rows)
         self._forget(rows.gone)
         account, as_of = rows.account, np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
-        scores = self._scored("tick", account, as_of, rows.features, version)
+        scored = version.score(rows.features, as_of)
+        scores = self._scored("tick", _Made(account, as_of, rows.features), version, scored)
         stored = self._stored[rows.day % self._slots]
         stored[:] = np.nan
         stored[account] = scores.risk
@@ -288,7 +297,8 @@ class ShardScorer:
         return int(np.count_nonzero(known & (before == scores.segment))), int(np.count_nonzero(known))
 
     def _moved(self, rows: MovedRows, version: ModelVersion) -> ScoredRows | None:
-        risk = version.score(rows.features, rows.as_of_us).risk
+        scored = version.score(rows.features, rows.as_of_us)
+        risk = scored.risk
         last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
         change = np.abs(risk - last)  # NaN, so never material, before the first tick
         material = (change >= self.config.event_score_change_min) | (
@@ -298,22 +308,17 @@ class ShardScorer:
         if not len(chosen):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
-        scores = self._scored("event", account, as_of_us, features, version)
+        # A row's bits do not depend on its company: what judged it is what it is scored.
+        chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
+        scores = self._scored("event", _Made(account, as_of_us, features), version, chosen_scored)
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
         made_of = zip(as_of_us.tolist(), features, strict=True)
         self._since.update(zip(account.tolist(), made_of, strict=True))
         return scores
 
-    def _scored(
-        self,
-        trigger: Trigger,
-        account: NDArray[np.int32],
-        as_of_us: NDArray[np.int64],
-        features: NDArray[np.float64],
-        version: ModelVersion,
-    ) -> ScoredRows:
+    def _scored(self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored) -> ScoredRows:
+        account, as_of_us, features = made_of
         chain = 0 if trigger == "tick" else 1
-        scored = version.score(features, as_of_us)
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         tier = self.tiers.assign(scored.risk, previous)
         before, before_us = self._made_of(chain, account)

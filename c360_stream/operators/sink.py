@@ -172,13 +172,15 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
 
     @failing_loudly
     def snapshot(self) -> bytes | None:
-        """Store everything that need not wait for this snapshot; the rest, as bytes."""
-        self._flush()
+        """Make sure that every insert under way is done; what waits, as bytes, or inserted where there is no outbox."""
+        if self._outbox is None:
+            self._flush()
+            self._settle(0)
+            return None
         self._publish_sealed()
         self._settle(0)
-        if self._outbox is None:
-            return None
-        for block in self._held.take():
+        # Rows that may go at once go along if they have not gone yet: inserting them would hold up the engine.
+        for block in (*self._held.take(), *self._waiting.take()):
             self._outbox.add(pack_block(*block))
         return self._outbox.seal()
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from c360_stream.commands.bench.live import Event, EventClock, Running, Stream, at_ms, running
-from c360_stream.commands.bench.places import Place, kafka, log_directory
+from c360_stream.commands.bench.places import Place, place
 from c360_stream.commands.bench.result import Result
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 
@@ -40,8 +40,8 @@ class _Sent(msgspec.Struct):
 class _Sends:
     """When the newest event of each account and millisecond was sent."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, topics: Place) -> None:
+        self._topics = topics
         self._at: dict[tuple[str, int], float] = {}
 
     def __call__(self, events: list[Event], at_ms: int) -> None:
@@ -49,7 +49,7 @@ class _Sends:
         now = time.monotonic()
         for event in events:
             self._at[event.account, at_ms] = now
-        self._place.send(events)
+        self._topics.send(events)
 
     def seconds_since(self, account: str, at_ms: int, now: float) -> float | None:
         """Seconds since the account's event of a millisecond was sent; None if there was none."""
@@ -61,25 +61,25 @@ def measure(spec: SampleSpec, rate: int, seconds: int, brokers: str | None) -> I
     """Let a run tail its input, score a tick, and then time the scores that events bring about."""
     with ExitStack() as held:
         home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="c360-bench-")))
-        place = held.enter_context(log_directory(home, SETTINGS) if brokers is None else kafka(brokers, home, SETTINGS))
+        topics = held.enter_context(place(brokers, home, SETTINGS))
         sample = Sample(spec)
-        events = place.fill(sample)
-        run = held.enter_context(running(place.environment, home))
+        events = topics.fill(sample)
+        run = held.enter_context(running(topics.environment, home))
         run.wait(lambda: run.total("c360_events_read_total") >= events)
-        sends = _Sends(place)
+        sends = _Sends(topics)
         stream = Stream(sample, rate, EventClock(at_ms(spec.days, 12.0)), sends)
         stream.start()
         held.callback(stream.stop)
-        _until_scored(run, place, spec.accounts)
-        latency = np.array(_latencies(run, place, sends, seconds))
+        _until_scored(run, topics, spec.accounts)
+        latency = np.array(_latencies(run, topics, sends, seconds))
         stream.stop()
-        floor = np.array(_echoes(place, sample, rate))
+        floor = np.array(_echoes(topics, sample, rate))
     parameters = {
         "accounts": spec.accounts,
         "events_per_second": rate,
         "seconds": seconds,
         "samples": len(latency),
-        "transport": "log directory" if brokers is None else "Kafka",
+        "transport": topics.name,
         "settings": SETTINGS,
         "seed": spec.seed,
     }
@@ -94,20 +94,20 @@ def measure(spec: SampleSpec, rate: int, seconds: int, brokers: str | None) -> I
         )
 
 
-def _until_scored(run: Running, place: Place, accounts: int) -> None:
+def _until_scored(run: Running, topics: Place, accounts: int) -> None:
     """Wait until a tick has scored the accounts, and a little longer."""
     seen: set[str] = set()
 
     def all_there() -> bool:
-        seen.update(score.account_id for score in _scores(place.scores()) if score.trigger == "tick")
+        seen.update(score.account_id for score in _scores(topics.scores()) if score.trigger == "tick")
         return len(seen) >= accounts
 
     run.wait(all_there, 0)
     until = time.monotonic() + WARM_SECONDS
-    run.wait(lambda: bool(place.scores()) and time.monotonic() > until, 0)
+    run.wait(lambda: bool(topics.scores()) and time.monotonic() > until, 0)
 
 
-def _latencies(run: Running, place: Place, sends: _Sends, seconds: float) -> list[float]:
+def _latencies(run: Running, topics: Place, sends: _Sends, seconds: float) -> list[float]:
     """Seconds of each score that an event brought about at once.
 
     The as-of of such a score is the millisecond after its account's newest event. An account that was scored less than
@@ -117,7 +117,7 @@ def _latencies(run: Running, place: Place, sends: _Sends, seconds: float) -> lis
     until = time.monotonic() + seconds
 
     def over() -> bool:
-        values = place.scores()
+        values = topics.scores()
         now = time.monotonic()
         for score in _scores(values):
             if score.trigger == "event":
@@ -130,17 +130,17 @@ def _latencies(run: Running, place: Place, sends: _Sends, seconds: float) -> lis
     return found
 
 
-def _echoes(place: Place, sample: Sample, rate: int) -> list[float]:
+def _echoes(topics: Place, sample: Sample, rate: int) -> list[float]:
     """Seconds until the events can be read that are sent at this rate."""
-    place.echo()
-    sends = _Sends(place)
+    topics.echo()
+    sends = _Sends(topics)
     stream = Stream(sample, rate, EventClock(at_ms(sample.spec.days, 18.0)), sends)
     stream.start()
     found: list[float] = []
     until = time.monotonic() + FLOOR_SECONDS
     decode = msgspec.json.Decoder(_Sent).decode
     while (now := time.monotonic()) < until:
-        for value in place.echo():
+        for value in topics.echo():
             event = decode(value)
             now = time.monotonic()
             at = int(np.datetime64(event.occurred_at.removesuffix("Z"), "ms").astype(np.int64))

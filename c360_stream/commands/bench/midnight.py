@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c360_stream.commands.bench.live import EventClock, Running, Stream, at_ms, rfc3339, running
-from c360_stream.commands.bench.places import Place, kafka, log_directory
+from c360_stream.commands.bench.places import Place, place
 from c360_stream.commands.bench.result import Result
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.operators.intake import WINDOW_SECONDS
@@ -31,6 +31,7 @@ class _Midnight:
     all_scores_seconds: float
     pause_seconds: float
     pause_before_seconds: float
+    transport: str
 
 
 def measure(spec: SampleSpec, brokers: str | None) -> Iterator[Result]:
@@ -40,7 +41,7 @@ def measure(spec: SampleSpec, brokers: str | None) -> Iterator[Result]:
     parameters = {
         "accounts": spec.accounts,
         "events_per_second": RATE,
-        "transport": "log directory" if brokers is None else "Kafka",
+        "transport": found.transport,
         "seed": spec.seed,
     }
     floor_is = f"the same with {FLOOR_ACCOUNTS} accounts"
@@ -60,32 +61,32 @@ def measure(spec: SampleSpec, brokers: str | None) -> Iterator[Result]:
 def _midnight(spec: SampleSpec, brokers: str | None) -> _Midnight:
     with ExitStack() as held:
         home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="c360-bench-")))
-        place = held.enter_context(log_directory(home, {}) if brokers is None else kafka(brokers, home, {}))
+        topics = held.enter_context(place(brokers, home, {}))
         sample = Sample(spec)
-        events = place.fill(sample)
-        run = held.enter_context(running(place.environment, home))
+        events = topics.fill(sample)
+        run = held.enter_context(running(topics.environment, home))
         run.wait(lambda: run.total("c360_events_read_total") >= events)
         clock = EventClock(at_ms(0, HOURS_BEFORE))
-        stream = Stream(sample, RATE, clock, lambda events, at_ms: place.send(events))
+        stream = Stream(sample, RATE, clock, lambda events, at_ms: topics.send(events))
         stream.start()
         held.callback(stream.stop)
-        _night(run, place, stream, 1)  # before it nobody had a score
+        _night(run, topics, stream, 1)  # before it nobody had a score
         before = _longest_pause(run)
-        first, last = _night(run, place, stream, 2)
-        return _Midnight(first, last, _longest_pause(run), before)
+        first, last = _night(run, topics, stream, 2)
+        return _Midnight(first, last, _longest_pause(run), before, topics.name)
 
 
-def _night(run: Running, place: Place, stream: Stream, day: int) -> tuple[float, float]:
+def _night(run: Running, topics: Place, stream: Stream, day: int) -> tuple[float, float]:
     """Let a night pass; seconds to the first and to the last score of its tick."""
     as_of = f'"as_of":"{rfc3339(at_ms(day, 0))}"'.encode()
     morning = at_ms(day, HOURS_AFTER)
     began = time.monotonic()
     stream.clock.leap_to(morning)
-    place.send(stream.beat(morning))
+    topics.send(stream.beat(morning))
     times: list[float] = []
 
     def all_there() -> bool:
-        found = sum(as_of in score and b'"trigger":"tick"' in score for score in place.scores())
+        found = sum(as_of in score and b'"trigger":"tick"' in score for score in topics.scores())
         times.extend([time.monotonic() - began] * found)
         return len(times) >= stream.sample.spec.accounts
 

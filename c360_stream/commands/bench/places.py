@@ -23,6 +23,8 @@ class Place(Protocol):
 
     environment: dict[str, str]
     """Settings that lead a run there."""
+    name: str
+    """What results call it."""
 
     def fill(self, sample: Sample) -> int:
         """Write a sample; the number of its events."""
@@ -38,12 +40,25 @@ class Place(Protocol):
 
 
 @contextmanager
-def log_directory(home: Path, settings: dict[str, str]) -> Iterator[Place]:
-    """A log directory in `home`."""
-    yield _LogDirectory(home, settings)
+def place(brokers: str | None, home: Path, settings: dict[str, str]) -> Iterator[Place]:
+    """Topics of its own at the broker that is named or else configured, if any is; else a log directory in `home`.
+
+    Raises
+    ------
+    TransportError
+        If the broker does not answer or refuses.
+    """
+    configured = load_settings(kafka_brokers=brokers)
+    if configured.uses_kafka:
+        with _topics(configured, home, settings) as topics:
+            yield topics
+    else:
+        yield _LogDirectory(home, settings)
 
 
 class _LogDirectory:
+    name = "log directory"
+
     def __init__(self, home: Path, settings: dict[str, str]) -> None:
         self._settings = Settings.model_construct(log_dir=home / "log")
         self.environment = {"C360_LOG_DIR": str(self._settings.log_dir), **settings}
@@ -99,26 +114,19 @@ class _Tail:
 
 
 @contextmanager
-def kafka(brokers: str | None, home: Path, settings: dict[str, str]) -> Iterator[Place]:
-    """Topics of its own at the broker that is configured or named, deleted in the end; tables in `home`.
-
-    Raises
-    ------
-    TransportError
-        If the broker does not answer or refuses.
-    """
+def _topics(configured: Settings, home: Path, settings: dict[str, str]) -> Iterator[Place]:
+    """Topics that are deleted in the end."""
     from confluent_kafka.admin import AdminClient
 
     from c360_stream.connectors.kafka_client import Connection, make_client
 
-    configured = load_settings(kafka_brokers=brokers)
     way = {name: getattr(configured, name) for name in Settings.model_fields if name.startswith("kafka_")}
     own = Settings.model_construct(**way, topic_prefix=f"c360-bench-{uuid4().hex[:12]}")
-    place = _Kafka(own, home, settings)
+    topics = _Kafka(own, home, settings)
     admin = make_client(AdminClient, own, Connection(own.kafka_brokers))
     try:
-        c360(["setup"], place.environment, home)
-        yield place
+        c360(["setup"], topics.environment, home)
+        yield topics
     finally:
         names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{own.topic_prefix}.")]
         for deleted in admin.delete_topics(names).values() if names else ():
@@ -126,6 +134,8 @@ def kafka(brokers: str | None, home: Path, settings: dict[str, str]) -> Iterator
 
 
 class _Kafka:
+    name = "Kafka"
+
     def __init__(self, own: Settings, home: Path, settings: dict[str, str]) -> None:
         from confluent_kafka import Producer
         from pydantic import SecretStr

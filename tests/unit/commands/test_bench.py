@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
+from c360_stream.commands.bench import items, latency, midnight
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind
@@ -75,6 +76,29 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_live_run_passes_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(midnight, "SETTLE_SECONDS", 0.5)
+    scores, pause = results("midnight", "--tick-accounts", "40", "--brokers", "")
+    assert (scores["name"], pause["name"]) == ("midnight_all_scores", "midnight_pause")
+    assert scores["value"] >= scores["detail"]["first_score_seconds"]
+    assert scores["parameters"]["transport"] == "log directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_that_events_bring_about_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(items, "HISTORY_ACCOUNTS", 300)
+    monkeypatch.setattr(latency, "WARM_SECONDS", 0.1)
+    monkeypatch.setattr(latency, "FLOOR_SECONDS", 0.5)
+    found = results("latency", "--rate", "200", "--seconds", "3", "--brokers", "")
+    assert [result["name"] for result in found] == ["latency_p50", "latency_p95", "latency_p99", "latency_max"]
+    values = [result["value"] for result in found]
+    assert values == sorted(values)
+    assert found[0]["parameters"]["samples"] > 20
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_json_it_is_a_table() -> None:
     done = bench("decode", "--table", "--batch-sample", "200", "--repeats", "1")
     head, first, second = done.stdout.splitlines()
@@ -89,6 +113,22 @@ def test_wrong_use_is_one_line_and_exit_code_2(wrong: list[str]) -> None:
     assert done.exit_code == 2
     assert done.stderr.startswith("c360: error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "needs a broker; name it with --brokers or C360_KAFKA_BROKERS"),
+        (["--brokers", "127.0.0.1:1", "--clickhouse-dsn", "chdb:///tmp/x"], "--clickhouse-dsn names no server"),
+    ],
+)
+def test_without_a_broker_it_says_what_is_missing(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("C360_KAFKA_BROKERS", raising=False)
+    done = bench("kafka", *arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
 
 
 @pytest.mark.parametrize("kind", INPUT_KINDS)

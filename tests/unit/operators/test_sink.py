@@ -209,12 +209,19 @@ class TestOutbox:
         partition = self.resumed(store)
         partition.write_batch([rows("outcomes", 1), rows("outcomes", 2, exact=False)])
         partition.snapshot()
-        assert store.rows("outcomes") == [2], "it is not known yet whether the snapshot is durable"
+        assert store.rows("outcomes") == [], "it is not known yet whether the snapshot is durable"
         publish(partition)
-        assert store.rows("outcomes") == [2, 1]
+        assert store.rows("outcomes") == [1, 2]
         partition.snapshot()
         publish(partition)
-        assert store.rows("outcomes") == [2, 1]
+        assert store.rows("outcomes") == [1, 2]
+
+    def test_other_rows_go_at_once(self, store: MemoryTables, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sink, "WAIT_SECONDS", 0.0)
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1), rows("outcomes", 2, exact=False)])
+        partition._settle(0)
+        assert (store.rows("outcomes"), store.tokens) == ([2], [None])
 
     def test_a_crash_after_the_snapshot_inserts_what_it_holds_once(self, store: MemoryTables) -> None:
         partition = self.resumed(store)
