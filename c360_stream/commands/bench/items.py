@@ -89,6 +89,12 @@ def _kafka(options: Options) -> Iterator[Result]:
     return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
 
 
+def _scaling(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import scaling
+
+    return scaling.measure(options.log, max(2, options.processes), options.repeats)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -105,5 +111,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka}
+ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka, "scaling": _scaling}
 """Every benchmark."""
