@@ -116,6 +116,12 @@ def _latency(options: Options) -> Iterator[Result]:
     return latency.measure(options.history, options.rate, options.seconds, options.brokers)
 
 
+def _scaling(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import scaling
+
+    return scaling.measure(options.log, max(2, options.processes), options.repeats)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -132,5 +138,12 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "snapshot": _snapshot, "midnight": _midnight, "kafka": _kafka, "latency": _latency}
+ITEMS: dict[str, Item] = {
+    **QUICK,
+    "snapshot": _snapshot,
+    "midnight": _midnight,
+    "kafka": _kafka,
+    "latency": _latency,
+    "scaling": _scaling,
+}
 """Every benchmark."""

@@ -99,6 +99,16 @@ def test_scores_that_events_bring_about_are_timed(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_scaling_compares_processes_over_the_same_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [found] = results("scaling", "--accounts", "20", "--events", "800", "--days", "2")
+    assert (found["name"], found["parameters"]["processes"]) == ("scaling_2", 2)
+    assert found["value"] == pytest.approx(
+        found["detail"]["one_flow_seconds"] / found["detail"]["flow_seconds"], rel=1e-2
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_json_it_is_a_table() -> None:
     done = bench("decode", "--table", "--batch-sample", "200", "--repeats", "1")
     head, first, second = done.stdout.splitlines()

@@ -1,0 +1,80 @@
+"""Benchmark `scaling`: the replay of one log over one process and over several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from c360_stream.commands.bench.replay import log_files, split_lines
+from c360_stream.commands.bench.result import Result
+from c360_stream.commands.bench.runs import Run, run_to_end
+from c360_stream.commands.bench.sample import Sample, SampleSpec
+from c360_stream.settings import Settings
+
+FLOOR_PASSES = 3
+
+
+def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Result]:
+    """Replay over 1 to `processes_max` processes in turn, `repeats` times; the quickest of each counts.
+
+    The floor is what the machine gives: so many processes that have nothing to say to each other, and split the lines
+    of their part of the same files one by one. It is measured right behind each replay.
+    """
+    numbers = range(1, processes_max + 1)
+    runs: dict[int, list[Run]] = {number: [] for number in numbers}
+    floors: dict[int, list[float]] = {number: [] for number in numbers}
+    with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
+        settings = Settings.model_construct(log_dir=Path(home) / "log")
+        events, size = Sample(spec).write(settings)
+        for repeat in range(repeats):
+            for number in numbers:
+                place = Path(home) / f"{repeat}-{number}"
+                place.mkdir()
+                tables = f"chdb://{place}/tables/c360"
+                environment = {"C360_LOG_DIR": str(settings.log_dir), "C360_CLICKHOUSE_DSN": tables}
+                runs[number].append(run_to_end(environment, place, number, events))
+                floors[number].append(_split_apart(log_files(settings), number))
+    best = {number: min(of, key=lambda run: run.flow) for number, of in runs.items()}
+    for number in numbers[1:]:
+        yield Result(
+            f"scaling_{number}",
+            "times the throughput of one process",
+            best[1].flow / best[number].flow,
+            min(floors[1]) / min(floors[number]),
+            f"{number} processes that split the lines of their part, against one that splits all",
+            {
+                "accounts": spec.accounts,
+                "events": events,
+                "product_events": spec.product_events,
+                "bytes_per_event": round(size / events),
+                "days": spec.days,
+                "partitions": spec.partitions,
+                "processes": number,
+                "seed": spec.seed,
+                "repeats": repeats,
+            },
+            {
+                "one_flow_seconds": best[1].flow,
+                "one_cpu_seconds": best[1].cpu,
+                "flow_seconds": best[number].flow,
+                "cpu_seconds": best[number].cpu,
+            },
+        )
+
+
+def _split_apart(paths: list[Path], processes: int) -> float:
+    """Seconds in which so many processes split all lines; the quickest of some passes."""
+    parts = [paths[number::processes] for number in range(processes)]
+    # Fresh interpreters: a fork would take over what this one holds.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(split_lines, [[]] * processes))  # until all are there
+        seconds = []
+        for _ in range(FLOOR_PASSES):
+            began = time.perf_counter()
+            list(pool.map(split_lines, parts))
+            seconds.append(time.perf_counter() - began)
+    return min(seconds)
