@@ -24,7 +24,7 @@ from tests.reference.worlds import WorldSpec, write_world
 
 pytestmark = pytest.mark.slow
 FILES_MAX = 300
-"""Of one key: the learner's 0.5 MB are some 60 files' worth, once over for what is out of use, and for three snapshots."""
+"""Of one key: the learner's 0.5 MB are some 60 files' worth, as much is out of use, and three snapshots wrote some."""
 
 
 @pytest.fixture(scope="session")
