@@ -75,6 +75,8 @@ def recovery_store(
         _check_origin(directory, settings)
         if failure := inspect(directory):
             raise failure
+        if not process:
+            _forget_incomplete_epoch(directory)
         yield lock
 
 
@@ -207,6 +209,35 @@ def _in_use(part: Path) -> bool:
             return database.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return False
+
+
+def _forget_incomplete_epoch(directory: Path) -> None:
+    """Delete the snapshots that a run which was killed had stored of an epoch that others had not come to the end of.
+
+    The engine goes on from the epoch before, but leaves them; of a key that gets nothing in the epoch's second attempt
+    it would take one up the next time, as if what is in it had not been read again since.
+    """
+    executions: list[tuple[int, int, int]] = []
+    reached: dict[tuple[int, int], int] = {}
+    parts = [directory / f"part-{number}.sqlite3" for number in range(RECOVERY_PARTITIONS)]
+    for part in parts:
+        executions += _query(part, "SELECT ex_num, worker_count, resume_epoch FROM exs")
+        for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):
+            reached[execution, worker] = epoch
+    if not executions:
+        return
+    newest, workers, began = max(executions)
+    resumes_at = min(max(reached.get((newest, worker), began), began) for worker in range(workers))
+    for part in parts:
+        _query(part, "DELETE FROM snaps WHERE snap_epoch >= ?", resumes_at)
+
+
+def _query(part: Path, text: str, *values: int) -> list[Any]:
+    try:
+        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database, database:
+            return database.execute(text, values).fetchall()
+    except sqlite3.Error as error:
+        raise StateError(f"recovery directory {part.parent}: {part.name} cannot be read: {error}", RESTORE) from None
 
 
 def _note_origin(directory: Path, settings: Settings) -> None:

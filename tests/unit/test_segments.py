@@ -172,6 +172,7 @@ def test_what_was_kept_comes_back_whatever_happens(history: list[tuple[list[Any]
                     continue
                 store, live = resume(recovery, kept[-1][0])
                 assert same(live, kept[-1][1])
+                del kept[:-1]  # the engine never goes back behind what it has resumed from
             for packed, state in kept[-2:]:
                 assert same(resume_elsewhere(recovery, packed), state)
 
@@ -354,32 +355,3 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 def test_it_reads_from_no_other_place(tmp_path: Path, name: str) -> None:
     with pytest.raises(StateError, match="names no state"):
         SegmentStore(tmp_path, name)
-
-
-def test_small_state_stays_in_the_bytes_and_grows_out_of_them(tmp_path: Path) -> None:
-    keeping = Keeping(True, "", tmp_path)
-    packed = keeping.of("learn").keep("model", lambda: [noise(10), Pages.cut(["x"] * 10, 5)])
-    assert list(tmp_path.iterdir()) == []
-    keeper = keeping.of("learn")
-    assert keeper.take_up(packed)[1] == [["x"] * 5] * 2
-    for array in (noise(10_000), noise(50)):  # what has files keeps them
-        packed = keeper.keep("model", array.copy)
-        keeper = keeping.of("learn")
-        assert keeper.take_up(packed).tolist() == array.tolist()
-        assert [file.name for file in (tmp_path / STATE_FOLDER).iterdir()] == ["learn-model"]
-        assert len(packed) < 10_000
-
-
-def test_without_the_directory_it_is_said(tmp_path: Path) -> None:
-    packed = Keeping(True, "", tmp_path).of("learn").keep("model", lambda: noise(10_000))
-    with pytest.raises(StateError, match=r"learn .* is partly in files beside the engine's; resume it with `c360 run"):
-        Keeping(True, "").of("learn").take_up(packed)
-
-
-def test_another_version_is_refused_before_its_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = Keeping(True, "", tmp_path).of("learn").keep("model", lambda: noise(10_000))
-    for file in (tmp_path / STATE_FOLDER / "learn-model").iterdir():
-        file.unlink()
-    monkeypatch.setattr(snapshot, "STATE_VERSION", 99)
-    with pytest.raises(StateError, match=r"this is learn .*, version 99"):
-        Keeping(True, "", tmp_path).of("learn").take_up(packed)

@@ -53,9 +53,9 @@ def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
     score. snapshot: state to disk and back. kafka: as replay, with a real broker. midnight: a tick under a stream of
-    events. latency: from an event's produce to its score readable. scaling: replay over several processes. Figures other
-    than those of runs are of CPU time. A floor is the least work that any way of doing it would have, measured in the
-    same minute: on a shared machine compare the ratios.
+    events. latency: from an event's produce to its score readable. scaling: replay over several processes. Figures
+    other than those of runs are of CPU time. A floor is the least work that any way of doing it would have, measured in
+    the same minute: on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:

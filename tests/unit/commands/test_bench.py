@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import items, latency, midnight
+from c360_stream.commands.bench import items, latency, midnight, snapshot
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind
@@ -51,6 +51,19 @@ def test_each_result_is_one_json_object_with_its_floor(arguments: tuple[str, ...
         assert result["ratio_to_floor"] == pytest.approx(result["value"] / result["floor"], rel=1e-2)
         assert counts[result["name"]] in result["parameters"].values()
         assert result["machine"]["cores"] == os.cpu_count()
+
+
+def test_snapshots_write_what_changed_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(snapshot, "EVENTS_PER_SECOND", 20)
+    found = results("snapshot", "--tick-accounts", "4000")
+    names = ["snapshot_first", "snapshot_after_events", "snapshot_after_tick", "snapshot_resume"]
+    assert [result["name"] for result in found] == names
+    first, events, tick, _ = (result["parameters"] for result in found)
+    assert all(0 < later["files_bytes"] < first["files_bytes"] for later in (events, tick))
+    assert first["state_bytes"] == first["files_bytes"] > 4000 * 2000
+    assert tick["directory_bytes"] < 3 * first["directory_bytes"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_account_of_a_tick_gets_a_record() -> None:
