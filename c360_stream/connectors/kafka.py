@@ -152,7 +152,8 @@ class KafkaReader:
     def read(self, records_max: int) -> RawBatch:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
         taken = TakenRecords()
-        timeout = POLL_SECONDS
+        # Whoever asks again soon need not wait here: 12 quiet partitions made a round of the sources 12 ms long.
+        timeout = 0.0 if self.at_end else POLL_SECONDS
         while len(taken) < records_max and taken.bytes < BATCH_BYTES_MAX:
             asked = min(CHUNK_RECORDS, records_max - len(taken))
             messages = self._consume(asked, timeout)

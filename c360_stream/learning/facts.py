@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from c360_stream.features.definitions import FEATURES
@@ -114,8 +115,19 @@ def _silence(value: float) -> Fact:
     if value * 24 < 0.5:
         return Fact("Last product activity less than an hour ago")
     if value < 0.98:
-        return Fact(f"Last product activity {_span(value)} ago")
-    return _bad(f"No product activity for {_span(value)}", value >= 3)
+        return _seen(round(value * 24))
+    return _silent(round(value), value >= 3)
+
+
+# The one feature that is another number for every account and often a reason: what it says comes again, though.
+@lru_cache(maxsize=32)
+def _seen(hours: int) -> Fact:
+    return Fact(f"Last product activity {_amount(hours, 'hour', 'hours')} ago")
+
+
+@lru_cache(maxsize=1024)
+def _silent(days: int, bad: bool) -> Fact:
+    return _bad(f"No product activity for {_amount(days, 'day', 'days')}", bad)
 
 
 def _mrr(value: float) -> Fact:

@@ -200,9 +200,12 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
 
     def _finish(self) -> None:
         self._publish_sealed()
+        self._settle(0)
         self._release()
 
     def _release(self) -> None:
+        for insert in self._inserts:  # those that have not begun: a stop does not wait for them
+            insert.cancel()
         self._thread.submit(self._store.close).result()
         self._thread.shutdown()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as until_done
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ CHUNK_RECORDS_MAX = 20_000
 CHUNK_BYTES_MAX = 32 * 1024 * 1024
 
 Positions = dict[str, tuple[int, ...]]
+# One for all partitions of the process: four of them left the engine a fifth of the interpreter while a tick went out.
+_publisher = ThreadPoolExecutor(1, "topics")
 _codec = pa.Codec("zstd", compression_level=1)
 
 
@@ -116,7 +119,6 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
         self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
-        self._thread = ThreadPoolExecutor(1, "topics")
         self._publishing: Future[None] | None = None
         self._publish_sealed()
 
@@ -167,7 +169,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._outbox.published()
             self._publishing = None
         if (chunk := self._outbox.take()) is not None:
-            self._publishing = self._thread.submit(self._publish, *chunk)
+            self._publishing = _publisher.submit(self._publish, *chunk)
             return
         for item in self._behind:
             self._write(item)
@@ -202,7 +204,8 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._release()
 
     def _release(self) -> None:
-        self._thread.shutdown()  # a chunk that is being published comes through, or is given up: a stop ends waits
+        if self._publishing is not None and not self._publishing.cancel():
+            until_done([self._publishing])  # it comes through or is given up: a stop ends its waits
         self._writer.close()
 
 
