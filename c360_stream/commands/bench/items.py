@@ -30,6 +30,7 @@ class Options:
     repeats: int
     brokers: str | None
     clickhouse_dsn: str | None
+    share: float
 
     @property
     def batches(self) -> SampleSpec:
@@ -95,6 +96,12 @@ def _scaling(options: Options) -> Iterator[Result]:
     return scaling.measure(options.log, max(2, options.processes), options.repeats)
 
 
+def _history(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import history
+
+    return history.measure(options.share, options.processes, options.seed)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -111,5 +118,5 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka, "scaling": _scaling}
+ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka, "scaling": _scaling, "history": _history}
 """Every benchmark."""
