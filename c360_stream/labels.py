@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features.growth import with_room
+from c360_stream.features.narrow import NarrowRows
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
@@ -117,7 +119,7 @@ class LabelLedger:
     """The labels of one shard's accounts.
 
     A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
-    examples wait beside it. Memory: horizon + 8 bytes an account, plus 168 bytes an example in flight, and 6 bytes
+    examples wait beside it. Memory: horizon + 9 bytes an account, plus some 100 bytes an example in flight, and 6 bytes
     an example until it is settled.
 
     Parameters
@@ -134,7 +136,7 @@ class LabelLedger:
         self._slots = horizon_days + CORRECTION_DAYS + 1
         self._status = np.zeros((self._slots, capacity), np.uint8)
         self._cancelled: list[tuple[int, int]] = []
-        self._examples: dict[int, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
+        self._examples: dict[int, tuple[NDArray[np.int32], NarrowRows]] = {}
         self._matured: dict[int, NDArray[np.int32]] = {}
         self._unsettled: dict[int, tuple[NDArray[np.int32], NDArray[np.int16]]] = {}
 
@@ -145,11 +147,7 @@ class LabelLedger:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        capacity = self._status.shape[1]
-        if accounts > capacity:
-            grown = np.zeros((self._slots, max(accounts, 2 * capacity)), np.uint8)
-            grown[:, :capacity] = self._status
-            self._status = grown
+        self._status = with_room(self._status, accounts, NONE, axis=1)
 
     def cancelled(self, account: int, time_us: int) -> None:
         """Note a cancellation; it takes effect at the next `close`."""
@@ -164,7 +162,7 @@ class LabelLedger:
     def store(self, day: int, account: NDArray[np.int32], features: NDArray[np.float64]) -> None:
         """Keep an as-of's examples (ordered by account id) until their labels are known."""
         if len(account):
-            self._examples[day] = (account, features)
+            self._examples[day] = (account, NarrowRows.of(features))
             if self.reach_days:
                 self._unsettled[day] = (account, np.zeros(len(account), np.int16))
 
@@ -202,7 +200,8 @@ class LabelLedger:
         if as_of not in self._examples:
             return None
         account, features = self._examples[as_of]
-        return MaturedExamples(as_of, account, features, self._status[as_of % self._slots][account] == CHURNED)
+        churned = self._status[as_of % self._slots][account] == CHURNED
+        return MaturedExamples(as_of, account, features.matrix(), churned)
 
     def _apply_cancellations(
         self, day: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]
@@ -240,7 +239,7 @@ class LabelLedger:
             among, features = self._examples[as_of]
             row = np.flatnonzero(among == account)
             if len(row):
-                early.append(MaturedExamples(as_of, among[row], features[row], np.ones(1, np.bool_)))
+                early.append(MaturedExamples(as_of, among[row], features.matrix(row), np.ones(1, np.bool_)))
         elif account in self._matured.get(as_of, ()):
             corrected.append((as_of, account))
 
@@ -249,21 +248,21 @@ class LabelLedger:
         """Examples that wait for their label: censored, if the data end here."""
         return sum(len(account) for account, _ in self._examples.values())
 
-    def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`."""
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         days = sorted(self._examples)
         return {
-            "status": np.ascontiguousarray(self._status[:, :accounts]),
+            "status": self._status,
             "cancelled": self._cancelled,
-            "examples": [[day, *self._examples[day]] for day in days],
+            "examples": [[day, account, rows.columns] for day in days for account, rows in [self._examples[day]]],
             "matured": [[day, account] for day, account in sorted(self._matured.items())],
             "unsettled": [[day, *self._unsettled[day]] for day in sorted(self._unsettled)],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._status = state["status"].copy()
+        self._status = state["status"]
         self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
-        self._examples = {day: (account, features) for day, account, features in state["examples"]}
+        self._examples = {day: (account, NarrowRows(columns)) for day, account, columns in state["examples"]}
         self._matured = dict(state["matured"])
-        self._unsettled = {day: (account, after.copy()) for day, account, after in state["unsettled"]}
+        self._unsettled = {day: (account, after) for day, account, after in state["unsettled"]}

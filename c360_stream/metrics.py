@@ -98,6 +98,10 @@ CONSUMER_LAG_BYTES = _gauge(
     "topic",
     "partition",
 )
+INTAKE_PAUSE_MAX_SECONDS = _gauge(
+    "c360_intake_pause_max_seconds",
+    "Longest time of the last 15 to 30 s without a look at the input: a step, a snapshot or a sink had the engine.",
+)
 
 # Time -------------------------------------------------------------------------
 
@@ -193,7 +197,7 @@ SNAPSHOT_DURATION_SECONDS = _histogram(
 )
 SNAPSHOT_SIZE_BYTES = _histogram(
     "c360_snapshot_size_bytes",
-    "Size of one key's snapshot: tens of megabytes stall the flow, raise C360_SHARDS then.",
+    "What one key's snapshot wrote, files beside the engine's included: what changed since the one before.",
     "step",
     SIZE_BUCKETS_BYTES,
 )

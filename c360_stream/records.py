@@ -245,8 +245,11 @@ class HorizonRiskOut(msgspec.Struct, frozen=True, gc=False):
     risk: float
 
 
-class RiskScoreOut(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Twin of `RiskScore` for bulk encoding: not validated, and times are already text (see `rfc3339_ms`)."""
+class RiskScoreOut(msgspec.Struct, frozen=True, gc=False):
+    """Twin of `RiskScore` for bulk encoding: not validated, and times are already text (see `rfc3339_ms`).
+
+    Made from columns, so its fields can be given in their order: by name they cost three times as much.
+    """
 
     score_id: str
     account_id: str

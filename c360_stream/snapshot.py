@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -11,11 +12,115 @@ import numpy as np
 from c360_stream.errors import StateError
 
 # Raised whenever the layout of any step's state changes; see "State compatibility" in CHANGELOG.md.
-STATE_VERSION = 4
-_ARRAY = 1
+STATE_VERSION = 5
+APART_BYTES_MIN = 1024
+"""Smaller arrays and pages are not worth a place of their own."""
+IDS_PER_PAGE = 8192
+"""Ids only ever follow each other, so only the last page of them changes."""
+_ARRAY, _ARRAY_APART, _PAGES_APART = 1, 2, 3
 
 
-def _encode(value: Any) -> Any:
+class Apart(Protocol):
+    """Where large content is kept, apart from the bytes that a snapshot is; `segments.SegmentStore` is one."""
+
+    name: str
+    """Finds it again."""
+
+    def put(self, content: memoryview) -> list[Any]:
+        """Keep content; plain data that say where it is."""
+
+    def get(self, places: list[Any], into: memoryview) -> None:
+        """Read what `put` took; raises `StateError` if it is not there as it was."""
+
+
+class Pages:
+    """Plain data that are made and packed a page at a time, and unpacked as a list of pages.
+
+    What is large as objects (ids, subscriptions) costs the memory of one page while it is packed; and if it is kept
+    apart, only pages that have changed are written: cut it so that most do not.
+
+    Parameters
+    ----------
+    make
+        Gives all pages; called once a packing.
+
+    Examples
+    --------
+    >>> unpack("demo", pack("demo", Pages.cut(["a", "b", "c"], 2)))
+    [['a', 'b'], ['c']]
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._make())
+
+    @classmethod
+    def cut(cls, items: list[Any], length: int) -> Pages:
+        """A list that grows at its end."""
+        return cls(lambda: (items[first : first + length] for first in range(0, len(items), length)))
+
+    @classmethod
+    def by_account(cls, values: dict[int, Any], accounts: int, length: int = 1024) -> Pages:
+        """What some of the accounts 0 to `accounts` - 1 have; `joined` puts it together again."""
+        pages = range(0, accounts, length)
+        return cls(lambda: (list(map(values.get, range(first, min(first + length, accounts)))) for first in pages))
+
+    @staticmethod
+    def joined(pages: Iterable[list[Any]]) -> Iterator[tuple[int, Any]]:
+        """Account and value, of what `by_account` cut."""
+        account = -1
+        for page in pages:
+            for account, value in enumerate(page, account + 1):  # noqa: B020 - goes on from the page before
+                if value is not None:
+                    yield account, value
+
+
+class _Packer:
+    """Turns what msgpack does not know into what it does, and counts how much of it there is."""
+
+    def __init__(self, apart: Apart | None, room: float) -> None:
+        self._apart = apart
+        self._room = room
+        self.encoder = msgspec.msgpack.Encoder(enc_hook=self._encode)
+        self._pages = msgspec.msgpack.Encoder(enc_hook=_encode_page)
+
+    def _encode(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            array = np.ascontiguousarray(value)
+            self._take(array.nbytes)
+            if self._apart is None or array.nbytes < APART_BYTES_MIN or array.dtype.hasobject:
+                return _encode_page(array)
+            places = self._apart.put(array.reshape(-1).view(np.uint8).data)
+            body = msgspec.msgpack.encode((array.dtype.str, array.shape, places))
+            return msgspec.msgpack.Ext(_ARRAY_APART, body)
+        if isinstance(value, Pages):
+            kept = [self._page(self._pages.encode(page)) for page in value]
+            if self._apart is None:
+                return kept
+            return msgspec.msgpack.Ext(_PAGES_APART, msgspec.msgpack.encode(kept))
+        return _encode_page(value)
+
+    def _page(self, page: bytes) -> Any:
+        self._take(len(page))
+        if self._apart is None:
+            return msgspec.Raw(page)
+        if len(page) < APART_BYTES_MIN:
+            return page
+        return [len(page), self._apart.put(memoryview(page))]
+
+    def _take(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise _TooLargeError
+
+
+class _TooLargeError(Exception):
+    """There is more than should be packed together."""
+
+
+def _encode_page(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.hasobject:
@@ -26,42 +131,94 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"snapshots hold plain data, not {type(value).__name__}")
 
 
-def _decode(code: int, data: memoryview) -> Any:
+def _decode_page(code: int, data: memoryview) -> Any:
     if code != _ARRAY:
         raise ValueError(f"unknown extension {code}")
     kind, shape, content = msgspec.msgpack.decode(data)
     return np.frombuffer(content, np.dtype(kind)).reshape(shape).copy()
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_encode)
-_decoder = msgspec.msgpack.Decoder(ext_hook=_decode)
+_page_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_page)
 
 
-def pack(step: str, state: Any) -> bytes:
-    """Turn plain data (numbers, strings, lists, dicts, numpy arrays) into bytes.
+def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
+    def decode(code: int, data: memoryview) -> Any:
+        if code == _ARRAY_APART:
+            kind, shape, places = msgspec.msgpack.decode(data)
+            array = np.empty(shape, np.dtype(kind))
+            apart.get(places, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
+            return array
+        if code == _PAGES_APART:
+            return [_page_decoder.decode(_read_page(kept)) for kept in msgspec.msgpack.decode(data)]
+        return _decode_page(code, data)
 
+    def _read_page(kept: Any) -> Any:
+        if isinstance(kept, bytes):
+            return kept
+        size, places = kept
+        page = bytearray(size)
+        apart.get(places, memoryview(page))
+        return page
+
+    return msgspec.msgpack.Decoder(ext_hook=decode)
+
+
+def pack(step: str, state: Any, apart: Apart | None = None) -> bytes:
+    """Turn plain data (numbers, strings, lists, dicts, numpy arrays, `Pages`) into bytes.
+
+    Parameters
+    ----------
+    apart
+        Where arrays and pages go; the bytes say where they are then. None: the bytes hold everything.
+
+    Examples
+    --------
     >>> unpack("demo", pack("demo", {"a": np.arange(3)}))["a"].tolist()
     [0, 1, 2]
     """
-    body = _encoder.encode([STATE_VERSION, step, state])
+    head = [STATE_VERSION, step, state]
+    return _sealed(_Packer(apart, np.inf).encoder.encode([*head, apart.name] if apart else head))
+
+
+def pack_small(step: str, state: Any, bytes_max: int) -> bytes | None:
+    """As `pack`, with everything in the bytes; None if arrays and pages would take more than `bytes_max`."""
+    try:
+        return _sealed(_Packer(None, bytes_max).encoder.encode([STATE_VERSION, step, state]))
+    except _TooLargeError:
+        return None
+
+
+def _sealed(body: bytes) -> bytes:
     return zlib.crc32(body).to_bytes(4, "big") + body
 
 
-def unpack(step: str, packed: bytes) -> Any:
+def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None = None) -> Any:
     """Give back what `pack` took for this step.
+
+    Parameters
+    ----------
+    find_apart
+        Finds by its name what a snapshot has kept apart.
 
     Raises
     ------
     StateError
-        If the bytes are damaged, of another step, or of another version of the state.
+        If the bytes are damaged, of another step, or of another version of the state; or what was kept apart is.
     """
     body = packed[4:]
     if not body or zlib.crc32(body).to_bytes(4, "big") != packed[:4]:
         raise StateError(f"snapshot of step {step} is damaged", "restore the recovery directory from a backup")
-    version, of_step, state = _decoder.decode(body)
+    raw_version, raw_step, state, *name = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
+    version, of_step = (msgspec.msgpack.decode(raw) for raw in (raw_version, raw_step))
     if (version, of_step) != (STATE_VERSION, step):
         raise StateError(
             f"snapshot is of step {of_step}, state version {version}; this is {step}, version {STATE_VERSION}",
             "run with the settings and the release that wrote it, or with an empty recovery directory",
         )
-    return state
+    if not name:
+        return _page_decoder.decode(state)
+    if find_apart is None:
+        raise StateError(
+            f"snapshot of step {step} is partly in files beside the engine's", "resume it with `c360 run --recovery`"
+        )
+    return _unpacker(find_apart(msgspec.msgpack.decode(name[0]))).decode(state)

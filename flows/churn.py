@@ -51,6 +51,7 @@ def build(
     settings: Settings,
     *,
     keep_state: bool = True,
+    recovery: Path | None = None,
     exactly_once: bool = False,
     begun_at: Mapping[str, tuple[int, ...]] | None = None,
     transport: Transport | None = None,
@@ -64,6 +65,8 @@ def build(
         Settings.
     keep_state
         Whether snapshots hold state; false saves their cost where no recovery store will keep them.
+    recovery
+        The recovery directory, where large state has files of its own. None: the engine's store gets all of it.
     exactly_once
         Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
         `finish_outboxes` when the engine has returned.
@@ -85,7 +88,7 @@ def build(
             f"no input partition in {place}",
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
-    keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}")
+    keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}", recovery)
     alignment_file = os.environ.get(FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None

@@ -17,7 +17,7 @@ from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import TOPICS, EventColumns
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.early import EarlyEvents
-from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.records import Trigger
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -72,7 +72,7 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
     history = History()
     for kind in INPUT_KINDS:
         topic = settings.input_topic(kind)
-        encoder = EventEncoder(TOPICS.index(kind), 1, settings.core_actions, settings.category_prefixes)
+        encoder = EventEncoder(TOPICS.index(kind), KnownAccounts(1), settings.core_actions, settings.category_prefixes)
         for partition in transport.partitions(topic):
             history.partitions += 1
             scan = _Scan(settings, kind, moment, refused(topic, partition))
@@ -103,7 +103,7 @@ def _batches(reader: RecordReader) -> Iterator[RawBatch]:
 
 
 def _columns(encoder: EventEncoder, events: list[Event]) -> Iterator[EventColumns]:
-    for columns in encoder.split(events, times_us([event.occurred_at for event in events])):
+    for columns in encoder.split(encoder.encode(events, times_us([event.occurred_at for event in events]))):
         if columns is not None:
             yield columns
 
@@ -183,5 +183,5 @@ def features_at(settings: Settings, moment: Moment, columns: list[EventColumns])
             once = events.take(np.flatnonzero(fresh))
             if len(once):
                 accounts.apply(once, row[once.account], day)
-    features: NDArray[np.float64] = accounts.matrix(row, moment.as_of_us, last)[0]
+    features: NDArray[np.float64] = accounts.matrix(row, moment.as_of_us)[0]
     return features

@@ -17,6 +17,7 @@ from bytewax.recovery import init_db_dir
 
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
+from c360_stream.segments import FULL, RESTORE, STATE_FOLDER
 from c360_stream.settings import Settings
 
 RECOVERY_PARTITIONS = 16
@@ -26,9 +27,7 @@ MADE_SECONDS_MAX = 60.0
 FREE_BYTES_MIN = 1024 * 1024
 """A disk with less is full: a journal's next page may not fit."""
 _OVER = "or name an empty directory to start over"
-_RESTORE = f"restore the whole directory from a back-up, {_OVER}"
-_FULL = ("the disk is full", "free some space and run again: it resumes")
-_NOT_FOREIGN = re.compile(r"\..*|lost\+found|origin\.json(\.new)?|part-\d+\.sqlite3(-journal|-wal|-shm)?")
+_NOT_FOREIGN = re.compile(r"\..*|lost\+found|origin\.json(\.new)?|state|part-\d+\.sqlite3(-journal|-wal|-shm)?")
 _SQLITE_FAILURE = re.compile(r'SqliteFailure\(Error \{ code: (\w+), [^}]*\}, (?:Some\("([^"]*)"\)|None)')
 _MISSING_PARTS = re.compile(r"Missing recovery partitions (\{.*?\}) of \d+")
 
@@ -76,6 +75,8 @@ def recovery_store(
         _check_origin(directory, settings)
         if failure := inspect(directory):
             raise failure
+        if not process:
+            _forget_incomplete_epoch(directory)
         yield lock
 
 
@@ -117,19 +118,19 @@ def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
         elif why := _unreadable(part, thoroughly=thoroughly):
             unreadable = unreadable or f"{name} cannot be read: {why}"
     if absent:
-        return StateError(f"recovery directory {directory}: {', '.join(absent)} missing or empty", _RESTORE)
+        return StateError(f"recovery directory {directory}: {', '.join(absent)} missing or empty", RESTORE)
     if thoroughly and _free_bytes(directory) < FREE_BYTES_MIN:
-        return StateError(f"recovery directory {directory}: {_FULL[0]}", _FULL[1])
-    return StateError(f"recovery directory {directory}: {unreadable}", _RESTORE) if unreadable else None
+        return StateError(f"recovery directory {directory}: {FULL[0]}", FULL[1])
+    return StateError(f"recovery directory {directory}: {unreadable}", RESTORE) if unreadable else None
 
 
 def _missing(said: str) -> tuple[str, str] | None:
     if found := _MISSING_PARTS.search(said):
         names = ", ".join(f"part-{number}.sqlite3" for number in sorted(map(int, re.findall(r"\d+", found[1]))))
-        return f"{names} missing or empty", _RESTORE
+        return f"{names} missing or empty", RESTORE
     if "No recovery partitions found" in said:
-        return "every part is missing", _RESTORE
-    return ("its parts are of different moments", _RESTORE) if "InconsistentPartitionsError" in said else None
+        return "every part is missing", RESTORE
+    return ("its parts are of different moments", RESTORE) if "InconsistentPartitionsError" in said else None
 
 
 def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
@@ -141,7 +142,7 @@ def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
         code = "DiskFull"  # SQLite says so of the database alone, and not of its journal
     match code:
         case "DiskFull":
-            return _FULL
+            return FULL
         case "CannotOpen" | "ReadOnly" | "PermissionDenied":
             return why, "make its files readable and writable, and run again: it resumes"
         case "SystemIoFailure" | "DatabaseBusy" | "DatabaseLocked":
@@ -149,7 +150,7 @@ def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
         case _:
             found = inspect(directory, thoroughly=True)
             what = found.what.partition(": ")[2] if found else f"it cannot be read: {why}"
-            return what, _RESTORE
+            return what, RESTORE
 
 
 def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
@@ -186,12 +187,12 @@ def _make(directory: Path) -> None:
     parts = list(directory.glob("part-*.sqlite3"))
     if (directory / ORIGIN).exists():
         return
-    if any(map(_in_use, parts)):
+    if any(map(_in_use, parts)) or (directory / STATE_FOLDER).exists():
         raise StateError(f"recovery directory {directory}: {ORIGIN} is missing", f"restore it from a back-up, {_OVER}")
     for part in parts:
         part.unlink()
     if _free_bytes(directory) < FREE_BYTES_MIN:
-        raise StateError(f"recovery directory {directory}: {_FULL[0]}", _FULL[1])
+        raise StateError(f"recovery directory {directory}: {FULL[0]}", FULL[1])
     try:
         init_db_dir(directory, RECOVERY_PARTITIONS)
     except BaseException as error:  # the engine's panics are no Exception
@@ -208,6 +209,35 @@ def _in_use(part: Path) -> bool:
             return database.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
     except sqlite3.Error:
         return False
+
+
+def _forget_incomplete_epoch(directory: Path) -> None:
+    """Delete the snapshots that a run which was killed had stored of an epoch that others had not come to the end of.
+
+    The engine goes on from the epoch before, but leaves them; of a key that gets nothing in the epoch's second attempt
+    it would take one up the next time, as if what is in it had not been read again since.
+    """
+    executions: list[tuple[int, int, int]] = []
+    reached: dict[tuple[int, int], int] = {}
+    parts = [directory / f"part-{number}.sqlite3" for number in range(RECOVERY_PARTITIONS)]
+    for part in parts:
+        executions += _query(part, "SELECT ex_num, worker_count, resume_epoch FROM exs")
+        for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):
+            reached[execution, worker] = epoch
+    if not executions:
+        return
+    newest, workers, began = max(executions)
+    resumes_at = min(max(reached.get((newest, worker), began), began) for worker in range(workers))
+    for part in parts:
+        _query(part, "DELETE FROM snaps WHERE snap_epoch >= ?", resumes_at)
+
+
+def _query(part: Path, text: str, *values: int) -> list[Any]:
+    try:
+        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database, database:
+            return database.execute(text, values).fetchall()
+    except sqlite3.Error as error:
+        raise StateError(f"recovery directory {part.parent}: {part.name} cannot be read: {error}", RESTORE) from None
 
 
 def _note_origin(directory: Path, settings: Settings) -> None:

@@ -80,6 +80,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     flow = build(
         settings,
         keep_state=recovery is not None,
+        recovery=recovery,
         exactly_once=recovery is not None,
         begun_at=begun_at(recovery),
     )

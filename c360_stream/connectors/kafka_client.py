@@ -50,7 +50,7 @@ PRODUCER: dict[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
     "partitioner": "murmur2_random",  # as the Java clients do, so that topics are partitioned alike
-    "linger.ms": 20,
+    "linger.ms": 5,  # scores between ticks wait for it; the 20 ms of before were two fifths of their latency
     "message.max.bytes": MESSAGE_BYTES_MAX,
     "queue.buffering.max.kbytes": 65_536,
 }

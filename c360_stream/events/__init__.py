@@ -3,6 +3,7 @@
 from c360_stream.events.contract import EVENT_BYTES_MAX, INPUT_KINDS, InputKind
 from c360_stream.events.decoding import (
     CsatSubmitted,
+    Decoded,
     Decoder,
     Event,
     InvoicePaid,
@@ -27,6 +28,7 @@ __all__ = [
     "US_PER_HOUR",
     "US_PER_SECOND",
     "CsatSubmitted",
+    "Decoded",
     "Decoder",
     "Event",
     "InputKind",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from c360_stream.events.contract import (
     EVENT_BYTES_MAX,
@@ -19,7 +20,7 @@ from c360_stream.events.contract import (
     NESTING_MAX,
     InputKind,
 )
-from c360_stream.events.times import EVENT_TIME_END, EVENT_TIME_MIN
+from c360_stream.events.times import EVENT_TIME_END, EVENT_TIME_MIN, time_us, times_us
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
@@ -127,6 +128,8 @@ _SHAPES: dict[InputKind, Any] = {
 }
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _EVENT_TYPES_KEPT_MAX = 4096
+_BLOCK = 512
+_TIME_MIN_US, _TIME_END_US = time_us(EVENT_TIME_MIN), time_us(EVENT_TIME_END)
 # A string, or what there is of one at the end of the record: it always matches, so the scan stays linear.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = np.zeros(256, np.int64)
@@ -151,6 +154,27 @@ class Refused(ValueError):  # noqa: N818 - named as the rest of the system speak
         self.stage = stage
 
 
+class Decoded(NamedTuple):
+    """What became of some records.
+
+    Parameters
+    ----------
+    events
+        Those that keep the contract, n of them.
+    time_us
+        int64, shape (n,): their event times in microseconds since the epoch.
+    positions
+        Where among the records each was.
+    refused
+        Positions of the others, with the reason.
+    """
+
+    events: list[Any]
+    time_us: NDArray[np.int64]
+    positions: Sequence[int]
+    refused: list[tuple[int, Refused]]
+
+
 class Decoder:
     """Decodes the events of one input topic.
 
@@ -165,11 +189,12 @@ class Decoder:
     c360_stream.events.decoding.Refused: Object missing required field `occurred_at`
     """
 
-    __slots__ = ("_event_types", "_read")
+    __slots__ = ("_event_types", "_of_products", "_read")
 
     def __init__(self, kind: InputKind) -> None:
         self._read: Callable[[bytes], Any] = msgspec.json.Decoder(_SHAPES[kind]).decode
         self._event_types: set[str] = set()
+        self._of_products = kind == "product"
 
     def decode(self, raw: bytes) -> Event:
         """Decode one record.
@@ -193,6 +218,50 @@ class Decoder:
         if isinstance(event, ProductEvent) and event.event_type not in self._event_types:
             self._check_event_type(event.event_type)
         return event
+
+    def decode_blocks(self, raws: Sequence[bytes]) -> Iterator[Decoded]:
+        """Decode records by the rules of `decode`, a block at a time.
+
+        What can be asked of all events of a block is asked once, which costs half as much (0.4 instead of 0.75 us an
+        event of 200 bytes); only a block with a record that breaks a rule is decoded one by one. A block is small
+        enough for the processor's cache: whoever takes its events should leave them before asking for the next.
+        """
+        for start in range(0, len(raws), _BLOCK):
+            block = raws[start : start + _BLOCK]
+            good = self._all_good(block)
+            yield (
+                self._one_by_one(block, start) if good is None else Decoded(*good, range(start, start + len(block)), [])
+            )
+
+    def _all_good(self, raws: Sequence[bytes]) -> tuple[list[Any], NDArray[np.int64]] | None:
+        """Events and times of records that all keep the contract, else None."""
+        try:
+            if max(map(len, raws)) > 2 * NESTING_MAX:
+                for raw in raws:
+                    _check_size_and_nesting(raw)
+            if not all(map(bytes.isascii, raws)):
+                b"\n".join(raws).decode()  # no character reaches across a newline
+            events = list(map(self._read, raws))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        time_us = times_us([event.occurred_at for event in events])
+        if int(time_us.min()) < _TIME_MIN_US or int(time_us.max()) >= _TIME_END_US:
+            return None
+        if self._of_products and not self._event_types.issuperset([event.event_type for event in events]):
+            return None  # the first of a new type is looked at, and then known
+        return events, time_us
+
+    def _one_by_one(self, raws: Sequence[bytes], start: int) -> Decoded:
+        events: list[Event] = []
+        positions: list[int] = []
+        refused: list[tuple[int, Refused]] = []
+        for position, raw in enumerate(raws, start):
+            try:
+                events.append(self.decode(raw))
+                positions.append(position)
+            except Refused as refusal:
+                refused.append((position, refusal))
+        return Decoded(events, times_us([event.occurred_at for event in events]), positions, refused)
 
     def _check_event_type(self, event_type: str) -> None:
         # The pattern costs as much as the rest of the decoding, and event types are few.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from c360_stream.features.growth import with_room
 from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
 from c360_stream.features.windows import WINDOW_DAYS, DayCounts
+from c360_stream.snapshot import IDS_PER_PAGE, Pages
 
 
 class Accounts:
@@ -48,6 +49,7 @@ class Accounts:
         self.stride_phase = np.zeros(64, np.int64)
         self._in_id_order = np.zeros(0, np.int32)
         self._nps: dict[int, tuple[int, str, int]] = {}
+        self._nps_score = np.full(64, np.nan, np.float32)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,7 +58,10 @@ class Accounts:
         """Indices of accounts, new ones included; int32 of shape (m,)."""
         index = self._index
         before = len(index)
-        rows = np.array([index.setdefault(account, len(index)) for account in accounts], np.int32)
+        try:
+            return np.fromiter(map(index.__getitem__, accounts), np.int32, len(accounts))
+        except KeyError:
+            rows = np.array([index.setdefault(account, len(index)) for account in accounts], np.int32)
         if len(index) > before:
             self.ids.extend(islice(index, before, None))
             self._reserve(len(index))
@@ -80,6 +85,7 @@ class Accounts:
         self.last_product_us = with_room(self.last_product_us, accounts, NO_TIME)
         self.billing_seen = with_room(self.billing_seen, accounts, False)
         self.stride_phase = with_room(self.stride_phase, accounts, 0)
+        self._nps_score = with_room(self._nps_score, accounts, np.nan)
 
     def open_day(self, day: int) -> None:
         """Start `day`: windows move on by one day."""
@@ -111,31 +117,33 @@ class Accounts:
 
     def _apply_product(self, events: EventColumns, row: NDArray[np.int32], today: int) -> None:
         np.maximum.at(self.last_product_us, row, events.time_us)
-        day = events.time_us // US_PER_DAY
-        inside = day > today - WINDOW_DAYS
+        age = today - events.time_us // US_PER_DAY
+        code, user, category, owner = events.code, events.user, events.category, events.account_hash[events.account]
+        inside = age < WINDOW_DAYS
         if not inside.all():
-            row, day = row[inside], day[inside]
-        code, user, category = (column[inside] for column in (events.code, events.user, events.category))
-        owner = events.account_hash[events.account][inside]
-        self.counts.add(w.PRODUCT_EVENTS, day, row)
+            age, row, owner = age[inside], row[inside], owner[inside]
+            code, user, category = code[inside], user[inside], category[inside]
+        self.counts.mark_active(age, row)
         for bit, kind in ((c.CORE_ACTION, w.CORE), (c.INVITE, w.INVITES), (c.EXPORT, w.EXPORTS)):
-            chosen = code & bit != 0
-            self.counts.add(kind, day[chosen], row[chosen])
-        age = today - day
-        known_user = user != 0
+            chosen = np.flatnonzero(code & bit)
+            self.counts.add(kind, age[chosen], row[chosen])
         thing = user ^ owner
-        new_row, new_age = self.users.mark(thing[known_user], row[known_user], age[known_user])
-        self.counts.add(w.DAU, today - new_age, new_row)
-        commented = known_user & (code & c.COMMENT != 0)
+        known_user = user != 0
+        if known_user.all():
+            new_row, new_age = self.users.mark(thing, row, age)
+        else:
+            new_row, new_age = self.users.mark(thing[known_user], row[known_user], age[known_user])
+        self.counts.add(w.DAU, new_age, new_row)
+        commented = np.flatnonzero(known_user & (code & c.COMMENT != 0))
         self.commenters.mark(thing[commented], row[commented], age[commented])
-        used = category != 0
+        used = np.flatnonzero(category)
         self.categories.mark((category ^ owner)[used], row[used], age[used])
 
     def _apply_billing(self, events: EventColumns, row: NDArray[np.int32], today: int) -> list[tuple[int, int]]:
         self.billing_seen[row] = True
-        day = events.time_us // US_PER_DAY
-        failed = (events.code == c.INVOICE_FAILED) & (day > today - WINDOW_DAYS)
-        self.counts.add(w.FAILURES, day[failed], row[failed])
+        age = today - events.time_us // US_PER_DAY
+        failed = (events.code == c.INVOICE_FAILED) & (age < WINDOW_DAYS)
+        self.counts.add(w.FAILURES, age[failed], row[failed])
         cancellations = []
         for i in np.flatnonzero(np.isin(events.code, list(SUBSCRIPTION_CODES))).tolist():
             event: SubscriptionEvent = events.details[i]
@@ -147,35 +155,34 @@ class Accounts:
         return cancellations
 
     def _apply_support(self, events: EventColumns, row: NDArray[np.int32], today: int) -> None:
-        day = events.time_us // US_PER_DAY
-        inside = day > today - WINDOW_DAYS
+        age = today - events.time_us // US_PER_DAY
+        inside = age < WINDOW_DAYS
         code = events.code
         urgent = inside & (code == c.TICKET_URGENT)
         ticket = urgent | (inside & (code == c.TICKET))
-        self.counts.add(w.TICKETS, day[ticket], row[ticket])
-        self.counts.add(w.URGENT, day[urgent], row[urgent])
+        self.counts.add(w.TICKETS, age[ticket], row[ticket])
+        self.counts.add(w.URGENT, age[urgent], row[urgent])
         csat = inside & (code == c.CSAT)
-        scores = np.array([events.details[i] for i in np.flatnonzero(csat).tolist()], np.int64)
-        self.counts.add(w.CSAT_N, day[csat], row[csat])
-        self.counts.add(w.CSAT_SUM, day[csat], row[csat], scores)
+        scores = np.array([events.details[i] for i in np.flatnonzero(csat).tolist()], np.int32)
+        self.counts.add(w.CSAT_N, age[csat], row[csat])
+        self.counts.add(w.CSAT_SUM, age[csat], row[csat], scores)
         for i in np.flatnonzero(code == c.NPS).tolist():
             account = int(row[i])
             event_id, score = events.details[i]
             answer = (int(events.time_us[i]), event_id, score)
-            self._nps[account] = max(self._nps.get(account, answer), answer)
+            self._nps[account] = newest = max(self._nps.get(account, answer), answer)
+            self._nps_score[account] = newest[2]
         for i in np.flatnonzero(code == c.CONTACTED).tolist():
             event_id, playbook = events.details[i]
             self.contacts.contacted(int(row[i]), Occurrence(int(events.time_us[i]), event_id, playbook))
 
-    def matrix(self, chosen: NDArray[np.int32], as_of_us: int | NDArray[np.int64], today: int) -> NDArray[np.float64]:
-        """Feature rows of the chosen accounts, NaN for null.
+    def matrix(self, chosen: NDArray[np.int32], as_of_us: int | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Feature rows of the chosen accounts, NaN for null. Windows include the day in progress.
 
         Parameters
         ----------
         as_of_us
-            As-of time: a number, or int64 of shape (chosen,).
-        today
-            The last of the dates that windows include: the day in progress, or at midnight the day before.
+            As-of time: a number, or int64 of shape (chosen,). At midnight the day before is still in progress.
 
         Returns
         -------
@@ -187,51 +194,51 @@ class Accounts:
         def put(name: str, values: Any) -> None:
             rows[:, INDEX[name]] = values
 
-        dau = {days: total(w.DAU, today, days, chosen) / days for days in (7, 14, 30)}
+        dau = {days: total(w.DAU, days, chosen) / days for days in (7, 14, 30)}
         for days, mean in dau.items():
             put(f"avg_dau_{days}d", mean)
         put("usage_trend_ratio_7d_30d", _ratio(dau[7], dau[30]))
-        core = {days: total(w.CORE, today, days, chosen) / days for days in (7, 30)}
+        core = {days: total(w.CORE, days, chosen) / days for days in (7, 30)}
         put("action_trend_ratio_7d_30d", _ratio(core[7], core[30]))
-        put("active_days_30d", self.counts.days_with(w.PRODUCT_EVENTS, today, 30, chosen))
+        put("active_days_30d", self.counts.active_days(chosen))
         put("features_adopted_30d", self.categories.distinct[chosen])
         put("seat_utilization_30d", _ratio(self.users.distinct[chosen], self.subscriptions.seats[chosen]))
         put("users_commenting_30d", self.commenters.distinct[chosen])
         for name, kind in _COUNTS_30D.items():
-            put(name, total(kind, today, 30, chosen))
-        csat_n = total(w.CSAT_N, today, 30, chosen)
-        put("avg_csat_30d", _ratio(total(w.CSAT_SUM, today, 30, chosen), csat_n))
-        put("nps_score", [self._nps[a][2] if a in self._nps else np.nan for a in chosen.tolist()])
+            put(name, total(kind, 30, chosen))
+        csat_n = total(w.CSAT_N, 30, chosen)
+        put("avg_csat_30d", _ratio(total(w.CSAT_SUM, 30, chosen), csat_n))
+        put("nps_score", self._nps_score[chosen])
         last = self.last_product_us[chosen]
         put("days_since_last_activity", np.where(last == NO_TIME, np.nan, (as_of_us - last) / US_PER_DAY))
         mrr = self.subscriptions.mrr_cents[chosen]
         put("mrr_cents", np.where(np.isnan(mrr) & self.billing_seen[chosen], 0.0, mrr))
-        put("downgraded_90d", self.subscriptions.downgraded_since(today - 89, chosen))
+        put("downgraded_90d", self.subscriptions.downgraded_since(self.counts.today - 89, chosen))
         put("account_age_days", (as_of_us - self.first_us[chosen]) / US_PER_DAY)
         renewal = self.subscriptions.renewal_us[chosen]
         put("days_to_renewal", np.where(renewal == NO_TIME, np.nan, (renewal - as_of_us) / US_PER_DAY))
         return rows
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         n = len(self)
         return {
-            "ids": self.ids,
-            "counts": self.counts.state(n),
+            "ids": Pages.cut(self.ids, IDS_PER_PAGE),
+            "counts": self.counts.state(),
             "users": self.users.state(),
             "commenters": self.commenters.state(),
             "categories": self.categories.state(),
             "subscriptions": self.subscriptions.state(n),
             "contacts": self.contacts.state(),
-            "first_us": self.first_us[:n],
-            "last_product_us": self.last_product_us[:n],
-            "billing_seen": self.billing_seen[:n],
-            "nps": [[account, *answer] for account, answer in self._nps.items()],
+            "first_us": self.first_us,
+            "last_product_us": self.last_product_us,
+            "billing_seen": self.billing_seen,
+            "nps": Pages.by_account(self._nps, n),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.ids = list(state["ids"])
+        self.ids = list(chain.from_iterable(state["ids"]))
         self._index = {account: row for row, account in enumerate(self.ids)}
         n = len(self.ids)
         self.stride_phase = np.zeros(n, np.int64)
@@ -246,9 +253,12 @@ class Accounts:
         self.subscriptions.restore(state["subscriptions"])
         self.contacts.restore(state["contacts"])
         self.first_us, self.last_product_us, self.billing_seen = (
-            state[name].copy() for name in ("first_us", "last_product_us", "billing_seen")
+            state[name] for name in ("first_us", "last_product_us", "billing_seen")
         )
-        self._nps = {account: (time_us, event_id, score) for account, time_us, event_id, score in state["nps"]}
+        self._nps = {account: tuple(answer) for account, answer in Pages.joined(state["nps"])}
+        self._nps_score = np.full(len(self.first_us), np.nan, np.float32)
+        for account, (_, _, score) in self._nps.items():
+            self._nps_score[account] = score
 
 
 _COUNTS_30D = {

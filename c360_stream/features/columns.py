@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +63,24 @@ class EventColumns:
     def __len__(self) -> int:
         return len(self.time_us)
 
+    @classmethod
+    def joined(cls, parts: Sequence[EventColumns]) -> EventColumns:
+        """Parts of one topic, at least one, one after the other; an account that several name comes several times."""
+        if len(parts) == 1:
+            return parts[0]
+        first = np.cumsum([0, *(len(part.accounts) for part in parts)])
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("account_hash", "time_us", "heard_us", "event", "code", "user", "category")
+        }
+        return cls(
+            parts[0].topic,
+            accounts=[account for part in parts for account in part.accounts],
+            account=np.concatenate([part.account + start for part, start in zip(parts, first.tolist(), strict=False)]),
+            details=[detail for part in parts for detail in part.details],
+            **columns,
+        )
+
     def take(self, chosen: NDArray[np.intp]) -> EventColumns:
         """The events at the positions `chosen`, in that order, with just their accounts."""
         product = self.topic == PRODUCT
@@ -79,6 +98,12 @@ class EventColumns:
             category=self.category[chosen] if product else self.category,
             details=[self.details[i] for i in chosen.tolist()] if self.details else [],
         )
+
+
+def joined_by_topic(parts: Sequence[EventColumns]) -> list[EventColumns]:
+    """The parts of each topic as one."""
+    by_topic = ([part for part in parts if part.topic == topic] for topic in range(len(TOPICS)))
+    return [EventColumns.joined(of_topic) for of_topic in by_topic if of_topic]
 
 
 @dataclass(slots=True)

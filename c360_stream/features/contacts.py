@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.snapshot import Pages
 
 NOT_CONTACTED = ""
 UNNAMED = "unnamed"
@@ -203,12 +205,15 @@ class _DailyFirsts:
                     del self._of[account]
 
     def state(self) -> list[Any]:
-        kept = [[account, *occurrence] for account, days in self._of.items() for occurrence in days.values()]
-        return [self._oldest_day, kept]
+        days = sorted(self._on)  # a page a day: hardly any but the last changes
+        return [
+            self._oldest_day,
+            Pages(lambda: ([[account, *self._of[account][d]] for account in self._on[d]] for d in days)),
+        ]
 
     def restore(self, state: list[Any]) -> None:
         self._oldest_day, kept = state
-        for account, *occurrence in kept:
+        for account, *occurrence in chain.from_iterable(kept):
             self.put(account, Occurrence(*occurrence))
 
 

@@ -7,14 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+GROWTH = 1.25
+"""What a column grows by: at most a quarter of it waits for accounts to come, for 5 copies of each entry in all.
 
-def with_room(column: NDArray[Any], accounts: int, fill: Any) -> NDArray[Any]:
-    """The column with room for `accounts` entries: itself if it has it, else at least twice as long.
+Doubling would leave up to half of 2.4 kB an account unused.
+"""
+
+
+def with_room(column: NDArray[Any], accounts: int, fill: Any, axis: int = 0) -> NDArray[Any]:
+    """The column with room for `accounts` entries along an axis: itself, or longer by at least a quarter.
 
     >>> with_room(np.array([1, 2]), 3, 0).tolist()
-    [1, 2, 0, 0]
+    [1, 2, 0]
+    >>> with_room(np.zeros((2, 64)), 65, np.nan, axis=1).shape
+    (2, 80)
     """
-    if accounts <= len(column):
+    room = column.shape[axis]
+    if accounts <= room:
         return column
-    more = max(accounts, 2 * len(column)) - len(column)
-    return np.concatenate([column, np.full(more, fill, column.dtype)])
+    shape = list(column.shape)
+    shape[axis] = max(accounts, int(room * GROWTH))
+    grown = np.empty(shape, column.dtype)
+    # Not np.pad, which for two axes makes the whole twice.
+    entries = np.moveaxis(grown, axis, 0)
+    entries[:room] = np.moveaxis(column, axis, 0)
+    entries[room:] = fill
+    return grown

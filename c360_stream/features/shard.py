@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.accounts import Accounts
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch, joined_by_topic
 from c360_stream.features.contacts import Cohorts, Group
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
@@ -203,11 +203,15 @@ class AccountShard:
         self._touched: list[NDArray[np.int32]] = []
 
     def receive(self, batches: list[ShardBatch]) -> list[Emission]:
-        """Take what partitions say, in the order in which each said it; give what follows from it."""
+        """Take what partitions say, in the order in which each said it; give what follows from it.
+
+        All events are taken before any mark: they are heard at the mark of their own partition or later, so those of
+        days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
+        """
         out: list[Emission] = []
+        for events in joined_by_topic([batch.events for batch in batches if batch.events is not None]):
+            self._take(events)
         for batch in batches:
-            if batch.events is not None and len(batch.events):
-                self._take(batch.events)
             self.watermark.receive(batch)
             self._advance(out)
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
@@ -222,11 +226,11 @@ class AccountShard:
         Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
-        self.tally.late += int((events.time_us < events.heard_us).sum())
+        self.tally.late += int(np.count_nonzero(events.time_us < events.heard_us))
         if self._today is None:
             self.early.put(events)
             return
-        waits = events.heard_us // US_PER_DAY > self._today
+        waits = events.heard_us >= (self._today + 1) * US_PER_DAY
         if waits.any():
             self.early.put(events.take(np.flatnonzero(waits)))
             events = events.take(np.flatnonzero(~waits))
@@ -240,14 +244,15 @@ class AccountShard:
         if not fresh.all():
             self.tally.duplicates += int(len(fresh) - fresh.sum())
             events = events.take(np.flatnonzero(fresh))
-        row = self.accounts.rows_of(events.accounts)[events.account]
+        rows = self.accounts.rows_of(events.accounts)
+        row = rows[events.account]
         self._reserve(len(self.accounts))
         for cancellation in self.accounts.apply(events, row, today):
             self.ledger.cancelled(*cancellation)
         hour = np.maximum(events.heard_us // US_PER_HOUR - today * 24, 0)
         self._hours[events.topic] += np.bincount(hour, minlength=24)
         np.maximum.at(self._last_event_us, row, events.time_us)
-        self._touched.append(np.unique(row))
+        self._touched.append(rows)
 
     def _reserve(self, accounts: int) -> None:
         self.ledger.reserve(accounts)
@@ -274,7 +279,7 @@ class AccountShard:
         self.accounts.open_day(day)
         self._recent.open_day(day)
         self._hours[:] = 0
-        for events in self.early.take_until(day):
+        for events in joined_by_topic(self.early.take_until(day)):
             self._apply(events, day)
 
     def _close_hours(self, end_hour: int, out: list[Emission]) -> None:
@@ -294,7 +299,7 @@ class AccountShard:
         settled = closed.settled
         active = accounts.subscriptions.active[:n]
         rows = by_id[active[by_id]]
-        features = accounts.matrix(rows, day * US_PER_DAY, day - 1)
+        features = accounts.matrix(rows, day * US_PER_DAY)
         self.ledger.open(day, rows)
         due = (accounts.stride_phase[rows] + day) % self.config.stride_days == 0
         self.ledger.store(day, rows[due], features[due])
@@ -386,15 +391,14 @@ class AccountShard:
         if not len(rows):
             return None
         self._scored_us[rows] = as_of
-        features = self.accounts.matrix(rows, as_of, self._today)
+        features = self.accounts.matrix(rows, as_of)
         return MovedRows(self.number, rows, self._new_ids(), as_of, features)
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        n = len(self.accounts)
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
             "accounts": self.accounts.state(),
-            "ledger": self.ledger.state(n),
+            "ledger": self.ledger.state(),
             "watermark": self.watermark.state(),
             "early": self.early.state(),
             "recent": self._recent.state(),
@@ -402,9 +406,9 @@ class AccountShard:
             "next_hour": self._next_hour,
             "hours": self._hours,
             "announced": self._announced,
-            "was_active": self._was_active[:n],
-            "last_event_us": self._last_event_us[:n],
-            "scored_us": self._scored_us[:n],
+            "was_active": self._was_active,
+            "last_event_us": self._last_event_us,
+            "scored_us": self._scored_us,
             "touched": np.concatenate([np.zeros(0, np.int32), *self._touched]),
         }
 
@@ -416,8 +420,8 @@ class AccountShard:
         self.early.restore(state["early"])
         self._recent.restore(state["recent"])
         self._today, self._next_hour = state["today"], state["next_hour"]
-        self._hours, self._announced = state["hours"].copy(), state["announced"]
+        self._hours, self._announced = state["hours"], state["announced"]
         self._was_active, self._last_event_us, self._scored_us = (
-            state[name].copy() for name in ("was_active", "last_event_us", "scored_us")
+            state[name] for name in ("was_active", "last_event_us", "scored_us")
         )
         self._touched = [state["touched"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
 from c360_stream.features.growth import with_room
+from c360_stream.snapshot import Pages
 
 HISTORY_DAYS = 92
 EVENTS_MAX = 256
@@ -83,6 +85,9 @@ class Subscriptions:
 
     def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
         """Take one event of an account; any order."""
+        if event.plan is not None:
+            # Few plans have many accounts: one string each, not one an event.
+            event = event._replace(plan=intern(event.plan))
         events = self._events.setdefault(account, [])
         insort(events, event, key=_order)
         oldest_us = (today - HISTORY_DAYS) * US_PER_DAY
@@ -108,28 +113,29 @@ class Subscriptions:
         return [self._plan.get(account, "") for account in chosen.tolist()]
 
     def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`."""
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
-            "active": self.active[:accounts],
-            "mrr_cents": self.mrr_cents[:accounts],
-            "seats": self.seats[:accounts],
-            "renewal_us": self.renewal_us[:accounts],
-            "downgrade_day": self.downgrade_day[:accounts],
-            "plan": [[account, plan] for account, plan in self._plan.items()],
-            "base": [[account, *standing] for account, standing in self._base.items()],
-            "events": [[account, *event] for account, events in self._events.items() for event in events],
+            "active": self.active,
+            "mrr_cents": self.mrr_cents,
+            "seats": self.seats,
+            "renewal_us": self.renewal_us,
+            "downgrade_day": self.downgrade_day,
+            "plan": Pages.by_account(self._plan, accounts),
+            "base": Pages.by_account(self._base, accounts),
+            "events": Pages.by_account(self._events, accounts),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
         self.active, self.mrr_cents, self.seats, self.renewal_us, self.downgrade_day = (
-            state[name].copy() for name in ("active", "mrr_cents", "seats", "renewal_us", "downgrade_day")
+            state[name] for name in ("active", "mrr_cents", "seats", "renewal_us", "downgrade_day")
         )
-        self._plan = dict(state["plan"])
-        self._base = {row[0]: _Standing(*row[1:]) for row in state["base"]}
-        self._events = {}
-        for account, *event in state["events"]:
-            self._events.setdefault(account, []).append(SubscriptionEvent(*event))
+        self._plan = dict(Pages.joined(state["plan"]))
+        self._base = {account: _Standing(*standing) for account, standing in Pages.joined(state["base"])}
+        self._events = {
+            account: [SubscriptionEvent(*event) for event in events]
+            for account, events in Pages.joined(state["events"])
+        }
 
 
 SUBSCRIPTION_CODES = frozenset((STARTED, CHANGED, CANCELLED))

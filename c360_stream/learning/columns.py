@@ -55,6 +55,18 @@ class Columns:
         return dict(zip(self.index, row.tolist(), strict=True))
 
 
+def nullable(values: Floats) -> list[float | None]:
+    """A vector as a list, with None for NaN.
+
+    >>> nullable(np.array([1.5, np.nan]))
+    [1.5, None]
+    """
+    listed: list[float | None] = values.tolist()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        listed[place] = None
+    return listed
+
+
 def grown(array: Floats, size: int, fill: float = 0.0) -> Floats:
     """A copy of a vector, lengthened to `size` with `fill`."""
     longer = np.full(size, fill)

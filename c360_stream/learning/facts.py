@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,9 +15,9 @@ class Fact(NamedTuple):
     bad: str | None = None
 
 
-def fact(column: int, value: float) -> Fact:
-    """The fact about the value (NaN for null) of the feature in a column of the feature matrix."""
-    if math.isnan(value):
+def fact(column: int, value: float | None) -> Fact:
+    """The fact about the value (None for null) of the feature in a column of the feature matrix."""
+    if value is None:
         return _NULL[column]
     return _STATED[column](value)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.contacts import Group
 from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.growth import with_room
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
 from c360_stream.learning.classifier import logit
@@ -23,6 +26,9 @@ from c360_stream.learning.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.learning.value import ValueCheck, ValueConfig, ValueLedger, lifetimes
 from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import Trigger
+from c360_stream.snapshot import IDS_PER_PAGE, Pages
+
+SINCE_PER_PAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,14 @@ class ScoredTick:
     kept_segment: tuple[int, int]
 
 
+class _Made(NamedTuple):
+    """What scores are made of: accounts, as-of times and features."""
+
+    account: NDArray[np.int32]
+    as_of_us: NDArray[np.int64]
+    features: NDArray[np.float64]
+
+
 class ShardScorer:
     """Holds what each account of a shard was last scored, and every score whose label may yet be known.
 
@@ -167,45 +181,56 @@ class ShardScorer:
 
     def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows]:
         """Take a shard's feature rows; give the scores that are ready."""
-        self._ids.extend(rows.new_ids)
-        self._reserve(len(self._ids))
-        self._waiting.append(rows)
-        return self._ready()
+        self.hold_rows(rows)
+        return list(self.ready())
 
     def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows]:
         """Take the version of a tick; give the scores that are ready."""
+        self.hold_version(day, version)
+        return list(self.ready())
+
+    def hold_rows(self, rows: TickRows | MovedRows) -> None:
+        """Take a shard's feature rows; they wait."""
+        self._ids.extend(rows.new_ids)
+        self._reserve(len(self._ids))
+        self._waiting.append(rows)
+
+    def hold_version(self, day: int, version: ModelVersion) -> None:
+        """Take the version of a tick, which waits."""
         self._versions[day] = version
-        return self._ready()
+
+    @property
+    def tick_is_ready(self) -> bool:
+        """Whether what `ready` gives next is a whole tick."""
+        head = self._waiting[0] if self._waiting else None
+        return isinstance(head, TickRows) and head.day in self._versions
 
     def _reserve(self, accounts: int) -> None:
-        capacity = self._risk.shape[1]
-        if accounts <= capacity:
-            return
-        more = max(accounts, 2 * capacity) - capacity
-        self._stored = np.pad(self._stored, ((0, 0), (0, more)), constant_values=np.nan)
-        self._risk = np.pad(self._risk, ((0, 0), (0, more)), constant_values=np.nan)
-        self._tier = np.pad(self._tier, ((0, 0), (0, more)), constant_values=NO_TIER)
-        self._features = np.pad(self._features, ((0, more), (0, 0)), constant_values=np.nan)
-        self._as_of_us = np.pad(self._as_of_us, (0, more))
-        self._segment = np.pad(self._segment, (0, more), constant_values=NO_SEGMENT)
-        self._value.reserve(capacity + more)
+        self._stored = with_room(self._stored, accounts, np.nan, axis=1)
+        self._risk = with_room(self._risk, accounts, np.nan, axis=1)
+        self._tier = with_room(self._tier, accounts, NO_TIER, axis=1)
+        self._features = with_room(self._features, accounts, np.nan)
+        self._as_of_us = with_room(self._as_of_us, accounts, 0)
+        self._segment = with_room(self._segment, accounts, NO_SEGMENT)
+        self._value.reserve(accounts)
 
-    def _ready(self) -> list[ScoredTick | ScoredRows]:
-        """Score what waits, in order, up to the first tick whose version is not there yet."""
-        out: list[ScoredTick | ScoredRows] = []
+    def ready(self) -> Iterator[ScoredTick | ScoredRows]:
+        """Score what waits, in order, up to the first tick whose version is not there yet.
+
+        What is not asked for goes on waiting, and a snapshot holds it.
+        """
         while self._waiting:
             head = self._waiting[0]
             if isinstance(head, TickRows):
                 if head.day not in self._versions:
                     break
                 self._newest = self._versions.pop(head.day)
-                out.append(self._tick(head, self._newest))
-            elif self._newest is not None:
-                moved = self._moved(head, self._newest)
-                if moved is not None:
-                    out.append(moved)
+                self._waiting.popleft()
+                yield self._tick(head, self._newest)
+                continue
             self._waiting.popleft()
-        return out
+            if self._newest is not None and (moved := self._moved(head, self._newest)) is not None:
+                yield moved
 
     def _tick(self, rows: TickRows, version: ModelVersion) -> ScoredTick:
         outcomes = self._outcomes(rows.known)
@@ -214,7 +239,8 @@ class ShardScorer:
         found = self._leads(rows)
         self._forget(rows.gone)
         account, as_of = rows.account, np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
-        scores = self._scored("tick", account, as_of, rows.features, version)
+        scored = version.score(rows.features, as_of)
+        scores = self._scored("tick", _Made(account, as_of, rows.features), version, scored)
         stored = self._stored[rows.day % self._slots]
         stored[:] = np.nan
         stored[account] = scores.risk
@@ -271,7 +297,8 @@ class ShardScorer:
         return int(np.count_nonzero(known & (before == scores.segment))), int(np.count_nonzero(known))
 
     def _moved(self, rows: MovedRows, version: ModelVersion) -> ScoredRows | None:
-        risk = version.score(rows.features, rows.as_of_us).risk
+        scored = version.score(rows.features, rows.as_of_us)
+        risk = scored.risk
         last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
         change = np.abs(risk - last)  # NaN, so never material, before the first tick
         material = (change >= self.config.event_score_change_min) | (
@@ -281,22 +308,17 @@ class ShardScorer:
         if not len(chosen):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
-        scores = self._scored("event", account, as_of_us, features, version)
+        # A row's bits do not depend on its company: what judged it is what it is scored.
+        chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
+        scores = self._scored("event", _Made(account, as_of_us, features), version, chosen_scored)
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
         made_of = zip(as_of_us.tolist(), features, strict=True)
         self._since.update(zip(account.tolist(), made_of, strict=True))
         return scores
 
-    def _scored(
-        self,
-        trigger: Trigger,
-        account: NDArray[np.int32],
-        as_of_us: NDArray[np.int64],
-        features: NDArray[np.float64],
-        version: ModelVersion,
-    ) -> ScoredRows:
+    def _scored(self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored) -> ScoredRows:
+        account, as_of_us, features = made_of
         chain = 0 if trigger == "tick" else 1
-        scored = version.score(features, as_of_us)
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         tier = self.tiers.assign(scored.risk, previous)
         before, before_us = self._made_of(chain, account)
@@ -359,31 +381,39 @@ class ShardScorer:
         )
 
     def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        n = len(self._ids)
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
-            "ids": self._ids,
-            "stored": self._stored[:, :n],
-            "risk": self._risk[:, :n],
-            "tier": self._tier[:, :n],
-            "features": self._features[:n],
-            "as_of_us": self._as_of_us[:n],
-            "since": [[account, *made_of] for account, made_of in self._since.items()],
-            "segment": self._segment[:n],
-            "value": self._value.state(n),
+            "ids": Pages.cut(self._ids, IDS_PER_PAGE),
+            "stored": self._stored,
+            "risk": self._risk,
+            "tier": self._tier,
+            "features": self._features,
+            "as_of_us": self._as_of_us,
+            "since": Pages(self._since_pages),
+            "segment": self._segment,
+            "value": self._value.state(),
             "waiting": [_plain(rows) for rows in self._waiting],
             "versions": [[day, version.to_json()] for day, version in self._versions.items()],
             "newest": self._newest and self._newest.to_json(),
         }
 
+    def _since_pages(self) -> Iterator[list[Any]]:
+        """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
+        made_of = iter(self._since.items())
+        while page := list(islice(made_of, SINCE_PER_PAGE)):
+            yield [
+                [account for account, _ in page],
+                [as_of_us for _, (as_of_us, _) in page],
+                np.stack([features for _, (_, features) in page]),
+            ]
+
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
-        self._ids = list(state["ids"])
-        self._stored, self._risk, self._tier = (state[name].copy() for name in ("stored", "risk", "tier"))
-        self._features, self._as_of_us, self._segment = (
-            state[name].copy() for name in ("features", "as_of_us", "segment")
-        )
-        self._since = {account: (as_of_us, features) for account, as_of_us, features in state["since"]}
+        self._ids = list(chain.from_iterable(state["ids"]))
+        self._stored, self._risk, self._tier = (state[name] for name in ("stored", "risk", "tier"))
+        self._features, self._as_of_us, self._segment = (state[name] for name in ("features", "as_of_us", "segment"))
+        for accounts, as_of_us, features in state["since"]:
+            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
         self._value.restore(state["value"])
         self._waiting = deque(_rows(values) for values in state["waiting"])
         self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}

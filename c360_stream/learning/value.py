@@ -193,16 +193,16 @@ class ValueLedger:
         years = (day - (self._first_day or 0)) / _DAYS_PER_YEAR
         return float((1.0 + self._config.discount_rate) ** -years)
 
-    def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`."""
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
             "first_day": self._first_day,
-            "earned": self._earned[:accounts],
+            "earned": self._earned,
             "cohorts": [[day, *cohort] for day, cohort in self._cohorts.items()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
         self._first_day = state["first_day"]
-        self._earned = state["earned"].copy()
+        self._earned = state["earned"]
         self._cohorts = {day: (account, worth, before) for day, account, worth, before in state["cohorts"]}

@@ -41,9 +41,10 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
 
     def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
         self._step = step
+        self._keeper = step.keeping.of("accounts")
         self._shard: AccountShard | None = None
         if resume_state is not None:
-            state = step.keeping.take_up("accounts", resume_state)
+            state = self._keeper.take_up(resume_state)
             self._shard = AccountShard(state["number"], step.config)
             self._shard.restore(state)
 
@@ -81,4 +82,4 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
         shard = self._shard
         if shard is None:
             raise StateError("a shard without a message cannot be kept", "report this")
-        return self._step.keeping.keep("accounts", lambda: {"number": shard.number, **shard.state()})
+        return self._keeper.keep(str(shard.number), lambda: {"number": shard.number, **shard.state()})

@@ -1,55 +1,62 @@
-"""A batch of raw records on its way to events and dead letters."""
+"""A batch of raw records on its way to columns of events and dead letters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.connectors.ports import Headers, RecordReader
-from c360_stream.events import Event, Refused, times_us
+from c360_stream.connectors.ports import RawBatch, RecordReader
+from c360_stream.events import Decoder, Refused
+from c360_stream.features.encoding import Encoded, EventEncoder
 from c360_stream.health import HEALTH
 from c360_stream.operators.stop import stop_requested
 from c360_stream.records import DeadLetter
 
 _READ_ON = 64
+# Records are decoded as soon as so many are read: they are in the processor's cache then.
+_READ_AT_ONCE = 2048
 
 
 class DecodedBatch:
-    """Records read from one partition, decoded: events, and refusals with their reason.
+    """Records read from one partition: columns of the events, and refusals with their reason.
 
     Parameters
     ----------
     reader
         The partition.
-    decode
-        Gives an event, or raises `Refused`.
+    decoder, encoder
+        Of the partition's topic.
     records_max
         How many records to read at first.
     """
 
-    def __init__(self, reader: RecordReader, decode: Callable[[bytes], Event], records_max: int) -> None:
+    def __init__(self, reader: RecordReader, decoder: Decoder, encoder: EventEncoder, records_max: int) -> None:
         self._reader = reader
-        self._decode = decode
-        self._values: list[bytes] = []
-        self._offsets: list[int] = []
-        self._keys: dict[int, bytes | None] = {}
-        self._headers: dict[int, Headers | None] = {}
+        self._decoder = decoder
+        self._encoder = encoder
+        self.read = 0
+        """Number of records read."""
+        self._parts: list[RawBatch] = []
+        self._starts: list[int] = []
         self._positions: list[int] = []
-        self.events: list[Event] = []
+        self._encoded: list[Encoded] = []
         self.refusals: list[tuple[int, Refused]] = []
-        self._read(records_max)
+        while self.read < records_max and self._read(min(_READ_AT_ONCE, records_max - self.read)) == _READ_AT_ONCE:
+            pass
 
     @property
-    def read(self) -> int:
-        """Number of records read."""
-        return len(self._values)
+    def events(self) -> Encoded:
+        """The events as columns."""
+        if len(self._encoded) > 1:
+            self._encoded = [Encoded.joined(self._encoded)]
+        return self._encoded[0]
 
     def times(self) -> NDArray[np.int64]:
         """Event times of the events, int64 of shape (events,)."""
-        return times_us([event.occurred_at for event in self.events])
+        return self.events.time_us
 
     def more(self) -> NDArray[np.int64]:
         """Read on until there is another event or the partition's end; give `times` of all."""
@@ -65,8 +72,8 @@ class DecodedBatch:
 
     def refuse(self, chosen: NDArray[np.intp], refusal: Refused) -> None:
         """Refuse the events at the positions `chosen` of `events` after all."""
+        self._encoded = [self.events.take(np.delete(np.arange(len(self.events)), chosen))]
         for i in reversed(chosen.tolist()):
-            del self.events[i]
             self.refusals.append((self._positions.pop(i), refusal))
         self.refusals.sort(key=lambda item: item[0])
 
@@ -87,31 +94,31 @@ class DecodedBatch:
 
     def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The refused record at `position`, unchanged, with the reason."""
+        number = bisect_right(self._starts, position) - 1
+        part, i = self._parts[number], position - self._starts[number]
         return DeadLetter(
             topic=self._reader.topic,
             partition=self._reader.partition,
-            offset=self._offsets[position],
+            offset=part.offsets[i],
             stage=refusal.stage,
             exception_class=type(refusal).__name__,
             exception_message=refusal.reason,
-            key=self._keys.get(position),
-            value=self._values[position],
-            headers=list(self._headers.get(position) or ()),
+            key=part.keys[i] if part.keys else None,
+            value=part.values[i],
+            headers=list((part.headers and part.headers[i]) or ()),
             refused_at=datetime.fromtimestamp(refused_at_us / 1e6, UTC),
         )
 
     def _read(self, records_max: int) -> int:
-        batch = self._reader.read(records_max)
-        decode, start = self._decode, len(self._values)
-        for position, value in enumerate(batch.values, start):
-            try:
-                self.events.append(decode(value))
-                self._positions.append(position)
-            except Refused as refusal:
-                self.refusals.append((position, refusal))
-        # Of every record, since an event may yet be refused for its time.
-        self._keys.update(enumerate(batch.keys or (), start))
-        self._headers.update(enumerate(batch.headers or (), start))
-        self._values.extend(batch.values)
-        self._offsets.extend(batch.offsets)
-        return len(batch.values)
+        part = self._reader.read(records_max)
+        start, self.read = self.read, self.read + len(part.values)
+        # Every record is kept, since an event may yet be refused for its time.
+        self._parts.append(part)
+        self._starts.append(start)
+        if not self._encoded:
+            self._encoded.append(self._encoder.encode([], np.zeros(0, np.int64)))
+        for block in self._decoder.decode_blocks(part.values):
+            self._encoded.append(self._encoder.encode(block.events, block.time_us))
+            self._positions += [start + position for position in block.positions] if start else block.positions
+            self.refusals += [(start + position, refusal) for position, refusal in block.refused]
+        return len(part.values)

@@ -17,11 +17,12 @@ from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
-from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
@@ -81,6 +82,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self.transport = transport
         self.partitions = partitions
         self.alignment = alignment
+        self.accounts = KnownAccounts(settings.shards)
 
     def list_parts(self) -> list[str]:
         """Names of all partitions."""
@@ -90,9 +92,10 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
         """Open one partition."""
         topic, _, number = for_part.rpartition("/")
-        position, *seen = resume_state or (None, NO_TIME, NO_TIME, NO_TIME)
+        position, *marks = resume_state or (None, NO_TIME, NO_TIME, NO_TIME)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
-        return IngestPartition(self.settings, reader, for_part, (seen[0], seen[1], seen[2]), self.alignment)
+        seen = (marks[0], marks[1], marks[2])
+        return IngestPartition(self.settings, reader, for_part, seen, self.alignment, accounts=self.accounts)
 
 
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
@@ -105,7 +108,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     """
 
     def __init__(
-        self, settings: Settings, reader: RecordReader, name: str, seen: tuple[int, int, int], alignment: ReadAlignment
+        self,
+        settings: Settings,
+        reader: RecordReader,
+        name: str,
+        seen: tuple[int, int, int],
+        alignment: ReadAlignment,
+        *,
+        accounts: KnownAccounts,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -116,10 +126,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())
         self._alignment = alignment
-        self._decode = Decoder(kind).decode
-        self._encoder = EventEncoder(
-            TOPICS.index(kind), settings.shards, settings.core_actions, settings.category_prefixes
-        )
+        self._decoder = Decoder(kind)
+        self._encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
         self._guard = JumpGuard(settings.jump_days_max * US_PER_DAY)
         self._ended = False
         self._next_awake: datetime | None = None
@@ -134,6 +142,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def next_batch(self) -> Iterable[Item]:
         """Say what has been read; read on, unless this partition is too far ahead or there is nothing."""
         HEALTH.progress()
+        INTAKE.began()
         if stop_requested():
             raise AbortExecution
         if self._ended:
@@ -145,6 +154,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
+        INTAKE.ended()
         return items
 
     def _next_items(self) -> list[Item]:
@@ -153,7 +163,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
             return []
-        batch = DecodedBatch(self._reader, self._decode, self._settings.batch_events)
+        batch = DecodedBatch(self._reader, self._decoder, self._encoder, self._settings.batch_events)
         items = self._items(batch)
         if not batch.read and not items:
             self._next_awake = datetime.now(UTC) + POLL
@@ -183,7 +193,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return letters
         # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
         heard_us = np.maximum(time_us, np.maximum(highs[:-1] - self._lateness_us, self._told_us))
-        return [*letters, *self._tell(self._encoder.split(batch.events, time_us, heard_us))]
+        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us))]
 
     def _tell(self, by_shard: Sequence[EventColumns | None] = ()) -> list[Item]:
         """Messages to all shards, with a mark at most a day further than the last one.
@@ -220,7 +230,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._caught_up_since = None
             return mark_us
         now = time.monotonic()
-        if self._caught_up_since is None or batch.events:
+        if self._caught_up_since is None or len(batch.events):
             self._caught_up_since = now
         if now - self._caught_up_since >= self._settings.idle_seconds:
             mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from c360_stream import metrics
-from c360_stream.snapshot import pack, unpack
+from c360_stream.segments import SegmentStore
+from c360_stream.snapshot import pack, pack_small, unpack
+
+INLINE_BYTES_MAX = 256 * 1024
+"""State with more of arrays and pages goes into files beside the engine's store, which writes whole values anew."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +27,89 @@ class Keeping:
         they are empty then, which costs nothing.
     layout
         The settings that the layout of state depends on: state kept under others cannot be used.
+    recovery
+        The recovery directory, where large state has files of its own. None: all of it is in the bytes.
     """
 
     enabled: bool
     layout: str
+    recovery: Path | None = None
 
-    def keep(self, step: str, state: Callable[[], Any]) -> bytes:
-        """Pack a step's state."""
-        if not self.enabled:
+    def of(self, step: str) -> Keeper:
+        """What keeps the state of one key of a step."""
+        return Keeper(self, step)
+
+
+class Keeper:
+    """Keeps the state of one key of a step.
+
+    Parameters
+    ----------
+    keeping
+        How.
+    step
+        Name of the step.
+    """
+
+    def __init__(self, keeping: Keeping, step: str) -> None:
+        self._keeping = keeping
+        self._step = step
+        self._described = f"{step} ({keeping.layout})"
+        self._store: SegmentStore | None = None
+
+    def keep(self, key: str, state: Callable[[], Any]) -> bytes:
+        """Pack the state of `key`, which is the same at every call.
+
+        Raises
+        ------
+        StateError
+            If it cannot be written.
+        """
+        if not self._keeping.enabled:
             return b""
         began = time.perf_counter()
-        packed = pack(f"{step} ({self.layout})", state())
-        metrics.SNAPSHOT_DURATION_SECONDS.labels(step).observe(time.perf_counter() - began)
-        metrics.SNAPSHOT_SIZE_BYTES.labels(step).observe(len(packed))
+        packed, size = self._pack(key, state())
+        metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(time.perf_counter() - began)
+        metrics.SNAPSHOT_SIZE_BYTES.labels(self._step).observe(size)
         return packed
 
-    def take_up(self, step: str, packed: bytes) -> Any:
-        """Unpack a step's state; raises `StateError` if it cannot be used."""
-        return unpack(f"{step} ({self.layout})", packed)
+    def _pack(self, key: str, state: Any) -> tuple[bytes, int]:
+        """The bytes, and how many that and the files were that had to be written."""
+        recovery = self._keeping.recovery
+        if recovery is None:
+            packed = pack(self._described, state)
+            return packed, len(packed)
+        if self._store is None:
+            small = pack_small(self._described, state, INLINE_BYTES_MAX)
+            if small is not None:
+                return small, len(small)
+            self._store = SegmentStore(recovery, f"{self._step}-{key}")
+        store = self._store
+        store.begin()
+        try:
+            packed = pack(self._described, state, store)
+            store.commit()
+        except BaseException:
+            store.abort()
+            raise
+        return packed, len(packed) + store.written_bytes
+
+    @property
+    def written_bytes(self) -> int:
+        """What the last snapshot wrote into files."""
+        return self._store.written_bytes if self._store else 0
+
+    def take_up(self, packed: bytes) -> Any:
+        """Unpack the state; raises `StateError` if it cannot be used."""
+        recovery = self._keeping.recovery
+        if recovery is None:
+            return unpack(self._described, packed)
+
+        def find(name: str) -> SegmentStore:
+            self._store = SegmentStore(recovery, name)
+            return self._store
+
+        state = unpack(self._described, packed, find)
+        if self._store is not None:
+            self._store.taken_up()
+        return state

@@ -10,7 +10,7 @@ from c360_stream import metrics
 from c360_stream.features.definitions import FEATURE_VERSION
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
-from c360_stream.operators.keeping import Keeping
+from c360_stream.operators.keeping import Keeper, Keeping
 from c360_stream.operators.stop import failing_loudly
 
 
@@ -25,18 +25,18 @@ class LearnStep:
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
         """Build, or take up a snapshot."""
-        learner = Learner(self.shards, self.config)
+        learner, keeper = Learner(self.shards, self.config), self.keeping.of("learn")
         if resume_state is not None:
-            learner.restore(self.keeping.take_up("learn", resume_state))
-        return LearnLogic(learner, self.keeping)
+            learner.restore(keeper.take_up(resume_state))
+        return LearnLogic(learner, keeper)
 
 
 class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     """The learner."""
 
-    def __init__(self, learner: Learner, keeping: Keeping) -> None:
+    def __init__(self, learner: Learner, keeper: Keeper) -> None:
         self._learner = learner
-        self._keeping = keeping
+        self._keeper = keeper
 
     @failing_loudly
     def on_batch(self, values: list[TickExamples]) -> tuple[list[LearnedTick], bool]:
@@ -52,7 +52,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     @failing_loudly
     def snapshot(self) -> bytes:
         """The learner's state."""
-        return self._keeping.keep("learn", self._learner.state)
+        return self._keeper.keep("model", self._learner.state)
 
 
 def _count(learned: LearnedTick) -> None:

@@ -43,6 +43,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
 
     def __init__(self, step: MonitorStep) -> None:
         self._step = step
+        self._keeper = step.keeping.of("monitor")
         self._monitor = Monitor(step.config)
         tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
@@ -81,7 +82,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
 
     def restore(self, packed: bytes) -> None:
         """Take up what `snapshot` gave."""
-        state = self._step.keeping.take_up("monitor", packed)
+        state = self._keeper.take_up(packed)
         self._monitor.restore(state["monitor"])
         self._interventions.restore(state["interventions"])
         self._hours.restore(state["hours"])
@@ -90,7 +91,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
     @failing_loudly
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
-        return self._step.keeping.keep(
+        return self._keeper.keep(
             "monitor",
             lambda: {
                 "monitor": self._monitor.state(),

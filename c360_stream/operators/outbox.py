@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 from uuid import uuid4
 
 from c360_stream.snapshot import pack, unpack
 
-Publish = Callable[[str, int, bytes], None]
-
 _unfinished: list[Callable[[], None]] = []
+
+
+class Chunk(NamedTuple):
+    """Output of a snapshot, and its name: the store, and a number in it."""
+
+    store: str
+    sequence: int
+    content: bytes
 
 
 class Pulse:
@@ -50,11 +57,11 @@ class Outbox:
     >>> outbox = Outbox("topics", None)
     >>> outbox.add(b"records")
     >>> state = outbox.seal()  # the engine stores it: then, and no sooner, the chunk may be published
-    >>> published = []
     >>> resumed = Outbox("topics", state)
-    >>> resumed.publish_sealed(lambda store, sequence, chunk: published.append((sequence, chunk)))
-    >>> published
-    [(1, b'records')]
+    >>> resumed.take()[1:]
+    (1, b'records')
+    >>> resumed.published()
+    >>> resumed.take()
     """
 
     def __init__(self, name: str, resume_state: bytes | None) -> None:
@@ -64,31 +71,41 @@ class Outbox:
         # A store's name is made with the store: numbers begin again with a new one.
         self._store = uuid4().hex
         self._next = 1  # number of the first chunk that is not published
+        self._taken = 0  # sealed chunks that are being published
         if resume_state is not None:
             state = unpack(f"outbox {name}", resume_state)
             self._store, self._next, self._sealed = state["store"], state["next"], state["sealed"]
 
     @property
-    def waiting(self) -> bool:
-        """Whether anything is not published yet."""
-        return bool(self._open or self._sealed)
+    def open(self) -> bool:
+        """Whether anything waits for the next snapshot."""
+        return bool(self._open)
+
+    @property
+    def publishing(self) -> bool:
+        """Whether anything that the last snapshot holds is not published yet."""
+        return bool(self._sealed)
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk, which the next snapshot will hold."""
         self._open.append(chunk)
 
-    def publish_sealed(self, publish: Publish) -> None:
-        """Publish what the last snapshot holds: call this only once that snapshot is durable.
+    def take(self) -> Chunk | None:
+        """Give the next chunk of the last snapshot to publish: call this only once that snapshot is durable.
 
-        Parameters
-        ----------
-        publish
-            Takes the store's name, the chunk's number and the chunk; does nothing if it has had them before.
+        Whoever takes a chunk, and has had it before, does nothing. It is kept until `published` says that it is.
         """
-        while self._sealed:
-            publish(self._store, self._next, self._sealed[0])
-            del self._sealed[0]
-            self._next += 1
+        if self._taken == len(self._sealed):
+            return None
+        self._taken += 1
+        place = self._taken - 1
+        return Chunk(self._store, self._next + place, self._sealed[place])
+
+    def published(self) -> None:
+        """Forget the first of the chunks that were taken: it is published."""
+        del self._sealed[0]
+        self._taken -= 1
+        self._next += 1
 
     def seal(self) -> bytes:
         """State for a snapshot, which holds everything that is not published."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.connectors.clickhouse import nested
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.events import US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
+from c360_stream.learning.columns import nullable
 from c360_stream.learning.interventions import InterventionRow
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.monitor import MetricRow
@@ -25,8 +27,6 @@ from c360_stream.records import (
     DeadLetter,
     DriftAlarm,
     HorizonRiskOut,
-    MoveOut,
-    ReasonOut,
     RiskScoreOut,
     encode_risk_score,
     rfc3339_ms,
@@ -90,78 +90,68 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
     why = reasons(scores.features, scores.contributions, REASONS)
     changes = (scores.features, scores.before, scores.moved, scores.model_moved)
     moved = moves(*changes, REASONS, asked=scores.trigger == "event")
-    columns = _score_columns(settings, scores, why, moved, produced_us)
+    plain = _plain_columns(settings, scores)
     # A tick's rows share their times, and writing one as text costs more than all the rest of a row.
     text_of = {us: rfc3339_ms(us) for us in {*scores.as_of_us.tolist(), *produced_us.tolist()}}
-    records = [
-        OutRecord(
-            account,
-            encode_risk_score(
-                RiskScoreOut(
-                    **{name: values[i] for name, values in columns.items() if name not in _IN_OWN_FORM},
-                    as_of=text_of[as_of],
-                    produced_at=text_of[produced],
-                    reasons=why[i],
-                    moved=moved[i],
-                    risk_curve=[HorizonRiskOut(*point) for point in columns["risk_curve"][i]],
-                )
-            ),
-        )
-        for i, (account, as_of, produced) in enumerate(
-            zip(scores.ids, scores.as_of_us.tolist(), produced_us.tolist(), strict=True)
-        )
-    ]
+    record = plain | {
+        "as_of": [text_of[us] for us in scores.as_of_us.tolist()],
+        "produced_at": [text_of[us] for us in produced_us.tolist()],
+        "reasons": why.by_row(),
+        "moved": moved.by_row(),
+        "risk_curve": _curves(scores),
+    }
+    # Whole columns go through `map`: rows one by one, a dict each, took 1.0 s a tick of 100,000 accounts, not 0.3.
+    values = map(encode_risk_score, map(RiskScoreOut, *(record[name] for name in RiskScoreOut.__struct_fields__)))
+    records = list(map(OutRecord, scores.ids, values))
+    points = scores.curve.shape[1]
+    ends = np.arange(len(scores.ids) + 1, dtype=np.int32) * points
+    row = plain | {
+        "as_of": scores.as_of_us,
+        "produced_at": produced_us,
+        "reasons": nested("risk_scores", "reasons", *why),
+        "moved": nested("risk_scores", "moved", *moved),
+        "risk_curve": nested(
+            "risk_scores", "risk_curve", ends, scores.curve_days * len(scores.ids), scores.curve.ravel()
+        ),
+    }
     exact = scores.trigger == "tick"
     return [
-        TableRows(part, "risk_scores", columns, len(scores.ids), exact),
+        TableRows(part, "risk_scores", row, len(scores.ids), exact),
         TopicRecords(part, settings.risk_topic, records, exact),
     ]
 
 
-_IN_OWN_FORM = frozenset(("as_of", "produced_at", "reasons", "moved", "risk_curve"))
+def _curves(scores: ScoredRows) -> list[list[HorizonRiskOut]]:
+    points = map(HorizonRiskOut, cycle(scores.curve_days), scores.curve.ravel().tolist())
+    return [list(islice(points, len(scores.curve_days))) for _ in scores.ids]
 
 
-def _score_columns(
-    settings: Settings,
-    scores: ScoredRows,
-    why: list[list[ReasonOut]],
-    moved: list[list[MoveOut]],
-    produced_us: NDArray[np.int64],
-) -> dict[str, Any]:
+def _plain_columns(settings: Settings, scores: ScoredRows) -> dict[str, list[Any]]:
+    """What records and rows have in the same form."""
     n = len(scores.ids)
     mrr = scores.features[:, INDEX["mrr_cents"]]
-    as_of = scores.as_of_us.tolist()
     return {
-        "score_id": [score_id(a, t, scores.trigger) for a, t in zip(scores.ids, as_of, strict=True)],
+        "score_id": [score_id(a, t, scores.trigger) for a, t in zip(scores.ids, scores.as_of_us.tolist(), strict=True)],
         "account_id": scores.ids,
-        "as_of": scores.as_of_us,
-        "produced_at": produced_us,
         "risk": scores.risk.tolist(),
         "horizon_days": [settings.horizon_days] * n,
         "tier": [TIERS[i] for i in scores.tier.tolist()],
         "previous_tier": [None if i == NO_TIER else TIERS[i] for i in scores.previous_tier.tolist()],
-        "risk_change": _nullable(scores.risk - scores.previous_risk),
+        "risk_change": nullable(scores.risk - scores.previous_risk),
         "mrr_cents": _cents(mrr),
         "mrr_at_risk_cents": _cents(np.rint(mrr * scores.risk)),
-        "reasons": [[(r.feature, r.value, r.contribution, r.text) for r in row] for row in why],
         "model_name": [scores.version.model_name] * n,
         "model_version": [scores.version.model_version] * n,
         "feature_version": [FEATURE_VERSION] * n,
         "trigger": [scores.trigger] * n,
-        "moved": [[(m.feature, m.before, m.value, m.contribution, m.text) for m in row] for row in moved],
-        "risk_curve": [list(zip(scores.curve_days, row, strict=True)) for row in scores.curve.tolist()],
         "segment": [SEGMENTS[i] for i in scores.segment.tolist()],
-        "expected_months": _nullable(scores.expected_months),
+        "expected_months": nullable(scores.expected_months),
         "lifetime_value_cents": _cents(np.rint(scores.lifetime_value_cents)),
     }
 
 
-def _nullable(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if isnan(value) else value for value in values.tolist()]
-
-
 def _cents(values: NDArray[np.float64]) -> list[int | None]:
-    return [None if isnan(value) else int(value) for value in values.tolist()]
+    return [None if value is None else int(value) for value in nullable(values)]
 
 
 def feature_rows(part: int, scores: ScoredRows) -> list[Output]:

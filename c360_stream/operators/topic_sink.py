@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from c360_stream import metrics
 from c360_stream.connectors.ports import OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured
+from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured, wait
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
@@ -103,8 +104,10 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
 
     The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
-    written first after a snapshot says so. Readers of the compacted topic take the newest record of a key: records
-    that may go at once wait too while exact ones, which come before them, do.
+    written first after a snapshot says so. A thread publishes, one chunk after the other, and the next snapshot waits
+    for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s. While
+    it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records that
+    may go at once wait too while exact ones, which come before them, do.
     """
 
     def __init__(self, writer: OutboxWriter, outbox: Outbox) -> None:
@@ -112,21 +115,29 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._outbox = outbox
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
+        self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
+        self._thread = ThreadPoolExecutor(1, "topics")
+        self._publishing: Future[None] | None = None
         self._publish_sealed()
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
-        """Publish what the last snapshot holds; take records."""
-        self._publish_sealed()
+        """Have the last snapshot's records published; take records."""
+        self._publish_on()
         for item in items:
             if isinstance(item, Pulse):
                 continue
-            if item.exact or self._open or self._outbox.waiting:
+            if item.exact or self._open or self._outbox.open:
                 self._hold(item)
+            elif self._publishing is not None:
+                self._behind.append(item)
             else:
-                with counted_errors(item.topic):
-                    self._writer.write([(item.topic, record) for record in item.records])
-                metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
+                self._write(item)
+
+    def _write(self, item: TopicRecords) -> None:
+        with counted_errors(item.topic):
+            self._writer.write([(item.topic, record) for record in item.records])
+        metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
     def _hold(self, item: TopicRecords) -> None:
         for record in item.records:
@@ -141,7 +152,26 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._open, self._open_bytes = [], 0
 
     def _publish_sealed(self) -> None:
-        self._outbox.publish_sealed(self._publish)
+        """Return once all that the last snapshot holds is published, and what waited behind it written."""
+        self._publish_on()
+        while self._publishing is not None:
+            wait(self._publishing, "publishing is under way")
+            self._publish_on()
+
+    def _publish_on(self) -> None:
+        """See whether a chunk has been published; begin with the next one, or write what waits behind the last."""
+        if self._publishing is not None:
+            if not self._publishing.done():
+                return
+            self._publishing.result()
+            self._outbox.published()
+            self._publishing = None
+        if (chunk := self._outbox.take()) is not None:
+            self._publishing = self._thread.submit(self._publish, *chunk)
+            return
+        for item in self._behind:
+            self._write(item)
+        self._behind = []
 
     def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
         records = unpack_records(chunk)
@@ -154,21 +184,25 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     @failing_loudly
     def snapshot(self) -> bytes:
         """Make sure that everything written at once is delivered; what waits, as bytes."""
+        self._publish_sealed()
         with measured("topics"):
             self._writer.flush()
-        self._publish_sealed()
         self._end_chunk()
         return self._outbox.seal()
 
     def close(self) -> None:
         """Release the writer; at the end of the input, once the last snapshot has been published."""
         if stop_requested() or first_failure() is not None:
-            self._writer.close()
+            self._release()
         else:
             finish_later(self._finish)
 
     def _finish(self) -> None:
         self._publish_sealed()
+        self._release()
+
+    def _release(self) -> None:
+        self._thread.shutdown()  # a chunk that is being published comes through, or is given up: a stop ends waits
         self._writer.close()
 
 

@@ -9,7 +9,7 @@ import json
 import random
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from bytewax.testing import cluster_main
 from c360_stream.operators import outbox, stop
 from c360_stream.settings import Settings
 from flows.churn import build
+from tests.reference.files import keeping_in_files
 from tests.reference.log import Mess
 from tests.reference.worlds import WorldSpec, write_world
 from tests.simulation.places import Fate, MemoryStore, MemoryTables, MemoryTopics, MemoryTransport
@@ -90,6 +91,8 @@ def run_schedule(seed: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="c360-simulation-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         recovery = Path(folder)
         init_db_dir(recovery, RECOVERY_PARTITIONS)
+        in_files = seed // WORLDS % 2 == 1
+        story.append(f"state in {'files' if in_files else 'the store'}")
         for number in range(LIVES_MAX):
             last = number == LIVES_MAX - 1
             workers = draw.randint(1, WORKERS_MAX)
@@ -103,7 +106,8 @@ def run_schedule(seed: int) -> Result:
             epoch = timedelta(milliseconds=draw.choice((20, 60, 200)))
             batch = draw.choice((3, 20, 100))
             story.append(f"life {number}: {workers} workers, batches of {batch}, an epoch of {epoch}")
-            ended = live(topics, tables, fate, recovery, workers=workers, batch_events=batch, epoch=epoch)
+            with keeping_in_files() if in_files else nullcontext():
+                ended = live(topics, tables, fate, recovery, workers=workers, batch_events=batch, epoch=epoch)
             story += [*fate.trace, f"{'came to the end' if ended else 'ended'} after {fate.calls} calls"]
             if ended:
                 break
@@ -130,6 +134,7 @@ def live(
     flow = build(
         settings,
         exactly_once=recovery is not None,
+        recovery=recovery,
         transport=MemoryTransport(topics, fate),
         open_store=lambda _: MemoryStore(tables, fate, stop.waiting),
     )

@@ -153,7 +153,7 @@ def test_goes_on_from_a_packed_state() -> None:
     for ticks in (whole, resumed):
         ticks.until(100, 104, ACME, BOLT, example=True)
         ticks.ledger.cancelled(BOLT, 103 * US_PER_DAY)
-    state = unpack("accounts", pack("accounts", resumed.ledger.state(2)))
+    state = unpack("accounts", pack("accounts", resumed.ledger.state()))
     resumed.ledger = LabelLedger(HORIZON)
     resumed.ledger.restore(state)
     for ticks in (whole, resumed):
@@ -180,7 +180,7 @@ def settled(*cancellations: tuple[int, int, int], keep: bool = False) -> dict[in
         ledger.open(day, np.array([ACME, BOLT], np.int32))
         ledger.store(day, np.array([ACME, BOLT], np.int32), np.zeros((2, 21)))
         if keep:
-            kept, ledger = unpack("s", pack("s", ledger.state(2))), LabelLedger(HORIZON, REACH)
+            kept, ledger = unpack("s", pack("s", ledger.state())), LabelLedger(HORIZON, REACH)
             ledger.restore(kept)
     return found
 
@@ -214,6 +214,6 @@ def test_a_shorter_reach_leaves_nothing_over() -> None:
     for day in range(100, 120):
         long.close(day)
         long.store(day, np.array([ACME], np.int32), np.zeros((1, 21)))
-    short.restore(unpack("s", pack("s", long.state(1))))
+    short.restore(unpack("s", pack("s", long.state())))
     short.close(120)
-    assert [day for day, *_ in short.state(1)["unsettled"]] == list(range(120 - REACH + 1, 120))
+    assert [day for day, *_ in short.state()["unsettled"]] == list(range(120 - REACH + 1, 120))

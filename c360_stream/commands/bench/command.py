@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -31,31 +32,44 @@ POSITIVE = click.IntRange(1)
 @click.option("--days", type=POSITIVE, default=4, help="Days that the events of replay are spread over.")
 @click.option("--processes", type=POSITIVE, default=1, help="Of replay, kafka, history; the most of scaling.")
 @click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
-@click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick and resume.")
+@click.option(
+    "--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick, resume, snapshot and midnight."
+)
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
+@click.option("--rate", type=POSITIVE, default=5_000, help="Product events a second of latency.")
+@click.option("--seconds", type=POSITIVE, default=20, help="How long latency measures.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
-@click.option("--brokers", metavar="HOST:PORT", help="Broker of kafka.  [default: C360_KAFKA_BROKERS]")
+@click.option(
+    "--brokers",
+    metavar="HOST:PORT",
+    help="Broker of kafka, midnight and latency; empty: the latter two take a log directory."
+    "  [default: C360_KAFKA_BROKERS]",
+)
 @click.option("--clickhouse-dsn", metavar="DSN", help="ClickHouse server of kafka.  [default: chDB]")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.1, help="Of the events of history.")
-@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
+@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; those of whole runs run once.")
 def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. kafka: a broker's topics to its topics and the tables, in topics of its own that are deleted again. scaling:
-    the replay over one process and several. history: 90 days of 4,200 accounts with a share of 210 million events, and
-    what all of them would take. `all` is the first six; there, figures but of replay and resume are of CPU time. A
-    floor is the least work that any way of doing it would
-    have, measured in the same minute: on a shared machine compare the ratios.
+    score. snapshot: state to disk and back. kafka: as replay, with a real broker. midnight: a tick under a stream of
+    events. latency: from an event's produce to its score readable. scaling: replay over several processes. history: 90
+    days of 4,200 accounts with a share of 210 million events, and what all of them would take. Figures other than those
+    of runs are of CPU time. A floor is the least work that any way of doing it would have, measured in the same minute:
+    on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
     options = Options(**given)
-    for name in QUICK if item == "all" else (item,):
-        for result in ITEMS[name](options):
-            click.echo(result.to_json() if as_json else _shown(result))
+    gc.disable()  # as `c360 run` does: looking for cycles took two thirds of a tick's time
+    try:
+        for name in QUICK if item == "all" else (item,):
+            for result in ITEMS[name](options):
+                click.echo(result.to_json() if as_json else _shown(result))
+    finally:
+        gc.enable()
 
 
 def bench(arguments: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ from c360_stream.commands.bench.sample import SampleSpec
 from c360_stream.settings import Settings
 
 PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
+HISTORY_ACCOUNTS = 20_000
+HISTORY_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Options:
     rows: int
     seed: int
     repeats: int
+    rate: int
+    seconds: int
     brokers: str | None
     clickhouse_dsn: str | None
     share: float
@@ -41,6 +45,11 @@ class Options:
     def log(self) -> SampleSpec:
         """Events for what reads a log."""
         return SampleSpec(self.accounts, self.events, self.days, self.seed)
+
+    @property
+    def history(self) -> SampleSpec:
+        """Events for accounts to be scored by, before what is measured begins."""
+        return SampleSpec(HISTORY_ACCOUNTS, 10 * HISTORY_ACCOUNTS, HISTORY_DAYS, self.seed)
 
     def tick(self, days: int, partitions: int = 4) -> SampleSpec:
         """Events for what needs accounts rather than events."""
@@ -90,6 +99,24 @@ def _kafka(options: Options) -> Iterator[Result]:
     return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
 
 
+def _snapshot(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import snapshot
+
+    return snapshot.measure(_defaults(), options.tick_accounts, options.seed)
+
+
+def _midnight(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import midnight
+
+    return midnight.measure(options.tick(days=1), options.brokers)
+
+
+def _latency(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import latency
+
+    return latency.measure(options.history, options.rate, options.seconds, options.brokers)
+
+
 def _scaling(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import scaling
 
@@ -118,5 +145,13 @@ QUICK: dict[str, Item] = {
     "resume": _resume,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
-ITEMS: dict[str, Item] = {**QUICK, "kafka": _kafka, "scaling": _scaling, "history": _history}
+ITEMS: dict[str, Item] = {
+    **QUICK,
+    "snapshot": _snapshot,
+    "midnight": _midnight,
+    "kafka": _kafka,
+    "latency": _latency,
+    "scaling": _scaling,
+    "history": _history,
+}
 """Every benchmark."""

@@ -113,8 +113,7 @@ class Sample:
         return by_partition
 
     def _product(self, rng: np.random.Generator, events: int) -> tuple[NDArray[np.int64], list[str]]:
-        user = rng.integers(0, self._first_user[-1], events)
-        account = np.searchsorted(self._first_user, user, side="right") - 1
+        account, user = self.draw_users(rng, events)
         kinds = [f'"event_type":"{name}","user_id":"user-' for name in _PRODUCT_TYPES]
         kind = rng.integers(0, len(kinds), len(user)).tolist()
         session = rng.integers(0, 1 << 32, len(user)).tolist()
@@ -123,6 +122,11 @@ class Sample:
             for k, u, s in zip(kind, user.tolist(), session, strict=True)
         ]
         return account, body
+
+    def draw_users(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Accounts and users of so many product events: large accounts have more."""
+        user = rng.integers(0, self._first_user[-1], count)
+        return np.searchsorted(self._first_user, user, side="right") - 1, user
 
     def _few(
         self, rng: np.random.Generator, kind: InputKind, days: int, starts: bool

@@ -8,7 +8,7 @@ import numpy as np
 
 from c360_stream.events import Event, times_us
 from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
-from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import AccountShard, Emission
 from c360_stream.settings import InputKind, Settings
 from flows.churn import shard_config
@@ -28,18 +28,21 @@ class Shards:
     def __init__(self, settings: Settings) -> None:
         config = shard_config(settings, (_PARTITION,))
         self._shards = [AccountShard(number, config) for number in range(settings.shards)]
+        accounts = KnownAccounts(settings.shards)
         self._encoders = {
-            kind: EventEncoder(number, settings.shards, settings.core_actions, settings.category_prefixes)
+            kind: EventEncoder(number, accounts, settings.core_actions, settings.category_prefixes)
             for number, kind in enumerate(TOPICS)
         }
         self._first_us: int | None = None
 
     def encode(self, kind: InputKind, events: Sequence[Event]) -> tuple[int, list[EventColumns | None]]:
         """The greatest event time of a batch, and its columns by shard."""
-        time_us = times_us([event.occurred_at for event in events])
+        encoder = self._encoders[kind]
+        encoded = encoder.encode(events, times_us([event.occurred_at for event in events]))
+        time_us = encoded.time_us
         if self._first_us is None:
             self._first_us = int(time_us[0])
-        return int(time_us.max()), self._encoders[kind].split(list(events), time_us)
+        return int(time_us.max()), encoder.split(encoded)
 
     def receive(self, high_us: int, columns: Sequence[EventColumns | None] | None = None) -> Iterator[list[Emission]]:
         """Give every shard its part of a batch (or nothing but the time); what each emits."""

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import history
+from c360_stream.commands.bench import history, items, latency, midnight, snapshot
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind
@@ -53,6 +53,19 @@ def test_each_result_is_one_json_object_with_its_floor(arguments: tuple[str, ...
         assert result["machine"]["cores"] == os.cpu_count()
 
 
+def test_snapshots_write_what_changed_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(snapshot, "EVENTS_PER_SECOND", 20)
+    found = results("snapshot", "--tick-accounts", "4000")
+    names = ["snapshot_first", "snapshot_after_events", "snapshot_after_tick", "snapshot_resume"]
+    assert [result["name"] for result in found] == names
+    first, events, tick, _ = (result["parameters"] for result in found)
+    assert all(0 < later["files_bytes"] < first["files_bytes"] for later in (events, tick))
+    assert first["state_bytes"] == first["files_bytes"] > 4000 * 2000
+    assert tick["directory_bytes"] < 3 * first["directory_bytes"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_account_of_a_tick_gets_a_record() -> None:
     [tick] = results("tick", "--tick-accounts", "60")
     assert tick["parameters"]["accounts"] == tick["parameters"]["records"] == 60
@@ -73,6 +86,29 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     assert parameters["scores"] >= 20
     assert 150 < parameters["bytes_per_event"] < 250
     assert found[0]["value"] > found[1]["value"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_live_run_passes_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(midnight, "SETTLE_SECONDS", 0.5)
+    scores, pause = results("midnight", "--tick-accounts", "40", "--brokers", "")
+    assert (scores["name"], pause["name"]) == ("midnight_all_scores", "midnight_pause")
+    assert scores["value"] >= scores["detail"]["first_score_seconds"]
+    assert scores["parameters"]["transport"] == "log directory"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_that_events_bring_about_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(items, "HISTORY_ACCOUNTS", 300)
+    monkeypatch.setattr(latency, "WARM_SECONDS", 0.1)
+    monkeypatch.setattr(latency, "FLOOR_SECONDS", 0.5)
+    found = results("latency", "--rate", "200", "--seconds", "3", "--brokers", "")
+    assert [result["name"] for result in found] == ["latency_p50", "latency_p95", "latency_p99", "latency_max"]
+    values = [result["value"] for result in found]
+    assert values == sorted(values)
+    assert found[0]["parameters"]["samples"] > 20
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sqlite3
 import stat
 import subprocess
@@ -10,9 +11,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import bytewax.operators as op
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSink, TestingSource, run_main
 
 from c360_stream.commands import recovery as module
 from c360_stream.commands.recovery import ORIGIN, RECOVERY_PARTITIONS, begun_at, explain, recovery_store
@@ -169,6 +176,51 @@ def test_one_in_use_that_lost_its_note_is_not_taken_for_new(settings: Settings, 
         make(recovery, settings)
     assert len(parts(recovery)) == RECOVERY_PARTITIONS
     assert not (recovery / ORIGIN).exists()
+
+
+def test_one_with_state_alone_is_not_taken_for_new(settings: Settings, tmp_path: Path) -> None:
+    """Its files would be taken for leftovers."""
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    for path in (*parts(recovery), recovery / ORIGIN):
+        path.unlink()
+    (recovery / "state" / "accounts-3").mkdir(parents=True)
+    with pytest.raises(StateError, match=f"{ORIGIN} is missing"):
+        make(recovery, settings)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_engine_does_not_go_on_from_an_epoch_that_was_not_complete(
+    opened: bool, settings: Settings, tmp_path: Path
+) -> None:
+    """It leaves what a killed run had stored of it, and takes that up once the epoch's second attempt is complete."""
+    recovery, given = tmp_path / "recovery", list[tuple[str, int]]()
+    make(recovery, settings)
+
+    def run(*items: Any) -> None:
+        flow = Dataflow("flow")
+        counted = op.stateful_map("sum", op.input("in", flow, TestingSource(items)), lambda s, n: ((s or 0) + n,) * 2)
+        op.output("out", counted, TestingSink(given))
+        with recovery_store(recovery if opened else None, settings):
+            run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
+
+    def query(text: str, *values: Any) -> list[Any]:
+        found = []
+        for part in parts(recovery):
+            with closing(sqlite3.connect(part)) as database, database:
+                found += [(part, *row) for row in database.execute(text, values).fetchall()]
+        return found
+
+    first = [("a", 1), ("b", 1), TestingSource.ABORT()]
+    run(*first)
+    resumes_at = max(epoch for _, epoch in query("SELECT max(worker_frontier) FROM fronts") if epoch)
+    [(part, step)] = query("SELECT step_id FROM snaps WHERE state_key = 'b'")
+    with closing(sqlite3.connect(part)) as database, database:  # as if the run had been killed amid the next epoch
+        database.execute("INSERT INTO snaps VALUES (0, ?, 'b', ?, ?)", (step, resumes_at, pickle.dumps(999)))
+    second = [*first[:2], *[("a", 1)] * 4, TestingSource.ABORT(), ("b", 1)]
+    run(*second)
+    run(*second)
+    assert given[-1] == ("b", 2 if opened else 1000)
 
 
 def test_a_full_disk_is_found_before_it_is_made(

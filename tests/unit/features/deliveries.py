@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from c360_stream.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
 from c360_stream.events import Event as DecodedEvent
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
-from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import (
     AccountShard,
     Emission,
@@ -56,12 +56,17 @@ def shard_config(partitions: Iterable[str], **changed: Any) -> ShardConfig:
 
 
 def columns(
-    topic: InputKind, events: Sequence[Event], shards: int = 1, heard_us: NDArray[np.int64] | None = None
+    topic: InputKind,
+    events: Sequence[Event],
+    shards: int = 1,
+    heard_us: NDArray[np.int64] | None = None,
+    prefixes: Mapping[str, str] | None = None,
 ) -> list[EventColumns | None]:
     """Decode and encode events of one topic: their columns by shard."""
     decoded = [_decoded(topic, json.dumps(event)) for event in events]
-    encoder = EventEncoder(TOPICS.index(topic), shards, DEFAULTS.core_actions, DEFAULTS.category_prefixes)
-    return encoder.split(decoded, times_us([event.occurred_at for event in decoded]), heard_us)
+    prefixes = DEFAULTS.category_prefixes if prefixes is None else prefixes
+    encoder = EventEncoder(TOPICS.index(topic), KnownAccounts(shards), DEFAULTS.core_actions, prefixes)
+    return encoder.split(encoder.encode(decoded, times_us([event.occurred_at for event in decoded])), heard_us)
 
 
 def time_of(topic: InputKind, event: Event) -> int:

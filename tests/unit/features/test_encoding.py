@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
 from c360_stream.events import InputKind
 from c360_stream.features import columns as c
-from c360_stream.features.columns import PRODUCT, EventColumns
-from c360_stream.features.encoding import EventEncoder
+from c360_stream.features.columns import EventColumns
 from tests.unit.features.deliveries import Event, columns
 from tests.unit.features.events import at, event
 
@@ -60,8 +61,9 @@ def test_product_codes_are_what_the_event_type_counts_for(event_type: str, code:
     assert part.code.tolist() == [code]
 
 
-def category(event_type: str, feature: str | None = None) -> int:
-    (part,) = encoded("product", used(event_type, feature=feature))
+def category(event_type: str, feature: str | None = None, prefixes: Mapping[str, str] | None = None) -> int:
+    (part,) = columns("product", [used(event_type, feature=feature)], prefixes=prefixes)
+    assert part is not None
     return int(part.category[0])
 
 
@@ -75,10 +77,9 @@ def test_categories_come_from_the_event_or_else_from_its_type() -> None:
 
 
 def test_the_longest_prefix_wins() -> None:
-    encoder = EventEncoder(PRODUCT, 1, (), {"api_": "api", "api_key_": "security"})
-    plain = EventEncoder(PRODUCT, 1, (), {"z_": "security", "y_": "api"})
-    assert encoder._type("api_key_made") == plain._type("z_")
-    assert encoder._type("api_called") == plain._type("y_")
+    prefixes = {"api_": "api", "api_key_": "security"}
+    assert category("api_key_made", prefixes=prefixes) == category("z_", prefixes={"z_": "security"})
+    assert category("api_called", prefixes=prefixes) == category("y_", prefixes={"y_": "api"})
 
 
 def test_things_of_the_same_name_are_not_confused() -> None:

@@ -105,10 +105,12 @@ def test_memory_is_bounded_in_time_and_number() -> None:
     subscriptions = Subscriptions()
     for number in range(EVENTS_MAX + 10):
         subscriptions.apply(0, of(0, CHANGED, number, 5, f"{number:05}"), DAY)
-    assert len(subscriptions.state(1)["events"]) == EVENTS_MAX
+    [[events]] = subscriptions.state(1)["events"]
+    assert len(events) == EVENTS_MAX
     later = HISTORY_DAYS + 1
     subscriptions.apply(0, of(later, CHANGED, seats=9), DAY + later)
-    assert len(subscriptions.state(1)["events"]) == 1
+    [[events]] = subscriptions.state(1)["events"]
+    assert len(events) == 1
     assert standing(subscriptions)[:3] == (True, EVENTS_MAX + 9, 9)
 
 

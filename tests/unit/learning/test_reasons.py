@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
@@ -29,25 +28,25 @@ from c360_stream.learning.reasons import MODEL, moves, reasons, sentence
         ("usage_trend_ratio_7d_30d", 0.0, 0.9, "No active users in 7 days, after some earlier in the month"),
         ("usage_trend_ratio_7d_30d", 0.001, 0.9, "Active users fell 99% against the month's average"),
         ("usage_trend_ratio_7d_30d", 1.004, 0.1, "Active users held level with the month's average (raises the risk)"),
-        ("usage_trend_ratio_7d_30d", math.nan, 0.4, "No active users in 30 days to compare with"),
+        ("usage_trend_ratio_7d_30d", None, 0.4, "No active users in 30 days to compare with"),
         ("action_trend_ratio_7d_30d", 1.2, -0.1, "Core actions rose 20% against the month's average (lowers the risk)"),
         ("active_days_30d", 3.0, 0.1, "Only active on 3 days of the last 30"),
         ("active_days_30d", 25.0, -0.1, "Active on 25 days of the last 30 (lowers the risk)"),
         ("features_adopted_30d", 1.0, 0.1, "Only 1 product feature used in 30 days"),
         ("seat_utilization_30d", 0.18, 0.3, "Only 18% of seats are used"),
         ("seat_utilization_30d", 0.18, -0.3, "18% of seats are used (lowers the risk)"),
-        ("seat_utilization_30d", math.nan, 0.3, "The number of seats is unknown (raises the risk)"),
+        ("seat_utilization_30d", None, 0.3, "The number of seats is unknown (raises the risk)"),
         ("users_commenting_30d", 0.0, 0.1, "No users commented in 30 days (raises the risk)"),
         ("invites_sent_30d", 1.0, -0.1, "1 invite sent in 30 days (lowers the risk)"),
         ("export_requests_30d", 1234.0, 0.1, "1,234 exports requested in 30 days (raises the risk)"),
         ("support_tickets_30d", 4.0, 0.1, "4 support tickets in 30 days"),
         ("urgent_tickets_30d", 0.0, -0.1, "No urgent tickets in 30 days (lowers the risk)"),
         ("avg_csat_30d", 2.0, 0.1, "Satisfaction (CSAT) averaged 2.0 of 5 in 30 days"),
-        ("avg_csat_30d", math.nan, -0.1, "No satisfaction (CSAT) answer in 30 days (lowers the risk)"),
+        ("avg_csat_30d", None, -0.1, "No satisfaction (CSAT) answer in 30 days (lowers the risk)"),
         ("nps_score", 9.0, -0.1, "The latest NPS answer was 9 of 10 (lowers the risk)"),
         ("days_since_last_activity", 12.2, 0.1, "No product activity for 12 days"),
         ("days_since_last_activity", 0.25, -0.1, "Last product activity 6 hours ago (lowers the risk)"),
-        ("days_since_last_activity", math.nan, 0.1, "No product activity so far"),
+        ("days_since_last_activity", None, 0.1, "No product activity so far"),
         ("mrr_cents", 490_050.0, 0.1, "MRR is 4,900.50 (raises the risk)"),
         ("downgraded_90d", 1.0, 0.1, "MRR was cut in the last 90 days"),
         ("payment_failures_30d", 3.0, 0.1, "3 payment failures in 30 days"),
@@ -56,13 +55,13 @@ from c360_stream.learning.reasons import MODEL, moves, reasons, sentence
         ("days_to_renewal", -2.0, 0.1, "The renewal date passed 2 days ago (raises the risk)"),
     ],
 )
-def test_sentence(name: str, value: float, contribution: float, text: str) -> None:
+def test_sentence(name: str, value: float | None, contribution: float, text: str) -> None:
     assert sentence(INDEX[name], value, contribution) == text
 
 
 @pytest.mark.parametrize("name", FEATURES)
-@pytest.mark.parametrize("value", [0.0, 1e-6, 0.04, 0.4, 0.999, 1.0, 2.5, 7.0, 29.7, 400.0, 1e9, math.nan])
-def test_every_feature_has_a_sentence_that_agrees_with_its_contribution(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0.0, 1e-6, 0.04, 0.4, 0.999, 1.0, 2.5, 7.0, 29.7, 400.0, 1e9, None])
+def test_every_feature_has_a_sentence_that_agrees_with_its_contribution(name: str, value: float | None) -> None:
     raising, lowering = (sentence(INDEX[name], value, sign) for sign in (0.5, -0.5))
     assert "lowers" not in raising
     assert lowering.endswith("(lowers the risk)")
@@ -77,14 +76,14 @@ def test_the_strongest_come_first_and_weak_ones_are_left_out() -> None:
     rows[0, 4] = np.nan
     contributions[0, [1, 4, 7, 9]] = [0.2, -0.9, 0.5, 0.1]
     contributions[1, 3] = 0.0099
-    first, second = reasons(rows, contributions)
+    first, second = reasons(rows, contributions).by_row()
     assert [(reason.feature, reason.value, reason.contribution) for reason in first] == [
         (FEATURES[4], None, -0.9),
         (FEATURES[7], 1.0, 0.5),
         (FEATURES[1], 1.0, 0.2),
     ]
     assert second == []
-    assert [reason.feature for reason in reasons(rows, contributions, strongest=1)[0]] == [FEATURES[4]]
+    assert [reason.feature for reason in reasons(rows, contributions, strongest=1).by_row()[0]] == [FEATURES[4]]
 
 
 def test_what_moved_is_told_from_the_strongest_on() -> None:
@@ -95,7 +94,7 @@ def test_what_moved_is_told_from_the_strongest_on() -> None:
     moved = np.zeros((2, len(FEATURES)))
     moved[0, [silence, days]] = 0.4, -0.06
     moved[1] = np.nan
-    first, second = moves(now, before, moved, np.array([-0.5, np.nan]))
+    first, second = moves(now, before, moved, np.array([-0.5, np.nan])).by_row()
     assert second == [], "there was no score before"
     assert [(each.feature, each.before, each.value, each.contribution) for each in first] == [
         (MODEL, None, None, -0.5),
@@ -107,13 +106,13 @@ def test_what_moved_is_told_from_the_strongest_on() -> None:
         "No product activity for 9 days (raises the risk; before: No product activity so far)",
         "Active on 12 days of the last 30 (lowers the risk; before: Active on 13 days of the last 30)",
     ]
-    assert moves(now, before, moved, np.array([0.02, 0.0]), strongest=1) == [first[1:2], []]
+    assert moves(now, before, moved, np.array([0.02, 0.0]), strongest=1).by_row() == [first[1:2], []]
 
 
 def test_what_hardly_moved_is_not_told_unless_it_is_the_reason_for_the_score() -> None:
     moved = np.full((1, len(FEATURES)), 0.049)
-    (asked,) = moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.zeros(1), asked=True)
+    (asked,) = moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.zeros(1), asked=True).by_row()
     assert [each.text for each in asked] == ["No active users in 7 days (raises the risk)"]
     nothing = np.full_like(moved, np.nan)
-    assert moves(nothing, nothing, nothing, np.full(1, np.nan), asked=True) == [[]]
-    assert moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.array([-0.049])) == [[]]
+    assert moves(nothing, nothing, nothing, np.full(1, np.nan), asked=True).by_row() == [[]]
+    assert moves(np.zeros_like(moved), np.zeros_like(moved), moved, np.array([-0.049])).by_row() == [[]]

@@ -84,7 +84,7 @@ def test_the_ledger_goes_on_from_a_snapshot() -> None:
     whole, first, second = ValueLedger(config), ValueLedger(config), ValueLedger(config)
     expected = earn(whole, range(300), mrr, {1: 200})
     found = earn(first, range(133), mrr, {1: 200})
-    second.restore(unpack("s", pack("s", first.state(2))))
+    second.restore(unpack("s", pack("s", first.state())))
     assert found + earn(second, range(133, 300), mrr, {1: 200}) == expected
     assert len(expected) == 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import numpy as np
@@ -10,14 +11,15 @@ from hypothesis import strategies as st
 
 from c360_stream.connectors.ports import RecordReader
 from c360_stream.events import Decoder, Refused, time_us
-from c360_stream.features.columns import NO_TIME
+from c360_stream.features.columns import NO_TIME, PRODUCT
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators.decode import DecodedBatch
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
 from tests.unit.operators.readers import MemoryReader
 
 TOPIC = "c360.product.events.v1"
-DECODE = Decoder("product").decode
+DECODER = Decoder("product")
 NO_EVENT = b'{"event_id":'
 
 
@@ -25,14 +27,21 @@ def viewed(number: int, hours: float = 0.0) -> Event:
     return event(f"e{number}", "acme", at(0, hours or number), "page_viewed")
 
 
+def ids(*names: str) -> list[int]:
+    """Hashes of event ids."""
+    events = [DECODER.decode(json.dumps({**viewed(0), "event_id": name}).encode()) for name in names]
+    encoded = EventEncoder(PRODUCT, KnownAccounts(1), (), {}).encode(events, np.zeros(len(names), np.int64))
+    return [int(hashed) for hashed in encoded.event]
+
+
 def batch_of(reader: RecordReader, records_max: int = 100) -> DecodedBatch:
-    return DecodedBatch(reader, DECODE, records_max)
+    return DecodedBatch(reader, DECODER, EventEncoder(PRODUCT, KnownAccounts(1), (), {}), records_max)
 
 
 def test_every_record_becomes_an_event_or_a_refusal() -> None:
     batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), b"[]"]))
     assert batch.read == 4
-    assert [each.event_id for each in batch.events] == ["e0", "e2"]
+    assert batch.events.event.tolist() == ids("e0", "e2")
     assert [position for position, _ in batch.refusals] == [1, 3]
     assert batch.times().tolist() == [time_us(at(0, 0)), time_us(at(0, 2))]
 
@@ -51,7 +60,7 @@ def test_a_dead_letter_is_the_record_unchanged_with_its_reason() -> None:
 def test_an_event_can_be_refused_after_all() -> None:
     batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), viewed(3), viewed(4)]))
     batch.refuse(np.array([1, 3]), Refused("absurd"))
-    assert [each.event_id for each in batch.events] == ["e0", "e3"]
+    assert batch.events.event.tolist() == ids("e0", "e3")
     assert [position for position, _ in batch.refusals] == [1, 2, 4]
     assert batch.dead_letter(4, batch.refusals[2][1], 0).value == MemoryReader(TOPIC, [viewed(4)]).values[0]
 

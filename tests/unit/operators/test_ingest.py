@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from c360_stream.events import US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.features.columns import NO_TIME, ShardBatch
+from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, Item
@@ -43,7 +44,8 @@ def partition(
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
-    return IngestPartition(settings, reader, NAME, seen, alignment or ReadAlignment((NAME,), 0))
+    accounts = KnownAccounts(settings.shards)
+    return IngestPartition(settings, reader, NAME, seen, alignment or ReadAlignment((NAME,), 0), accounts=accounts)
 
 
 def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:

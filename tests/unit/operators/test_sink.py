@@ -189,6 +189,12 @@ def test_closing_publishes_nothing_unless_it_is_a_clean_stop() -> None:
         assert tables_of(built).rows("outcomes") == stored
 
 
+def publish(partition: TableSinkPartition) -> None:
+    """The pulse after a snapshot, and the inserts that it begins."""
+    partition.write_batch([PULSE])
+    partition._settle(0)
+
+
 class TestOutbox:
     """With an outbox, exact rows are inserted once a snapshot holds them, and never twice."""
 
@@ -203,18 +209,25 @@ class TestOutbox:
         partition = self.resumed(store)
         partition.write_batch([rows("outcomes", 1), rows("outcomes", 2, exact=False)])
         partition.snapshot()
-        assert store.rows("outcomes") == [2], "it is not known yet whether the snapshot is durable"
-        partition.write_batch([PULSE])
-        assert store.rows("outcomes") == [2, 1]
+        assert store.rows("outcomes") == [], "it is not known yet whether the snapshot is durable"
+        publish(partition)
+        assert store.rows("outcomes") == [1, 2]
         partition.snapshot()
-        partition.write_batch([PULSE])
-        assert store.rows("outcomes") == [2, 1]
+        publish(partition)
+        assert store.rows("outcomes") == [1, 2]
+
+    def test_other_rows_go_at_once(self, store: MemoryTables, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sink, "WAIT_SECONDS", 0.0)
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1), rows("outcomes", 2, exact=False)])
+        partition._settle(0)
+        assert (store.rows("outcomes"), store.tokens) == ([2], [None])
 
     def test_a_crash_after_the_snapshot_inserts_what_it_holds_once(self, store: MemoryTables) -> None:
         partition = self.resumed(store)
         partition.write_batch([rows("outcomes", 1), rows("account_features", 1)])
         state = partition.snapshot()
-        partition.write_batch([PULSE])
+        publish(partition)
         for _ in range(2):  # killed before the next snapshot, again and again
             self.resumed(store, state)
         assert (store.rows("outcomes"), store.rows("account_features")) == ([1], [1])
@@ -229,7 +242,7 @@ class TestOutbox:
         resumed = self.resumed(store, state)
         resumed.write_batch([rows("outcomes", 1)])
         resumed.snapshot()
-        resumed.write_batch([PULSE])
+        publish(resumed)
         assert store.rows("outcomes") == [1]
 
     def test_an_insert_that_fails_is_kept(self, store: MemoryTables) -> None:
@@ -238,7 +251,7 @@ class TestOutbox:
         state = partition.snapshot()
         store.failing = True
         with pytest.raises(TransportError, match="no room"):
-            partition.write_batch([PULSE])
+            publish(partition)
         store.failing = False
         self.resumed(store, state)
         assert store.rows("outcomes") == [1]
@@ -271,3 +284,22 @@ class TestOutbox:
         state = self.resumed(store).snapshot()
         with pytest.raises(StateError, match="outbox tables 0"):
             Outbox("tables 1", state)
+
+    def test_the_sources_do_not_wait_for_inserts_but_the_next_snapshot_does(
+        self, store: MemoryTables, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sink, "ROWS_MAX", 2)
+        blocks = sink.INSERTS_MAX + 3
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 2 * number, 2 * number + 1) for number in range(blocks)])
+        partition.snapshot()
+        store.free.clear()
+        partition.write_batch([PULSE])  # which returns, though nothing is inserted
+        waiting = threading.Thread(target=partition.snapshot)
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive(), "it would hold these blocks no more"
+        store.free.set()
+        waiting.join(DEADLINE_SECONDS)
+        assert store.rows("outcomes") == list(range(2 * blocks))
+        assert [int(str(token).rpartition(":")[2]) for token in store.tokens] == list(range(1, blocks + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +13,8 @@ from c360_stream.operators import outbox, stop, topic_sink
 from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
 from c360_stream.operators.rows import TopicRecords
 from c360_stream.operators.topic_sink import TopicOutboxPartition, TopicWriterPartition, pack_records, unpack_records
+
+DEADLINE_SECONDS = 10.0
 
 
 class MemoryWriter:
@@ -51,9 +54,12 @@ class MemoryOutbox:
         self.unflushed: list[object] = []
         self.published: dict[str, int] = {}
         self.closed = False
+        self.free = threading.Event()
+        self.free.set()
 
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         """Publish, unless it was before."""
+        assert self.free.wait(DEADLINE_SECONDS)
         assert not self.unflushed, "records that went at once would be overtaken"
         if sequence > self.published.get(store, 0):
             self.seen += [record.value for _, record in records]
@@ -79,6 +85,12 @@ def exact(*values: bytes) -> TopicRecords:
 
 def at_once(*values: bytes) -> TopicRecords:
     return TopicRecords(0, "t", [OutRecord("a", value) for value in values], exact=False)
+
+
+def publish(topic: TopicOutboxPartition) -> None:
+    """The pulse after a snapshot, and all that it begins."""
+    topic.write_batch([PULSE])
+    topic._publish_sealed()
 
 
 def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
@@ -109,7 +121,7 @@ def test_exact_records_wait_for_the_snapshot_and_others_do_not() -> None:
     assert (kafka.seen, kafka.unflushed) == ([], [b"moved"])
     topic.snapshot()
     assert kafka.seen == [b"moved"]
-    topic.write_batch([PULSE])
+    publish(topic)
     assert kafka.seen == [b"moved", b"tick"]
 
 
@@ -131,7 +143,7 @@ def test_a_kill_at_any_moment_loses_and_repeats_nothing() -> None:
         topic.write_batch([exact(b"%d" % number)])
         if number % 2:
             state = topic.snapshot()
-            topic.write_batch([PULSE])
+            publish(topic)
         else:  # killed: what no snapshot holds is made again
             topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
             topic.write_batch([exact(b"%d" % number)])
@@ -145,9 +157,37 @@ def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch
     topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
     topic.write_batch([exact(*(b"%d" % number for number in range(8)))])
     topic.snapshot()
-    topic.write_batch([PULSE])
+    publish(topic)
     assert kafka.seen == [b"%d" % number for number in range(8)]
     assert list(kafka.published.values()) == [3]
+
+
+def test_while_chunks_are_published_other_records_wait_for_the_last_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"0", b"1", b"2")])
+    topic.snapshot()
+    kafka.free.clear()
+    topic.write_batch([at_once(b"moved")])  # which returns, though nothing is published
+    topic.write_batch([at_once(b"moved again")])
+    assert (kafka.seen, kafka.unflushed) == ([], [])
+    kafka.free.set()
+    publish(topic)
+    assert (kafka.seen, kafka.unflushed) == ([b"0", b"1", b"2"], [b"moved", b"moved again"])
+
+
+def test_a_snapshot_publishes_what_the_one_before_holds_and_what_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"0", b"1")])
+    topic.snapshot()
+    topic.write_batch([at_once(b"moved"), exact(b"2"), at_once(b"moved after it")])
+    state = topic.snapshot()
+    assert kafka.seen == [b"0", b"1", b"moved"]
+    TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    assert kafka.seen == [b"0", b"1", b"moved", b"2", b"moved after it"]
 
 
 def test_at_the_end_of_the_input_the_last_snapshot_is_published(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,208 @@
+"""A hash table of 64-bit hashes that takes and gives whole arrays, in little more memory than the arrays have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import DTypeLike, NDArray
+
+LOAD_MAX = 0.65
+"""Share of the slots that keys may take: above it runs of taken slots soon grow longer than a window."""
+GROWTH = 1.25
+"""Growing by little costs a new key some 200 ns, once; doubling would cost every key up to 25 bytes, for ever."""
+CAPACITY_MIN = 64
+_WINDOW = 16
+_EMPTY = np.uint64(0)
+_HALF = np.uint64(32)
+# So many keys are moved at a time: what that needs stays in the cache, and is nothing beside the table.
+_MOVED_AT_ONCE = 1 << 15
+
+Slots = NDArray[np.intp]
+
+
+class HashTable:
+    """Distinct uint64 keys in numbered slots, with columns beside them whose entries the owner reads and writes.
+
+    Open addressing with linear probing. The upper half of a key times the capacity gives its home: keys should be
+    hashes. Others are found too, slowly. As homes ascend with keys and the capacity can be any number, a table grows by
+    walking through the old one and the new one in order. Key 0, which marks an empty slot, has a slot of its own.
+
+    numpy looks at a batch's homes first, then at windows of the 16 slots from there for those whose home another
+    key has, so that few calls settle a batch.
+
+    Memory: 8 bytes and the columns' in each slot; slots are at most `GROWTH / LOAD_MAX` = 1.93 times the most keys
+    since `keep`, and at least 1.54 times the keys. While it grows there are two tables, the old and the new.
+
+    Parameters
+    ----------
+    columns
+        Types of the columns. The entry of a new key is 0.
+    room
+        Keys that it has room for to begin with.
+
+    Examples
+    --------
+    >>> table = HashTable(np.int32)
+    >>> slots, absent = table.place(np.array([7 << 40, 5 << 60], np.uint64))
+    >>> table.columns[0][slots] = [70, 50]
+    >>> slots, absent = table.place(np.array([5 << 60, 0], np.uint64))
+    >>> table.columns[0][slots].tolist(), absent.tolist(), len(table)
+    ([50, 0], [1], 3)
+    """
+
+    keys: NDArray[np.uint64]
+    columns: list[NDArray[Any]]
+
+    def __init__(self, *columns: DTypeLike, room: int = 0) -> None:
+        self._allocate(_fitting(room), [np.dtype(column) for column in columns])
+
+    def _allocate(self, capacity: int, dtypes: Sequence[np.dtype[Any]]) -> None:
+        # Behind the homes a window's worth of slots, so that no window is cut off, and that of key 0.
+        slots = capacity + _WINDOW + 1
+        self._has_zero = False
+        self._taken_max = 0
+        self.columns = [np.zeros(slots, dtype) for dtype in dtypes]
+        self._use(np.zeros(slots, np.uint64))
+
+    def _use(self, keys: NDArray[np.uint64]) -> None:
+        self.keys = keys
+        self._windows = sliding_window_view(keys[:-1], _WINDOW)
+        self._capacity = len(keys) - _WINDOW - 1
+        self._scale = np.uint64(self._capacity)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.keys)) + self._has_zero
+
+    def slots(self) -> Slots:
+        """The slots of all keys, ascending."""
+        taken = np.flatnonzero(self.keys)
+        return np.append(taken, len(self.keys) - 1) if self._has_zero else taken
+
+    def place(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
+        """Look keys up, and take up those that are not there; a key may be given repeatedly.
+
+        Returns
+        -------
+        The slot of each key, right until the next `place` or `keep`; and the positions of those that were not there,
+        in any order.
+        """
+        slots, absent = self._look(keys)
+        if len(absent):
+            if self._taken_max + len(absent) > self._capacity * LOAD_MAX and self._grew_for(keys[absent]):
+                slots, absent = self._look(keys)
+            self._taken_max += len(absent)
+            slots[absent] = self._put(keys[absent], slots[absent])
+        if np.count_nonzero(keys) < len(keys):
+            zero = np.flatnonzero(keys == _EMPTY)
+            slots[zero] = len(self.keys) - 1
+            absent = np.setdiff1d(absent, zero) if self._has_zero else np.union1d(absent, zero)
+            self._has_zero = True
+        return slots, absent
+
+    def keep(self, slots: Slots) -> None:
+        """Forget the keys in all slots but these, each named once; a table that is three times too large shrinks."""
+        fitting = _fitting(int(len(slots) * GROWTH))
+        self._rebuild(slots, fitting if 3 * fitting < self._capacity else self._capacity)
+
+    def state(self) -> list[Any]:
+        """Plain data for `restore`: the arrays in use, so that what has not changed since the last time is the same."""
+        return [self._has_zero, self.keys, *self.columns]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take up what `state` gave, at no cost: the arrays are not copied."""
+        self._has_zero, keys, *self.columns = state
+        self._use(keys)
+        self._taken_max = len(self)
+
+    def _homes(self, keys: NDArray[np.uint64]) -> Slots:
+        return (((keys >> _HALF) * self._scale) >> _HALF).view(np.intp)
+
+    def _behind(self, start: Slots) -> Slots:
+        """Start of the window behind each window; the last is as far back as a whole one can be, then the first."""
+        after = start + _WINDOW
+        over = np.flatnonzero(after > self._capacity)
+        after[over] = np.where(start[over] == self._capacity, 0, self._capacity)
+        return after
+
+    def _look(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
+        """The slot of each key, or the empty one where the search for it ends; and the positions of the latter.
+
+        Key 0 is taken for found in the first empty slot.
+        """
+        slots = self._homes(keys)
+        held = self.keys.take(slots)
+        elsewhere = np.flatnonzero(held != keys)
+        if not len(elsewhere):
+            return slots, elsewhere
+        taken = held.take(elsewhere) != _EMPTY
+        missing = [elsewhere[~taken]]
+        rest = elsewhere[taken]
+        while len(rest):
+            key, start = keys.take(rest), slots.take(rest)
+            window = self._windows[start]
+            at = start + ((window == key[:, None]) | (window == _EMPTY)).argmax(axis=1)
+            held = self.keys.take(at)
+            slots[rest] = at
+            empty = held == _EMPTY
+            missing.append(rest[empty & (key != _EMPTY)])
+            on = np.flatnonzero(~empty & (held != key))
+            if not len(on):
+                break
+            rest = rest[on]
+            slots[rest] = self._behind(start[on])
+        return slots, np.concatenate(missing)
+
+    def _grew_for(self, new: NDArray[np.uint64]) -> bool:
+        """Grow if these keys need it; whether it did. Until here keys that came twice in a batch counted twice."""
+        new = np.sort(new)
+        taken = len(self)
+        wanted = taken + 1 + np.count_nonzero(new[1:] != new[:-1])
+        if wanted <= self._capacity * LOAD_MAX:
+            self._taken_max = taken
+            return False
+        self._rebuild(self.slots(), _fitting(int(wanted * GROWTH)))
+        return True
+
+    def _put(self, key: NDArray[np.uint64], at: Slots) -> Slots:
+        """Put absent keys into the first empty slots from `at` on, which are empty; the slot of each."""
+        self.keys[at] = key
+        slots = at
+        lost = np.flatnonzero(self.keys.take(at) != key)
+        rest = lost
+        while len(lost):
+            # Of several keys that want a slot the last one written has it; the others look on.
+            key, at = key[lost], self._first_empty(at[lost])
+            self.keys[at] = key
+            slots[rest] = at
+            lost = np.flatnonzero(self.keys.take(at) != key)
+            rest = rest[lost]
+        return slots
+
+    def _first_empty(self, start: Slots) -> Slots:
+        """The first empty slot from each start on."""
+        at = np.minimum(start, self._capacity)
+        rest = np.arange(len(at))
+        while len(rest):
+            start = at[rest]
+            at[rest] += (self._windows[start] == _EMPTY).argmax(axis=1)
+            full = np.flatnonzero(self.keys.take(at[rest]))
+            rest = rest[full]
+            at[rest] = self._behind(start[full])
+        return at
+
+    def _rebuild(self, kept: Slots, capacity: int) -> None:
+        keys, columns = self.keys, self.columns
+        self._allocate(capacity, [column.dtype for column in columns])
+        for begin in range(0, len(kept), _MOVED_AT_ONCE):
+            old = kept[begin : begin + _MOVED_AT_ONCE]
+            new, _ = self.place(keys[old])
+            for column, before in zip(self.columns, columns, strict=True):
+                column[new] = before[old]
+
+
+def _fitting(keys: int) -> int:
+    """The least capacity for so many keys."""
+    return max(int(keys / LOAD_MAX) + 1, CAPACITY_MIN)

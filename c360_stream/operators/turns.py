@@ -1,0 +1,52 @@
+"""Turns: heavy steps work in slices, and between two slices the sources are read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+PAUSE_SECONDS = 0.005
+
+
+class Turns:
+    """Lets one key of a step at a time do a slice of its work.
+
+    The engine notifies all keys whose time has come in one go, and reads its sources when it is through with them. So
+    whoever is notified asks for the turn, and tries again a little later if another key has just had it: the engine
+    comes to its sources meanwhile. A key that has nothing to do asks for no notification, so an idle engine sleeps.
+
+    Parameters
+    ----------
+    clock
+        Monotonic seconds.
+
+    Examples
+    --------
+    >>> now = [10.0]
+    >>> turns = Turns(clock=lambda: now[0])
+    >>> turns.free()
+    True
+    >>> turns.ended()
+    >>> turns.free()
+    False
+    >>> now[0] += PAUSE_SECONDS
+    >>> turns.free()
+    True
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._free_at = -float("inf")
+
+    def free(self) -> bool:
+        """Whether a slice may be done now."""
+        return self._clock() >= self._free_at
+
+    def ended(self) -> None:
+        """Hear that a slice has been done."""
+        self._free_at = self._clock() + PAUSE_SECONDS
+
+    def next_at(self) -> datetime:
+        """When to ask again."""
+        return datetime.now(UTC) + timedelta(seconds=max(0.0, self._free_at - self._clock()))

@@ -1,0 +1,296 @@
+"""Large state in files: cut into chunks, of which a snapshot writes only those that the one before did not have."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections import Counter, deque
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from xxhash import xxh3_128_digest
+
+from c360_stream.errors import StateError
+
+STATE_FOLDER = "state"
+CHUNK_BYTES = 256 * 1024
+"""A row of daily counts of 65,536 accounts. A quarter of it hashes no faster and takes four times the bookkeeping."""
+SEGMENT_BYTES_MAX = 16 * 1024 * 1024
+"""So much is copied on at once, at the most, when little of a file is still in use."""
+SNAPSHOTS_KEPT = 3
+"""Files stay until no one of so many snapshots needs them: the engine resumes from the last or the one before."""
+ORPHANS_KEPT = 4
+"""Of so many snapshots that the engine does not know (the run ended before), files stay until later ones are kept."""
+DISK_FACTOR = 2.0
+SEGMENTS_MAX = 64
+"""So many files of a key are bearable however small they are."""
+RESTORE = "restore the whole directory from a back-up, or name an empty directory to start over"
+FULL = ("the disk is full", "free some space and run again: it resumes")
+_FILE = re.compile(r"(\d+)-(\d+)\.segment")
+_NAME = re.compile(r"[a-z_]+-[A-Za-z0-9_]+")
+
+
+class SegmentId(NamedTuple):
+    """Names a file: the snapshot that wrote it, numbered from 1 a key, and which of its files it is."""
+
+    snapshot: int
+    part: int
+
+
+class Place(NamedTuple):
+    """Where a chunk is, and the xxh3_128 of its bytes."""
+
+    segment: SegmentId
+    offset: int
+    length: int
+    digest: bytes
+
+
+class SegmentStore:
+    """The large content of one key's snapshots.
+
+    A snapshot is `begin`, `put` for each array, and `commit`, which returns when all is on the disk. A chunk that the
+    snapshot before had, wherever it was, is not written again. Files are written once; one goes when none of the last
+    `SNAPSHOTS_KEPT` snapshots needs it, and what is left in a file that is mostly out of use is written anew, so that
+    a key's files are about `DISK_FACTOR` times its content, and what the snapshots kept have written, at the most.
+
+    Memory: about 400 bytes a chunk, and nothing of the content.
+
+    Parameters
+    ----------
+    recovery
+        The recovery directory.
+    name
+        Of the folder in it: step and key.
+
+    Raises
+    ------
+    StateError
+        From every method: what is wrong with the files, and which.
+    """
+
+    def __init__(self, recovery: Path, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise StateError(f"recovery directory {recovery}: {name!r} names no state", RESTORE)
+        self.name = name
+        self._recovery = recovery
+        self._folder = recovery / STATE_FOLDER / name
+        self._sizes: dict[SegmentId, int] = {}
+        self._looked = False
+        self._known: dict[bytes, Place] = {}
+        self._now: dict[bytes, Place] = {}
+        self._needed: deque[set[SegmentId]] = deque(maxlen=SNAPSHOTS_KEPT)
+        self._leaving: set[SegmentId] = set()
+        self._next = SegmentId(1, 0)
+        self._file: int | None = None
+        self._offset = 0
+        self._reading: dict[SegmentId, int] = {}
+        self.written_bytes = 0
+        """What the last snapshot wrote."""
+
+    # Taking up
+
+    def get(self, places: Iterable[list[object]], into: memoryview) -> None:
+        """Read content to where it belongs, and see that it is what was kept."""
+        at = 0
+        for plain in places:
+            place = _place(plain)
+            chunk = into[at : at + place.length]
+            at += place.length
+            if self._read(place, chunk) != place.length or xxh3_128_digest(chunk) != place.digest:
+                raise self._error(place.segment, "is damaged")
+            self._now[place.digest] = place
+        if at != len(into):
+            raise StateError(f"recovery directory {self._recovery}: {self._said()} is incomplete", RESTORE)
+
+    def _read(self, place: Place, chunk: memoryview) -> int:
+        segment = place.segment
+        try:
+            if segment not in self._reading:
+                self._reading[segment] = os.open(self._path(segment), os.O_RDONLY)
+            done = 0
+            while done < len(chunk):
+                more = os.preadv(self._reading[segment], [chunk[done:]], place.offset + done)
+                if not more:
+                    break
+                done += more
+            return done
+        except FileNotFoundError:
+            raise self._error(segment, "is missing") from None
+        except OSError as error:
+            raise self._failure(error, segment) from None
+
+    def taken_up(self) -> None:
+        """Everything has been read: the next snapshot goes on from this one."""
+        for file in self._reading.values():
+            os.close(file)
+        self._reading.clear()
+        self._settle()
+
+    # Keeping
+
+    def begin(self) -> None:
+        """Begin a snapshot."""
+        if not self._looked:
+            self._look()
+        self._now = {}
+        self.written_bytes = 0
+
+    def put(self, content: memoryview) -> list[Place]:
+        """Keep content."""
+        places = []
+        for first in range(0, len(content), CHUNK_BYTES):
+            chunk = content[first : first + CHUNK_BYTES]
+            digest = xxh3_128_digest(chunk)
+            place = self._now.get(digest)
+            if place is None:
+                place = self._known.get(digest)
+                if place is None or place.segment in self._leaving:
+                    place = self._write(chunk, digest)
+                self._now[digest] = place
+            places.append(place)
+        return places
+
+    def commit(self) -> None:
+        """End the snapshot, once it is on the disk; delete what no snapshot needs any more."""
+        try:
+            if self._file is not None:
+                self._end_file()
+            if self.written_bytes:
+                _sync_folder(self._folder)
+        except OSError as error:
+            raise self._failure(error, self._next) from None
+        self._settle()
+        self._choose_leaving()
+        if len(self._needed) == SNAPSHOTS_KEPT:
+            self._delete(self._sizes.keys() - set().union(*self._needed))
+
+    def abort(self) -> None:
+        """Give up the snapshot: what it has written goes; the next one tries again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        written = {segment for segment in self._sizes if segment.snapshot == self._next.snapshot}
+        for segment in {*written, self._next}:
+            with suppress(OSError):
+                self._path(segment).unlink(missing_ok=True)
+            self._sizes.pop(segment, None)
+        self._next = SegmentId(self._next.snapshot + 1, 0)
+
+    def _look(self) -> None:
+        """See what files there are, and delete those of runs that ended long before a snapshot of theirs was kept."""
+        try:
+            if not self._folder.is_dir():
+                self._folder.parent.mkdir(mode=0o700, exist_ok=True)
+                self._folder.mkdir(mode=0o700)
+                _sync_folder(self._folder.parent)
+                _sync_folder(self._recovery)
+            found = {entry.name: entry.stat().st_size for entry in os.scandir(self._folder)}
+        except OSError as error:
+            raise self._failure(error) from None
+        parsed = ((_FILE.fullmatch(name), size) for name, size in found.items())
+        self._sizes = {SegmentId(int(match[1]), int(match[2])): size for match, size in parsed if match}
+        self._looked = True
+        # Never a name again: the engine may still know a snapshot of a run that ended before it was complete.
+        self._next = SegmentId(max((segment.snapshot for segment in self._sizes), default=0) + 1, 0)
+        unneeded = self._sizes.keys() - set().union(*self._needed)
+        kept = sorted({segment.snapshot for segment in unneeded})[-ORPHANS_KEPT:]
+        self._delete(segment for segment in unneeded if segment.snapshot not in kept)
+
+    def _write(self, chunk: memoryview, digest: bytes) -> Place:
+        try:
+            if self._file is not None and self._offset >= SEGMENT_BYTES_MAX:
+                self._end_file()
+            if self._file is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                self._file, self._offset = os.open(self._path(self._next), flags, 0o600), 0
+            done = 0
+            while done < len(chunk):
+                done += os.write(self._file, chunk[done:])
+        except OSError as error:
+            raise self._failure(error, self._next) from None
+        place = Place(self._next, self._offset, len(chunk), digest)
+        self._offset += len(chunk)
+        self.written_bytes += len(chunk)
+        return place
+
+    def _end_file(self) -> None:
+        if self._file is not None:
+            os.fdatasync(self._file)
+            os.close(self._file)
+            self._file = None
+            self._sizes[self._next] = self._offset
+            self._next = SegmentId(self._next.snapshot, self._next.part + 1)
+
+    def _settle(self) -> None:
+        """The snapshot at hand, kept or taken up, becomes the one to go on from."""
+        self._known = self._now
+        self._needed.append({place.segment for place in self._known.values()})
+        self._next = SegmentId(self._next.snapshot + 1, 0)
+
+    def _choose_leaving(self) -> None:
+        """Choose files whose content the next snapshot writes anew.
+
+        By how little of them is used, as long as the files take too much: so what is copied on is less than what that
+        frees. Then by how little that is, as long as they are too many. In all no more at once than has just been
+        written anyhow, or one file's worth.
+        """
+        used: Counter[SegmentId] = Counter()
+        for place in self._known.values():
+            used[place.segment] += place.length
+        live, total, count = used.total(), sum(self._sizes[segment] for segment in used), len(used)
+        budget = max(self.written_bytes, SEGMENT_BYTES_MAX)
+        self._leaving = set()
+        for segment in sorted(used, key=lambda each: used[each] / self._sizes[each]):
+            if total <= DISK_FACTOR * live or used[segment] > budget:
+                break
+            self._leaving.add(segment)
+            total, count, budget = total - self._sizes[segment] + used[segment], count - 1, budget - used[segment]
+        files_max = SEGMENTS_MAX + DISK_FACTOR * live / SEGMENT_BYTES_MAX
+        for segment in sorted(used.keys() - self._leaving, key=used.__getitem__):
+            if count <= files_max or used[segment] > budget:
+                break
+            self._leaving.add(segment)
+            count, budget = count - 1, budget - used[segment]
+
+    def _delete(self, segments: Iterable[SegmentId]) -> None:
+        for segment in list(segments):
+            try:
+                self._path(segment).unlink(missing_ok=True)
+            except OSError as error:
+                raise self._failure(error, segment) from None
+            del self._sizes[segment]
+
+    # What is said
+
+    def _path(self, segment: SegmentId) -> Path:
+        return self._folder / f"{segment.snapshot}-{segment.part}.segment"
+
+    def _said(self, segment: SegmentId | None = None) -> str:
+        return str((self._path(segment) if segment else self._folder).relative_to(self._recovery))
+
+    def _error(self, segment: SegmentId, what: str) -> StateError:
+        return StateError(f"recovery directory {self._recovery}: {self._said(segment)} {what}", RESTORE)
+
+    def _failure(self, error: OSError, segment: SegmentId | None = None) -> StateError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StateError(f"recovery directory {self._recovery}: {FULL[0]}", FULL[1])
+        what = f"{self._said(segment)}: {error.strerror or error}"
+        return StateError(f"recovery directory {self._recovery}: {what}", "see to it and run again: it resumes")
+
+
+def _place(plain: list[object]) -> Place:
+    segment, offset, length, digest = plain
+    return Place(SegmentId(*segment), offset, length, digest)  # type: ignore[misc, arg-type]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Names of files are on the disk too, then."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,125 @@
+"""Rows and records of scores: the two say the same, and what a loop over the accounts would say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from c360_stream.connectors.clickhouse import TABLES, arrow_table
+from c360_stream.features.definitions import FEATURES
+from c360_stream.learning.horizons import HorizonLearner
+from c360_stream.learning.reasons import CONTRIBUTION_MIN, MODEL, MOVE_MIN, sentence
+from c360_stream.learning.scoring import ScoredRows
+from c360_stream.learning.version import ModelVersion
+from c360_stream.operators.rows import REASONS, Clock, TableRows, TopicRecords, score_outputs
+from c360_stream.operators.sink import Blocks
+from c360_stream.records import RiskScore, Trigger
+from c360_stream.settings import Settings
+from tests.unit.learning.rows import DAY_US, feature_rows
+
+DAY = 20_000
+SETTINGS = Settings.model_construct()
+
+
+def scored(n: int, trigger: Trigger, *, curve: bool = True) -> ScoredRows:
+    """Scores of n accounts, some of which had none before; contributions and moves have ties, weak ones and zeros."""
+    rng = np.random.default_rng(n)
+    new = rng.random(n) < 0.3
+    contributions, moved = (np.round(rng.normal(0, 0.06, (n, len(FEATURES))), 2) for _ in range(2))
+    moved[new], before = np.nan, feature_rows(n, seed=2)
+    before[new] = np.nan
+    horizons = HorizonLearner(60, (30, 60, 90), 0.08).curve() if curve else None
+    days = horizons.days if horizons else ()
+    unknown = np.full(n, np.nan)
+    return ScoredRows(
+        trigger,
+        [f'acct "{number}"' for number in range(n)],
+        DAY * DAY_US + (rng.integers(0, DAY_US, n) if trigger == "event" else np.zeros(n, np.int64)),
+        feature_rows(n, seed=1),
+        rng.random(n),
+        np.where(new, np.nan, rng.random(n)),
+        rng.integers(0, 4, n).astype(np.int8),
+        np.where(new, -1, rng.integers(0, 4, n)).astype(np.int8),
+        contributions,
+        before,
+        moved,
+        np.where(new, np.nan, np.round(rng.normal(0, 0.06, n), 2)),
+        days,
+        rng.random((n, len(days))),
+        rng.random(n) * 60 if curve else unknown,
+        rng.random(n) * 1e6 if curve else unknown,
+        rng.integers(0, 7, n).astype(np.int8),
+        ModelVersion("m", DAY, -2.0, {}, curve=horizons),
+    )
+
+
+def outputs(scores: ScoredRows) -> tuple[TableRows, TopicRecords]:
+    rows, records = score_outputs(SETTINGS, Clock(live=False), 3, scores)
+    assert isinstance(rows, TableRows)
+    assert isinstance(records, TopicRecords)
+    return rows, records
+
+
+def as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table in the form of the record: names of fields and times apart, they are the same."""
+    times = {name: value for name, value in row.items() if isinstance(value, datetime)}
+    shown = {name: time.isoformat(timespec="milliseconds").replace("+00:00", "Z") for name, time in times.items()}
+    return {**row, **shown}
+
+
+@pytest.mark.parametrize("trigger", ["tick", "event"])
+@pytest.mark.parametrize("curve", [True, False])
+def test_a_row_of_the_table_says_what_its_record_says(trigger: Trigger, curve: bool) -> None:
+    rows, records = outputs(scored(200, trigger, curve=curve))
+    table = arrow_table("risk_scores", rows.columns)
+    assert table.schema == TABLES["risk_scores"]
+    assert rows.exact is records.exact is (trigger == "tick")
+    for row, record in zip(table.to_pylist(), records.records, strict=True):
+        assert record.value is not None
+        told = msgspec.json.decode(record.value)
+        assert as_json(row) == told
+        assert list(told) == list(RiskScore.model_fields)
+        assert RiskScore.model_validate_json(record.value).account_id == record.key
+
+
+def test_reasons_and_moves_are_the_strongest_and_of_equal_ones_the_first_features() -> None:
+    scores = scored(300, "tick")
+    _, records = outputs(scores)
+    for i, record in enumerate(records.records):
+        assert record.value is not None
+        told = msgspec.json.decode(record.value)
+        parts = scores.contributions[i].tolist()
+        strongest = sorted(range(len(parts)), key=lambda column: (-abs(parts[column]), column))[:REASONS]
+        value = [None if np.isnan(each) else float(each) for each in scores.features[i]]
+        assert told["reasons"] == [
+            {
+                "feature": FEATURES[j],
+                "value": value[j],
+                "contribution": parts[j],
+                "text": sentence(j, value[j], parts[j]),
+            }
+            for j in strongest
+            if abs(parts[j]) >= CONTRIBUTION_MIN
+        ]
+        changes = np.nan_to_num([*scores.moved[i], scores.model_moved[i]]).tolist()
+        first = sorted(range(len(changes)), key=lambda column: (-abs(changes[column]), column))[:REASONS]
+        assert [(each["feature"], each["contribution"]) for each in told["moved"]] == [
+            ((*FEATURES, MODEL)[j], changes[j]) for j in first if abs(changes[j]) >= MOVE_MIN
+        ]
+
+
+def test_shards_join_to_one_block_whose_lists_stay_with_their_rows() -> None:
+    parts = [outputs(scored(n, "tick"))[0] for n in (3, 1, 40)]
+    blocks = Blocks()
+    for part in parts:
+        assert blocks.add(part) is None
+    [(table, block)] = blocks.take()
+    assert block.to_pylist() == [row for part in parts for row in arrow_table(table, part.columns).to_pylist()]
+
+
+def test_nobody_gives_nothing() -> None:
+    assert score_outputs(SETTINGS, Clock(live=False), 0, scored(0, "tick")) == []
