@@ -34,6 +34,7 @@ class Options:
     seconds: int
     brokers: str | None
     clickhouse_dsn: str | None
+    share: float
 
     @property
     def batches(self) -> SampleSpec:
@@ -122,6 +123,12 @@ def _scaling(options: Options) -> Iterator[Result]:
     return scaling.measure(options.log, max(2, options.processes), options.repeats)
 
 
+def _history(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import history
+
+    return history.measure(options.share, options.processes, options.seed)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -145,5 +152,6 @@ ITEMS: dict[str, Item] = {
     "kafka": _kafka,
     "latency": _latency,
     "scaling": _scaling,
+    "history": _history,
 }
 """Every benchmark."""

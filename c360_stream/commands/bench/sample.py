@@ -6,6 +6,7 @@ accounts and users a batch touches, how the time goes on. So every field is draw
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,23 +84,36 @@ class Sample:
         """The lines of a topic by partition, in time order, without line ends."""
         spec = self.spec
         rng = np.random.default_rng([spec.seed, 1 + INPUT_KINDS.index(kind)])
-        account, body = self._product(rng) if kind == "product" else self._few(rng, kind)
-        at_ms = np.sort(rng.integers(0, spec.days * DAY_MS, len(account)))
-        if kind == "billing":  # subscriptions start before anything else is billed
+        return self._drawn(kind, rng, range(spec.days), spec.product_events, f"{kind[0]}-{spec.seed:x}")
+
+    def day_lines(self, kind: InputKind, day: int) -> list[list[bytes]]:
+        """The lines of one of the days by partition: drawn for themselves, so that a long log is never in memory."""
+        spec = self.spec
+        rng = np.random.default_rng([spec.seed, 1 + INPUT_KINDS.index(kind), day])
+        share = spec.product_events // spec.days
+        return self._drawn(kind, rng, range(day, day + 1), share, f"{kind[0]}-{spec.seed:x}-{day:x}")
+
+    def _drawn(
+        self, kind: InputKind, rng: np.random.Generator, days: range, product_events: int, ids: str
+    ) -> list[list[bytes]]:
+        spec = self.spec
+        account, body = (
+            self._product(rng, product_events) if kind == "product" else self._few(rng, kind, len(days), days[0] == 0)
+        )
+        at_ms = np.sort(rng.integers(days[0] * DAY_MS, (days[-1] + 1) * DAY_MS, len(account)))
+        if kind == "billing" and days[0] == 0:  # subscriptions start before anything else is billed
             at_ms[: spec.accounts] = at_ms[0] if len(at_ms) else 0
         times = _rfc3339(at_ms)
         by_partition: list[list[bytes]] = [[] for _ in range(spec.partitions)]
-        letter = kind[0]
         for number, (owner, time, rest) in enumerate(zip(account.tolist(), times, body, strict=True)):
             line = (
-                f'{{"event_id":"{letter}-{spec.seed:x}-{number:012x}","account_id":"acct-{owner:06d}",'
-                f'"occurred_at":"{time}Z",{rest}}}'
+                f'{{"event_id":"{ids}-{number:012x}","account_id":"acct-{owner:06d}","occurred_at":"{time}Z",{rest}}}'
             )
             by_partition[owner % spec.partitions].append(line.encode())
         return by_partition
 
-    def _product(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], list[str]]:
-        account, user = self.draw_users(rng, self.spec.product_events)
+    def _product(self, rng: np.random.Generator, events: int) -> tuple[NDArray[np.int64], list[str]]:
+        account, user = self.draw_users(rng, events)
         kinds = [f'"event_type":"{name}","user_id":"user-' for name in _PRODUCT_TYPES]
         kind = rng.integers(0, len(kinds), len(user)).tolist()
         session = rng.integers(0, 1 << 32, len(user)).tolist()
@@ -114,16 +128,18 @@ class Sample:
         user = rng.integers(0, self._first_user[-1], count)
         return np.searchsorted(self._first_user, user, side="right") - 1, user
 
-    def _few(self, rng: np.random.Generator, kind: InputKind) -> tuple[NDArray[np.int64], list[str]]:
+    def _few(
+        self, rng: np.random.Generator, kind: InputKind, days: int, starts: bool
+    ) -> tuple[NDArray[np.int64], list[str]]:
         spec = self.spec
         shapes, share = (
             (_BILLING, BILLING_PER_ACCOUNT_DAY) if kind == "billing" else (_SUPPORT, SUPPORT_PER_ACCOUNT_DAY)
         )
         # At least one an hour, so that the topic's time goes on.
-        later = max(24 * spec.days * spec.partitions, int(share * spec.accounts * spec.days))
+        later = max(24 * days * spec.partitions, int(share * spec.accounts * days))
         account = rng.integers(0, spec.accounts, later)
         body = [shapes[k].format(n=n) for n, k in enumerate(rng.integers(0, len(shapes), later).tolist())]
-        if kind == "billing":
+        if kind == "billing" and starts:
             account = np.concatenate([np.arange(spec.accounts), account])
             body = [*map(_started, self._users.tolist()), *body]
         return account, body
@@ -138,6 +154,19 @@ class Sample:
                 count += len(lines)
                 size += (folder / f"{partition}.jsonl").write_bytes(b"".join([line + b"\n" for line in lines]))
         return count, size
+
+    def write_by_day(self, settings: Settings) -> Iterator[tuple[int, int]]:
+        """Write the three topics a day at a time; the number of lines and of bytes of each day."""
+        for kind in INPUT_KINDS:
+            (settings.log_dir / settings.input_topic(kind)).mkdir(parents=True)
+        for day in range(self.spec.days):
+            count = size = 0
+            for kind in INPUT_KINDS:
+                for partition, lines in enumerate(self.day_lines(kind, day)):
+                    with (settings.log_dir / settings.input_topic(kind) / f"{partition}.jsonl").open("ab") as file:
+                        size += file.write(b"".join([line + b"\n" for line in lines]))
+                    count += len(lines)
+            yield count, size
 
     def append_morning(self, settings: Settings) -> int:
         """Append an event to every partition, on the morning after the last day: time passes midnight; their number."""

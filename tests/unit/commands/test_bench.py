@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import items, latency, midnight, snapshot
+from c360_stream.commands.bench import history, items, latency, midnight, snapshot
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind
@@ -120,6 +120,30 @@ def test_scaling_compares_processes_over_the_same_log(tmp_path: Path, monkeypatc
         found["detail"]["one_flow_seconds"] / found["detail"]["flow_seconds"], rel=1e-2
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_history_says_what_all_of_its_events_would_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    measured, whole = history.measure(0.5, processes=1, seed=1, accounts=20, days=4, events=4_000)
+    assert (measured.name, whole.name) == ("history", "history_extrapolated")
+    assert 2_000 < measured.parameters["events"] < whole.parameters["all_events"]
+    detail = whole.detail
+    assert whole.value == pytest.approx(
+        detail["without_events_seconds"] + 4_000 / 1e6 * detail["million_events_seconds"], rel=1e-6
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_days_of_a_sample_follow_each_other(kind: InputKind) -> None:
+    spec = SampleSpec(accounts=30, product_events=600, days=3, partitions=2)
+    decode = Decoder(kind).decode
+    days = [[decode(line) for lines in Sample(spec).day_lines(kind, day) for line in lines] for day in range(3)]
+    assert [{event.occurred_at.toordinal() for event in day} for day in days] == [
+        {days[0][0].occurred_at.toordinal() + n} for n in range(3)
+    ]
+    ids = [event.event_id for day in days for event in day]
+    assert len(set(ids)) == len(ids)
 
 
 def test_without_json_it_is_a_table() -> None:

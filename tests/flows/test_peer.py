@@ -1,0 +1,35 @@
+"""The peer of the benchmarks, with Bytewax's window operators, gives the features that the flow gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.windows import FEATURES, compare, our_rows, peer_rows, run_peer
+from c360_stream.commands.bench.runs import run_to_end
+from c360_stream.commands.bench.sample import Sample, SampleSpec
+from c360_stream.settings import Settings
+
+
+def test_windows_and_the_flow_agree_on_every_day_that_has_a_window(tmp_path: Path) -> None:
+    settings = Settings.model_construct(log_dir=tmp_path / "log")
+    events, _ = Sample(SampleSpec(accounts=20, product_events=3_000, days=35)).write(settings)
+    run_to_end({"C360_LOG_DIR": str(settings.log_dir)}, tmp_path, 1, events)
+    ours = our_rows(settings.dsn)
+    for checked in (False, True):
+        out = tmp_path / f"{checked}.jsonl"
+        run_peer(settings.log_dir, out, checked=checked)
+        theirs = peer_rows(out)
+        same, only_ours = compare(ours, theirs)
+        assert same > 500
+        assert only_ours < len(ours) / 10
+    assert {len(row) for row in theirs.values()} == {len(FEATURES)}
+
+
+def test_a_difference_is_named() -> None:
+    row: list[float | None] = [1.0] * len(FEATURES)
+    with pytest.raises(AssertionError, match=r"1 of 1 rows differ, say \('a', 3\)"):
+        compare({("a", 3): row}, {("a", 3): [2.0, *row[1:]]})
+    with pytest.raises(AssertionError, match="rows that the flow has not"):
+        compare({("a", 3): row}, {("b", 3): row})
