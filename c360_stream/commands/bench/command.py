@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from c360_stream.commands.bench.items import ITEMS, QUICK, Options
+from c360_stream.commands.bench.items import ITEMS, MEMORY_ACCOUNTS, QUICK, TICK_ACCOUNTS, Options
 from c360_stream.commands.bench.result import Result
 
 POSITIVE = click.IntRange(1)
@@ -31,17 +31,22 @@ POSITIVE = click.IntRange(1)
 @click.option("--days", type=POSITIVE, default=4, help="Days that the events of replay are spread over.")
 @click.option("--processes", type=POSITIVE, default=1, help="Processes of replay.")
 @click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
-@click.option("--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick and resume.")
+@click.option(
+    "--tick-accounts",
+    type=POSITIVE,
+    help=f"Accounts of tick, resume and memory.  [default: {TICK_ACCOUNTS:,}; memory: {MEMORY_ACCOUNTS:,}]",
+)
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--seed", type=int, default=1, help="Same seed, same input.")
-@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay and resume run once.")
+@click.option("--repeats", type=POSITIVE, default=3, help="The quickest counts; replay, resume and memory run once.")
 def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. Figures other than those two are of CPU time. A floor is the least work that any way of doing it would
-    have, measured in the same minute: on a shared machine compare the ratios.
+    score. memory: resident bytes of an account and of an active user. Figures other than those three are of CPU time.
+    A floor is the least that any way of doing it would take, measured in the same minute: on a shared machine compare
+    the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:

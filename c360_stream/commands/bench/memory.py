@@ -26,6 +26,8 @@ _WARM_UP = Load(accounts=50, users=2, seed=0)
 class _Held:
     """What a load added to a process's resident memory; all that the process had then, and at most."""
 
+    users: int
+    waiting_examples: int
     added_bytes: int
     resident_bytes: int
     peak_bytes: int
@@ -45,6 +47,8 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
     parameters = {
         "accounts": accounts,
         "users_per_account": USERS,
+        "active_users": held.users,
+        "waiting_examples": held.waiting_examples,
         "days": _days(settings),
         "shards": settings.shards,
         "resident_bytes": held.resident_bytes,
@@ -108,7 +112,7 @@ def _held(settings: Settings, load: Load) -> _Held:
     took = timed(filling.through, _days(settings))
     gc.collect()
     now = _resident_bytes()
-    return _Held(now - before, now, max(now, _peak_bytes()), took.wall)
+    return _Held(filling.users(), filling.waiting_examples(), now - before, now, max(now, _peak_bytes()), took.wall)
 
 
 def _resident_bytes() -> int:
