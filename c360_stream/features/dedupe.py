@@ -16,7 +16,9 @@ class RecentIds:
     Ids are 64-bit stable hashes that include topic and account. An id is remembered under the last day on which it
     was heard and compared with those of that day and of the `days` days before.
 
-    Memory: 12 bytes a slot of the hash table, so 19 to 23 bytes an id.
+    Memory: 12 bytes a slot of the hash table, so 19 to 23 bytes an id (a set took 80). CPU time of a batch of new ids,
+    150,000 a day, beside a set a day: 500 ids 59 us (100), 5,000 0.36 ms (1.03), 50,000 3.8 ms (9.3); and 50 ns for
+    each id that is kept when a day opens.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 LOAD_MAX = 0.65
 """Share of the slots that keys may take: above it runs of taken slots soon grow longer than a window."""
 GROWTH = 1.25
-"""Growing by little costs a new key some 200 ns, once; doubling would cost every key up to 25 bytes, for ever."""
+"""Growing by little costs a new key some 200 ns, once; doubling would keep up to 25 bytes more for every key."""
 CAPACITY_MIN = 64
 _WINDOW = 16
 _EMPTY = np.uint64(0)
@@ -31,7 +31,19 @@ class HashTable:
     walking through the old one and the new one in order. Key 0, which marks an empty slot, has a slot of its own.
 
     numpy looks at a batch's homes first, then at windows of the 16 slots from there for those whose home another
-    key has, so that few calls settle a batch.
+    key has, so that few calls settle a batch. CPU time of `Presence.mark` for a batch of known
+    keys, and in brackets with the `dict[int, int]` of row numbers that was there before:
+
+    ======  ==================  =====================
+    keys    of 20,000 known     of 1,250,000 known
+    ======  ==================  =====================
+    500     29 us (107 us)      46 us (510 us)
+    5,000   101 us (956 us)     258 us (4,960 us)
+    50,000  1.1 ms (7.0 ms)     2.5 ms (48.7 ms)
+    ======  ==================  =====================
+
+    Measured besides, of 1,250,000 known: the table inside pandas finds a key in 7 to 16 ns, but cannot forget and is
+    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns a key.
 
     Memory: 8 bytes and the columns' in each slot; slots are at most `GROWTH / LOAD_MAX` = 1.93 times the most keys
     since `keep`, and at least 1.54 times the keys. While it grows there are two tables, the old and the new.
@@ -130,7 +142,7 @@ class HashTable:
     def _look(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
         """The slot of each key, or the empty one where the search for it ends; and the positions of the latter.
 
-        Key 0 is taken for found in the first empty slot.
+        What it says of key 0 is wrong either way.
         """
         slots = self._homes(keys)
         held = self.keys.take(slots)
@@ -147,7 +159,7 @@ class HashTable:
             held = self.keys.take(at)
             slots[rest] = at
             empty = held == _EMPTY
-            missing.append(rest[empty & (key != _EMPTY)])
+            missing.append(rest[empty])
             on = np.flatnonzero(~empty & (held != key))
             if not len(on):
                 break

@@ -40,7 +40,7 @@ BATCHES = st.one_of(st.lists(KEYS, max_size=60), MANY.map(lambda spec: hashes(*s
 
 
 @given(st.lists(st.tuples(BATCHES, st.booleans()), max_size=8))
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 def test_a_table_finds_what_was_put_in_and_nothing_else(steps: list[tuple[list[int], bool]]) -> None:
     table = HashTable(np.int64, np.uint8)
     known: dict[int, int] = {}
@@ -62,6 +62,7 @@ def test_a_table_finds_what_was_put_in_and_nothing_else(steps: list[tuple[list[i
 
 
 @given(st.lists(KEYS, min_size=1, max_size=200, unique=True), st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_what_is_found_does_not_depend_on_the_order_of_arrival(keys: list[int], random: Any) -> None:
     shuffled = random.sample(keys, len(keys))
     table = HashTable(np.int64)
@@ -113,7 +114,7 @@ def mark(presence: Presence, marks: list[tuple[int, int]]) -> list[tuple[int, in
 
 
 @given(st.lists(PRESENCE_STEPS, max_size=14))
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 def test_presence_is_a_set_of_days_a_thing(steps: list[tuple[str, Any]]) -> None:
     presence = Presence()
     presence.reserve(7)
@@ -147,7 +148,7 @@ ID_STEPS = st.one_of(
 
 
 @given(st.integers(1, 3), st.lists(ID_STEPS, max_size=14))
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 def test_recent_ids_are_a_set_a_day(days: int, steps: list[tuple[str, Any]]) -> None:
     recent = RecentIds(days)
     model: dict[int, set[int]] = {}

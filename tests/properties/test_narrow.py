@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ MATRICES = hnp.arrays(np.float64, st.tuples(st.integers(0, 6), st.integers(1, 4)
 
 
 @given(MATRICES)
+@settings(deadline=None)
 def test_every_bit_comes_back(matrix: NDArray[np.float64]) -> None:
     rows = NarrowRows.of(matrix)
     back = NarrowRows(rows.columns).matrix()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from c360_stream.commands.bench.items import ITEMS, QUICK, Options
+from c360_stream.commands.bench.items import ITEMS, MEMORY_ACCOUNTS, QUICK, TICK_ACCOUNTS, Options
 from c360_stream.commands.bench.result import Result
 
 POSITIVE = click.IntRange(1)
@@ -33,7 +33,9 @@ POSITIVE = click.IntRange(1)
 @click.option("--processes", type=POSITIVE, default=1, help="Of replay, kafka, history; the most of scaling.")
 @click.option("--batch-sample", type=POSITIVE, default=200_000, help="Product events of decode and features.")
 @click.option(
-    "--tick-accounts", type=POSITIVE, default=100_000, help="Accounts of tick, resume, snapshot and midnight."
+    "--tick-accounts",
+    type=POSITIVE,
+    help=f"Accounts of tick, resume, midnight, snapshot and memory.  [default: {TICK_ACCOUNTS:,}; memory: {MEMORY_ACCOUNTS:,}]",
 )
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--rate", type=POSITIVE, default=5_000, help="Product events a second of latency.")
@@ -53,11 +55,11 @@ def _bench(item: str, as_json: bool | None, **given: Any) -> None:
 
     decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
     scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. snapshot: state to disk and back. kafka: as replay, with a real broker. midnight: a tick under a stream of
-    events. latency: from an event's produce to its score readable. scaling: replay over several processes. history: 90
-    days of 4,200 accounts with a share of 210 million events, and what all of them would take. Figures other than those
-    of runs are of CPU time. A floor is the least work that any way of doing it would have, measured in the same minute:
-    on a shared machine compare the ratios.
+    score. memory: resident bytes of an account and of an active user. snapshot: state to disk and back. kafka: as replay,
+    with a real broker. midnight: a tick under a stream of events. latency: from an event's produce to its score
+    readable. scaling: replay over several processes. history: 90 days of 4,200 accounts with a share of 210 million
+    events, and what all of them would take. Figures other than those of runs are of CPU time. A floor is the least that
+    any way of doing it would take, measured in the same minute: on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:

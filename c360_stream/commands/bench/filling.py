@@ -82,6 +82,18 @@ class Filling:
                 if day <= START_DAY + days - self._quiet_days:
                     self._receive(shard, day, self._product(shard.number, day))
 
+    def accounts(self) -> int:
+        """Accounts that the shards know."""
+        return sum(len(shard.accounts) for shard in self._shards)
+
+    def users(self) -> int:
+        """Users of all accounts in the last 30 days."""
+        return sum(len(shard.accounts.users) for shard in self._shards)
+
+    def waiting_examples(self) -> int:
+        """Examples whose label is not known yet."""
+        return sum(shard.ledger.pending for shard in self._shards)
+
     def _receive(self, shard: AccountShard, day: int, events: EventColumns | None) -> None:
         now_us = day * US_PER_DAY
         batch = ShardBatch(shard.number, _PARTITION, now_us, now_us, START_DAY * US_PER_DAY, False, events)

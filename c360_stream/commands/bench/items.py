@@ -15,6 +15,8 @@ from c360_stream.settings import Settings
 PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
 HISTORY_ACCOUNTS = 20_000
 HISTORY_DAYS = 3
+TICK_ACCOUNTS = 100_000
+MEMORY_ACCOUNTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Options:
     days: int
     processes: int
     batch_sample: int
-    tick_accounts: int
+    tick_accounts: int | None
     rows: int
     seed: int
     repeats: int
@@ -53,8 +55,10 @@ class Options:
 
     def tick(self, days: int, partitions: int = 4) -> SampleSpec:
         """Events for what needs accounts rather than events."""
-        events = PRODUCT_EVENTS_PER_TICK_ACCOUNT * self.tick_accounts
-        return SampleSpec(self.tick_accounts, events, days=days, seed=self.seed, partitions=partitions)
+        accounts = self.tick_accounts or TICK_ACCOUNTS
+        return SampleSpec(
+            accounts, PRODUCT_EVENTS_PER_TICK_ACCOUNT * accounts, days=days, seed=self.seed, partitions=partitions
+        )
 
 
 def _decode(options: Options) -> Iterator[Result]:
@@ -102,7 +106,7 @@ def _kafka(options: Options) -> Iterator[Result]:
 def _snapshot(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import snapshot
 
-    return snapshot.measure(_defaults(), options.tick_accounts, options.seed)
+    return snapshot.measure(_defaults(), options.tick_accounts or TICK_ACCOUNTS, options.seed)
 
 
 def _midnight(options: Options) -> Iterator[Result]:
@@ -129,6 +133,12 @@ def _history(options: Options) -> Iterator[Result]:
     return history.measure(options.share, options.processes, options.seed)
 
 
+def _memory(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import memory
+
+    return memory.measure(_defaults(), options.tick_accounts or MEMORY_ACCOUNTS, options.seed)
+
+
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
     return Settings.model_construct()
@@ -143,6 +153,7 @@ QUICK: dict[str, Item] = {
     "model": _model,
     "replay": _replay,
     "resume": _resume,
+    "memory": _memory,
 }
 """What `all` runs: a minute or two, and nothing but this machine."""
 ITEMS: dict[str, Item] = {

@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import history, items, latency, midnight, snapshot
+from c360_stream.commands.bench import history, items, latency, memory, midnight, snapshot
+from c360_stream.commands.bench.filling import Filling, Load
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
-from c360_stream.settings import INPUT_KINDS, InputKind
+from c360_stream.settings import INPUT_KINDS, InputKind, Settings
 
 FIELDS = {
     *("name", "unit", "value", "floor", "ratio_to_floor", "floor_is", "detail", "parameters", "machine"),
@@ -144,6 +145,24 @@ def test_days_of_a_sample_follow_each_other(kind: InputKind) -> None:
     ]
     ids = [event.event_id for day in days for event in day]
     assert len(set(ids)) == len(ids)
+
+
+def test_memory_tells_an_accounts_bytes_from_a_users() -> None:
+    settings = Settings.model_construct(horizon_days=14, shards=2)
+    user, account, both = memory.measure(settings, 4_000, seed=1)
+    assert [result.name for result in (user, account, both)] == ["memory_user", "memory_account", "memory"]
+    assert 0 < user.value < account.value < both.value
+    assert both.value == pytest.approx(account.value + both.parameters["users_per_account"] * user.value)
+    assert both.parameters["peak_bytes"] >= both.parameters["resident_bytes"] > 4_000 * both.value
+
+
+def test_what_memory_measures_is_full() -> None:
+    settings = Settings.model_construct(horizon_days=14, shards=2)
+    filling = Filling(settings, Load(accounts=300, users=4, seed=1))
+    filling.through(15)
+    assert filling.accounts() == 300
+    assert filling.waiting_examples() == 600
+    assert 1_000 < filling.users() <= 1_200
 
 
 def test_without_json_it_is_a_table() -> None:
