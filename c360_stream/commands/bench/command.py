@@ -35,7 +35,8 @@ POSITIVE = click.IntRange(1)
 @click.option(
     "--tick-accounts",
     type=POSITIVE,
-    help=f"Accounts of tick, resume, midnight, snapshot and memory.  [default: {TICK_ACCOUNTS:,}; memory: {MEMORY_ACCOUNTS:,}]",
+    help="Accounts of tick, resume, midnight, snapshot and memory."
+    f"  [default: {TICK_ACCOUNTS:,}; memory: {MEMORY_ACCOUNTS:,}]",
 )
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
 @click.option("--rate", type=POSITIVE, default=5_000, help="Product events a second of latency.")
@@ -53,13 +54,23 @@ POSITIVE = click.IntRange(1)
 def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     """Measure ITEM on this machine, each figure beside its floor.
 
-    decode: bytes to events. features: events to windows. tick: midnight over all accounts. model: learning and
-    scoring. replay: a log directory to the sinks, in processes of its own. resume: a killed run's start to its first
-    score. memory: resident bytes of an account and of an active user. snapshot: state to disk and back. kafka: as replay,
-    with a real broker. midnight: a tick under a stream of events. latency: from an event's produce to its score
-    readable. scaling: replay over several processes. history: 90 days of 4,200 accounts with a share of 210 million
-    events, and what all of them would take. Figures other than those of runs are of CPU time. A floor is the least that
-    any way of doing it would take, measured in the same minute: on a shared machine compare the ratios.
+    \b
+    decode    bytes to events
+    features  events to windows
+    tick      midnight over all accounts
+    model     learning and scoring
+    memory    resident bytes of an account and of an active user
+    replay    a log directory to the sinks
+    resume    the start of a killed run to its first score
+    snapshot  state to disk and back
+    scaling   replay over one process and over several
+    history   90 days of 4,200 accounts: a share of 210 million events, and what all would take
+    midnight  a live run's tick under a stream of events
+    latency   an event's produce to its score readable
+    kafka     a broker to the broker and the tables
+
+    The first four are of CPU time, the others run processes of their own and are of time on the wall. A floor is the
+    least that any way of doing it would take, measured in the same minute: on a shared machine compare the ratios.
     """
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
