@@ -71,7 +71,7 @@ def _bench(item: str, as_json: bool | None, **given: Any) -> None:
 
     The first four are of CPU time, the others run processes of their own and are of time on the wall. A floor is the
     least that any way of doing it would take, measured in the same minute: on a shared machine compare the ratios.
-    """
+    """  # noqa: D301 - the mark by which click keeps lines
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
         click.echo(f"{'':<22}{'value':>12}  {'floor':>12}  {'ratio':>8}")
