@@ -126,7 +126,8 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
                     self._outbox.add(pack_block(*block))
             elif (block := self._waiting.add(item)) is not None:
                 self._insert(*block)
-        if time.monotonic() - self._flushed_at >= WAIT_SECONDS:
+        # Few rows are no reason to wait for room: they go with the next look.
+        if time.monotonic() - self._flushed_at >= WAIT_SECONDS and len(self._inserts) < INSERTS_MAX:
             self._flush()
 
     def _flush(self) -> None:

@@ -73,7 +73,7 @@ def measure(spec: SampleSpec, rate: int, seconds: int, brokers: str | None) -> I
         _until_scored(run, topics, spec.accounts)
         latency = np.array(_latencies(run, topics, sends, seconds))
         stream.stop()
-        floor = np.array(_echoes(topics, sample, rate))
+        floor = np.array(_echoes(topics, stream, rate))
     parameters = {
         "accounts": spec.accounts,
         "events_per_second": rate,
@@ -130,11 +130,11 @@ def _latencies(run: Running, topics: Place, sends: _Sends, seconds: float) -> li
     return found
 
 
-def _echoes(topics: Place, sample: Sample, rate: int) -> list[float]:
+def _echoes(topics: Place, before: Stream, rate: int) -> list[float]:
     """Seconds until the events can be read that are sent at this rate."""
     topics.echo()
     sends = _Sends(topics)
-    stream = Stream(sample, rate, EventClock(at_ms(sample.spec.days, 18.0)), sends)
+    stream = Stream(before.sample, rate, before.clock, sends)
     stream.start()
     found: list[float] = []
     until = time.monotonic() + FLOOR_SECONDS
