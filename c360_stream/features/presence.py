@@ -71,7 +71,8 @@ class Presence:
         np.subtract.at(self.distinct, owner[left], 1)
         self._present -= len(left)
         # Until then their keys stay, with no day: a slot that was emptied would hide the keys behind it.
-        if len(self._things) - self._present > _GONE_SHARE_MAX * len(self._things):
+        known = len(self._things)
+        if known - self._present > _GONE_SHARE_MAX * known:
             self._things.keep(np.flatnonzero(mask))
 
     def __len__(self) -> int:
