@@ -68,7 +68,8 @@ def throughput(results: list[Found], axes: Any) -> bool:
 
 def scaling(results: list[Found], axes: Any) -> bool:
     """Throughput over processes, beside what the machine gives processes that do not talk."""
-    shown = sorted(_named(results, "scaling_"), key=lambda result: int(result["parameters"]["processes"]))
+    shown = [result for result in _named(results, "scaling_") if not result["name"].endswith("_cpu")]
+    shown = sorted(shown, key=lambda result: int(result["parameters"]["processes"]))
     processes = [1, *(result["parameters"]["processes"] for result in shown)]
     axes.plot(processes, processes, color=GREY, linestyle=":", label="ideal")
     floors = [1, *(result["floor"] for result in shown)]
