@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-kafka schemas lock clean
+.PHONY: demo test lint bench bench-kafka performance-pictures schemas lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -24,6 +24,9 @@ bench: .venv/installed  ## run the benchmarks
 
 bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside one of their own: Java 17, Maven for its jars
 	$(BIN)/python -m tests.integration $(BIN)/c360 bench kafka
+
+performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
+	$(BIN)/python -m bench.pictures
 
 schemas: .venv/installed  ## write schemas/events from the contracts
 	$(BIN)/python -m c360_stream.contracts

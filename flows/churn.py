@@ -26,7 +26,7 @@ from c360_stream.learning.scoring import ScoringConfig
 from c360_stream.learning.value import ValueConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
-from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.monitor import MonitorStep
@@ -105,7 +105,7 @@ def build(
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 
     learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
-    shards = [str(number) for number in range(settings.shards)]
+    shards = [shard_key(number) for number in range(settings.shards)]
     versions = op.flat_map(
         "broadcast", learned, lambda item: [(shard, ShardVersion(item[1].day, item[1].version)) for shard in shards]
     )

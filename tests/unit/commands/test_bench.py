@@ -115,8 +115,12 @@ def test_scores_that_events_bring_about_are_timed(tmp_path: Path, monkeypatch: p
 
 def test_scaling_compares_processes_over_the_same_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    [found] = results("scaling", "--accounts", "20", "--events", "800", "--days", "2")
+    found, by_cpu = results("scaling", "--accounts", "20", "--events", "800", "--days", "2")
     assert (found["name"], found["parameters"]["processes"]) == ("scaling_2", 2)
+    assert by_cpu["name"] == "scaling_2_cpu"
+    assert by_cpu["value"] == pytest.approx(
+        2 * by_cpu["detail"]["one_cpu_seconds"] / by_cpu["detail"]["cpu_seconds"], rel=1e-2
+    )
     assert found["value"] == pytest.approx(
         found["detail"]["one_flow_seconds"] / found["detail"]["flow_seconds"], rel=1e-2
     )

@@ -17,7 +17,7 @@ from c360_stream.features.columns import NO_TIME, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, Item
+from c360_stream.operators.ingest import IngestPartition, Item, shard_key
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
@@ -52,7 +52,7 @@ def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
     """Messages to shards, and dead letters."""
     found = list(items)
     messages = [item[1] for item in found if isinstance(item, tuple)]
-    assert [item[0] for item in found if isinstance(item, tuple)] == [str(each.shard) for each in messages]
+    assert [item[0] for item in found if isinstance(item, tuple)] == [shard_key(each.shard) for each in messages]
     return messages, [item for item in found if isinstance(item, DeadLetter)]
 
 
@@ -183,7 +183,7 @@ def test_live_an_idle_partition_follows_the_clock() -> None:
     reader.append(viewed(1, 6))
     (again, _), _ = split(source.next_batch())
     assert again.mark_us >= idle.mark_us, "a mark never goes back"
-    late = [each.events for each in split([("0", again)])[0] if each.events is not None]
+    late = [each.events for each in split([(shard_key(0), again)])[0] if each.events is not None]
     assert all((each.heard_us >= idle.mark_us).all() for each in late)
 
 
