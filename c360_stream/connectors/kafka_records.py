@@ -15,7 +15,7 @@ class TakenRecords:
     """Gathers what calls of the consumer give.
 
     Messages are let go of call by call: to hold the 8,192 of a batch, and ask each for all it has, took 690 ns a
-    record, where a bare loop of such calls takes 210; this takes 270.
+    record of the reading thread, where a bare loop of such calls takes 210; this takes about 480.
     """
 
     def __init__(self) -> None:
