@@ -123,7 +123,7 @@ class Settings(BaseSettings):
 
     # Shape
     shards: int = Field(16, ge=1, le=1024)
-    batch_events: int = Field(16_384, ge=1, le=1_000_000)
+    batch_events: int = Field(65_536, ge=1, le=1_000_000)
     early_events_max: int = Field(
         20_000_000, ge=1, description="bound, over all shards of a process, on waiting events"
     )
