@@ -24,6 +24,7 @@ bench: .venv/installed  ## run the benchmarks
 
 bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside one of their own: Java 17, Maven for its jars
 	$(BIN)/python -m tests.integration $(BIN)/c360 bench kafka
+	$(BIN)/python -m tests.integration $(BIN)/c360 bench latency
 
 performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
 	$(BIN)/python -m bench.pictures

@@ -20,7 +20,7 @@ RESULTS = ROOT / "docs" / "performance.jsonl"
 FOLDER = ROOT / "docs" / "performance"
 # Told apart by people with any of the common colour blindnesses: Okabe and Ito, "Color Universal Design", 2008.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#999999"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "c360",  # the same results give the same bytes
     "font.family": "sans-serif",

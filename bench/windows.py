@@ -173,7 +173,7 @@ def peer(log_dir: Path, out: Path, *, checked: bool) -> Dataflow:
         op.map(f"parse_{kind}", _lines(flow, log_dir, kind), _parser(kind, checked=checked)) for kind in INPUT_KINDS
     ]
     events = op.key_on("by_account", op.merge("all", *parsed), lambda event: str(event["account_id"]))
-    clock = EventClock(ts_getter=lambda event: event["occurred_at"], wait_for_system_duration=SKEW)
+    clock: EventClock[Event] = EventClock(lambda event: event["occurred_at"], wait_for_system_duration=SKEW)
     windower = TumblingWindower(length=DAY, align_to=EPOCH)
     days = fold_window("days", events, clock, windower, Day, Day.add, _merged, ordered=False)
     # All close at the end of the input, in no order.

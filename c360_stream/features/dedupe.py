@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.hashtable import GROWTH, HashTable
+from c360_stream.features.hashtable import HashTable
 
 
 class RecentIds:
@@ -57,13 +57,10 @@ class RecentIds:
     def __len__(self) -> int:
         return len(self._heard)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`: 12 bytes an id."""
-        slots = self._heard.slots()
-        return {"ids": self._heard.keys[slots], "heard": self._heard.columns[0][slots]}
+    def state(self) -> list[Any]:
+        """Plain data for `restore`, to be packed before anything changes."""
+        return self._heard.state()
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: list[Any]) -> None:
         """Take up what `state` gave."""
-        self._heard = HashTable(np.int32, room=int(len(state["ids"]) * GROWTH))
-        slots, _ = self._heard.place(state["ids"])
-        self._heard.columns[0][slots] = state["heard"]
+        self._heard.restore(state)

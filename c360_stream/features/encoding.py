@@ -45,7 +45,7 @@ _URGENT = frozenset(("high", "urgent"))
 class KnownAccounts(dict[str, int]):
     """Numbers of the accounts met so far, with what is asked of each for every event: its hash and shard.
 
-    Shared by the encoders of a process. Bound: `_REMEMBERED_MAX` accounts (about 150 bytes each) and one batch's.
+    Shared by the encoders of a worker thread. Bound: `_REMEMBERED_MAX` accounts (about 150 bytes each) and one batch's.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class EventEncoder:
     topic
         `PRODUCT`, `BILLING` or `SUPPORT`.
     accounts
-        Shared by the encoders of a process.
+        Shared by the encoders of a worker thread.
     core_actions
         Event types that count as core actions.
     category_prefixes

@@ -18,6 +18,8 @@ from c360_stream.records import DeadLetter
 _READ_ON = 64
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 _READ_AT_ONCE = 2048
+# A batch ends with the read that takes it here: all of its records are held until it is done.
+BATCH_BYTES_MAX = 16 * 1024 * 1024
 
 
 class DecodedBatch:
@@ -44,8 +46,12 @@ class DecodedBatch:
         self._positions: list[int] = []
         self._encoded: list[Encoded] = []
         self.refusals: list[tuple[int, Refused]] = []
-        while self.read < records_max and self._read(min(_READ_AT_ONCE, records_max - self.read)) == _READ_AT_ONCE:
-            pass
+        size = 0
+        while size < BATCH_BYTES_MAX and self.read < records_max:
+            asked = min(_READ_AT_ONCE, records_max - self.read)
+            if self._read(asked) < asked:
+                break
+            size += sum(map(len, self._parts[-1].values))
 
     @property
     def events(self) -> Encoded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -90,7 +91,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self.transport = transport
         self.partitions = partitions
         self.alignment = alignment
-        self.accounts = KnownAccounts(settings.shards)
+        self._accounts = threading.local()
 
     def list_parts(self) -> list[str]:
         """Names of all partitions."""
@@ -103,7 +104,9 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         position, *marks = resume_state or (None, NO_TIME, NO_TIME, NO_TIME)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
         seen = (marks[0], marks[1], marks[2])
-        return IngestPartition(self.settings, reader, for_part, seen, self.alignment, accounts=self.accounts)
+        if not hasattr(self._accounts, "known"):  # shared by the partitions of a worker thread, and by no other's
+            self._accounts.known = KnownAccounts(self.settings.shards)
+        return IngestPartition(self.settings, reader, for_part, seen, self.alignment, accounts=self._accounts.known)
 
 
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):

@@ -48,11 +48,12 @@ def waiting(reason: str) -> None:
     Raises
     ------
     StopRequested
-        If the run was asked to stop: the wait is over. Let it pass through to the engine.
+        If the run was asked to stop, or another step has failed: the wait is over. Let it pass through to the engine.
     """
     HEALTH.waiting(reason)
     if _stop.is_set():
         _given_up.set()
+    if _stop.is_set() or _failures:
         raise StopRequested(reason)
 
 

@@ -24,7 +24,9 @@ def test_a_run_on_kafka_takes_every_record_and_leaves_nothing_behind(
     done = CliRunner().invoke(cli, [*arguments, "--brokers", kafka_brokers], prog_name="c360")
     assert done.exit_code == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [result["name"] for result in found] == ["kafka", "kafka_with_startup", "kafka_cpu", "kafka_by_message"]
+    assert [result["name"] for result in found] == [
+        *("kafka", "kafka_with_startup", "kafka_cpu", "kafka_by_message", "kafka_by_call"),
+    ]
     parameters = found[0]["parameters"]
     assert parameters["events"] > 800 + 20
     assert parameters["scores"] >= 20

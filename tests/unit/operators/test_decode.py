@@ -6,6 +6,7 @@ import json
 from random import Random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from c360_stream.connectors.ports import RecordReader
 from c360_stream.events import Decoder, Refused, time_us
 from c360_stream.features.columns import NO_TIME, PRODUCT
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
+from c360_stream.operators import decode
 from c360_stream.operators.decode import DecodedBatch
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
@@ -63,6 +65,16 @@ def test_an_event_can_be_refused_after_all() -> None:
     assert batch.events.event.tolist() == ids("e0", "e3")
     assert [position for position, _ in batch.refusals] == [1, 2, 4]
     assert batch.dead_letter(4, batch.refusals[2][1], 0).value == MemoryReader(TOPIC, [viewed(4)]).values[0]
+
+
+def test_a_batch_ends_where_its_bytes_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large records must not fill the memory: all of a batch are held until it is done."""
+    monkeypatch.setattr(decode, "_READ_AT_ONCE", 10)
+    monkeypatch.setattr(decode, "BATCH_BYTES_MAX", 1)
+    reader = MemoryReader(TOPIC, [viewed(number) for number in range(100)])
+    assert [batch_of(reader, 50).read for _ in range(2)] == [10, 10]
+    monkeypatch.setattr(decode, "BATCH_BYTES_MAX", 1_000_000)
+    assert [batch_of(reader, 50).read for _ in range(2)] == [50, 30]
 
 
 def test_reading_on_gives_at_least_one_more_event_or_reaches_the_end() -> None:

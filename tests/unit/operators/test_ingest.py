@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.events import US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.features.columns import NO_TIME, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, Item, shard_key
+from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, shard_key
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
@@ -46,6 +49,26 @@ def partition(
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
     accounts = KnownAccounts(settings.shards)
     return IngestPartition(settings, reader, NAME, seen, alignment or ReadAlignment((NAME,), 0), accounts=accounts)
+
+
+def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) -> None:
+    """Two threads that number at once would give accounts each other's hash."""
+    settings = Settings(log_dir=tmp_path, live=False)
+    names = [f"{TOPIC}/{number}" for number in range(2)]
+    (tmp_path / TOPIC).mkdir()
+    for number in range(2):
+        (tmp_path / TOPIC / f"{number}.jsonl").touch()
+    source = IngestSource(settings, LogDirTransport(tmp_path), tuple(names), ReadAlignment(tuple(names), 0))
+
+    def known() -> list[KnownAccounts]:
+        return [source.build_part("ingest", name, None)._encoder._accounts for name in names]
+
+    here = known()
+    with ThreadPoolExecutor(1) as other:
+        there = other.submit(known).result()
+    assert here[0] is here[1]
+    assert there[0] is there[1]
+    assert here[0] is not there[0]
 
 
 def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:

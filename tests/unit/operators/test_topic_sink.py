@@ -214,6 +214,15 @@ def test_after_a_failure_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -
     assert (kafka.seen, kafka.closed) == ([], True)
 
 
+def test_after_another_steps_failure_nobody_waits_for_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process has to end and say what failed, not wait until the broker is back."""
+    stop.waiting("the broker is away")
+    monkeypatch.setattr(stop, "_failures", [RuntimeError("elsewhere")])
+    with pytest.raises(stop.StopRequested):
+        stop.waiting("the broker is away")
+    assert not stop.gave_up_waiting()
+
+
 @pytest.mark.parametrize("key", ["account", b"\xff", None])
 @pytest.mark.parametrize("value", [b"", b"{}", b"\xff\n", None])
 def test_records_survive_packing(key: str | bytes | None, value: bytes | None) -> None:
