@@ -105,9 +105,12 @@ def build(
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 
     learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
-    shards = [shard_key(number) for number in range(settings.shards)]
     versions = op.flat_map(
-        "broadcast", learned, lambda item: [(shard, ShardVersion(item[1].day, item[1].version)) for shard in shards]
+        "broadcast",
+        learned,
+        lambda item: [
+            (shard_key(number), ShardVersion(number, item[1].day, item[1].version)) for number in range(settings.shards)
+        ],
     )
 
     scored = op.stateful_batch(

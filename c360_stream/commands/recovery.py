@@ -223,7 +223,7 @@ def _forget_incomplete_epoch(directory: Path) -> None:
     for part in parts:
         executions += _query(part, "SELECT ex_num, worker_count, resume_epoch FROM exs")
         for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):
-            reached[execution, worker] = epoch
+            reached[execution, worker] = max(epoch, reached.get((execution, worker), epoch))
     if not executions:
         return
     newest, workers, began = max(executions)

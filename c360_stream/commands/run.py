@@ -108,7 +108,8 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
             )
             finish_outboxes()
         except StopRequested:
-            pass
+            if (failure := first_failure()) is not None:  # of another step, which ended this one's wait
+                raise failure from None
         except BaseException as error:  # the engine's panics are no Exception
             _judge(error, native(), recovery, in_cluster=in_cluster)
     _say_done(place.process, time.monotonic() - began)

@@ -229,6 +229,7 @@ class EventEncoder:
         """
         by_shard: list[EventColumns | None] = [None] * self._accounts.shards
         if not len(encoded):
+            self._accounts.forget_if_full()
             return by_shard
         hashes, shards = self._accounts.columns()
         # Accounts in an order in which those of a shard follow each other; events in the order of their shards.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from secrets import randbits
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class HashTable:
     columns: list[NDArray[Any]]
 
     def __init__(self, *columns: DTypeLike, room: int = 0) -> None:
+        # Of the table's own: who writes events chooses ids, and must not be able to choose where they come to lie.
+        self._factor = np.uint64(randbits(64) | 1)
         self._allocate(_fitting(room), [np.dtype(column) for column in columns])
 
     def _allocate(self, capacity: int, dtypes: Sequence[np.dtype[Any]]) -> None:
@@ -121,16 +124,17 @@ class HashTable:
 
     def state(self) -> list[Any]:
         """Plain data for `restore`: the arrays in use, so that what has not changed since the last time is the same."""
-        return [self._has_zero, self.keys, *self.columns]
+        return [self._has_zero, int(self._factor), self.keys, *self.columns]
 
     def restore(self, state: list[Any]) -> None:
         """Take up what `state` gave, at no cost: the arrays are not copied."""
-        self._has_zero, keys, *self.columns = state
+        self._has_zero, factor, keys, *self.columns = state
+        self._factor = np.uint64(factor)
         self._use(keys)
         self._taken_max = len(self)
 
     def _homes(self, keys: NDArray[np.uint64]) -> Slots:
-        return (((keys >> _HALF) * self._scale) >> _HALF).view(np.intp)
+        return (((keys * self._factor >> _HALF) * self._scale) >> _HALF).view(np.intp)
 
     def _behind(self, start: Slots) -> Slots:
         """Start of the window behind each window; the last is as far back as a whole one can be, then the first."""

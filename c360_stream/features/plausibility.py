@@ -13,6 +13,8 @@ from c360_stream.features.columns import NO_TIME
 FOLLOWERS = 8
 # A leap that nothing follows in its partition cannot be confirmed: it is believed up to this far.
 UNCONFIRMED_DAYS = 400
+# Events looked at together: those behind a leap are looked at again.
+_AT_ONCE = 1024
 
 
 class JumpGuard:
@@ -52,10 +54,12 @@ class JumpGuard:
         refused: list[int] = []
         start = 0
         while start < len(time_us):
-            ahead = np.maximum.accumulate(np.concatenate([[high_us], time_us[start:]]))
-            leaps = np.flatnonzero(time_us[start:] - self.jump_us > ahead[:-1])
+            part = time_us[start : start + _AT_ONCE]
+            ahead = np.maximum.accumulate(np.concatenate([[high_us], part]))
+            leaps = np.flatnonzero(part - self.jump_us > ahead[:-1])
             if not len(leaps):
-                break
+                start, high_us = start + len(part), int(ahead[-1])
+                continue
             i = start + int(leaps[0])
             while len(time_us) < i + 1 + FOLLOWERS:
                 longer = more()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import insort
-from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from c360_stream.snapshot import Pages
 
 HISTORY_DAYS = 92
 EVENTS_MAX = 256
+PLANS_SHARED_MAX = 10_000
 
 
 class SubscriptionEvent(NamedTuple):
@@ -72,6 +72,7 @@ class Subscriptions:
         self.renewal_us = np.full(capacity, NO_TIME, np.int64)
         self.downgrade_day = np.full(capacity, NO_TIME, np.int64)
         self._plan: dict[int, str] = {}
+        self._plans: dict[str, str] = {}
         self._base: dict[int, _Standing] = {}
         self._events: dict[int, list[SubscriptionEvent]] = {}
 
@@ -87,7 +88,9 @@ class Subscriptions:
         """Take one event of an account; any order."""
         if event.plan is not None:
             # Few plans have many accounts: one string each, not one an event.
-            event = event._replace(plan=intern(event.plan))
+            if len(self._plans) > PLANS_SHARED_MAX:
+                self._plans.clear()
+            event = event._replace(plan=self._plans.setdefault(event.plan, event.plan))
         events = self._events.setdefault(account, [])
         insort(events, event, key=_order)
         oldest_us = (today - HISTORY_DAYS) * US_PER_DAY

@@ -27,6 +27,7 @@ from c360_stream.settings import Settings
 class ShardVersion:
     """A tick's model version, on its way to a shard's scorer."""
 
+    shard: int
     day: int
     version: ModelVersion
 
@@ -77,11 +78,11 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
         """Take rows and versions; emit what can be scored, live but for a tick."""
         out: list[Output | ShardStats] = []
         for value in values:
+            self._shard = value.shard
             if isinstance(value, ShardVersion):
                 out += self._all()  # a tick that still waits: so no more than one ever does
                 self._scorer.hold_version(value.day, value.version)
             else:
-                self._shard = value.shard
                 self._scorer.hold_rows(value)
             out += self._until_tick() if self._step.settings.live else self._all()
         return out, False
@@ -146,7 +147,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
 
     @failing_loudly
     def snapshot(self) -> bytes:
-        """The scorer's state; before its first rows it has little, and its shard does not matter."""
+        """The scorer's state."""
         return self._keeper.keep(str(self._shard), lambda: {"shard": self._shard, **self._scorer.state()})
 
 

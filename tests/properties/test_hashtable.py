@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from c360_stream.features import hashtable
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.hashtable import GROWTH, LOAD_MAX, HashTable
 from c360_stream.features.presence import Presence
 from c360_stream.features.windows import WINDOW_DAYS
 from c360_stream.snapshot import pack, unpack
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _factor_of_one() -> Iterator[None]:
+    """Homes are what the keys say, so that hard ones can be chosen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashtable, "randbits", lambda _: 0)
+        yield
+
 
 # Small numbers all have their home in the first slot and large ones in the last; 0 marks an empty slot.
 HARD = st.one_of(st.integers(0, 90), st.integers(2**64 - 90, 2**64 - 1))
@@ -175,3 +188,20 @@ def test_repeats_of_an_id_in_a_large_batch_are_known_for_repeats() -> None:
     ids = hashes(3, 5_000)
     batch = [*ids, 0, *ids[::-1], 0]
     assert RecentIds(1).fresh(array(batch), 10).tolist() == [True] * 5_001 + [False] * 5_001
+
+
+def test_who_chooses_keys_does_not_choose_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that would all have one home would make each new one look through all before it."""
+    chosen = np.arange(1, 20_001, dtype=np.uint64)
+    monkeypatch.setattr(hashtable, "randbits", lambda _: 0x9E3779B97F4A7C15)
+    table = HashTable(room=len(chosen))
+    assert len(set(table._homes(chosen).tolist())) > 10_000
+    slots, _ = table.place(chosen)
+    resumed = HashTable()
+    resumed.restore(unpack("s", pack("s", table.state())))
+    assert (resumed.place(chosen)[0] == slots).all()
+
+
+def test_each_table_has_a_factor_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashtable, "randbits", secrets.randbits)
+    assert HashTable()._factor != HashTable()._factor

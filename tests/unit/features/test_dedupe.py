@@ -47,3 +47,27 @@ def test_goes_on_from_a_packed_state() -> None:
     empty = RecentIds(2)
     empty.restore(unpack("s", pack("s", RecentIds(2).state())))
     assert fresh(empty, 10, 7) == [True]
+
+
+def test_a_repeat_is_remembered_from_when_it_came_last_by_a_resumed_run_too() -> None:
+    recent = RecentIds(1)
+    fresh(recent, 10, 7, 8)
+    recent.open_day(11)
+    assert fresh(recent, 11, 7, 7) == [False, False]
+    resumed = RecentIds(1)
+    resumed.restore(unpack("s", pack("s", recent.state())))
+    for each in (recent, resumed):
+        each.open_day(12)
+        assert fresh(each, 12, 7, 8) == [False, True]
+
+
+def test_new_ids_change_only_the_end_of_what_is_kept() -> None:
+    """A snapshot writes what has changed: ids come in millions, and in any order of their values."""
+    recent = RecentIds(1)
+    rng = np.random.default_rng(1)
+    recent.fresh(rng.integers(1, 2**64, 10_000, np.uint64), 10)
+    [[_, count, before]] = recent.state()
+    recent.fresh(rng.integers(1, 2**64, 3, np.uint64), 10)
+    [[_, more, after]] = recent.state()
+    assert (count, more) == (10_000, 10_003)
+    assert (before[:count] == after[:count]).all()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.events import US_PER_DAY
+from c360_stream.features import plausibility
 from c360_stream.features.columns import NO_TIME
 from c360_stream.features.plausibility import FOLLOWERS, UNCONFIRMED_DAYS, JumpGuard
 
@@ -85,3 +87,12 @@ def test_the_verdict_does_not_depend_on_how_the_partition_was_read(
         days.append(now + step)
         now += step if stays else 0.1
     assert refused(days, Random(seed)) == refused(days)
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 30.0, -5.0, 500.0]), max_size=40), st.integers(1, 5))
+def test_how_many_are_looked_at_together_changes_nothing(steps: list[float], at_once: int) -> None:
+    days = (100 + np.cumsum(steps)).tolist()
+    together = refused(days)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plausibility, "_AT_ONCE", at_once)
+        assert refused(days) == together

@@ -39,7 +39,7 @@ def step(clock: Clock, *, live: bool) -> ScoreStep:
 def interleaved(draw: Random, shard: int) -> list[Said]:
     """What a shard's scorer hears: rows and versions, each in their order, mixed."""
     rows: list[Said] = [*company()[shard].rows]
-    versions: list[Said] = [ShardVersion(each.day, each.version) for each in learned_ticks()]
+    versions: list[Said] = [ShardVersion(shard, each.day, each.version) for each in learned_ticks()]
     turns = [0] * len(rows) + [1] * len(versions)
     draw.shuffle(turns)
     queues = (iter(rows), iter(versions))
@@ -94,14 +94,14 @@ def both_at_a_tick(clock: Clock) -> list[ScoreLogic]:
     learned = learned_ticks()[TICK]
     for shard, logic in enumerate(logics):
         for each in learned_ticks()[:TICK]:
-            logic.on_batch([ShardVersion(each.day, each.version)])
+            logic.on_batch([ShardVersion(shard, each.day, each.version)])
         for rows in company()[shard].rows:
             logic.on_batch([rows])
             if isinstance(rows, TickRows) and rows.day == learned.day:
                 break
             logic.on_eof()
         assert logic.notify_at() is None, "the version is not there yet"
-        assert logic.on_batch([ShardVersion(learned.day, learned.version)])[0] == [], "it comes to all at once"
+        assert logic.on_batch([ShardVersion(shard, learned.day, learned.version)])[0] == [], "it comes to all at once"
         assert logic.notify_at() is not None
     return logics
 
@@ -121,6 +121,6 @@ def test_one_shard_at_a_time_has_its_turn_and_the_sources_theirs_in_between() ->
 def test_a_tick_that_waits_is_finished_when_the_next_one_comes() -> None:
     logic = both_at_a_tick(Clock())[0]
     later = learned_ticks()[TICK + 1]
-    out, _ = logic.on_batch([ShardVersion(later.day, later.version)])
+    out, _ = logic.on_batch([ShardVersion(0, later.day, later.version)])
     assert {score["trigger"] for score in told(out)} == {"tick"}
     assert logic.notify_at() is None
