@@ -286,9 +286,9 @@ def measure(spec: SampleSpec) -> Iterator[Result]:
 def main() -> None:
     """Measure, or be the peer."""
     parser = argparse.ArgumentParser(prog="python -m bench.windows", description=__doc__.splitlines()[0])
-    parser.add_argument("--accounts", type=int, default=1_000)
-    parser.add_argument("--events", type=int, default=1_000_000, help="product events")
-    parser.add_argument("--days", type=int, default=10)
+    parser.add_argument("--accounts", type=int, default=2_000)
+    parser.add_argument("--events", type=int, default=2_000_000, help="product events")
+    parser.add_argument("--days", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only-peer", nargs=2, type=Path, metavar=("LOG_DIR", "OUT"), help="run the peer alone")
     parser.add_argument("--checked", action="store_true", help="with --only-peer: check events by pydantic")
