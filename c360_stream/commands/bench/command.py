@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -69,8 +71,9 @@ def _bench(item: str, as_json: bool | None, **given: Any) -> None:
     latency   an event's produce to its score readable
     kafka     a broker to the broker and the tables
 
-    The first four are of CPU time, the others run processes of their own and are of time on the wall. A floor is the
-    least that any way of doing it would take, measured in the same minute: on a shared machine compare the ratios.
+    The first four are of CPU time, memory is of bytes, the others are of time on the wall; the last four take minutes.
+    A floor is the least that any way of doing it would take, measured in the same minute: on a shared machine compare
+    the ratios.
     """  # noqa: D301 - the mark by which click keeps lines
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     if not as_json:
@@ -95,7 +98,22 @@ def bench(arguments: Sequence[str]) -> None:
     C360Error
         If a replay fails.
     """
-    _bench.main(list(arguments), prog_name="c360 bench", standalone_mode=False)
+    with _ended_by_sigterm():
+        _bench.main(list(arguments), prog_name="c360 bench", standalone_mode=False)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the benchmark like an exception: runs that it has started end, folders and topics go."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _shown(result: Result) -> str:

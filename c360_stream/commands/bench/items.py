@@ -5,8 +5,11 @@ Each imports its module when it runs: the libraries of the others stay unloaded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import click
 
 from c360_stream.commands.bench.result import Result
 from c360_stream.commands.bench.sample import SampleSpec
@@ -103,10 +106,17 @@ def _kafka(options: Options) -> Iterator[Result]:
     return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
 
 
+def _accounts(options: Options, least: int, default: int) -> int:
+    accounts = options.tick_accounts or default
+    if accounts < least:
+        raise click.BadParameter(f"too few to measure: at least {least:,}", param_hint="--tick-accounts")
+    return accounts
+
+
 def _snapshot(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import snapshot
 
-    return snapshot.measure(_defaults(), options.tick_accounts or TICK_ACCOUNTS, options.seed)
+    return snapshot.measure(_defaults(), _accounts(options, 100, TICK_ACCOUNTS), options.seed)
 
 
 def _midnight(options: Options) -> Iterator[Result]:
@@ -130,13 +140,15 @@ def _scaling(options: Options) -> Iterator[Result]:
 def _history(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import history
 
+    if math.isnan(options.share):
+        raise click.BadParameter("not a number", param_hint="--share")
     return history.measure(options.share, options.processes, options.seed)
 
 
 def _memory(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import memory
 
-    return memory.measure(_defaults(), options.tick_accounts or MEMORY_ACCOUNTS, options.seed)
+    return memory.measure(_defaults(), _accounts(options, 1_000, MEMORY_ACCOUNTS), options.seed)
 
 
 def _defaults() -> Settings:

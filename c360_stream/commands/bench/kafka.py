@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -109,8 +109,13 @@ def _removed_at_the_end(settings: Settings) -> Iterator[None]:
     """Delete the topics, and a server's database, whatever happens."""
     try:
         yield
-    finally:
+    except BaseException:
+        with suppress(C360Error):  # what has gone wrong comes first
+            _delete_topics(settings)
+        raise
+    else:
         _delete_topics(settings)
+    finally:
         if not settings.embedded_tables:
             from c360_stream.connectors.clickhouse import connect
 

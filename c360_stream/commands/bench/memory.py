@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import gc
 import resource
+import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from c360_stream.commands.bench.filling import Filling, Load
 from c360_stream.commands.bench.result import Result, timed
+from c360_stream.errors import C360Error
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.windows import KINDS, SLOTS
 from c360_stream.labels import CORRECTION_DAYS
@@ -104,9 +106,30 @@ def _days(settings: Settings) -> int:
 
 
 def _held_apart(settings: Settings, load: Load) -> _Held:
-    """In a new process: memory that was used and freed before would not be missed."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-        return apart.submit(_held, settings, load).result()
+    """In a new process: memory that was used and freed before would not be missed.
+
+    Raises
+    ------
+    C360Error
+        If the process ended without a result.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    apart = context.Process(target=_say_held, args=(sender, settings, load), daemon=True)
+    try:
+        apart.start()
+        sender.close()
+        held: _Held = receiver.recv()
+        return held
+    except EOFError:
+        raise C360Error("the process that is measured has ended", "try fewer accounts: --tick-accounts") from None
+    finally:
+        apart.kill()
+
+
+def _say_held(sender: Connection, settings: Settings, load: Load) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits for this process hears of it, and ends it
+    sender.send(_held(settings, load))
 
 
 def _held(settings: Settings, load: Load) -> _Held:

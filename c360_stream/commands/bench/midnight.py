@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
+
 from c360_stream.commands.bench.live import EventClock, Running, Stream, at_ms, rfc3339, running
 from c360_stream.commands.bench.places import Place, place
 from c360_stream.commands.bench.result import Result
@@ -36,6 +38,7 @@ class _Midnight:
 
 def measure(spec: SampleSpec, brokers: str | None) -> Iterator[Result]:
     """Run over two midnights, and watch the second: twice, for the floor too."""
+    click.echo("c360 bench midnight: two live runs, each through two midnights: two minutes or more", err=True)
     floor = _midnight(replace(spec, accounts=FLOOR_ACCOUNTS, product_events=3 * FLOOR_ACCOUNTS), brokers)
     found = _midnight(spec, brokers)
     parameters = {

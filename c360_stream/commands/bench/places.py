@@ -124,8 +124,8 @@ def _topics(configured: Settings, home: Path, settings: dict[str, str]) -> Itera
     own = Settings.model_construct(**way, topic_prefix=f"c360-bench-{uuid4().hex[:12]}")
     topics = _Kafka(own, home, settings)
     admin = make_client(AdminClient, own, Connection(own.kafka_brokers))
+    c360(["setup"], topics.environment, home)
     try:
-        c360(["setup"], topics.environment, home)
         yield topics
     finally:
         names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{own.topic_prefix}.")]
