@@ -33,6 +33,7 @@ from c360_stream.connectors.kafka_client import (
 from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
 from c360_stream.connectors.kafka_records import TakenRecords
 from c360_stream.connectors.ports import (
+    BATCH_BYTES_MAX,
     OutRecord,
     RawBatch,
     Waiting,
@@ -41,7 +42,6 @@ from c360_stream.connectors.ports import (
 from c360_stream.errors import TransportError
 from c360_stream.settings import INPUT_KINDS, Settings
 
-BATCH_BYTES_MAX = 16 * 1024 * 1024
 CHUNK_RECORDS = 256
 """Of a call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
 POLL_SECONDS = 0.001

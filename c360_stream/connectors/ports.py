@@ -17,6 +17,8 @@ def wait_patiently(reason: str) -> None:
 
 VALUE_BYTES_MAX = 8 * 1024 * 1024
 """A longer value is cut to this and marked `TRUNCATED`, so that one record cannot exhaust memory."""
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+"""Reading ends with the call that takes a batch here: its records are held together until it is done."""
 TRUNCATED = ("c360.truncated", b"true")
 """Header that a reader adds to a record whose value it cut."""
 TOMBSTONE = ("c360.tombstone", b"true")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.connectors.ports import RawBatch, RecordReader
+from c360_stream.connectors.ports import BATCH_BYTES_MAX, RawBatch, RecordReader
 from c360_stream.events import Decoder, Refused
 from c360_stream.features.encoding import Encoded, EventEncoder
 from c360_stream.health import HEALTH
@@ -18,8 +18,6 @@ from c360_stream.records import DeadLetter
 _READ_ON = 64
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 _READ_AT_ONCE = 2048
-# A batch ends with the read that takes it here: all of its records are held until it is done.
-BATCH_BYTES_MAX = 16 * 1024 * 1024
 
 
 class DecodedBatch:

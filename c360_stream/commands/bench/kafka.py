@@ -5,25 +5,23 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
 from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import AdminClient
-from pydantic import SecretStr
 
 from c360_stream.commands.bench.replay import results
 from c360_stream.commands.bench.result import Result, Timed, timed
 from c360_stream.commands.bench.runs import c360, run_to_end
 from c360_stream.commands.bench.sample import Sample, SampleSpec
+from c360_stream.commands.bench.topics import embedded_dsn, environment, own_prefix, own_settings, removed_at_the_end
 from c360_stream.connectors.kafka import CHUNK_RECORDS, POLL_SECONDS
 from c360_stream.connectors.kafka_client import CONSUMER, Connection, Patience, make_client, open_sender
 from c360_stream.connectors.ports import OutRecord, wait_patiently
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
 
 PRODUCED_AT_A_TIME = 10_000
 FLOOR_SECONDS_MAX = 600.0
@@ -44,28 +42,22 @@ def measure(spec: SampleSpec, processes: int, brokers: str | None, clickhouse_ds
     """
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         settings = _settings(brokers, clickhouse_dsn, Path(home))
-        environment = _environment(settings)
-        with _removed_at_the_end(settings):
-            c360(["setup"], environment, Path(home))
+        own = environment(settings)
+        with _database_removed_at_the_end(settings), removed_at_the_end(settings):
+            c360(["setup"], own, Path(home))
             events, size = _produce(Sample(spec), settings)
             bare = [timed(_consume, settings, events, len)]
             looking = [timed(_consume, settings, events, _look)]
             by_call = timed(_consume, settings, events, len, 1)
-            run = run_to_end(environment, Path(home), processes, events)
+            run = run_to_end(own, Path(home), processes, events)
             bare.append(timed(_consume, settings, events, len))
             looking.append(timed(_consume, settings, events, _look))
     parameters = {
-        "accounts": spec.accounts,
-        "events": events,
-        "product_events": spec.product_events,
-        "bytes_per_event": round(size / events),
-        "days": spec.days,
-        "partitions": spec.partitions,
+        **spec.parameters(events, size),
         "processes": processes,
         "records_a_call": CHUNK_RECORDS,
         "tables": "ClickHouse" if clickhouse_dsn else "chDB",
         "scores": run.scores,
-        "seed": spec.seed,
     }
     yield from results("kafka", run, _quickest(bare), "a bare consume() loop over the same topics", parameters)
     for name, floor, floor_is in (
@@ -87,34 +79,20 @@ def _settings(brokers: str | None, clickhouse_dsn: str | None, home: Path) -> Se
         raise ConfigurationError(
             "the benchmark kafka needs a broker", "name it with --brokers or C360_KAFKA_BROKERS, or: make bench-kafka"
         )
-    own = f"c360-bench-{uuid4().hex[:12]}"
-    dsn = f"chdb://{home}/tables/c360"
+    own = own_prefix()
+    dsn = embedded_dsn(home)
     if clickhouse_dsn is not None:
         if not clickhouse_dsn.startswith(("clickhouse://", "clickhouses://")):
             raise ConfigurationError("--clickhouse-dsn names no server", "write clickhouse://user:password@host:8123")
         dsn = urlsplit(clickhouse_dsn)._replace(path=f"/{own.replace('-', '_')}").geturl()
-    way = {name: getattr(configured, name) for name in Settings.model_fields if name.startswith("kafka_")}
-    return Settings.model_construct(**way, topic_prefix=own, clickhouse_dsn=SecretStr(dsn))
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What makes another process find the same broker, topics and tables."""
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in given.items()}
-    return {f"{ENV_PREFIX}{name.upper()}": value for name, value in plain.items()}
+    return own_settings(configured, own, dsn)
 
 
 @contextmanager
-def _removed_at_the_end(settings: Settings) -> Iterator[None]:
-    """Delete the topics, and a server's database, whatever happens."""
+def _database_removed_at_the_end(settings: Settings) -> Iterator[None]:
+    """Drop a server's database, whatever happens."""
     try:
         yield
-    except BaseException:
-        with suppress(C360Error):  # what has gone wrong comes first
-            _delete_topics(settings)
-        raise
-    else:
-        _delete_topics(settings)
     finally:
         if not settings.embedded_tables:
             from c360_stream.connectors.clickhouse import connect
@@ -122,17 +100,6 @@ def _removed_at_the_end(settings: Settings) -> Iterator[None]:
             with closing(connect(settings.dsn)) as tables:
                 database = {"database": urlsplit(settings.dsn).path.strip("/")}
                 tables.command("DROP DATABASE IF EXISTS {database:Identifier}", database)
-
-
-def _delete_topics(settings: Settings) -> None:
-    connection = Connection(settings.kafka_brokers)
-    admin = make_client(AdminClient, settings, connection)
-    try:
-        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{settings.topic_prefix}.")]
-        for deleted in admin.delete_topics(names).values() if names else ():
-            deleted.result()
-    except KafkaException as error:
-        raise connection.error(f"cannot delete the topics {settings.topic_prefix}.*", error.args[0]) from error
 
 
 def _produce(sample: Sample, settings: Settings) -> tuple[int, int]:

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
-from uuid import uuid4
 
 from c360_stream.commands.bench.live import Event
 from c360_stream.commands.bench.runs import c360
 from c360_stream.commands.bench.sample import Sample
-from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
 
 RECORDS_A_CALL = 500
 WAIT_SECONDS = 0.001
@@ -116,39 +115,26 @@ class _Tail:
 @contextmanager
 def _topics(configured: Settings, home: Path, settings: dict[str, str]) -> Iterator[Place]:
     """Topics that are deleted in the end."""
-    from confluent_kafka.admin import AdminClient
+    from c360_stream.commands.bench.topics import embedded_dsn, own_prefix, own_settings, removed_at_the_end
 
-    from c360_stream.connectors.kafka_client import Connection, make_client
-
-    way = {name: getattr(configured, name) for name in Settings.model_fields if name.startswith("kafka_")}
-    own = Settings.model_construct(**way, topic_prefix=f"c360-bench-{uuid4().hex[:12]}")
-    topics = _Kafka(own, home, settings)
-    admin = make_client(AdminClient, own, Connection(own.kafka_brokers))
+    own = own_settings(configured, own_prefix(), embedded_dsn(home))
+    topics = _Kafka(own, settings)
     c360(["setup"], topics.environment, home)
-    try:
+    with removed_at_the_end(own):
         yield topics
-    finally:
-        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{own.topic_prefix}.")]
-        for deleted in admin.delete_topics(names).values() if names else ():
-            deleted.result()
 
 
 class _Kafka:
     name = "Kafka"
 
-    def __init__(self, own: Settings, home: Path, settings: dict[str, str]) -> None:
+    def __init__(self, own: Settings, settings: dict[str, str]) -> None:
         from confluent_kafka import Producer
-        from pydantic import SecretStr
 
+        from c360_stream.commands.bench.topics import environment
         from c360_stream.connectors.kafka_client import PRODUCER, Connection, make_client
 
         self._own = own
-        way = {name: getattr(own, name) for name in own.model_fields_set}
-        plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in way.items()}
-        self.environment = {f"{ENV_PREFIX}{name.upper()}": value for name, value in plain.items()} | {
-            "C360_CLICKHOUSE_DSN": f"chdb://{home}/tables/c360",
-            **settings,
-        }
+        self.environment = environment(own) | settings
         self._producer = make_client(Producer, own, Connection(own.kafka_brokers), PRODUCER | {"linger.ms": 0})
         self._scores: _Records | None = None
         self._echo: _Records | None = None

@@ -23,17 +23,7 @@ def measure(spec: SampleSpec, processes: int) -> Iterator[Result]:
         floor = timed(split_blocks, log_files(settings))
         by_line = timed(split_lines, log_files(settings))
         run = run_to_end({"C360_LOG_DIR": str(settings.log_dir)}, Path(home), processes, events)
-    parameters = {
-        "accounts": spec.accounts,
-        "events": events,
-        "product_events": spec.product_events,
-        "bytes_per_event": round(size / events),
-        "days": spec.days,
-        "partitions": spec.partitions,
-        "processes": processes,
-        "scores": run.scores,
-        "seed": spec.seed,
-    }
+    parameters = {**spec.parameters(events, size), "processes": processes, "scores": run.scores}
     yield from results("replay", run, floor, "reading the same files and splitting the lines", parameters)
     yield Result(
         "replay_by_line",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,18 @@ class SampleSpec:
     days: int = 4
     seed: int = 1
     partitions: int = 4
+
+    def parameters(self, events: int, size: int) -> dict[str, Any]:
+        """What a result says of its input, which came to so many events and bytes."""
+        return {
+            "accounts": self.accounts,
+            "events": events,
+            "product_events": self.product_events,
+            "bytes_per_event": round(size / events),
+            "days": self.days,
+            "partitions": self.partitions,
+            "seed": self.seed,
+        }
 
 
 class Sample:

@@ -41,17 +41,7 @@ def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Resu
     best = {number: min(of, key=lambda run: run.flow) for number, of in runs.items()}
     least_cpu = {number: min(run.cpu for run in of) for number, of in runs.items()}
     for number in numbers[1:]:
-        parameters = {
-            "accounts": spec.accounts,
-            "events": events,
-            "product_events": spec.product_events,
-            "bytes_per_event": round(size / events),
-            "days": spec.days,
-            "partitions": spec.partitions,
-            "processes": number,
-            "seed": spec.seed,
-            "repeats": repeats,
-        }
+        parameters = {**spec.parameters(events, size), "processes": number, "repeats": repeats}
         detail = {
             "one_flow_seconds": best[1].flow,
             "one_cpu_seconds": least_cpu[1],
