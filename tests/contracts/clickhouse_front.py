@@ -201,6 +201,8 @@ class Front:
         self.engine = engine
         self.user: str = options.user
         self.password: str = options.password
+        self.reader: str = options.reader
+        self.reader_profile: dict[str, str] = json.loads(options.reader_profile)
         self.profile: dict[str, str] = {}
         self.inserts_received = 0
         self.inserts_executed = 0
@@ -346,8 +348,8 @@ class Handler(BaseHTTPRequestHandler):
             body = b""
         fault = None
         try:
-            self._authenticate(url)
-            statement = statement_of(url, body, front.profile)
+            profile = self._authenticate(url)
+            statement = statement_of(url, body, profile)
             fault = front.fault_of(statement)
             if fault and fault.kind == "refuse":
                 raise Refusal(fault.code, fault.message)
@@ -383,16 +385,20 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(33, f"Cannot read all data. Bytes read: {len(body)}. Bytes expected: {size}.")
         return body
 
-    def _authenticate(self, url: dict[str, str]) -> None:
+    def _authenticate(self, url: dict[str, str]) -> dict[str, str]:
+        """The settings with which this user's statements are executed."""
         user, password = url.get("user", ""), url.get("password", "")
         if (given := self.headers.get("Authorization", "")).startswith("Basic "):
             user, _, password = b64decode(given.removeprefix("Basic ")).decode().partition(":")
         user = self.headers.get("X-ClickHouse-User", user) or "default"
         password = self.headers.get("X-ClickHouse-Key", password)
         front = self.server.front
-        if (user, password) != (front.user, front.password):
-            text = "Authentication failed: password is incorrect, or there is no user with such name."
-            raise Refusal(516, f"{user}: {text} (AUTHENTICATION_FAILED)")
+        if (user, password) == (front.user, front.password):
+            return front.profile
+        if front.reader and f"{user}:{password}" == front.reader:
+            return front.reader_profile
+        text = "Authentication failed: password is incorrect, or there is no user with such name."
+        raise Refusal(516, f"{user}: {text} (AUTHENTICATION_FAILED)")
 
     def _refuse(self, error: Exception) -> None:
         text = str(error)
@@ -519,6 +525,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default="")
+    parser.add_argument("--reader", default="", help="USER:PASSWORD of another user")
+    parser.add_argument("--reader-profile", default='{"readonly": "2"}', help="JSON: the settings of that user")
     parser.add_argument("--certificate", help="PEM file: TLS instead of plain HTTP")
     parser.add_argument("--key", help="PEM file of the certificate's private key")
     parser.add_argument("--while-stdin-open", action="store_true")

@@ -1,0 +1,1 @@
+"""The deployment's processes without containers: what the compose file starts, started on this machine."""

@@ -1,0 +1,120 @@
+"""Pictures of the dashboards' main panels, from what the data sources of a running stack answer."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from deploy.dashboards import DASHBOARDS
+from deploy.dashboards.panel import Dashboard, Kind, Panel
+from tests.integration.stack.answers import Answer, Observer
+from tests.integration.stack.drawing import FAINT, INK, draw
+
+WIDTH_INCHES, COLUMNS = 10.4, 12
+FOOTNOTE = (
+    "Drawn by matplotlib, not by Grafana, from a run of the real processes without containers:"
+    " the same queries, asked of the real Prometheus and of chDB behind HTTP."
+)
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "c360",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.6,
+    "axes.edgecolor": "#BBBBBB",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+# A picture has room for some of the panels: those that say most at a glance.
+SHOWN: dict[str, tuple[str, ...]] = {}
+
+
+def shown(dashboard: Dashboard) -> list[Panel]:
+    """The panels that a picture has room for, in the dashboard's order.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel of a title that is wanted.
+    """
+    wanted = SHOWN[dashboard.uid]
+    found = [panel for panel in dashboard.panels if panel.title in wanted]
+    if missing := set(wanted) - {panel.title for panel in found}:
+        raise ValueError(f"{dashboard.uid} has no panel {', '.join(sorted(missing))}")
+    return found
+
+
+def draw_all(observer: Observer, folder: Path, form: str = "svg") -> list[Path]:
+    """Draw a picture of each dashboard; give the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for dashboard in DASHBOARDS:
+        panels = shown(dashboard)
+        answers = [[observer.ask(dashboard, query) for query in panel.queries] for panel in panels]
+        path = folder / f"{dashboard.name}.{form}"
+        draw_dashboard(dashboard, panels, answers, path)
+        paths.append(path)
+    return paths
+
+
+def draw_dashboard(dashboard: Dashboard, panels: Sequence[Panel], answers: Sequence[Sequence[Answer]], path: Path) -> None:
+    """Draw panels and their answers into one file."""
+    lines = _laid_out(panels)
+    heights = [_height(line) for line in lines]
+    total = sum(heights) + 0.8
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, total), facecolor="white")
+        figure.text(0.02, 1 - 0.25 / total, dashboard.title, fontsize=13, fontweight="bold", color=INK, va="center")
+        figure.text(0.02, 0.12 / total, FOOTNOTE, fontsize=7.5, color=FAINT, va="center")
+        top = 1 - 0.5 / total
+        of_panel = dict(zip(map(id, panels), answers, strict=True))
+        for line, height in zip(lines, heights, strict=True):
+            for order, panel in enumerate(line):
+                axes = figure.add_axes(_box(order, len(line), top, height / total, panel, total))
+                draw(panel, of_panel[id(panel)], axes)
+            top -= height / total
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=100)
+
+
+def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Stats side by side, then two panels a line; a table has a line of its own."""
+    stats = [panel for panel in panels if panel.kind is Kind.STAT]
+    lines = [stats[place : place + 6] for place in range(0, len(stats), 6)]
+    pair: list[Panel] = []
+    for panel in (panel for panel in panels if panel.kind is not Kind.STAT):
+        if panel.kind is Kind.TABLE:
+            lines += [[panel]] if not pair else [pair, [panel]]
+            pair = []
+            continue
+        pair.append(panel)
+        if len(pair) == 2:
+            lines.append(pair)
+            pair = []
+    return lines + ([pair] if pair else [])
+
+
+def _height(line: Sequence[Panel]) -> float:
+    """Inches."""
+    return {Kind.STAT: 0.95, Kind.TABLE: 2.5}.get(line[0].kind, 2.75)
+
+
+def _box(order: int, number: int, top: float, height: float, panel: Panel, total: float) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height of a panel's axes, in shares of the figure."""
+    width = 0.98 / number
+    left = 0.01 + order * width
+    above = 0.38 / total * (len(textwrap.wrap(panel.title, 52)) + 1) / 2
+    if panel.kind is Kind.STAT:
+        return (left + 0.01, top - height + 0.1 / total, width - 0.02, height - above - 0.1 / total)
+    if panel.kind is Kind.TABLE:
+        return (left + 0.01, top - height + 0.1 / total, width - 0.02, height - above - 0.15 / total)
+    below = 0.72 / total
+    return (left + 0.065, top - height + below, width - 0.09, height - above - below)
