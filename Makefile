@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-kafka performance-pictures schemas lock clean
+.PHONY: demo test lint bench bench-kafka performance-pictures schemas secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -32,10 +32,18 @@ performance-pictures: .venv/installed  ## draw the pictures of docs/performance.
 schemas: .venv/installed  ## write schemas/events from the contracts
 	$(BIN)/python -m c360_stream.contracts
 
-lock:  ## resolve requirements.lock anew from pyproject.toml
+secrets:  ## make the passwords of the compose stack in deploy/secrets; keeps those that are there
+	@$(PYTHON) deploy/make_secrets.py
+
+UV_COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+# What the image installs: the same versions, without the embedded database, and wheels only.
+UV_COMPILE_IMAGE := $(UV_COMPILE) --constraint requirements.lock --only-binary :all:
+
+lock:  ## resolve requirements.lock anew from pyproject.toml, and the image's locks from it
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra dev --upgrade -o requirements.lock
+	echo chdb | $(UV_COMPILE_IMAGE) pyproject.toml --excludes /dev/stdin --upgrade -o requirements-image.lock
+	echo 'setuptools>=77' | $(UV_COMPILE_IMAGE) - --upgrade -o deploy/requirements-build.lock
 
 clean:  ## remove what the targets made
 	rm -rf .venv demo-out .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -119,7 +119,7 @@ class Broker:
         self._home = home
         self._config = home / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        self._ports = _free_ports("PLAINTEXT", "CONTROLLER", *listeners)
+        self._ports = free_ports("PLAINTEXT", "CONTROLLER", *listeners)
         places = {name: f"{name}://127.0.0.1:{port}" for name, port in self._ports.items()}
         config = CONFIG.format(
             home=home,
@@ -230,7 +230,7 @@ def kafka_broker() -> Iterator[str]:
         yield broker.address
 
 
-def _free_ports(*names: str) -> dict[str, int]:
+def free_ports(*names: str) -> dict[str, int]:
     """Ports that nobody listens at, below those that connections are given: a broker that is away finds its own again.
 
     They differ from those of brokers of other test processes by chance.
