@@ -14,7 +14,7 @@ from typing import Any, Literal
 from prometheus_client.exposition import choose_encoder
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.metrics import REGISTRY
+from c360_stream.metrics import READY, REGISTRY
 
 STALL_SECONDS_MAX = 60.0
 WAITING_SECONDS = 2.0
@@ -101,6 +101,7 @@ class Health:
 
 HEALTH = Health()
 """The health of this process: sources beat it, the server shows it."""
+READY.set_function(lambda: float(not HEALTH.unready_reason()))
 
 
 class HealthServer:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import product
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +23,9 @@ from prometheus_client import (
 )
 
 from c360_stream import __version__
+from c360_stream.events.decoding import RefusalStage
+from c360_stream.learning.tiers import TIERS
+from c360_stream.records import AlarmKind, Severity, Trigger
 
 # A `_created` series beside every counter and histogram would double the page and answers nothing here: a
 # restart already shows in c360_process_start_time_seconds.
@@ -49,6 +54,31 @@ def _gauge(name: str, why: str, *labels: str) -> Gauge:
 def _histogram(name: str, why: str, label: str, buckets: tuple[float, ...]) -> Histogram:
     return Histogram(name, why, (label,), buckets=buckets, registry=REGISTRY)
 
+
+# Process ----------------------------------------------------------------------
+
+READY = _gauge(
+    "c360_ready",
+    "1 if /readyz says ok, else 0: it starts, waits for a broker or a server, or stands still.",
+)
+CLUSTER_PROCESSES = _gauge(
+    "c360_cluster_processes",
+    "Processes of the cluster, as each was told at its start: fewer that answer means that some are missing.",
+)
+
+# Settings that alerts compare with, so that no rule has to be edited with them.
+ALLOWED_LATENESS_SECONDS = _gauge(
+    "c360_allowed_lateness_seconds",
+    "C360_ALLOWED_LATENESS_SECONDS: a live watermark is that far behind the clock while all is well.",
+)
+EARLY_EVENTS_MAX = _gauge(
+    "c360_early_events_max",
+    "Bound on c360_early_events in each shard, C360_EARLY_EVENTS_MAX over C360_SHARDS: past it the run ends.",
+)
+MODEL_AUC_MIN = _gauge(
+    "c360_model_auc_min",
+    "C360_AUC_MIN: a ROC-AUC certainly below it is an alarm.",
+)
 
 # Input ------------------------------------------------------------------------
 
@@ -86,6 +116,11 @@ INPUT_PARTITIONS = _gauge(
     "Partitions that the run reads: fewer than the topic has means that a restart is needed.",
     "topic",
 )
+INPUT_PARTITIONS_FOUND = _gauge(
+    "c360_input_partitions_found",
+    "Partitions that a Kafka topic has, looked up once a minute: more than c360_input_partitions are not read.",
+    "topic",
+)
 CONSUMER_LAG_RECORDS = _gauge(
     "c360_consumer_lag_records",
     "Kafka records between the position and the end of a partition: the flow keeps up, or does not.",
@@ -117,6 +152,14 @@ TICKS_CLOSED = _counter(
     "c360_ticks_closed_total",
     "Daily ticks that every shard has closed: live, one a day.",
 )
+
+
+def begin_topic(topic: str) -> None:
+    """Begin the counters of an input topic at 0, for the reason given for those of scores."""
+    EVENTS_READ.labels(topic)
+    EVENTS_ACCEPTED.labels(topic)
+    for stage in get_args(RefusalStage):
+        DEAD_LETTERS.labels(topic, stage)
 
 
 def set_watermark(event_time_seconds: float) -> None:
@@ -195,6 +238,11 @@ SNAPSHOT_DURATION_SECONDS = _histogram(
     "step",
     LATENCY_BUCKETS_SECONDS,
 )
+SNAPSHOT_TIMESTAMP_SECONDS = _gauge(
+    "c360_snapshot_timestamp_seconds",
+    "Unix time at which a step last kept the state of a key, absent without --recovery: a crash repeats what is newer.",
+    "step",
+)
 SNAPSHOT_SIZE_BYTES = _histogram(
     "c360_snapshot_size_bytes",
     "What one key's snapshot wrote, files beside the engine's included: what changed since the one before.",
@@ -207,6 +255,11 @@ SINK_FLUSH_DURATION_SECONDS = _histogram(
     "sink",
     LATENCY_BUCKETS_SECONDS,
 )
+SINK_WAITING_SECONDS = _gauge(
+    "c360_sink_waiting_seconds",
+    "Age of the oldest write that a table or topic has not acknowledged, at the scrape: an outage shows here first.",
+    "sink",
+)
 SINK_ROWS = _counter(
     "c360_sink_rows_total",
     "Rows or records that a table or topic has acknowledged, repeats after a crash included.",
@@ -214,9 +267,17 @@ SINK_ROWS = _counter(
 )
 SINK_ERRORS = _counter(
     "c360_sink_errors_total",
-    "Failed attempts to write to a table or topic; each is retried or stops the flow, none loses rows.",
+    "Writes to a table or topic that were given up: each ends the run, none loses rows. Retries are not counted.",
     "sink",
 )
+
+# A counter that begins at its first count has no rise: increase() would miss the first tick after each restart.
+for _labels in product(get_args(Trigger), TIERS):
+    SCORES_EMITTED.labels(*_labels)
+for _labels in product(get_args(AlarmKind), get_args(Severity)):
+    ALARMS_RAISED.labels(*_labels)
+for _outcome in ("churned", "stayed"):
+    EXAMPLES_LEARNT.labels(_outcome)
 
 
 def total(name: str) -> float:

@@ -90,6 +90,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
     began = time.monotonic()
     in_cluster = len(place.peers) > 1
+    _tell(settings, place)
     with ExitStack() as held:
         server = held.enter_context(closing(HealthServer(settings.metrics_address, process=place.process)))
         if settings.metrics_address.endswith(":0"):
@@ -123,6 +124,14 @@ def _watchdog(settings: Settings, *, in_cluster: bool) -> Watchdog:
     if settings.uses_kafka and settings.live:
         watches.append(PartitionWatch(lambda: input_counts(settings)))
     return Watchdog(*watches)
+
+
+def _tell(settings: Settings, place: Place) -> None:
+    """Show what alerts compare with."""
+    metrics.CLUSTER_PROCESSES.set(max(1, len(place.peers)))
+    metrics.ALLOWED_LATENESS_SECONDS.set(settings.allowed_lateness_seconds)
+    metrics.EARLY_EVENTS_MAX.set(settings.early_events_max // settings.shards)
+    metrics.MODEL_AUC_MIN.set(settings.auc_min)
 
 
 def _judge(error: BaseException, native: str, recovery: Path | None, *, in_cluster: bool) -> None:

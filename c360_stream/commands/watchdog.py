@@ -142,6 +142,8 @@ class CollectorWatch:
 class PartitionWatch:
     """Warns once if an input topic has more partitions than this run reads: it reads those of its start.
 
+    `c360_input_partitions_found` shows it for as long as it lasts.
+
     Parameters
     ----------
     counts
@@ -158,12 +160,13 @@ class PartitionWatch:
 
     def look(self) -> None:
         """Compare once a minute."""
-        if self._told or self._clock() < self._look_at:
+        if self._clock() < self._look_at:
             return
         with suppress(C360Error):  # an outage: the flow says so itself
             for topic, count in self._counts().items():
+                metrics.INPUT_PARTITIONS_FOUND.labels(topic).set(count)
                 read = partitions_read().get(topic, count)
-                if count > read:
+                if count > read and not self._told:
                     _log.warning("this run reads %d partitions of %s, which has %d: restart it", read, topic, count)
                     self._told = True
         self._look_at = self._clock() + PARTITIONS_SECONDS

@@ -137,6 +137,10 @@ _STEPS[list(b"{[")] = 1
 _STEPS[list(b"}]")] = -1
 
 
+RefusalStage = Literal["size", "decode"]
+"""`size`: refused unread."""
+
+
 class Refused(ValueError):  # noqa: N818 - named as the rest of the system speaks of it
     """A record that breaks the contract. It becomes a dead letter.
 
@@ -145,10 +149,10 @@ class Refused(ValueError):  # noqa: N818 - named as the rest of the system speak
     reason
         The field and the rule, never a value or text of the record: reasons are logged and counted.
     stage
-        `size` if it was refused unread, else `decode`.
+        Which step refused it.
     """
 
-    def __init__(self, reason: str, stage: Literal["size", "decode"] = "decode") -> None:
+    def __init__(self, reason: str, stage: RefusalStage = "decode") -> None:
         super().__init__(reason)
         self.reason = reason
         self.stage = stage

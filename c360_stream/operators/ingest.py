@@ -65,6 +65,7 @@ def input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...
         if settings.uses_kafka and not numbers:
             raise ConfigurationError(f"Kafka at {settings.kafka_brokers} has no topic {topic}", "create it: c360 setup")
         metrics.INPUT_PARTITIONS.labels(topic).set(len(numbers))
+        metrics.begin_topic(topic)
         found += [partition_name(topic, number) for number in numbers]
     return tuple(sorted(found))
 

@@ -71,6 +71,7 @@ class Keeper:
         packed, size = self._pack(key, state())
         metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(time.perf_counter() - began)
         metrics.SNAPSHOT_SIZE_BYTES.labels(self._step).observe(size)
+        metrics.SNAPSHOT_TIMESTAMP_SECONDS.labels(self._step).set_to_current_time()
         return packed
 
     def _pack(self, key: str, state: Any) -> tuple[bytes, int]:

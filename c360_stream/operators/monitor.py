@@ -49,6 +49,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
         self._hours = HourBarrier(step.settings.shards, len(TOPICS))
         self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
+        self._quality: dict[str, tuple[str, float]] = {}
 
     @failing_loudly
     def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
@@ -73,12 +74,21 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 interventions += self._interventions.on_tick(stats)
         if self._step.settings.live:
             alarms = raised_now(alarms)
-        _count(alarms, rows)
+        for alarm in alarms:
+            metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
+        self._show({row.metric: (row.model_name, row.value) for row in rows if row.segment == "all"})
         return [
             *alarm_outputs(self._step.settings, alarms),
             *metric_rows(rows),
             *intervention_rows(interventions),
         ], False
+
+    def _show(self, quality: dict[str, tuple[str, float]]) -> None:
+        """Show the newest quality figures, of the model that they judge and no longer of the one before it."""
+        for metric in _GAUGES.keys() & quality.keys():
+            self._quality[metric] = model_name, value = quality[metric]
+            _GAUGES[metric].clear()
+            _GAUGES[metric].labels(model_name).set(value)
 
     def restore(self, packed: bytes) -> None:
         """Take up what `snapshot` gave."""
@@ -87,6 +97,8 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._interventions.restore(state["interventions"])
         self._hours.restore(state["hours"])
         self._ticks.restore(state["ticks"], TickStats.from_state)
+        # They come once a week: a restart must not hide them until the next. Older snapshots lack them.
+        self._show({metric: (name, value) for metric, name, value in state.get("quality", ())})
 
     @failing_loudly
     def snapshot(self) -> bytes:
@@ -98,6 +110,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 "interventions": self._interventions.state(),
                 "hours": self._hours.state(),
                 "ticks": self._ticks.state(TickStats.state),
+                "quality": [[metric, name, value] for metric, (name, value) in sorted(self._quality.items())],
             },
         )
 
@@ -107,11 +120,3 @@ _GAUGES = {
     "log_loss": metrics.MODEL_LOG_LOSS,
     "calibration_ratio": metrics.MODEL_CALIBRATION_RATIO,
 }
-
-
-def _count(alarms: list[DriftAlarm], rows: list[MetricRow]) -> None:
-    for alarm in alarms:
-        metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
-    for row in rows:
-        if row.segment == "all" and row.metric in _GAUGES:
-            _GAUGES[row.metric].labels(row.model_name).set(row.value)

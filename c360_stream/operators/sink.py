@@ -21,6 +21,7 @@ from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.outbox import Chunk, Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TableRows
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
+from c360_stream.operators.under_way import writes_of
 from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
@@ -270,10 +271,11 @@ def _joined(parts: list[Any]) -> Any:
 
 
 @contextmanager
-def counted_errors(sink: str) -> Iterator[None]:
-    """Count errors of a table or topic."""
+def watched(sink: str) -> Iterator[None]:
+    """Show how long a write to a table or topic has been under way, and count its errors."""
     try:
-        yield
+        with writes_of(sink).write():
+            yield
     except C360Error:
         metrics.SINK_ERRORS.labels(sink).inc()
         raise
@@ -283,6 +285,6 @@ def counted_errors(sink: str) -> Iterator[None]:
 def measured(sink: str) -> Iterator[None]:
     """Measure how long a table or topic takes, and count its errors."""
     began = time.perf_counter()
-    with counted_errors(sink):
+    with watched(sink):
         yield
     metrics.SINK_FLUSH_DURATION_SECONDS.labels(sink).observe(time.perf_counter() - began)

@@ -15,7 +15,7 @@ from c360_stream import metrics
 from c360_stream.connectors.ports import OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured, wait
+from c360_stream.operators.sink import SERVER_PARTS, measured, wait, watched
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
@@ -83,7 +83,7 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions
         for item in items:
             if isinstance(item, Pulse):
                 continue
-            with counted_errors(item.topic):
+            with watched(item.topic):
                 self._writers[item.topic].write(item.records)
             metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
@@ -137,7 +137,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
                 self._write(item)
 
     def _write(self, item: TopicRecords) -> None:
-        with counted_errors(item.topic):
+        with watched(item.topic):
             self._writer.write([(item.topic, record) for record in item.records])
         metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 

@@ -1,0 +1,69 @@
+"""How long writes to sinks have been under way: an outage is seen while it lasts, not only once it is given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from c360_stream import metrics
+
+
+class UnderWay:
+    """The writes of one sink that have not been acknowledged yet. Threads may write at the same time.
+
+    Parameters
+    ----------
+    clock
+        Monotonic seconds.
+
+    Examples
+    --------
+    >>> now = [10.0]
+    >>> writes = UnderWay(clock=lambda: now[0])
+    >>> with writes.write():
+    ...     now[0] += 3
+    ...     writes.oldest_seconds()
+    3.0
+    >>> writes.oldest_seconds()
+    0.0
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: dict[int, float] = {}
+        self._numbers = count()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Have a write under way."""
+        with self._lock:
+            number = next(self._numbers)
+            self._began[number] = self._clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._began[number]
+
+    def oldest_seconds(self) -> float:
+        """Age of the oldest of them; 0 if there is none."""
+        with self._lock:
+            began = min(self._began.values(), default=None)
+        return 0.0 if began is None else self._clock() - began
+
+
+_sinks: dict[str, UnderWay] = {}
+_sinks_lock = threading.Lock()
+
+
+def writes_of(sink: str) -> UnderWay:
+    """The writes of a table or topic by this process, shown as `c360_sink_waiting_seconds`."""
+    with _sinks_lock:
+        if sink not in _sinks:
+            _sinks[sink] = UnderWay()
+            metrics.SINK_WAITING_SECONDS.labels(sink).set_function(_sinks[sink].oldest_seconds)
+        return _sinks[sink]
