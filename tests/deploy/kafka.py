@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.deploy.compose import Service
+from tests.integration.guard import guarded
 from tests.integration.kafka_broker import START_SECONDS_MAX, STOP_SECONDS_MAX, free_ports, jars
 
 LISTENERS = {"CLIENTS": 9092, "HOST": 9094, "CONTROLLER": 9093}
@@ -59,7 +60,7 @@ def compose_broker(service: Service, home: Path) -> Iterator[dict[str, str]]:
     with output.open("wb") as file:
         heap = shlex.split(environment["KAFKA_HEAP_OPTS"])
         command = [*java, *heap, "-XX:TieredStopAtLevel=1", "kafka.Kafka", str(config / "server.properties")]
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(guarded(command), stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
     addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     try:
         _wait_until_ready(process, {"bootstrap.servers": addresses["CLIENTS"], **login(service)}, output)

@@ -29,7 +29,12 @@ class Places:
 
     def __init__(self, services: Iterable[str], folders: Mapping[str, Path]) -> None:
         self._bases = dict(zip(names := sorted(services), _free_blocks(len(names)), strict=True))
+        self._elsewhere: dict[tuple[str, int], str] = {}
         self._folders = dict(sorted(folders.items(), key=lambda item: -len(item[0])))
+
+    def put(self, service: str, port: int, address: str) -> None:
+        """Say where a port of a service is that was not given here."""
+        self._elsewhere[service, port] = address
 
     def port(self, service: str, port: int) -> int:
         """Where a port of a service is."""
@@ -37,24 +42,19 @@ class Places:
 
     def address(self, service: str, port: int) -> str:
         """Host and port of it."""
-        return f"127.0.0.1:{self.port(service, port)}"
+        return self._elsewhere.get((service, port), f"127.0.0.1:{self.port(service, port)}")
 
     def translate(self, text: str, service: str) -> str:
         """What a setting of a service means here.
 
         Other services' addresses, its own ones, in the forms `:9092`, `0.0.0.0:9092` and `localhost:9092`, and paths are replaced.
         """
-        hosts = "|".join(re.escape(name) for name in self._bases)
-        text = re.sub(rf"(?<![\w.-])({hosts}):(\d{{4,5}})\b", lambda m: self.address(m[1], int(m[2])), text)
-        own = rf"(?<![\w.\]-]){_EVERYWHERE}:(\d{{4,5}})\b"
-        text = re.sub(own, lambda m: m[0] if self._is_local(int(m[1])) else self.address(service, int(m[1])), text)
+        names = "|".join(re.escape(name) for name in self._bases)
+        places = rf"(?<![\w.\]-])(?:(?P<service>{names})|{_EVERYWHERE}):(?P<port>\d{{4,5}})\b"
+        text = re.sub(places, lambda found: self.address(found["service"] or service, int(found["port"])), text)
         for path, folder in self._folders.items():
             text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?=$|[/\s\"',;:])", str(folder), text)
         return text
-
-    def _is_local(self, port: int) -> bool:
-        """Whether a port is one of those given here: it has been replaced before."""
-        return any(base <= port < base + BLOCK for base in self._bases.values())
 
 
 def _free_blocks(number: int) -> list[int]:

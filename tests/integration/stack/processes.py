@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from tests.integration.guard import guarded
 
 POLL_SECONDS = 0.1
 STOP_SECONDS_MAX = 15
@@ -23,7 +24,7 @@ class StackError(Exception):
 class Process:
     """A process group with its output in a file.
 
-    It is ended with this process too, whatever that dies of: the kernel tells it (Linux, `setpriv`).
+    It is ended with this process too, whatever that dies of: see `guarded`.
 
     Parameters
     ----------
@@ -50,10 +51,9 @@ class Process:
     ) -> None:
         self.name = name
         self.output = home / f"{name}.out"
-        guard = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*guard, *command],
+                guarded(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
