@@ -21,7 +21,7 @@ STOP_SECONDS_MAX = 4.0
 """How long a flow may take to stop before its process is ended: what was under way is repeated at the next start."""
 PARENT_VARIABLE = "C360_PARENT_FD"
 """Set in the processes of a cluster: a pipe of which the parent holds the other end until they shall stop."""
-_CUT_SHORT = b"c360 run: stopped without waiting any longer; the next start repeats what was under way\n"
+_CUT_SHORT = b"c360: stopped without waiting any longer; the next start repeats what was under way\n"
 
 
 class Listener:

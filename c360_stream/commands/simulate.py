@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -21,8 +22,27 @@ from c360_stream.simulation import EventSink, LogDirectorySink, SimulationSpec, 
 LINES_PER_RUN = 10
 
 
+WORLD_HEADER = "c360-simulation"
+"""Header of every simulated event in Kafka: the company that it is of, so that `--live` can go on with it."""
+
+
+def world_header(spec: SimulationSpec) -> tuple[str, bytes]:
+    """What tells a simulated company from another, as JSON."""
+    world = {name: getattr(spec, name) for name in ("accounts", "days", "seed", "scenario")}
+    return WORLD_HEADER, json.dumps(world | {"start": spec.start.isoformat()}).encode()
+
+
 class KafkaEventSink:
     """Writes events to the input topics. Kafka places them: the key is the account.
+
+    Parameters
+    ----------
+    transport
+        Stays open as long as this.
+    settings
+        Name the topics.
+    spec
+        The company, which every event's header names.
 
     Raises
     ------
@@ -30,20 +50,25 @@ class KafkaEventSink:
         If a topic is missing, or an event could not be delivered.
     """
 
-    def __init__(self, transport: Transport, settings: Settings) -> None:
+    def __init__(self, transport: Transport, settings: Settings, spec: SimulationSpec) -> None:
+        self._headers = (world_header(spec),)
         self._writers: dict[str, RecordWriter] = {
             kind: transport.writer(settings.input_topic(kind), None) for kind in INPUT_KINDS
         }
 
     def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
         """Queue events; waits while the queue is full."""
-        self._writers[topic_kind].write([OutRecord(account_of(line), line) for line in lines])
+        self._writers[topic_kind].write([OutRecord(account_of(line), line, self._headers) for line in lines])
+
+    def flush(self) -> None:
+        """Wait until every event is acknowledged."""
+        for writer in self._writers.values():
+            writer.flush()
 
     def close(self) -> None:
-        """Wait until every event is acknowledged."""
+        """Wait until every event is acknowledged, and close the connections."""
         try:
-            for writer in self._writers.values():
-                writer.flush()
+            self.flush()
         finally:
             for writer in self._writers.values():
                 writer.close()
@@ -103,7 +128,7 @@ def _sink(settings: Settings, spec: SimulationSpec, out: Path | None) -> Iterato
         yield LogDirectorySink(out, spec.topic_prefix, spec.partitions)
         return
     with contextlib.closing(open_transport(settings)) as transport:
-        yield KafkaEventSink(transport, settings)
+        yield KafkaEventSink(transport, settings, spec)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -446,6 +447,11 @@ def _open_server(dsn: str, parts: SplitResult) -> Client:
 
 
 def _open_embedded(dsn: str, directory: Path) -> Client:
+    if find_spec("chdb") is None:
+        raise ConfigurationError(
+            f"{dsn}: the embedded database is not installed (the container image leaves it out)",
+            "set C360_CLICKHOUSE_DSN to a ClickHouse server's, or install chdb",
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if (holder := lock_holder(directory)) not in (None, os.getpid()):

@@ -132,7 +132,7 @@ def simulate(
     counts = dict.fromkeys(KINDS, 0)
     account_days = 0
     try:
-        with _opened(truth) as truth_file:
+        with opened_truth(truth) as truth_file:
             for day in range(spec.days):
                 today = spec.start + timedelta(days=day)
                 known, events = company.step(day)
@@ -140,7 +140,7 @@ def simulate(
                     counts[kind] += len(events[kind].at_ms)
                     for partition, lines in day_lines(events[kind], kind, today, ids, place):
                         sink.write(kind, partition, lines)
-                truth_file.writelines(_truth_lines(known, today, quoted))
+                truth_file.writelines(truth_lines(known, today, quoted))
                 account_days += len(known.accounts)
                 if progress is not None:
                     progress(day + 1, sum(counts.values()))
@@ -155,7 +155,8 @@ def _only(events: DayEvents, kept: Bools) -> DayEvents:
     return DayEvents(events.at_ms[kept], events.account[kept], event_type, first, second)
 
 
-def _truth_lines(truth: Truth, today: date, account_ids: list[str]) -> Iterator[str]:
+def truth_lines(truth: Truth, today: date, account_ids: list[str]) -> Iterator[str]:
+    """Lines of JSON, an account each; see `simulate`."""
     as_of = f'","as_of":"{today.isoformat()}T00:00:00Z","hazard_1d":'
     rows = zip(truth.accounts.tolist(), truth.hazard_1d.tolist(), truth.risk_60d.tolist(), strict=True)
     for account, hazard_1d, risk_60d in rows:
@@ -163,7 +164,14 @@ def _truth_lines(truth: Truth, today: date, account_ids: list[str]) -> Iterator[
 
 
 @contextmanager
-def _opened(truth: Path | TextIO) -> Iterator[TextIO]:
+def opened_truth(truth: Path | TextIO) -> Iterator[TextIO]:
+    """Open the file of the truth, unless it is open already.
+
+    Raises
+    ------
+    TransportError
+        If it cannot be written.
+    """
     if not isinstance(truth, Path):
         yield truth
         return
