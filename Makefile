@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-kafka performance-pictures schemas lock clean
+.PHONY: demo test lint bench bench-kafka performance-pictures schemas dashboards lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -31,6 +31,9 @@ performance-pictures: .venv/installed  ## draw the pictures of docs/performance.
 
 schemas: .venv/installed  ## write schemas/events from the contracts
 	$(BIN)/python -m c360_stream.contracts
+
+dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards
+	$(BIN)/python -m deploy.dashboards
 
 lock:  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/pip install --quiet uv
