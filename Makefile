@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-kafka performance-pictures schemas secrets lock clean
+.PHONY: demo test lint bench bench-kafka performance-pictures dashboard-pictures schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -29,8 +29,14 @@ bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside on
 performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
 	$(BIN)/python -m bench.pictures
 
+dashboard-pictures: .venv/installed  ## draw the dashboards in docs/dashboards from a run of the whole stack without containers
+	$(BIN)/python -m tests.integration.stack --pictures docs/dashboards
+
 schemas: .venv/installed  ## write schemas/events from the contracts
 	$(BIN)/python -m c360_stream.contracts
+
+dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards
+	$(BIN)/python -m deploy.dashboards
 
 secrets:  ## make the passwords of the compose stack in deploy/secrets; keeps those that are there
 	@$(PYTHON) deploy/make_secrets.py
