@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from c360_stream.events.contract import CONTRACTS
-from c360_stream.records import DeadLetter, DriftAlarm, RiskScore
+from c360_stream.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 
 SCHEMA_DIRECTORY = Path("schemas/events")
 CONTRACT_OF_TOPIC: dict[str, TypeAdapter[Any]] = {
@@ -19,6 +19,7 @@ CONTRACT_OF_TOPIC: dict[str, TypeAdapter[Any]] = {
     "support": CONTRACTS["support"],
     "risk-score": TypeAdapter(RiskScore),
     "drift-alarm": TypeAdapter(DriftAlarm),
+    "heartbeat": TypeAdapter(Heartbeat),
     "dead-letter": TypeAdapter(DeadLetter),
 }
 
