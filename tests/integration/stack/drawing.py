@@ -33,7 +33,10 @@ NAMED = {
 }
 SHADES = {"dark": 0.75, "semi-dark": 0.88, "light": 1.15, "super-light": 1.3}
 INK, FAINT = "#333333", "#8A8A8A"
-LEGEND_ENTRIES_MAX, TABLE_ROWS_MAX, STAT_ENTRIES_MAX = 8, 7, 4
+LEGEND_LINES_MAX, LEGEND_CHARACTERS, TABLE_ROWS_MAX, STAT_ENTRIES_MAX = 3, 68, 7, 4
+TITLE_CHARACTERS, STAT_TITLE_CHARACTERS = 52, 23
+# Distances of ticks that people count time by, in seconds.
+ROUND_SECONDS = (*(round(1 * 10**power, 9) for power in range(-6, 1)), 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 @dataclass
@@ -51,7 +54,10 @@ class Line:
 
 def draw(panel: Panel, answers: Sequence[Answer], axes: Any) -> None:
     """Draw a panel's answers, one a query, with its question as the title."""
-    axes.set_title("\n".join(textwrap.wrap(panel.title, 52)), loc="left", fontsize=10, fontweight="bold", color=INK)
+    stat = panel.kind is Kind.STAT
+    title = "\n".join(textwrap.wrap(panel.title, STAT_TITLE_CHARACTERS if stat else TITLE_CHARACTERS))
+    style = {"fontsize": 8.5, "y": 1.0, "va": "top"} if stat else {"fontsize": 10, "fontweight": "bold"}
+    axes.set_title(title, loc="left", color=INK, **style)
     drawn: dict[Kind, Callable[[Panel, Sequence[Answer], Any], bool]] = {
         Kind.STAT: _stat,
         Kind.TIME_SERIES: _time_series,
@@ -175,63 +181,56 @@ def _scale(panel: Panel, axes: Any) -> None:
     if panel.maximum is not None:
         axes.set_ylim(top=panel.maximum)
     unit = "percentunit" if panel.as_share else panel.unit
-    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=unit == "none"))
+    axes.yaxis.set_major_locator(_ticks(axes.get_ylim(), unit))
     axes.yaxis.set_major_formatter(lambda value, _: written(value, unit))
     axes.tick_params(labelsize=8, colors=INK, length=2)
+
+
+def _ticks(bounds: tuple[float, float], unit: str) -> Any:
+    span = bounds[1] - bounds[0]
+    if unit == "s" and span / 6 < ROUND_SECONDS[-1]:
+        return mpl.ticker.MultipleLocator(next(step for step in ROUND_SECONDS if span / step <= 6))
+    return mpl.ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
 
 
 def _legend_below(axes: Any, lines: Sequence[Line]) -> None:
     handles, names = axes.get_legend_handles_labels()
     if not names or (len(names) == 1 and names[0] == "value"):
         return
-    shown = names[:LEGEND_ENTRIES_MAX]
+    columns = max(1, LEGEND_CHARACTERS // (max(len(name) for name in names) + 6))
+    shown = names[: columns * LEGEND_LINES_MAX]
     if len(names) > len(shown):
         shown[-1] = f"and {len(names) - len(shown) + 1} more"
-    columns = max(1, min(len(shown), int(68 / (max(len(name) for name in shown) + 6))))
     axes.legend(
-        handles[: len(shown)], shown, loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=columns,
+        handles[: len(shown)], shown, loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=min(columns, len(shown)),
         fontsize=7.5, handlelength=1.2, columnspacing=1.2, labelspacing=0.25, borderaxespad=0.0,
     )
 
 
 def _stat(panel: Panel, answers: Sequence[Answer], axes: Any) -> bool:
     _blank(axes)
-    entries = _words(panel, answers) if panel.text else [
-        (line.name, _last(line.values), line.unit) for line in lines_of(panel, answers) if line.values
-    ]
-    if not entries:
-        return False
-    if len(entries) == 1:
-        name, value, unit = entries[0]
-        shown = value if isinstance(value, str) else written(value, unit, panel.decimals)
-        size = 20 if len(shown) < 9 else 200 / len(shown)
-        axes.text(0.02, 0.45, shown, fontsize=size, fontweight="bold", color=_judged(panel, value), va="center", transform=axes.transAxes)
-        return True
-    for place, (name, value, unit) in enumerate(entries[:STAT_ENTRIES_MAX]):
-        shown = value if isinstance(value, str) else written(value, unit, panel.decimals)
-        height = 0.85 - place * 0.85 / min(len(entries), STAT_ENTRIES_MAX)
-        axes.text(0.02, height, shown, fontsize=12, fontweight="bold", color=_judged(panel, value), va="center", transform=axes.transAxes)
-        axes.text(0.98, height, name, fontsize=8, color=FAINT, va="center", ha="right", transform=axes.transAxes)
-    return True
+    entries = [(name, value if panel.text else number(value)) for name, value in _values(panel, answers)]
+    for place, (name, value) in enumerate(entries[:STAT_ENTRIES_MAX]):
+        shown = value if panel.text else written(value, panel.unit, panel.decimals)
+        alone = len(entries) == 1
+        size = min(20.0, 190 / len(shown)) if alone else 12
+        height = 0.25 if alone else 0.85 - place * 0.85 / min(len(entries), STAT_ENTRIES_MAX)
+        style = {"va": "center", "transform": axes.transAxes}
+        axes.text(0, height, shown, fontsize=size, fontweight="bold", color=_judged(panel, value), **style)
+        if not alone:
+            axes.text(1, height, name, fontsize=8, color=FAINT, ha="right", **style)
+    return bool(entries)
 
 
-def _words(panel: Panel, answers: Sequence[Answer]) -> list[tuple[str, Any, str]]:
-    rows = [answer for answer in answers if isinstance(answer, Rows) and answer.rows]
-    if rows:
-        return [(name, str(value), "") for name, value in zip(rows[0].columns, rows[0].rows[0], strict=True)]
-    return [
-        (name, value, "")
-        for answer in answers
-        if not isinstance(answer, Rows)
-        for series in answer
-        for name, value in series.labels.items()
-        if name not in ("__name__", "job", "instance")
-    ]
-
-
-def _last(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return known[-1] if known else math.nan
+def _values(panel: Panel, answers: Sequence[Answer]) -> list[tuple[str, Any]]:
+    """Name and newest value of what a stat shows."""
+    found: list[tuple[str, Any]] = []
+    for query, answer in zip(panel.queries, answers, strict=True):
+        if isinstance(answer, Rows):
+            found += list(zip(answer.columns, answer.rows[-1], strict=True)) if answer.rows else []
+        else:
+            found += [(_legend(query.legend, series.labels), series.values[-1]) for series in answer if series.values]
+    return found
 
 
 def _judged(panel: Panel, value: Any) -> str:

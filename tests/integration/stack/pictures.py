@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,50 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 # A picture has room for some of the panels: those that say most at a glance.
-SHOWN: dict[str, tuple[str, ...]] = {}
+SHOWN: dict[str, tuple[str, ...]] = {
+    "c360-operations": (
+        "Are scores fresh?",
+        "Do all processes answer?",
+        "Do alerts fire?",
+        "Does it keep up?",
+        "Is input refused?",
+        "How many accounts are active?",
+        "Which partition or sink is behind?",
+        "How long does the whole way take?",
+        "How much is read?",
+        "Which topic is behind?",
+        "How many rows reach tables and topics?",
+        "How long does a batch take to be acknowledged?",
+    ),
+    "c360-model": (
+        "Which model scores?",
+        "How well did it rank, by known outcomes?",
+        "How well does it rank now, by estimate?",
+        "Did as many leave as expected?",
+        "How long ago were the newest scores that can be judged?",
+        "How many alarms were there in a week?",
+        "How well did the risks rank, by known outcomes?",
+        "How well do the risks rank now, by estimate?",
+        "Did as many leave as the risks said?",
+        "Does a risk of 30% mean 30%?",
+        "How are the risks spread?",
+        "Which features drift?",
+    ),
+    "c360-business": (
+        "How fresh is this page?",
+        "How many accounts are there?",
+        "How many are at risk?",
+        "How much MRR is there?",
+        "How much MRR is likely to go?",
+        "What are the accounts worth?",
+        "Does the MRR that is likely to go grow?",
+        "How do the tiers develop?",
+        "Who should be called first?",
+        "What drives the risk of those at risk?",
+        "How does the mix of customers shift?",
+        "How many of those flagged left?",
+    ),
+}
 
 
 def shown(dashboard: Dashboard) -> list[Panel]:
@@ -83,6 +126,13 @@ def draw_dashboard(dashboard: Dashboard, panels: Sequence[Panel], answers: Seque
                 draw(panel, of_panel[id(panel)], axes)
             top -= height / total
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=100)
+    if path.suffix == ".svg":
+        path.write_text(_rounded(path.read_text()))
+
+
+def _rounded(svg: str) -> str:
+    """Without digits that nobody sees: half of the file."""
+    return re.sub(r"(?<=\d)\.(\d{2})\d+", r".\1", svg)
 
 
 def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -104,16 +154,16 @@ def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
 
 def _height(line: Sequence[Panel]) -> float:
     """Inches."""
-    return {Kind.STAT: 0.95, Kind.TABLE: 2.5}.get(line[0].kind, 2.75)
+    return {Kind.STAT: 1.05, Kind.TABLE: 2.5}.get(line[0].kind, 2.7)
 
 
 def _box(order: int, number: int, top: float, height: float, panel: Panel, total: float) -> tuple[float, float, float, float]:
     """Left, bottom, width and height of a panel's axes, in shares of the figure."""
     width = 0.98 / number
     left = 0.01 + order * width
-    above = 0.38 / total * (len(textwrap.wrap(panel.title, 52)) + 1) / 2
+    above = 0.38 / total
     if panel.kind is Kind.STAT:
-        return (left + 0.01, top - height + 0.1 / total, width - 0.02, height - above - 0.1 / total)
+        return (left + 0.01, top - height + 0.15 / total, width - 0.02, height - 0.25 / total)
     if panel.kind is Kind.TABLE:
         return (left + 0.01, top - height + 0.1 / total, width - 0.02, height - above - 0.15 / total)
     below = 0.72 / total

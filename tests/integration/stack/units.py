@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 _SHORT = ((1e9, "G"), (1e6, "M"), (1e3, "K"))
 _BYTES = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
 _SECONDS = ((86_400.0, " d"), (3_600.0, " h"), (60.0, " min"))
-_SUFFIXES = {"reqps": " req/s", "eps": " evt/s", "cps": " c/s", "rps": " rd/s", "wps": " wr/s", "ops": " ops/s", "d": " d"}
+_SUFFIXES = {"recps": " rec/s", "rowsps": " rows/s"}
 
 
 def written(value: float, unit: str, decimals: int | None = None) -> str:
@@ -26,8 +27,8 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
     --------
     >>> written(0.123, "percentunit"), written(90, "s"), written(0.0042, "s"), written(1536, "bytes")
     ('12.3%', '1.5 min', '4.2 ms', '1.5 KiB')
-    >>> written(12_345, "currencyUSD", 0), written(12_345, "short"), written(3, "none")
-    ('$12.3K', '12.3K', '3')
+    >>> written(12_345, "locale", 0), written(12_345, "short"), written(3, "none"), written(61, "d")
+    ('12,345', '12.3K', '3', '61 d')
     """
     if math.isnan(value):
         return "–"
@@ -35,14 +36,16 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
         return f"{_digits(value * 100, decimals)}%"
     if unit == "percent":
         return f"{_digits(value, decimals)}%"
+    if unit == "dateTimeFromNow":
+        return f"{_duration(time.time() - value / 1000, None)} ago"
     if unit == "s":
         return _duration(value, decimals)
+    if unit == "d":
+        return f"{_digits(value, decimals)} d"
+    if unit == "locale":
+        return f"{value:,.{decimals or 0}f}"
     if unit in ("bytes", "binBps"):
         return _scaled(value, _BYTES, " B", decimals) + ("/s" if unit == "binBps" else "")
-    if unit.startswith("currency"):
-        return ("-" if value < 0 else "") + "$" + _scaled(abs(value), _SHORT, "", decimals)
-    if unit.startswith("suffix:"):
-        return _scaled(value, _SHORT, "", decimals) + unit.removeprefix("suffix:")
     if unit == "none":
         return _digits(value, decimals)
     return _scaled(value, _SHORT, "", decimals) + _SUFFIXES.get(unit, "")
