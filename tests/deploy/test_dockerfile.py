@@ -108,9 +108,8 @@ def test_the_build_steps_give_a_working_c360(tmp_path: Path) -> None:
     assert int(used.stdout.split()[0]) <= INSTALLED_MB_MAX
 
     assert "Commands:" in c360(environment, work, "--help").stdout
-    simulated = c360(
-        environment, work, *["simulate", "--accounts", "10", "--days", "30", "--seed", "7", "--out", "log"]
-    )
+    world = ["--accounts", "10", "--days", "30", "--seed", "7"]
+    simulated = c360(environment, work, "simulate", *world, "--out", "log")
     assert simulated.returncode == 0, simulated.stderr
     with ClickHouseFront(tmp_path / "tables") as front:
         settings = {"C360_CLICKHOUSE_DSN": front.dsn(), "C360_METRICS_ADDRESS": "127.0.0.1:0", "C360_LOG_DIR": "log"}
