@@ -221,7 +221,6 @@ def simulate(context: click.Context, start: datetime | None, live: bool, **optio
     with the company that the topics hold, where it stopped. SIGTERM and Ctrl-C stop it with exit code 0.
     """
     if live:
-        from c360_stream.commands import simulate_live
         from c360_stream.commands.signals import exit_stopped, listening
 
         if start is not None:
@@ -229,7 +228,9 @@ def simulate(context: click.Context, start: datetime | None, live: bool, **optio
         if options.pop("out") is not None or options["kafka"] is None:
             raise click.UsageError("--live writes to Kafka: give --kafka BROKERS.", context)
         with listening():
-            simulate_live.simulate_live(**options)
+            from c360_stream.commands.simulate_live import simulate_live
+
+            simulate_live(**options)
             exit_stopped()
     from c360_stream.commands import simulate as command
 

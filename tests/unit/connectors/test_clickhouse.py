@@ -311,3 +311,11 @@ def test_an_edited_migration_is_refused(chdb_store: TableStore) -> None:
     edited = Migration(first.number, first.name, "another checksum", first.statements)
     with pytest.raises(StateError, match=rf"{first.name} is not the file that was applied"):
         chdb_store.migrate([edited, *rest])
+
+
+def test_an_embedded_database_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "chdb", None)
+    with pytest.raises(ConfigurationError, match="the embedded database is not installed") as found:
+        connect(f"chdb://{tmp_path}/tables")
+    assert "set C360_CLICKHOUSE_DSN" in str(found.value)
+    assert not list(tmp_path.iterdir())
