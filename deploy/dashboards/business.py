@@ -57,10 +57,24 @@ _GLANCE = Section(
             " HAVING count() > 0",
         ),
         _stat(
+            "Do events still reach these tables?",
+            "When the newest heartbeat was sent that came through the whole flow into these tables, of the input partition"
+            " where that is longest ago. Minutes: what happened until then is in the scores. Longer: tell whoever runs it.",
+            "dateTimeFromNow",
+            """
+SELECT toUnixTimestamp64Milli(min(newest)) AS oldest
+FROM (SELECT max(sent_at) AS newest FROM heartbeats FINAL WHERE sent_at <= $__toTime GROUP BY topic, partition)
+HAVING count() > 0
+""",
+            live_only=True,
+            no_value="no heartbeats",
+        ),
+        _stat(
             "How many accounts are there?",
             "Accounts with an active subscription at the end of the time range.",
             "locale",
             f"SELECT count() AS accounts FROM {current()}",
+            width=3,
         ),
         _stat(
             "How many are at risk?",
@@ -69,6 +83,7 @@ _GLANCE = Section(
             "locale",
             f"SELECT countIf({AT_RISK}) AS accounts FROM {current('tier')}",
             base_colour="orange",
+            width=3,
         ),
         _stat(
             "How much MRR is there?",
@@ -76,6 +91,7 @@ _GLANCE = Section(
             "short",
             f"SELECT sum(mrr_cents) / 100 AS mrr FROM {current('mrr_cents')}",
             decimals=1,
+            width=3,
         ),
         _stat(
             "How much MRR is likely to go?",
@@ -85,6 +101,7 @@ _GLANCE = Section(
             f"SELECT sum(mrr_at_risk_cents) / 100 AS mrr FROM {current('mrr_at_risk_cents')}",
             base_colour="orange",
             decimals=1,
+            width=3,
         ),
         _stat(
             "What are the accounts worth?",
