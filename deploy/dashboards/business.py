@@ -58,8 +58,9 @@ _GLANCE = Section(
         ),
         _stat(
             "Do events still reach these tables?",
-            "When the newest heartbeat was sent that came through the whole flow into these tables, of the input partition"
-            " where that is longest ago. Minutes: what happened until then is in the scores. Longer: tell whoever runs it.",
+            "When the newest heartbeat was sent that came through the whole flow into these tables, of the input"
+            " partition where that is longest ago. Minutes: what happened until then is in the scores. Longer: tell"
+            " whoever runs it.",
             "dateTimeFromNow",
             """
 SELECT toUnixTimestamp64Milli(min(newest)) AS oldest
@@ -253,8 +254,8 @@ ORDER BY rise DESC, account LIMIT 20
             maximum=1,
         ),
         Panel(
-            "Who is at risk before a renewal?",
-            "Accounts in the tiers high and critical that renew within 90 days, the soonest first. Talk to them"
+            "Who might not renew?",
+            "Accounts in the tiers medium, high and critical that renew within 90 days, the soonest first. Talk to them"
             " before the renewal does. Accounts whose renewal is not known are not here.",
             "none",
             Kind.TABLE,
@@ -263,7 +264,7 @@ ORDER BY rise DESC, account LIMIT 20
 SELECT score.account_id AS account, feature.days_to_renewal AS days, score.tier AS tier, score.risk AS risk,
        score.mrr_cents / 100 AS mrr, score.why AS why
 FROM (SELECT account_id, tier, risk, mrr_cents, {_WHY} AS why
-      FROM {current("tier", "risk", "mrr_cents", "reasons")} WHERE {AT_RISK}) AS score
+      FROM {current("tier", "risk", "mrr_cents", "reasons")} WHERE tier != 'low') AS score
 INNER JOIN (
     SELECT account_id, days_to_renewal FROM account_features FINAL
     WHERE as_of = {NEWEST_TICK} AND days_to_renewal BETWEEN 0 AND 90
