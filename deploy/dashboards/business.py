@@ -274,6 +274,9 @@ ORDER BY days, account LIMIT 50
             ),
             (_ACCOUNT, Field("days", "days left", "none", 0, width=85), _TIER, _RISK, _MRR, _REASON),
             height=10,
+            no_value="none renews within 90 days",
+            expects_data=False,
+            no_data_reason="in a company younger than a year no contract is about to end",
             minimum=0,
             maximum=1,
         ),
@@ -412,9 +415,9 @@ def _metrics(**columns: str) -> str:
 
 _FLAGGED = f"""(
     SELECT score.as_of AS as_of, score.tier AS tier, score.risk AS risk,
-           score.mrr_cents AS mrr_cents, outcome.churned AS churned
+           outcome.churned AS churned
     FROM (
-        SELECT account_id, as_of, tier, risk, mrr_cents FROM risk_scores FINAL
+        SELECT account_id, as_of, tier, risk FROM risk_scores FINAL
         WHERE trigger = 'tick' AND toDayOfWeek(as_of) = 1 AND as_of <= {MATURED} AND {{when}}
     ) AS score
     INNER JOIN (
@@ -437,7 +440,7 @@ _OUTCOMES = Section(
             (
                 sql(f"""
 SELECT tier, count() AS scores, countIf(churned) AS cancelled, cancelled / scores AS share,
-       avg(risk) AS expected, sumIf(mrr_cents, churned) / 100 AS mrr_cancelled
+       avg(risk) AS expected
 FROM {_FLAGGED.format(when=f"as_of > {MATURED} - INTERVAL 91 DAY")}
 GROUP BY tier ORDER BY expected DESC
 """),
@@ -448,7 +451,6 @@ GROUP BY tier ORDER BY expected DESC
                 Field("cancelled", "cancelled", decimals=0, width=90),
                 Field("share", "share", "percentunit", 0, width=80),
                 Field("expected", "expected", "percentunit", 0, width=90),
-                Field("mrr_cancelled", "MRR cancelled", "locale", 0),
             ),
         ),
         Panel(
