@@ -433,8 +433,8 @@ _OUTCOMES = Section(
             "Did the flags come true?",
             "What became of the scores of the last 13 Mondays whose outcome is known by now, by the tier that was"
             " shown then: share that cancelled within the horizon against the share that the risks"
-            "expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
-            " stayed.",
+            " expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
+            " stayed. An account counts once a Monday.",
             "none",
             Kind.TABLE,
             (
@@ -524,7 +524,7 @@ WHERE {AT_RISK} GROUP BY time ORDER BY time
             "Which playbooks keep accounts?",
             "Contacted accounts by playbook against those that nobody contacted, whole weeks in the time range"
             " whose outcomes are known: share that cancelled with its 95% interval, beside what their risks"
-            "expected. Who is called is not drawn by lot: choose a tier above to compare like with like, and trust"
+            " expected. Who is called is not drawn by lot: choose a tier above to compare like with like, and trust"
             " no difference within the intervals.",
             "none",
             Kind.TABLE,
