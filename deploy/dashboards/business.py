@@ -57,10 +57,25 @@ _GLANCE = Section(
             " HAVING count() > 0",
         ),
         _stat(
+            "Do events still reach these tables?",
+            "When the newest heartbeat was sent that came through the whole flow into these tables, of the input"
+            " partition where that is longest ago. Minutes: what happened until then is in the scores. Longer: tell"
+            " whoever runs it.",
+            "dateTimeFromNow",
+            """
+SELECT toUnixTimestamp64Milli(min(newest)) AS oldest
+FROM (SELECT max(sent_at) AS newest FROM heartbeats FINAL WHERE sent_at <= $__toTime GROUP BY topic, partition)
+HAVING count() > 0
+""",
+            live_only=True,
+            no_value="no heartbeats",
+        ),
+        _stat(
             "How many accounts are there?",
             "Accounts with an active subscription at the end of the time range.",
             "locale",
             f"SELECT count() AS accounts FROM {current()}",
+            width=3,
         ),
         _stat(
             "How many are at risk?",
@@ -69,6 +84,7 @@ _GLANCE = Section(
             "locale",
             f"SELECT countIf({AT_RISK}) AS accounts FROM {current('tier')}",
             base_colour="orange",
+            width=3,
         ),
         _stat(
             "How much MRR is there?",
@@ -76,6 +92,7 @@ _GLANCE = Section(
             "short",
             f"SELECT sum(mrr_cents) / 100 AS mrr FROM {current('mrr_cents')}",
             decimals=1,
+            width=3,
         ),
         _stat(
             "How much MRR is likely to go?",
@@ -85,6 +102,7 @@ _GLANCE = Section(
             f"SELECT sum(mrr_at_risk_cents) / 100 AS mrr FROM {current('mrr_at_risk_cents')}",
             base_colour="orange",
             decimals=1,
+            width=3,
         ),
         _stat(
             "What are the accounts worth?",
@@ -236,8 +254,8 @@ ORDER BY rise DESC, account LIMIT 20
             maximum=1,
         ),
         Panel(
-            "Who is at risk before a renewal?",
-            "Accounts in the tiers high and critical that renew within 90 days, the soonest first. Talk to them"
+            "Who might not renew?",
+            "Accounts in the tiers medium, high and critical that renew within 90 days, the soonest first. Talk to them"
             " before the renewal does. Accounts whose renewal is not known are not here.",
             "none",
             Kind.TABLE,
@@ -246,7 +264,7 @@ ORDER BY rise DESC, account LIMIT 20
 SELECT score.account_id AS account, feature.days_to_renewal AS days, score.tier AS tier, score.risk AS risk,
        score.mrr_cents / 100 AS mrr, score.why AS why
 FROM (SELECT account_id, tier, risk, mrr_cents, {_WHY} AS why
-      FROM {current("tier", "risk", "mrr_cents", "reasons")} WHERE {AT_RISK}) AS score
+      FROM {current("tier", "risk", "mrr_cents", "reasons")} WHERE tier != 'low') AS score
 INNER JOIN (
     SELECT account_id, days_to_renewal FROM account_features FINAL
     WHERE as_of = {NEWEST_TICK} AND days_to_renewal BETWEEN 0 AND 90
@@ -256,6 +274,9 @@ ORDER BY days, account LIMIT 50
             ),
             (_ACCOUNT, Field("days", "days left", "none", 0, width=85), _TIER, _RISK, _MRR, _REASON),
             height=10,
+            no_value="none renews within 90 days",
+            expects_data=False,
+            no_data_reason="in a company younger than a year no contract is about to end",
             minimum=0,
             maximum=1,
         ),
@@ -394,9 +415,9 @@ def _metrics(**columns: str) -> str:
 
 _FLAGGED = f"""(
     SELECT score.as_of AS as_of, score.tier AS tier, score.risk AS risk,
-           score.mrr_cents AS mrr_cents, outcome.churned AS churned
+           outcome.churned AS churned
     FROM (
-        SELECT account_id, as_of, tier, risk, mrr_cents FROM risk_scores FINAL
+        SELECT account_id, as_of, tier, risk FROM risk_scores FINAL
         WHERE trigger = 'tick' AND toDayOfWeek(as_of) = 1 AND as_of <= {MATURED} AND {{when}}
     ) AS score
     INNER JOIN (
@@ -412,14 +433,14 @@ _OUTCOMES = Section(
             "Did the flags come true?",
             "What became of the scores of the last 13 Mondays whose outcome is known by now, by the tier that was"
             " shown then: share that cancelled within the horizon against the share that the risks"
-            "expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
-            " stayed.",
+            " expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
+            " stayed. An account counts once a Monday.",
             "none",
             Kind.TABLE,
             (
                 sql(f"""
 SELECT tier, count() AS scores, countIf(churned) AS cancelled, cancelled / scores AS share,
-       avg(risk) AS expected, sumIf(mrr_cents, churned) / 100 AS mrr_cancelled
+       avg(risk) AS expected
 FROM {_FLAGGED.format(when=f"as_of > {MATURED} - INTERVAL 91 DAY")}
 GROUP BY tier ORDER BY expected DESC
 """),
@@ -430,7 +451,6 @@ GROUP BY tier ORDER BY expected DESC
                 Field("cancelled", "cancelled", decimals=0, width=90),
                 Field("share", "share", "percentunit", 0, width=80),
                 Field("expected", "expected", "percentunit", 0, width=90),
-                Field("mrr_cancelled", "MRR cancelled", "locale", 0),
             ),
         ),
         Panel(
@@ -504,7 +524,7 @@ WHERE {AT_RISK} GROUP BY time ORDER BY time
             "Which playbooks keep accounts?",
             "Contacted accounts by playbook against those that nobody contacted, whole weeks in the time range"
             " whose outcomes are known: share that cancelled with its 95% interval, beside what their risks"
-            "expected. Who is called is not drawn by lot: choose a tier above to compare like with like, and trust"
+            " expected. Who is called is not drawn by lot: choose a tier above to compare like with like, and trust"
             " no difference within the intervals.",
             "none",
             Kind.TABLE,

@@ -25,7 +25,7 @@ from tests.reference.flow_run import FlowRun
 from tests.reference.tables import TableRow, query_elsewhere
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-START, DAYS = datetime(2025, 1, 1, tzinfo=UTC), 270
+START, DAYS = datetime(2025, 1, 1, tzinfo=UTC), 200
 END = START + timedelta(days=DAYS, hours=12)
 # Units by Grafana's ids; a misspelt one would be shown as text behind each number.
 UNITS = {
@@ -217,7 +217,7 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> FlowRun:
     """A company in whom something changes, run to the end; horizons are short, so that outcomes are known."""
     source = tmp_path_factory.mktemp("company")
     spec = SimulationSpec(
-        160,
+        130,
         DAYS,
         seed=6,
         start=START.date(),
