@@ -86,21 +86,23 @@ class Process:
         if code:
             raise StackError(f"{self.name} ended with {code}:\n{self.tail()}")
 
-    def end(self) -> None:
-        """End it in good order, or at once if that takes too long; and whatever it has started."""
-        self._signal(signal.SIGTERM)
+    def end(self) -> int:
+        """End it as a container is stopped: a signal to it alone, and after a time nothing of it is left.
+
+        Returns
+        -------
+        Its exit code.
+        """
+        self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS_MAX)
-        self.kill()
+        return self.kill()
 
-    def kill(self) -> None:
-        """End it and whatever it has started, at once."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
+    def kill(self) -> int:
+        """End it and whatever it has started, at once; its exit code."""
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.wait()
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds_max: float, processes: Iterable[Process]) -> None:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from tests.deploy import compose
 from tests.deploy.compose import ROOT, Service
-from tests.deploy.kafka import LISTENERS, compose_broker
+from tests.deploy.kafka import LISTENERS, compose_broker, login
 from tests.integration.stack import monitoring
 from tests.integration.stack.answers import Observer
 from tests.integration.stack.places import Places
@@ -115,9 +115,17 @@ class Stack:
         """Somebody who looks at dashboards now, at all that Prometheus has seen."""
         return Observer(self.prometheus, self.tables, SCRAPE, self.started, datetime.now(UTC))
 
-    def kill_workers(self) -> None:
-        """End the workers as a power cut does."""
-        self._processes.pop("worker").kill()
+    def kill(self, name: str) -> None:
+        """End a service as a power cut does."""
+        self._processes.pop(name).kill()
+
+    def stop(self, name: str) -> int:
+        """Stop a service in good order; its exit code."""
+        return self._processes.pop(name).end()
+
+    def kafka_client(self) -> dict[str, str]:
+        """What librdkafka needs to write and read as the services do."""
+        return {"bootstrap.servers": self.places.address("kafka", 9092), **login(self._services["kafka"])}
 
     def worker_addresses(self) -> list[str]:
         """Where the workers' metrics are."""
