@@ -211,7 +211,7 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
     help="Where the true probabilities go.  [default: truth.jsonl in LOGDIR; with --kafka, here; with --live, nowhere]",
 )
 @click.pass_context
-def simulate(context: click.Context, start: datetime | None, live: bool, **options: Any) -> None:
+def simulate(context: click.Context, /, start: datetime | None, live: bool, **options: Any) -> None:
     """Write realistic events to a log directory or Kafka.
 
     Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the

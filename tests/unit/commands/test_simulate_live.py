@@ -64,7 +64,7 @@ def run_until_live(settings: Settings, *arguments: str) -> str:
 
 
 def events(settings: Settings) -> dict[str, list[bytes]]:
-    found = {}
+    found: dict[str, list[bytes]] = {}
     with closing(KafkaTransport(settings)) as transport:
         for kind in INPUT_KINDS:
             with closing(TopicTail(transport, settings.input_topic(kind), DEADLINE_SECONDS)) as tail:
