@@ -56,7 +56,7 @@ def asked(dashboard: Dashboard, source: Source) -> Iterator[tuple[str, Panel | N
             yield annotation.name, None, annotation.query
 
 
-def in_replay(source: Source) -> list[tuple[Dashboard, str, Panel | None, Query]]:
+def all_asked(source: Source) -> list[tuple[Dashboard, str, Panel | None, Query]]:
     return [(each, *found) for each in DASHBOARDS for found in asked(each, source)]
 
 
@@ -178,7 +178,7 @@ def recorded() -> set[str]:
     return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
-PROMQL = [(dashboard, title, query) for dashboard, title, _, query in in_replay(Source.PROMETHEUS)]
+PROMQL = [(dashboard, title, query) for dashboard, title, _, query in all_asked(Source.PROMETHEUS)]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,9 @@ def test_promql_parses(tmp_path: Path) -> None:
 
 # SQL --------------------------------------------------------------------------
 
-SQL = in_replay(Source.CLICKHOUSE)
+SQL = all_asked(Source.CLICKHOUSE)
+# Left out of a week in which few accounts left, which in a small company is the rule.
+SPARSE = {"auc", "auc_low", "auc_high"}
 Rows = list[list[TableRow]]
 
 
@@ -246,7 +248,7 @@ def answers(replay: FlowRun) -> tuple[Rows, Rows]:
 def test_sql_answers_what_the_panel_shows(number: int, answers: tuple[Rows, Rows]) -> None:
     _, _, panel, query = SQL[number]
     rows, doubled = answers[0][number], answers[1][number]
-    assert doubled == rows, "a row that is stored twice counts twice"
+    assert doubled == [closely(row) for row in rows], "a row that is stored twice counts twice"
     if panel is None:
         assert all(list(row) == ["time", "title", "text", "tags"] for row in rows)
         return
@@ -254,6 +256,11 @@ def test_sql_answers_what_the_panel_shows(number: int, answers: tuple[Rows, Rows
         assert rows
     if rows:
         shaped(panel, query, rows)
+
+
+def closely(row: TableRow) -> TableRow:
+    """A row to compare with: sums of floats depend on the order of their terms in the last digit."""
+    return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
 def shaped(panel: Panel, query: Query, rows: list[TableRow]) -> None:
@@ -268,7 +275,7 @@ def shaped(panel: Panel, query: Query, rows: list[TableRow]) -> None:
         assert columns == named
     else:
         assert len(columns) == len(rows) == 1
-    for column in columns:
+    for column in set(columns) - SPARSE:
         assert any(row[column] is not None for row in rows), f"{column} is empty"
     if query.shape is not Shape.TABLE:
         times = [row["time"] for row in rows]

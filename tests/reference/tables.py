@@ -51,9 +51,13 @@ def as_text(value: object) -> str:
 
 def dump(dsn: str, statements: list[str]) -> Iterator[str]:
     """One line of JSON a row: the number of the statement, the row."""
-    for number, sql in enumerate(statements):
-        for row in query(dsn, sql):
-            yield json.dumps([number, row], default=as_text)
+    client = clickhouse_connect.get_client(dsn=dsn, database="c360")
+    try:
+        for number, sql in enumerate(statements):
+            for row in client.query(sql, tz_mode="aware").named_results():
+                yield json.dumps([number, row], default=as_text)
+    finally:
+        client.close()
 
 
 def main() -> None:
