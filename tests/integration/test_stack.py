@@ -124,8 +124,10 @@ def test_nothing_alerts_while_all_is_well(stack: Stack) -> None:
 
 def test_heartbeats_come_through_every_partition_to_every_sink(stack: Stack) -> None:
     ages = stack.prometheus.instant("time() - max by (topic, partition, sink) (c360_heartbeat_timestamp_seconds)")
-    settings = Settings(_env_file=None)
-    sent = {(settings.input_topic(kind), str(number)) for kind in ("product", "billing", "support") for number in range(4)}
+    settings = Settings()
+    sent = {
+        (settings.input_topic(kind), str(number)) for kind in ("product", "billing", "support") for number in range(4)
+    }
     sinks = {age.labels["sink"] for age in ages}
     assert len(sinks) > 1
     assert {(age.labels["topic"], age.labels["partition"], age.labels["sink"]) for age in ages} == {
@@ -189,7 +191,7 @@ def _is_shown(stack: Stack, title: str) -> bool:
 def _send_bad_events(stack: Stack) -> None:
     """Some that break the contract, some twice, some of last week: fewer than an alert needs."""
     producer = Producer(stack.kafka_client())
-    topic = Settings(_env_file=None).input_topic("product")
+    topic = Settings().input_topic("product")
 
     def send(account: str, value: bytes) -> None:
         producer.produce(topic, value, account)

@@ -45,10 +45,10 @@ SHOWN: dict[str, tuple[str, ...]] = {
         "How many accounts are active?",
         "Which partition or sink is behind?",
         "How long does the whole way take?",
-        "How much is read?",
+        "Is the watermark moving?",
         "Which topic is behind?",
-        "How many rows reach tables and topics?",
-        "How long does a batch take to be acknowledged?",
+        "How much is read?",
+        "Does memory grow?",
     ),
     "c360-model": (
         "Which model scores?",
@@ -109,7 +109,9 @@ def draw_all(observer: Observer, folder: Path, form: str = "svg") -> list[Path]:
     return paths
 
 
-def draw_dashboard(dashboard: Dashboard, panels: Sequence[Panel], answers: Sequence[Sequence[Answer]], path: Path) -> None:
+def draw_dashboard(
+    dashboard: Dashboard, panels: Sequence[Panel], answers: Sequence[Sequence[Answer]], path: Path
+) -> None:
     """Draw panels and their answers into one file."""
     lines = _laid_out(panels)
     heights = [_height(line) for line in lines]
@@ -157,7 +159,9 @@ def _height(line: Sequence[Panel]) -> float:
     return {Kind.STAT: 1.05, Kind.TABLE: 2.5}.get(line[0].kind, 2.7)
 
 
-def _box(order: int, number: int, top: float, height: float, panel: Panel, total: float) -> tuple[float, float, float, float]:
+def _box(
+    order: int, number: int, top: float, height: float, panel: Panel, total: float
+) -> tuple[float, float, float, float]:
     """Left, bottom, width and height of a panel's axes, in shares of the figure."""
     width = 0.98 / number
     left = 0.01 + order * width

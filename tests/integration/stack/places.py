@@ -47,7 +47,8 @@ class Places:
     def translate(self, text: str, service: str) -> str:
         """What a setting of a service means here.
 
-        Other services' addresses, its own ones, in the forms `:9092`, `0.0.0.0:9092` and `localhost:9092`, and paths are replaced.
+        Replaced are other services' addresses, its own ones, in the forms `:9092`, `0.0.0.0:9092` and
+        `localhost:9092`, and paths.
         """
         names = "|".join(re.escape(name) for name in self._bases)
         places = rf"(?<![\w.\]-])(?:(?P<service>{names})|{_EVERYWHERE}):(?P<port>\d{{4,5}})\b"

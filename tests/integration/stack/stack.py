@@ -26,7 +26,7 @@ from tests.integration.stack.web import Alertmanager, ClickHouse, Prometheus, Qu
 SCRAPE = timedelta(seconds=2)
 START_SECONDS_MAX = 90
 SETUP_SECONDS_MAX = 60
-CAUGHT_UP_SECONDS_MAX = 240
+CAUGHT_UP_SECONDS_MAX = 600
 LIVE_SECONDS_MAX = 120
 WORKER_DOWN_ALERT = "C360ProcessDown"
 # Written by a service where its volume or its configuration is, in its container.

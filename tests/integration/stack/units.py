@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+NOTHING = "-"
 _SHORT = ((1e9, "G"), (1e6, "M"), (1e3, "K"))
 _BYTES = ((2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
 _SECONDS = ((86_400.0, " d"), (3_600.0, " h"), (60.0, " min"))
@@ -31,7 +32,7 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
     ('12,345', '12.3K', '3', '61 d')
     """
     if math.isnan(value):
-        return "–"
+        return NOTHING
     if unit == "percentunit":
         return f"{_digits(value * 100, decimals)}%"
     if unit == "percent":
