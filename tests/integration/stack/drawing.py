@@ -127,7 +127,7 @@ def _scale(axis: Any, bounds: Sequence[float], unit: str) -> None:
 def _ticks(span: float, unit: str) -> Locator:
     if unit == "s" and span / 6 < ROUND_SECONDS[-1]:
         return MultipleLocator(next(step for step in ROUND_SECONDS if span / step <= 6))
-    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
 
 
 def _finish(axes: Any) -> None:
@@ -201,7 +201,7 @@ def _table(panel: Panel, answers: Sequence[Answer], axes: Any) -> bool:
     ]
     columns = list(zip([style.title for style in styles], *cells, strict=True))
     widths = [min(CELL_CHARACTERS, max(map(len, column))) + 2 for column in columns]
-    top, height = 0.95, 0.95 / (TABLE_ROWS_MAX + 1)
+    top, height = 0.95, 0.95 / (len(cells) + 1)
     left = 0
     for place, (column, width) in enumerate(zip(columns, widths, strict=True)):
         right = is_numeric(rows, place)
@@ -216,6 +216,11 @@ def _table(panel: Panel, answers: Sequence[Answer], axes: Any) -> bool:
         axes.plot([0, 1], [top - (line + 0.5) * height] * 2, color=RULE, lw=0.6, transform=axes.transAxes)
     axes.set_ylim(0, 1)
     return True
+
+
+def rows_shown(answers: Sequence[Answer]) -> int:
+    """How many rows of a table are drawn."""
+    return min(TABLE_ROWS_MAX, len(_rows(answers[0]).rows))
 
 
 def _rows(answer: Answer) -> Rows:

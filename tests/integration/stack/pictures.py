@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from deploy.dashboards import DASHBOARDS
 from deploy.dashboards.panel import Dashboard, Kind, Panel
 from tests.integration.stack.answers import Answer, Observer
-from tests.integration.stack.drawing import FAINT, INK, draw
+from tests.integration.stack.drawing import FAINT, INK, draw, rows_shown
 
-WIDTH_INCHES, COLUMNS = 10.4, 12
+WIDTH_INCHES, STAT_INCHES, CHART_INCHES, TABLE_INCHES, ROW_INCHES = 10.4, 1.05, 2.6, 0.75, 0.23
 FOOTNOTE = (
     "Drawn by matplotlib, not by Grafana, from a run of the real processes without containers:"
     " the same queries, asked of the real Prometheus and of chDB behind HTTP."
@@ -24,6 +24,8 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "c360",
     "font.family": "sans-serif",
+    # Matplotlib's own, then one as wide: the text stays text.
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "font.size": 9,
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -114,14 +116,14 @@ def draw_dashboard(
 ) -> None:
     """Draw panels and their answers into one file."""
     lines = _laid_out(panels)
-    heights = [_height(line) for line in lines]
+    of_panel = dict(zip(map(id, panels), answers, strict=True))
+    heights = [_height(line, of_panel[id(line[0])]) for line in lines]
     total = sum(heights) + 0.8
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, total), facecolor="white")
         figure.text(0.02, 1 - 0.25 / total, dashboard.title, fontsize=13, fontweight="bold", color=INK, va="center")
         figure.text(0.02, 0.12 / total, FOOTNOTE, fontsize=7.5, color=FAINT, va="center")
         top = 1 - 0.5 / total
-        of_panel = dict(zip(map(id, panels), answers, strict=True))
         for line, height in zip(lines, heights, strict=True):
             for order, panel in enumerate(line):
                 axes = figure.add_axes(_box(order, len(line), top, height / total, panel, total))
@@ -133,8 +135,8 @@ def draw_dashboard(
 
 
 def _rounded(svg: str) -> str:
-    """Without digits that nobody sees: half of the file."""
-    return re.sub(r"(?<=\d)\.(\d{2})\d+", r".\1", svg)
+    """Without digits that nobody sees, which are half of the file: tenths of a point."""
+    return re.sub(r"(?<=\d\.\d)\d{2,}", "", svg)
 
 
 def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
@@ -154,9 +156,11 @@ def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
     return lines + ([pair] if pair else [])
 
 
-def _height(line: Sequence[Panel]) -> float:
-    """Inches."""
-    return {Kind.STAT: 1.05, Kind.TABLE: 2.5}.get(line[0].kind, 2.7)
+def _height(line: Sequence[Panel], answers: Sequence[Answer]) -> float:
+    """Inches that a line of panels takes, of which the first gives these answers."""
+    if line[0].kind is Kind.TABLE:
+        return TABLE_INCHES + rows_shown(answers) * ROW_INCHES
+    return STAT_INCHES if line[0].kind is Kind.STAT else CHART_INCHES
 
 
 def _box(

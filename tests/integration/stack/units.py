@@ -38,7 +38,7 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
     if unit == "percent":
         return f"{_digits(value, decimals)}%"
     if unit == "dateTimeFromNow":
-        return f"{_duration(time.time() - value / 1000, None)} ago"
+        return f"{_duration(round(time.time() - value / 1000, -2), None)} ago"
     if unit == "s":
         return _duration(value, decimals)
     if unit == "d":
