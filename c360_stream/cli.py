@@ -192,45 +192,47 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
 @_command(
     "c360 simulate --accounts 500 --days 365 --seed 7 --out c360-log",
     "c360 simulate --accounts 500 --days 365 --seed 7 --kafka localhost:9092",
-    "c360 simulate --accounts 500 --days 365 --seed 7 --kafka localhost:9092 --live",
+    "c360 simulate --accounts 500 --days 365 --seed 7 --kafka localhost:9092 --until-now",
 )
 @click.option("--accounts", type=int, required=True, help="Accounts of the company.")
-@click.option("--days", type=int, required=True, help="Days to simulate; with --live, days before today.")
+@click.option("--days", type=int, required=True, help="Days to simulate, or days before today.")
 @click.option("--seed", type=int, required=True, help="Same seed, same bytes.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="First day, UTC.")
 @click.option("--scenario", default="steady", show_default=True, help=_SCENARIO_HELP)
 @click.option("--out", type=_directory(), metavar="LOGDIR", help="Log directory to write.")
 @click.option("--kafka", metavar="BROKERS", help="Kafka to write to instead: host:port,...")
-@click.option(
-    "--live", is_flag=True, help="With --kafka: then go on in real time, each event at its time, until stopped."
-)
+@click.option("--until-now", is_flag=True, help="With --kafka: the days before today, and today up to now.")
+@click.option("--live", is_flag=True, help="The same, and then each event when its time comes, until stopped.")
 @click.option(
     "--truth",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where the true probabilities go.  [default: truth.jsonl in LOGDIR; with --kafka, here; with --live, nowhere]",
+    help="Where the true probabilities go.  [default: truth.jsonl in LOGDIR or, with --kafka, here; up to now, none]",
 )
 @click.pass_context
-def simulate(context: click.Context, /, start: datetime | None, live: bool, **options: Any) -> None:
+def simulate(context: click.Context, /, start: datetime | None, until_now: bool, live: bool, **options: Any) -> None:
     """Write realistic events to a log directory or Kafka.
 
     Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the
     probabilities that its cancellations were drawn from.
 
-    With --live it first writes the days before today, then every event when its time comes. Started again it goes on
-    with the company that the topics hold, where it stopped. SIGTERM and Ctrl-C stop it with exit code 0.
+    With --until-now the company has lived for --days before today, with --live it then lives on in real time. Started
+    again, both go on with the company that the topics hold, from where they stopped. Write history before a run is
+    started: one that tails the topics already would take it for late. SIGTERM and Ctrl-C stop both with exit code 0.
     """
-    if live:
+    if until_now or live:
         from c360_stream.commands.signals import exit_stopped, listening
 
+        if until_now and live:
+            raise click.UsageError("--until-now and --live exclude each other.", context)
         if start is not None:
-            raise click.UsageError("--live begins --days before today: leave out --start.", context)
+            raise click.UsageError("--until-now and --live begin --days before today: leave out --start.", context)
         if options.pop("out") is not None or options["kafka"] is None:
-            raise click.UsageError("--live writes to Kafka: give --kafka BROKERS.", context)
+            raise click.UsageError("--until-now and --live write to Kafka: give --kafka BROKERS.", context)
         with listening():
             from c360_stream.commands.simulate_live import simulate_live
 
-            simulate_live(**options)
+            simulate_live(until_now=until_now, **options)
             exit_stopped()
     from c360_stream.commands import simulate as command
 

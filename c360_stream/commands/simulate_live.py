@@ -30,9 +30,16 @@ SILENCE_SECONDS_MAX = 30.0
 
 
 class RealClock:
-    """The machine's time; `stop` ends a wait."""
+    """The machine's time; `stop` ends a wait.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    until_now
+        Whether to stop as soon as there is something to wait for: all that has happened is written.
+    """
+
+    def __init__(self, *, until_now: bool = False) -> None:
+        self._until_now = until_now
         self._stopping = threading.Event()
 
     def now(self) -> datetime:
@@ -41,7 +48,7 @@ class RealClock:
 
     def wait(self, seconds: float) -> bool:
         """Wait; true if it was asked to stop."""
-        return self._stopping.wait(seconds)
+        return self._stopping.wait(0) or (seconds > 0 and (self._until_now or self._stopping.wait(seconds)))
 
     def stop(self) -> None:
         """Ask to stop; may be called from another thread."""
@@ -64,8 +71,13 @@ class Found:
     after: dict[str, EventPlace]
 
 
-def simulate_live(*, accounts: int, days: int, seed: int, scenario: str, kafka: str, truth: Path | None) -> None:
+def simulate_live(
+    *, accounts: int, days: int, seed: int, scenario: str, kafka: str, truth: Path | None, until_now: bool
+) -> None:
     """Write history up to now at full speed, then live events, until SIGTERM or SIGINT.
+
+    A run that tails the topics already takes history for late events, since the time of topics that are read to their
+    end is the wall clock's: write history first (`until_now`), then start the run, then go live.
 
     Topics that hold the company already are gone on with: what is there is not written again, what has happened
     since is made up for. After an orderly stop nothing is doubled and nothing missing; after a kill, some events of
@@ -82,6 +94,8 @@ def simulate_live(*, accounts: int, days: int, seed: int, scenario: str, kafka: 
         The brokers.
     truth
         Where the true probabilities go; None: nowhere.
+    until_now
+        Stop once history is written.
 
     Raises
     ------
@@ -93,7 +107,7 @@ def simulate_live(*, accounts: int, days: int, seed: int, scenario: str, kafka: 
     settings = load_settings(kafka_brokers=kafka)
     start = datetime.now(UTC).date() - timedelta(days=days)
     asked = SimulationSpec(accounts, 2 * days, seed, start, scenario, topic_prefix=settings.topic_prefix)
-    clock = RealClock()
+    clock = RealClock(until_now=until_now)
     with (
         listening() as listener,
         contextlib.closing(open_transport(settings)) as transport,
@@ -113,10 +127,10 @@ def simulate_live(*, accounts: int, days: int, seed: int, scenario: str, kafka: 
                 if done <= days_before:
                     progress(done, events)
                 if done == days_before:
-                    _say(f"history is written; live from here on, {events:,} events so far")
+                    _say(f"history up to today is written, {events:,} events")
 
             events = live(found.spec, sink, clock, after=found.after, truth=truth_file, day_done=day_done)
-    _say(f"stopped; {events:,} events written to {kafka}")
+    _say(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
 
 
 def find_company(transport: Transport, settings: Settings, asked: SimulationSpec) -> Found | None:

@@ -77,8 +77,6 @@ def build(home: Path) -> Path:
     files = context()
     python = home / "base"
     _run([sys.executable, "-m", "venv", str(python)], home)
-    # The base image's pip knows --python; that of an older Python may not.
-    _run([str(python / "bin" / "pip"), "install", "--quiet", "--upgrade", "pip>=24"], home)
     for place in PLACES:
         (home / place[1:]).mkdir()
     for instruction in stages()[0]:

@@ -18,10 +18,11 @@ from c360_stream.commands.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings, secret_fields
 from tests.deploy.compose import COMPOSE_FILE, ROOT, Compose, MissingVariableError, Service, load, make_secrets
 
-OURS = ("setup", "worker", "heartbeat", "demo")
+OURS = ("setup", "worker", "heartbeat", "history", "demo")
 NAMES = ("kafka", "clickhouse", *OURS, "prometheus", "alertmanager", "grafana")
 WITHOUT_READ_ONLY = {"kafka"}
-WITHOUT_HEALTH = {"setup", "heartbeat", "demo"}
+WITHOUT_HEALTH = {"setup", "heartbeat", "history", "demo"}
+ONCE = {"setup", "history"}
 LISTENS_AT = {
     "kafka": r"//0\.0\.0\.0:(\d+)",
     "prometheus": r"--web\.listen-address=0\.0\.0\.0:(\d+)",
@@ -128,7 +129,7 @@ def test_services_are_hardened(service: Service) -> None:
     assert raw["cpus"] > 0
     assert raw["pids_limit"] > 0
     assert raw["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
-    assert raw["restart"] == ("on-failure:5" if service.name == "setup" else "unless-stopped")
+    assert raw["restart"] == ("on-failure:5" if service.name in ONCE else "unless-stopped")
 
 
 def test_there_is_time_to_stop(service: Service) -> None:
@@ -251,7 +252,7 @@ def test_the_private_network_has_no_way_out(compose: Compose) -> None:
 
 
 def test_all_wait_for_the_setup(compose: Compose) -> None:
-    for name in ("worker", "heartbeat", "demo"):
+    for name in ("worker", "heartbeat", "history", "demo"):
         assert compose.services[name].raw["depends_on"]["setup"] == {"condition": "service_completed_successfully"}
     for name in OURS:
         for needed in ("kafka", "clickhouse"):
@@ -260,9 +261,18 @@ def test_all_wait_for_the_setup(compose: Compose) -> None:
 
 
 def test_the_demo_runs_only_when_it_is_asked_for(compose: Compose) -> None:
-    assert {name for name in NAMES if "profiles" in compose.services[name].raw} == {"demo"}
-    demo = compose.services["demo"]
+    assert {name for name in NAMES if "profiles" in compose.services[name].raw} == {"history", "demo"}
+    demo, history = compose.services["demo"], compose.services["history"]
     assert demo.command[demo.command.index("--kafka") + 1] == demo.environment["C360_KAFKA_BROKERS"]
+    assert [word for word in demo.command if word != "--live"] == [
+        word for word in history.command if word != "--until-now"
+    ], "not the same company"
+
+
+def test_history_is_there_before_the_workers_tail(compose: Compose) -> None:
+    done = {"condition": "service_completed_successfully"}
+    assert compose.services["worker"].raw["depends_on"]["history"] == {**done, "required": False}
+    assert compose.services["demo"].raw["depends_on"]["history"] == done
 
 
 def test_kafka_asks_everybody_but_itself_for_a_password(compose: Compose) -> None:

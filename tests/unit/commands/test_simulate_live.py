@@ -45,6 +45,14 @@ def settings() -> Iterator[Settings]:
     mock.flush(0)
 
 
+def run_until_now(settings: Settings) -> str:
+    """Run it without --live, which ends by itself, and give what it said."""
+    command = [sys.executable, "-m", "c360_stream", "simulate", "--until-now", "--kafka", settings.kafka_brokers]
+    done = subprocess.run([*command, *WORLD], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 def run_until_live(settings: Settings, *arguments: str) -> str:
     """Run it, send SIGTERM once it is live, and give what it said."""
     command = [sys.executable, "-m", "c360_stream", "simulate", "--live", "--kafka", settings.kafka_brokers]
@@ -55,7 +63,7 @@ def run_until_live(settings: Settings, *arguments: str) -> str:
     said = []
     for line in process.stderr:
         said.append(line)
-        if "live from here on" in line:
+        if "history up to today is written" in line:
             process.send_signal(signal.SIGTERM)
     assert process.wait() == 0, said
     watchdog.cancel()
@@ -95,8 +103,11 @@ def test_history_is_written_once_and_nothing_of_the_future(settings: Settings, t
     assert f"history from {start} first" in first
     after_first = events(settings)
 
-    second = run_until_live(settings)
+    second = run_until_now(settings)
     assert "no history again" in second
+    assert "all up to now; " in second
+    third = run_until_live(settings)
+    assert "no history again" in third
     ended = datetime.now(UTC)
     found = events(settings)
     memory = Memory()
@@ -156,6 +167,7 @@ def test_a_header_that_is_not_ours_is_refused_in_one_line(settings: Settings, he
     [
         (("--kafka", "x:1", "--start", "2024-01-01"), "leave out --start"),
         (("--out", "log"), "give --kafka"),
+        (("--kafka", "x:1", "--until-now"), "exclude each other"),
         ((), "give --kafka"),
         (("--kafka", "x:1", "--days", "0"), "simulation: days is 0"),
     ],
