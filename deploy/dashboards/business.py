@@ -30,6 +30,8 @@ _TIER_FIELDS = tuple(Field(tier, tier, colour=colour) for tier, colour in TIERS.
 _CHOSEN = "('$tier' = 'all' OR tier = '$tier') AND ('$segment' = 'all' OR segment = '$segment')"
 # The strongest reason that raises the risk; reasons are ordered by strength, some lower it.
 _WHY = "tupleElement(arrayFirst(reason -> tupleElement(reason, 'contribution') > 0, reasons), 'text')"
+# As the tiers begin by default, for the bars of risks.
+_RISKY = (Threshold(0.1, "yellow"), Threshold(0.25, "orange"), Threshold(0.5, "red"))
 _MONEY = "Money is in the currency of the billing events, whole units."
 
 
@@ -132,7 +134,7 @@ GROUP BY tier ORDER BY mean_risk DESC
 """),
             ),
             (
-                Field("tier", "tier", width=90),
+                Field("tier", "tier", width=90, words=tuple(TIERS.items())),
                 Field("accounts", "accounts", decimals=0, width=90),
                 Field("mean_risk", "mean risk", "percentunit", 0, width=95),
                 Field("mrr", "MRR", decimals=0),
@@ -181,7 +183,7 @@ GROUP BY tier ORDER BY mean_risk DESC
 )
 
 _ACCOUNT = Field("account", "account", width=130)
-_TIER = Field("tier", "tier", width=80)
+_TIER = Field("tier", "tier", width=80, words=tuple(TIERS.items()))
 _RISK = Field("risk", "risk", "percentunit", 0, width=110, gauge=True)
 _MRR = Field("mrr", "MRR", "locale", 0, width=100)
 _REASON = Field("why", "strongest reason")
@@ -208,7 +210,7 @@ ORDER BY mrr_at_risk DESC NULLS LAST, account LIMIT 50
             (
                 _ACCOUNT,
                 _TIER,
-                Field("segment", "segment", width=100),
+                Field("segment", "segment", width=100, words=tuple(SEGMENTS.items())),
                 _RISK,
                 _MRR,
                 Field("mrr_at_risk", "MRR at risk", "locale", 0, width=110),
@@ -219,6 +221,7 @@ ORDER BY mrr_at_risk DESC NULLS LAST, account LIMIT 50
             height=10,
             minimum=0,
             maximum=1,
+            thresholds=_RISKY,
         ),
         Panel(
             "Who got riskier within a week?",
@@ -252,6 +255,7 @@ ORDER BY rise DESC, account LIMIT 20
             height=10,
             minimum=0,
             maximum=1,
+            thresholds=_RISKY,
         ),
         Panel(
             "Who might not renew?",
@@ -279,6 +283,7 @@ ORDER BY days, account LIMIT 50
             no_data_reason="in a company younger than a year no contract is about to end",
             minimum=0,
             maximum=1,
+            thresholds=_RISKY,
         ),
     ),
 )
@@ -316,6 +321,7 @@ GROUP BY feature ORDER BY accounts DESC, feature
             height=9,
             minimum=0,
             maximum=1,
+            base_colour="blue",
         ),
         Panel(
             "When does how much MRR renew?",
@@ -369,7 +375,7 @@ GROUP BY segment ORDER BY lifetime_value DESC
 """),
             ),
             (
-                Field("segment", "segment", width=100),
+                Field("segment", "segment", width=100, words=tuple(SEGMENTS.items())),
                 Field("accounts", "accounts", decimals=0, width=90),
                 Field("mean_risk", "mean risk", "percentunit", 0, width=95),
                 Field("mrr", "MRR", decimals=0),

@@ -22,6 +22,7 @@ _ESTIMATE = (
     "An early estimate from the scores alone, no outcome in it: never compare it point by point with the measured"
     " figures."
 )
+SEVERITIES = (("warning", "orange"), ("critical", "red"))
 _INTERVAL = (
     Field("low", "95% interval from", colour="gray", dashed=True),
     Field("high", "to", colour="gray", dashed=True),
@@ -441,7 +442,7 @@ FROM drift_alarms FINAL WHERE $__timeFilter(as_of) ORDER BY time DESC, kind, sub
             (
                 Field("time", "as of", "dateTimeAsIso", width=160),
                 Field("kind", "kind", width=115),
-                Field("severity", "severity", width=80),
+                Field("severity", "severity", width=80, words=SEVERITIES),
                 Field("subject", "subject", width=170),
                 Field("detail", "what was seen"),
                 Field("action", "what was done or is asked for"),
