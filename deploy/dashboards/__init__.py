@@ -11,4 +11,4 @@ from deploy.dashboards.operations import OPERATIONS
 from deploy.dashboards.panel import Dashboard
 
 DASHBOARDS: tuple[Dashboard, ...] = (OPERATIONS, MODEL, BUSINESS)
-"""All dashboards, as their links list them."""
+"""All dashboards."""

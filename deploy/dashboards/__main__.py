@@ -14,7 +14,7 @@ DIRECTORY = Path(__file__).parents[1] / "grafana" / "dashboards"
 
 def text_of(dashboard: Dashboard) -> str:
     """What the dashboard's file holds."""
-    return json.dumps(document(dashboard, DASHBOARDS), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document(dashboard), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from deploy.dashboards.panel import (
@@ -28,37 +27,37 @@ _ROW_HEIGHT = 1
 
 Json = dict[str, Any]
 
+TAG = "c360"
+_LINKS: Json = {
+    "title": TAG,
+    "type": "dashboards",
+    "tags": [TAG],
+    "icon": "external link",
+    "asDropdown": False,
+    # Each has a range of its own: hours for the pipeline, months for outcomes.
+    "keepTime": False,
+    "includeVars": False,
+    "targetBlank": False,
+}
 
-def document(dashboard: Dashboard, all_dashboards: Sequence[Dashboard]) -> Json:
-    """The JSON of a dashboard, with links to the others."""
+
+def document(dashboard: Dashboard) -> Json:
+    """The JSON of a dashboard, with links to all that have the same tag."""
     return {
         "uid": dashboard.uid,
         "title": dashboard.title,
         "description": dashboard.description,
-        "tags": ["c360"],
+        "tags": [TAG],
         "schemaVersion": SCHEMA_VERSION,
         "editable": True,
         "graphTooltip": 1,
         "timezone": "utc",
         "refresh": dashboard.refresh,
         "time": {"from": dashboard.since, "to": "now"},
-        "links": [_link(other) for other in all_dashboards if other is not dashboard],
+        "links": [_LINKS],
         "templating": {"list": [_variable(variable) for variable in dashboard.variables]},
         "annotations": {"list": [_annotation(annotation) for annotation in dashboard.annotations]},
         "panels": _panels(dashboard),
-    }
-
-
-def _link(other: Dashboard) -> Json:
-    return {
-        "title": other.title,
-        "type": "link",
-        "icon": "dashboard",
-        "url": f"/d/{other.uid}",
-        "tooltip": other.description,
-        "keepTime": False,
-        "includeVars": False,
-        "targetBlank": False,
     }
 
 
@@ -88,8 +87,8 @@ def _annotation(annotation: Annotation) -> Json:
         "iconColor": annotation.colour,
     }
     if query.source is Source.PROMETHEUS:
-        marks = {"titleFormat": annotation.title, "textFormat": annotation.text}
-        return {**common, "expr": query.text, "step": "60s", **marks}
+        target = {"refId": "Anno", "expr": query.text, "interval": "60s"}
+        return {**common, "target": target, "titleFormat": annotation.title, "textFormat": annotation.text}
     return {**common, "target": _target(query, "Anno")}
 
 
@@ -206,6 +205,10 @@ def _override(panel: Panel, field: Field) -> Json:
     if field.gauge:
         cell = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
         properties.append({"id": "custom.cellOptions", "value": cell})
+    if field.words:
+        colours = {word: {"color": colour, "index": place} for place, (word, colour) in enumerate(field.words)}
+        properties.append({"id": "mappings", "value": [{"type": "value", "options": colours}]})
+        properties.append({"id": "custom.cellOptions", "value": {"type": "color-text"}})
     if field.dashed:
         properties.append({"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [4, 6]}})
     return {"matcher": {"id": "byName", "options": field.name}, "properties": properties}
@@ -225,6 +228,6 @@ def _options(panel: Panel) -> Json:
     if panel.kind is Kind.TABLE:
         return {"showHeader": True, "cellHeight": "sm"}
     if panel.kind is Kind.BARS:
-        axis = {"xField": panel.fields[0].name, "orientation": "horizontal" if panel.stacked else "auto"}
+        axis = {"xField": panel.fields[0].name, "stacking": "normal" if panel.stacked else "none"}
         return {**axis, "showValue": "never", "legend": legend, "tooltip": tooltip}
     return {"legend": {**legend, "calcs": ["lastNotNull"]}, "tooltip": tooltip}

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from deploy.dashboards.panel import Annotation, Dashboard, Field, Kind, Panel, Query, Section, Threshold, promql
-
-
-def _line(title: str, description: str, unit: str, *queries: Query, **more: object) -> Panel:
-    return Panel(title, description, unit, Kind.TIME_SERIES, queries, **more)  # type: ignore[arg-type]
-
-
-def _stat(title: str, description: str, unit: str, query: str, **more: object) -> Panel:
-    sized = {"width": 4, "height": 5, **more}
-    return Panel(title, description, unit, Kind.STAT, (promql(query),), **sized)  # type: ignore[arg-type]
-
+from deploy.dashboards.operations_flow import FRESHNESS, THROUGHPUT
+from deploy.dashboards.panel import Annotation, Dashboard, Field, Kind, Panel, Section, Threshold, promql
+from deploy.dashboards.parts import promql_lines, promql_stat
 
 _GLANCE = Section(
     "At a glance",
     (
-        _stat(
+        promql_stat(
             "Are scores fresh?",
             "Age of the newest heartbeat that came through the whole flow, in the sink and partition where it is"
             " oldest. Heartbeats are sent to every partition of the input and have to come out of every table and"
@@ -28,7 +20,7 @@ _GLANCE = Section(
             thresholds=(Threshold(120, "yellow"), Threshold(600, "red")),
             decimals=0,
         ),
-        _stat(
+        promql_stat(
             "Do all processes answer?",
             "Processes that answered the last scrape, over those that the cluster was started with. Below 100%:"
             " look for one that ended (its exit code says whether to start it again) or that cannot be reached.",
@@ -38,14 +30,14 @@ _GLANCE = Section(
             thresholds=(Threshold(1, "green"),),
             decimals=0,
         ),
-        _stat(
+        promql_stat(
             "Do alerts fire?",
             "How many alerts fire now. The table at the end names them; each has a runbook in docs/operations.md.",
             "none",
             'count(ALERTS{alertstate="firing"}) or vector(0)',
             thresholds=(Threshold(1, "red"),),
         ),
-        _stat(
+        promql_stat(
             "Does it keep up?",
             "Records in Kafka that are not read yet, all partitions. It falls during a back-fill and stays near 0"
             " otherwise. Growing: more comes in than is processed; docs/performance.md says what to size.",
@@ -53,7 +45,7 @@ _GLANCE = Section(
             "sum(c360:consumer_lag_records:sum)",
             thresholds=(Threshold(10_000, "yellow"), Threshold(1_000_000, "red")),
         ),
-        _stat(
+        promql_stat(
             "Is input refused?",
             "Share of the records read that went to the dead letters in the last 15 minutes, of the worst topic."
             " Anything that lasts is a producer that breaks its contract: the table dead_letters has each record"
@@ -63,7 +55,7 @@ _GLANCE = Section(
             thresholds=(Threshold(0.001, "yellow"), Threshold(0.01, "red")),
             decimals=2,
         ),
-        _stat(
+        promql_stat(
             "How many accounts are active?",
             "Accounts with an active subscription as of the last daily tick. A fall that sales does not know of is"
             " lost input.",
@@ -75,130 +67,11 @@ _GLANCE = Section(
     ),
 )
 
-_FRESHNESS = Section(
-    "Freshness and lag",
-    (
-        _line(
-            "Which partition or sink is behind?",
-            "Age of the newest heartbeat of each input partition in each table and topic. One partition high in"
-            " every sink: its producer or its reader. All partitions high in one sink: that table or topic. All"
-            " high: the flow stands still.",
-            "s",
-            promql(
-                "time() - max by (topic, partition, sink) (c360_heartbeat_timestamp_seconds)",
-                "{{topic}}/{{partition}} in {{sink}}",
-            ),
-            minimum=0,
-        ),
-        _line(
-            "How long does the whole way take?",
-            "Time from the sending of a heartbeat until a sink acknowledged it, as an event goes: median and 99th"
-            " percentile of 5 minutes. With a recovery directory exact output waits for its snapshot: up to"
-            " C360_SNAPSHOT_SECONDS is normal.",
-            "s",
-            promql("c360:heartbeat_latency_seconds:p50_5m", "{{sink}} p50"),
-            promql("c360:heartbeat_latency_seconds:p99_5m", "{{sink}} p99"),
-            minimum=0,
-        ),
-        _line(
-            "Is the watermark moving?",
-            "Wall clock less watermark, and of it what is past the allowed lateness. Level is normal; a line that"
-            " rises by a second a second stands still: a partition that sends nothing and is not yet idle, or the"
-            " flow itself.",
-            "s",
-            promql("c360:watermark_lag_seconds:max", "behind the clock"),
-            promql("c360:watermark_delay_seconds:max", "past the allowed lateness"),
-        ),
-        _line(
-            "Which topic is behind?",
-            "Records between the position and the end, by topic. One topic alone: its partitions are skewed or its"
-            " events are heavy.",
-            "short",
-            promql("c360:consumer_lag_records:sum", "{{topic}}"),
-            minimum=0,
-        ),
-        _line(
-            "How long would catching up take?",
-            "Time that the backlog takes at the speed of the last 5 minutes. It should fall by more than a second"
-            " a second during a back-fill; nothing is drawn while nothing moves.",
-            "s",
-            promql("c360:consumer_drain_seconds:ratio5m < +Inf", "at the present speed"),
-            minimum=0,
-        ),
-        _line(
-            "Do the daily ticks close?",
-            "Ticks that closed within a day: live it is one, after midnight UTC and the allowed lateness; a"
-            " back-fill closes many. 0 for over a day: the watermark stands still.",
-            "none",
-            promql("c360:ticks_closed:increase1d", "ticks in a day"),
-            minimum=0,
-        ),
-    ),
-)
-
-_THROUGHPUT = Section(
-    "Throughput, step by step",
-    (
-        _line(
-            "How much is read?",
-            "Records read a second, by topic, good or bad. A topic at 0 while others go on is a producer that stopped.",
-            "recps",
-            promql("c360:events_read:rate5m", "{{topic}}"),
-            width=8,
-            minimum=0,
-        ),
-        _line(
-            "How much of it is accepted?",
-            "Records that decoded as events, a second: what is read less dead letters.",
-            "recps",
-            promql("c360:events_accepted:rate5m", "{{topic}}"),
-            width=8,
-            minimum=0,
-        ),
-        _line(
-            "How many scores come out?",
-            "Risk scores a second, by trigger and tier: a burst at the daily tick, some in between as events move"
-            " accounts. A rush of critical ones is news.",
-            "recps",
-            promql("c360:scores_emitted:rate5m", "{{trigger}} {{tier}}"),
-            width=8,
-            minimum=0,
-        ),
-        _line(
-            "How many rows reach tables and topics?",
-            "Rows and records that each sink acknowledged, a second, repeats after a crash included. A sink at 0"
-            " while scores come out is the one to look at.",
-            "rowsps",
-            promql("c360:sink_rows:rate5m", "{{sink}}"),
-            width=8,
-            minimum=0,
-        ),
-        _line(
-            "Are all partitions read?",
-            "Partitions that the run reads, and that Kafka has, by topic. More there than read: the topic has"
-            " grown since the start; restart the run.",
-            "none",
-            promql("max by (topic) (c360_input_partitions)", "{{topic}} read"),
-            promql("max by (topic) (c360_input_partitions_found)", "{{topic}} there"),
-            width=8,
-            minimum=0,
-        ),
-        _line(
-            "Does anything hold up the input?",
-            "Longest time within the last 15 to 30 s without a look at the input: a step, a snapshot or a sink had"
-            " the engine. Seconds at midnight are the tick; if it lasts, compare with snapshots and flushes below.",
-            "s",
-            promql("c360_intake_pause_max_seconds", "{{instance}}"),
-            width=8,
-            minimum=0,
-        ),
-    ),
-)
 
 _BAD_INPUT = Section(
     "Bad input: dead letters, late and repeated events",
     (
-        _line(
+        promql_lines(
             "Which step refuses what?",
             "Dead letters a second, by topic and the stage that refused them. The record and the reason are in the"
             " table dead_letters: tell its producer.",
@@ -210,7 +83,7 @@ _BAD_INPUT = Section(
             expects_data=False,
             no_data_reason="the demo's events keep the contract",
         ),
-        _line(
+        promql_lines(
             "How large is the share that is refused?",
             "Dead letters over records read in 15 minutes, by topic. C360DeadLetters fires above 1%.",
             "percentunit",
@@ -218,7 +91,7 @@ _BAD_INPUT = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "How many events are late or repeated?",
             "Events behind the watermark, and events whose id was seen before, over the events of an hour. Late"
             " ones count in later as-ofs, but ticks that are out lack them: if they last, raise"
@@ -235,7 +108,7 @@ _BAD_INPUT = Section(
 _SINKS = Section(
     "Sinks: errors and latency",
     (
-        _line(
+        promql_lines(
             "Does a table or topic keep us waiting?",
             "Age of the oldest write that is not acknowledged. An outage shows here first: it is ridden out for"
             " C360_OUTAGE_SECONDS_MAX, then the run ends with 1; no row is lost. Look at the server or broker.",
@@ -244,7 +117,7 @@ _SINKS = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "How long does a batch take to be acknowledged?",
             "Median and 99th percentile of a flush in 5 minutes, by table and topic. Back-pressure starts here: a"
             " slow table slows reading.",
@@ -254,7 +127,7 @@ _SINKS = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "Which writes were given up?",
             "Writes that were given up in the last hour, by table and topic: each ended the run. The message at"
             " its end says what the server or broker answered.",
@@ -272,7 +145,7 @@ _SINKS = Section(
 _STATE = Section(
     "State and snapshots",
     (
-        _line(
+        promql_lines(
             "How old is the last snapshot?",
             "Age of the newest snapshot of the process whose newest is oldest. A crash repeats what is newer, and"
             " exact output waits for it. Nothing is drawn without a recovery directory.",
@@ -282,7 +155,7 @@ _STATE = Section(
             minimum=0,
             thresholds=(Threshold(300, "red"),),
         ),
-        _line(
+        promql_lines(
             "How long does a snapshot stop the flow?",
             "Time that a step takes to snapshot one key, 99th percentile of 15 minutes; the flow stands still for"
             " all keys of a process together. Too long: raise C360_SNAPSHOT_SECONDS.",
@@ -291,7 +164,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "How much do snapshots write?",
             "Bytes a second, by step: what changed since the snapshot before. The disk of the recovery directory"
             " has to bear it.",
@@ -300,7 +173,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "Are the topics out of step?",
             "Events that wait in the fullest shard for the tick before them, over the bound past which the run"
             " ends. Rising: a partition is far behind the others.",
@@ -310,7 +183,7 @@ _STATE = Section(
             minimum=0,
             thresholds=(Threshold(0.85, "red"),),
         ),
-        _line(
+        promql_lines(
             "Does memory grow?",
             "Resident memory of each process. It grows with accounts and users, not with time; docs/performance.md"
             " says what to expect.",
@@ -319,7 +192,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "Is a processor busy?",
             "Processor time a second of each process: where it stays near 100%, its dataflow thread is at its"
             " limit, and more processes help.",
@@ -334,7 +207,7 @@ _STATE = Section(
 _LEARNING = Section(
     "Learning goes on",
     (
-        _line(
+        promql_lines(
             "Do outcomes come in?",
             "Matured examples learnt from within 3 days. Live they come with the daily tick. 0: no labels, as when"
             " cancellations do not arrive any more.",
@@ -343,7 +216,7 @@ _LEARNING = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "How many outcomes are waited for?",
             "Examples whose label is not yet known. Level once the first horizon has passed, in step with the"
             " accounts.",
@@ -352,7 +225,7 @@ _LEARNING = Section(
             width=8,
             minimum=0,
         ),
-        _line(
+        promql_lines(
             "Are drift alarms raised?",
             "Drift and data-quality alarms of the last 6 hours, by kind and severity. The model dashboard has"
             " each, with what was seen and done.",
@@ -403,7 +276,7 @@ OPERATIONS = Dashboard(
     description="Freshness, throughput, bad input, sinks, state: for whoever runs c360-stream.",
     since="now-3h",
     refresh="30s",
-    sections=(_GLANCE, _FRESHNESS, _THROUGHPUT, _BAD_INPUT, _SINKS, _STATE, _LEARNING, _DETAILS),
+    sections=(_GLANCE, FRESHNESS, THROUGHPUT, _BAD_INPUT, _SINKS, _STATE, _LEARNING, _DETAILS),
     annotations=(
         Annotation(
             "Alerts",

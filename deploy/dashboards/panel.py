@@ -91,6 +91,8 @@ class Field:
         Of a column, in pixels; 0 for what is left.
     gauge
         Draw a column's cells as bars between the panel's minimum and maximum.
+    words
+        Of a column of words: each word and its colour.
     dashed
         Draw a series as a thin dashed line: a bound, not a value.
     """
@@ -102,6 +104,7 @@ class Field:
     colour: str = ""
     width: int = 0
     gauge: bool = False
+    words: tuple[tuple[str, str], ...] = ()
     dashed: bool = False
 
 

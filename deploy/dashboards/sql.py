@@ -61,3 +61,16 @@ WHERE $__timeFilter(as_of) AND before != '' AND before != model_name
 ORDER BY time
 """
 """Marks where another model took over: steps of the risks on that day are the model's."""
+
+
+def metric_series(segment: str, **columns: str) -> str:
+    """Query of metrics of a segment, a column each, by the tick at which they became known."""
+    chosen = ",\n       ".join(f"anyIf(value, metric = '{metric}') AS {name}" for name, metric in columns.items())
+    metrics = ", ".join(f"'{metric}'" for metric in columns.values())
+    return f"""
+SELECT as_of AS time,
+       {chosen}
+FROM model_metrics FINAL
+WHERE $__timeFilter(as_of) AND segment = '{segment}' AND metric IN ({metrics})
+GROUP BY time ORDER BY time
+"""
