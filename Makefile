@@ -29,7 +29,7 @@ bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside on
 performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
 	$(BIN)/python -m bench.pictures
 
-schemas: .venv/installed  ## write schemas/events from the contracts
+schemas: .venv/installed  ## write schemas/events and docs/asyncapi.yaml from the contracts
 	$(BIN)/python -m c360_stream.contracts
 
 lock:  ## resolve requirements.lock anew from pyproject.toml
