@@ -106,7 +106,9 @@ _IDS = (
     "Key: the `account_id`, placed as Java's default partitioner does (`murmur2_random` of librdkafka). Unknown "
     "fields are ignored; null in an optional field means absent."
 )
-_EXACT = "exactly once for readers of committed records (`isolation.level=read_committed`), if it runs with `--recovery`"
+_EXACT = (
+    "exactly once for readers of committed records (`isolation.level=read_committed`), if it runs with `--recovery`"
+)
 
 INPUTS: tuple[Topic, ...] = (
     Topic(
@@ -166,7 +168,7 @@ RISK = Topic(
         "what you hold. docs/consumers.md has a complete consumer."
     ),
     delivery=(
-        f"Scores of ticks and tombstones: {_EXACT}. Scores of events go out at once and at least once: after a crash "
+        f"{_EXACT}: scores of ticks and tombstones. Scores of events go out at once and at least once: after a crash "
         "the last ones, of a snapshot interval at most, may come again under the same `score_id`. Without "
         "`--recovery` a crash repeats everything, under the same ids."
     ),
@@ -200,7 +202,7 @@ ALARMS = Topic(
     title="Drift alarms",
     summary="Something about the input, the scores or the model has changed.",
     description="Key: the `subject`, that is the feature, topic or model, so that its alarms stay in order.",
-    delivery=f"{_EXACT[0].upper()}{_EXACT[1:]}; else at least once under the same `alarm_id`.",
+    delivery=f"{_EXACT}; else at least once under the same `alarm_id`.",
     tags=["output", "monitoring"],
     key={"type": "string", "description": "The `subject` of the alarm."},
     messages=[
@@ -228,7 +230,7 @@ DEAD_LETTERS = Topic(
         "has the header `c360.truncated`. `c360 redrive` sends them to their topic again, once what was wrong is "
         "mended. In a log directory, which has no headers, a dead letter is JSON: schemas/events/dead-letter.json."
     ),
-    delivery=f"{_EXACT[0].upper()}{_EXACT[1:]}; else at least once. Topic, partition and offset name the refused record.",
+    delivery=f"{_EXACT}; else at least once. Topic, partition and offset name the refused record.",
     tags=["output", "errors"],
     key={"description": "The key of the refused record, unchanged: any bytes, or none."},
     configuration={"max.message.bytes": MESSAGE_BYTES_MAX},
