@@ -40,7 +40,7 @@ def assert_one_line(stderr: str) -> str:
 def test_the_commands_are_those_of_the_product() -> None:
     assert set(cli.commands) == {
         *("demo", "simulate", "run", "setup", "doctor", "models", "interventions", "top", "verify", "evaluate"),
-        "bench",
+        *("redrive", "bench"),
     }
 
 
@@ -87,6 +87,8 @@ def test_version() -> None:
         "verify acme --as-of yesterday",
         "verify acme --as-of 2025-06-30T00:00:00",
         "top --rows 0",
+        "redrive",
+        "redrive --since yesterday",
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(line: str) -> None:
