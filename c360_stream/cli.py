@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 PROCESSES_MAX = 64
+HEARTBEAT_SECONDS, HEARTBEAT_SECONDS_MAX = 10, 3600
 
 
 @dataclass
@@ -296,6 +297,34 @@ def doctor(context: click.Context, log_dir: Path | None) -> None:
 
     if not command.doctor(_settings(log_dir)):
         context.exit(1)
+
+
+@_command("c360 heartbeat", "c360 heartbeat --once")
+@click.option(
+    "--every",
+    type=click.IntRange(1, HEARTBEAT_SECONDS_MAX),
+    metavar="SECONDS",
+    help=f"From one round to the next.  [default: {HEARTBEAT_SECONDS}]",
+)
+@click.option("--once", is_flag=True, help="Send one round and stop.")
+@click.pass_context
+def heartbeat(context: click.Context, every: int | None, once: bool) -> None:
+    """Send heartbeats through the whole flow.
+
+    One into every partition of the input topics, again and again: c360_heartbeat_timestamp_seconds of the run says when
+    the newest was sent that has come out. Kafka only. SIGTERM and Ctrl-C stop it, with exit code 0.
+    """
+    from c360_stream.commands import heartbeat as command
+
+    if once and every is not None:
+        raise click.UsageError("--every and --once exclude each other.", context)
+    if once:
+        command.heartbeat(_settings(None), every_seconds=None)
+        return
+    from c360_stream.commands.signals import listening
+
+    with listening():
+        command.heartbeat(_settings(None), every_seconds=every or HEARTBEAT_SECONDS)
 
 
 @_command("c360 top", "c360 top --once --rows 5")

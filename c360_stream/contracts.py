@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from c360_stream import asyncapi
 from c360_stream.events.contract import CONTRACTS
-from c360_stream.records import DeadLetter, DriftAlarm, RiskScore
+from c360_stream.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 
 SCHEMA_DIRECTORY = Path("schemas/events")
 ASYNCAPI_FILE = Path("docs/asyncapi.yaml")
@@ -24,6 +24,7 @@ CONTRACT_OF_TOPIC: dict[str, TypeAdapter[Any]] = {
     "support": CONTRACTS["support"],
     "risk-score": TypeAdapter(RiskScore),
     "drift-alarm": TypeAdapter(DriftAlarm),
+    "heartbeat": TypeAdapter(Heartbeat),
     "dead-letter": TypeAdapter(DeadLetter),
 }
 

@@ -103,6 +103,29 @@ INTAKE_PAUSE_MAX_SECONDS = _gauge(
     "Longest time of the last 15 to 30 s without a look at the input: a step, a snapshot or a sink had the engine.",
 )
 
+# Heartbeats -------------------------------------------------------------------
+
+HEARTBEAT_BUCKETS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+HEARTBEATS_READ = _counter(
+    "c360_heartbeats_read_total",
+    "Heartbeats among the accepted records: none read means that none is sent, whatever becomes of the rest.",
+    "topic",
+)
+HEARTBEAT_TIMESTAMP_SECONDS = _gauge(
+    "c360_heartbeat_timestamp_seconds",
+    "When the newest heartbeat was sent that went from an input partition through all shards to a table or topic,"
+    " which has acknowledged it; in Unix seconds. Its age is how fresh the output is, by the whole way.",
+    "topic",
+    "partition",
+    "sink",
+)
+HEARTBEAT_LATENCY_SECONDS = _histogram(
+    "c360_heartbeat_latency_seconds",
+    "Time from a heartbeat's sending until a table or topic has acknowledged it: how long the whole way takes.",
+    "sink",
+    HEARTBEAT_BUCKETS_SECONDS,
+)
+
 # Time -------------------------------------------------------------------------
 
 WATERMARK_TIMESTAMP_SECONDS = _gauge(

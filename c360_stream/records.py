@@ -1,4 +1,4 @@
-"""The output records: risk scores, drift alarms, dead letters. JSON Schemas come from here."""
+"""The output records: risk scores, drift alarms, heartbeats, dead letters. JSON Schemas come from here."""
 
 from __future__ import annotations
 
@@ -183,6 +183,19 @@ class DriftAlarm(_Record):
     """What the system did or asks for."""
     detail: str
     """A sentence."""
+
+
+class Heartbeat(_Record):
+    """A heartbeat that has passed through all shards: value of the heartbeat topic, row of `heartbeats`."""
+
+    topic: str
+    """The input topic that it was read from."""
+    partition: Annotated[int, Field(ge=0)]
+    """Of the input topic."""
+    sent_at: Time
+    """Its `occurred_at`, cut to milliseconds."""
+    produced_at: Time
+    """Clock of the process that passed it on: the wall clock; in a replay event time."""
 
 
 class DeadLetter(_Record):

@@ -259,6 +259,16 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}.dead-letters.v1"
 
     @property
+    def heartbeat_topic(self) -> str:
+        """Topic of heartbeats that have passed through."""
+        return f"{self.topic_prefix}.heartbeats.v1"
+
+    @property
+    def output_topics(self) -> tuple[str, ...]:
+        """Topics that the flow writes to for others to read."""
+        return (self.risk_topic, self.alarm_topic, self.heartbeat_topic, self.dead_letter_topic)
+
+    @property
     def outbox_topic(self) -> str:
         """Topic of what each outbox published last."""
         return f"{self.topic_prefix}.outbox.v1"

@@ -17,6 +17,7 @@ from c360_stream.connectors.ports import Transport
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR, US_PER_SECOND
+from c360_stream.features.columns import Heartbeats
 from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
 from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearningConfig
@@ -26,6 +27,7 @@ from c360_stream.learning.scoring import ScoringConfig
 from c360_stream.learning.value import ValueConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
+from c360_stream.operators.heartbeats import HeartbeatStep
 from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
@@ -100,7 +102,7 @@ def build(
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
     accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
-    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows)))
+    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, Heartbeats)))
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 
@@ -123,12 +125,16 @@ def build(
         MonitorStep(settings, monitor_config(settings), keeping),
     )
 
+    passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))
+    heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings))
+
     outputs = op.merge(
         "outputs",
         op.flat_map("letters_out", letters, lambda letter: dead_letter_outputs(settings, letter)),
         op.flat_map("learned_out", learned, lambda item: learned_outputs(settings, item[1])),
         op.map("scores_out", scored, lambda item: item[1]),
         op.map("monitor_out", monitored, lambda item: item[1]),
+        op.map("heartbeats_out", heartbeats, lambda item: item[1]),
     )
     pulses = op.filter_map("pulses", read, _only(Pulse))
     tables = TableSink(settings, recovering=exactly_once, open_store=open_store)

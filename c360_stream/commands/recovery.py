@@ -283,7 +283,7 @@ def _place(settings: Settings) -> str:
 def _output_positions(settings: Settings) -> dict[str, tuple[int, ...]]:
     positions = {}
     with closing(open_transport(settings)) as transport:
-        for topic in (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic):
+        for topic in settings.output_topics:
             with closing(transport.writer(topic, None)) as writer:
                 positions[topic] = writer.position()
     return positions

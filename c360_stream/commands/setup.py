@@ -13,7 +13,7 @@ from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
 def topics(settings: Settings) -> list[str]:
     """Every topic of the flow: the inputs, then the outputs."""
     inputs = [settings.input_topic(kind) for kind in INPUT_KINDS]
-    return [*inputs, settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic]
+    return [*inputs, *settings.output_topics]
 
 
 def setup(settings: Settings) -> None:

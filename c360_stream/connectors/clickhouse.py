@@ -95,6 +95,7 @@ TABLES: dict[str, pa.Schema] = {
     "model_versions": _schema(
         {_TEXT: "model_name model_version parameters", _TIME: "as_of", pa.uint16(): "feature_version"}
     ),
+    "heartbeats": _schema({_TEXT: "topic", _TIME: "sent_at produced_at", pa.int32(): "partition"}),
     "dead_letters": _schema(
         {
             _TEXT: "topic stage exception_class exception_message",

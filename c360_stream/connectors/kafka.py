@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from c360_stream.connectors.kafka_client import (
+    ANY_PARTITION,
     CONSUMER,
     MESSAGE_BYTES_MAX,
     OUTAGE,
@@ -34,6 +35,7 @@ from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
 from c360_stream.connectors.kafka_records import TakenRecords
 from c360_stream.connectors.ports import (
     BATCH_BYTES_MAX,
+    Heard,
     OutRecord,
     RawBatch,
     Waiting,
@@ -53,6 +55,7 @@ _STUCK_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 _KNOWN_SECONDS = 1.0
+DAY_MS = 86_400_000
 _GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _GONE = frozenset(
@@ -353,7 +356,7 @@ class KafkaWriter:
         self._seconds_max = seconds_max
         self._waiting = waiting
 
-    def write(self, records: Sequence[OutRecord]) -> None:
+    def write(self, records: Sequence[OutRecord], heard: Heard | None = None, partition: int = ANY_PARTITION) -> None:
         """Queue records; waits while the queue is full.
 
         Raises
@@ -361,7 +364,7 @@ class KafkaWriter:
         TransportError
             If this or an earlier record could not be delivered.
         """
-        self._sender.send([(self.topic, record) for record in records], self._patience())
+        self._sender.send([(self.topic, record) for record in records], self._patience(), partition, heard)
 
     def flush(self) -> None:
         """Return once every record is acknowledged by all replicas in sync."""
@@ -432,6 +435,8 @@ def _wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
         **{settings.input_topic(kind): {} for kind in INPUT_KINDS},
         settings.risk_topic: {"cleanup.policy": "compact"},
         settings.alarm_topic: {},
+        # Small segments, since the one being written is kept whole.
+        settings.heartbeat_topic: {"retention.ms": str(DAY_MS), "segment.ms": str(DAY_MS // 4)},
         settings.dead_letter_topic: {"max.message.bytes": str(MESSAGE_BYTES_MAX)},
         # Small segments, since the one being written is not compacted and each start reads it.
         settings.outbox_topic: {"cleanup.policy": "compact", "segment.bytes": str(4 * 1024 * 1024)},
@@ -440,8 +445,7 @@ def _wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
 
 def _outbox_topics(settings: Settings) -> dict[str, int]:
     """What an outbox writes to, and the number of partitions that it needs at least."""
-    outputs = (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic)
-    return {**dict.fromkeys(outputs, 1), settings.outbox_topic: OUTBOX_PARTITIONS}
+    return {**dict.fromkeys(settings.output_topics, 1), settings.outbox_topic: OUTBOX_PARTITIONS}
 
 
 def _differences(admin: AdminClient, connection: Connection, topic: str, wanted: dict[str, str]) -> str:

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, TopicRecord, Waiting
+from c360_stream.connectors.ports import VALUE_BYTES_MAX, Heard, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 
@@ -24,6 +25,8 @@ WAIT_SECONDS = 0.5
 REFUSED_SECONDS = 5.0
 """A refusal of the credentials that is repeated for so long is no passing trouble of a broker's start."""
 FORGOTTEN_SECONDS = 30.0
+ANY_PARTITION = -1
+"""The one that the record's key belongs to."""
 _FULL_QUEUE_SECONDS = 0.1
 _SAY_EVERY_SECONDS = 0.2
 _PAUSE_SECONDS = 0.1
@@ -56,6 +59,7 @@ PRODUCER: dict[str, Any] = {
 }
 
 Client = TypeVar("Client")
+DeliveryCallback = Callable[[KafkaError | None, Message], None]
 _log = logging.getLogger(__name__)
 _silent = logging.getLogger(f"{__name__}.librdkafka")
 _silent.disabled = True  # it repeats, past `log_level`, what reaches us as errors
@@ -221,7 +225,13 @@ class Sender:
             raise TransportError(f"{self._connection.name}: this writer is closed")
         return self._producer
 
-    def send(self, records: Sequence[TopicRecord], patience: Patience, partition: int = -1) -> None:
+    def send(
+        self,
+        records: Sequence[TopicRecord],
+        patience: Patience,
+        partition: int = ANY_PARTITION,
+        heard: Heard | None = None,
+    ) -> None:
         """Queue records; waits while the queue is full.
 
         Raises
@@ -230,7 +240,8 @@ class Sender:
             If one of these or an earlier record could not be delivered.
         """
         for topic, record in records:
-            self._produce(topic, record, partition, patience)
+            delivered = self._heed if heard is None else partial(self._tell, heard, record)
+            self._produce(topic, record, partition, patience, delivered)
         self._serve(self.producer.poll, 0)
         self.raise_failure()
 
@@ -260,13 +271,15 @@ class Sender:
             raise self.failure
         self._connection.raise_fatal()
 
-    def _produce(self, topic: str, record: OutRecord, partition: int, patience: Patience) -> None:
+    def _produce(
+        self, topic: str, record: OutRecord, partition: int, patience: Patience, delivered: DeliveryCallback
+    ) -> None:
         headers = cast("list[tuple[str, str | bytes | None]]", list(record.headers))
         while True:
             self.raise_failure()
             try:
                 self.producer.produce(
-                    topic, record.value, record.key, partition, on_delivery=self._heed, headers=headers
+                    topic, record.value, record.key, partition, on_delivery=delivered, headers=headers
                 )
                 return
             except BufferError:
@@ -298,6 +311,11 @@ class Sender:
             self._connection.restored()
         elif self.failure is None:
             self._fail(message.topic() or "?", error, len(message))
+
+    def _tell(self, heard: Heard, record: OutRecord, error: KafkaError | None, message: Message) -> None:
+        self._heed(error, message)
+        if error is None:
+            heard(record)
 
     def _fail(self, topic: str, error: KafkaError, size_bytes: int) -> None:
         self.failed = error

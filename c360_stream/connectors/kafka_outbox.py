@@ -33,7 +33,7 @@ from c360_stream.connectors.kafka_client import (
     make_client,
     open_sender,
 )
-from c360_stream.connectors.ports import OutRecord, TopicRecord, Waiting
+from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
@@ -120,9 +120,9 @@ class KafkaOutbox:
             raise
         self._published[store] = sequence
 
-    def write(self, records: Sequence[TopicRecord]) -> None:
+    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
         """Queue records outside of any transaction; waits while the queue is full."""
-        self._sender.send(records, self._patience(self._connection, "writing records"))
+        self._sender.send(records, self._patience(self._connection, "writing records"), heard=heard)
 
     def flush(self) -> None:
         """Return once everything written is acknowledged by all replicas in sync."""

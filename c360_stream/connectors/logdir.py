@@ -17,6 +17,7 @@ from c360_stream.connectors.ports import (
     TRUNCATED,
     VALUE_BYTES_MAX,
     Headers,
+    Heard,
     OutRecord,
     RawBatch,
     Waiting,
@@ -240,6 +241,7 @@ class LogDirWriter:
             if self._bytes > size:
                 raise TransportError(f"{path} has {size} bytes, but {self._bytes} were written to it", _RESTORE)
             self._file.truncate(self._bytes)
+        self._unheard: list[tuple[OutRecord, Heard]] = []
 
     def _lock(self) -> None:
         """Keep other runs from this file: the lines of two would mix, and each would cut off the other's."""
@@ -251,7 +253,7 @@ class LogDirWriter:
                 f"{self._path} is being written by another run", "let one run at a time write to a log directory"
             ) from None
 
-    def write(self, records: Sequence[OutRecord]) -> None:
+    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
         """Append records, all or none; they are in the system's cache when this returns.
 
         Raises
@@ -271,11 +273,16 @@ class LogDirWriter:
                 self._file.truncate(self._bytes)
             raise _named(self._path, error) from error
         self._bytes += written
+        if heard is not None:
+            self._unheard += [(record, heard) for record in records]
 
     def flush(self) -> None:
         """Return once everything written is on the disk."""
         with _named_errors(self._path):
             os.fsync(self._file.fileno())
+        for record, heard in self._unheard:
+            heard(record)
+        self._unheard = []
 
     def position(self) -> tuple[int, ...]:
         """(bytes written,)."""

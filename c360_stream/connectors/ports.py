@@ -83,6 +83,8 @@ class OutRecord:
 
 TopicRecord = tuple[str, OutRecord]
 """A topic, and a record for it."""
+Heard = Callable[[OutRecord], None]
+"""Called with a record once it is acknowledged (Kafka) or synced (log directory), by a later call of its writer."""
 
 
 class RecordWriter(Protocol):
@@ -90,8 +92,11 @@ class RecordWriter(Protocol):
 
     topic: str
 
-    def write(self, records: Sequence[OutRecord]) -> None:
-        """Take records; they may still be in memory when this returns. Back-pressure: may block."""
+    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
+        """Take records; they may still be in memory when this returns. Back-pressure: may block.
+
+        Without a record it does no more than hear what became of those before.
+        """
 
     def flush(self) -> None:
         """Return once everything written is acknowledged (Kafka) or synced (log directory).
@@ -129,8 +134,11 @@ class OutboxWriter(Protocol):
             If the batch could not be published, or another process has taken over this partition of the sink.
         """
 
-    def write(self, records: Sequence[TopicRecord]) -> None:
-        """Publish records at least once, soon: they may still be in memory when this returns; may block."""
+    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
+        """Publish records at least once, soon: they may still be in memory when this returns; may block.
+
+        Without a record it does no more than hear what became of those before.
+        """
 
     def flush(self) -> None:
         """Return once everything written is acknowledged. Raises `TransportError` if it could not be delivered."""

@@ -1,11 +1,18 @@
 """Input events: the contract (`contract`), its reference reading (`reference`) and the fast decoder (`decoding`)."""
 
-from c360_stream.events.contract import EVENT_BYTES_MAX, INPUT_KINDS, InputKind
+from c360_stream.events.contract import (
+    EVENT_BYTES_MAX,
+    HEARTBEAT_ACCOUNT,
+    HEARTBEAT_TYPE,
+    INPUT_KINDS,
+    InputKind,
+)
 from c360_stream.events.decoding import (
     CsatSubmitted,
     Decoded,
     Decoder,
     Event,
+    HeartbeatSent,
     InvoicePaid,
     InvoicePaymentFailed,
     NpsSubmitted,
@@ -17,12 +24,15 @@ from c360_stream.events.decoding import (
     SuccessContacted,
     TicketOpened,
     TicketSolved,
+    is_heartbeat,
 )
 from c360_stream.events.times import EPOCH, US_PER_DAY, US_PER_HOUR, US_PER_SECOND, time_us, times_us
 
 __all__ = [
     "EPOCH",
     "EVENT_BYTES_MAX",
+    "HEARTBEAT_ACCOUNT",
+    "HEARTBEAT_TYPE",
     "INPUT_KINDS",
     "US_PER_DAY",
     "US_PER_HOUR",
@@ -31,6 +41,7 @@ __all__ = [
     "Decoded",
     "Decoder",
     "Event",
+    "HeartbeatSent",
     "InputKind",
     "InvoicePaid",
     "InvoicePaymentFailed",
@@ -43,6 +54,7 @@ __all__ = [
     "SuccessContacted",
     "TicketOpened",
     "TicketSolved",
+    "is_heartbeat",
     "time_us",
     "times_us",
 ]

@@ -22,6 +22,9 @@ NAME_CHARACTERS_MAX = 128
 # Every integer up to here is exact in a float64, which is what features are computed in.
 INTEGER_MAX = 2**53
 EVENT_TYPE_PATTERN = "^[a-z][a-z0-9_]*$"
+# Reserved together: an event that has both is a heartbeat, in any of the topics.
+HEARTBEAT_TYPE = "c360_heartbeat"
+HEARTBEAT_ACCOUNT = "c360-heartbeat"
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):?[0-5]\d)", re.ASCII
@@ -83,7 +86,7 @@ class ProductEvent(_Event):
     """Something that a user did in the product."""
 
     event_type: Annotated[Name, Field(pattern=EVENT_TYPE_PATTERN)]
-    """Any snake_case name, such as `task_created`."""
+    """Any snake_case name, such as `task_created`; `c360_heartbeat` of the account `c360-heartbeat` is a heartbeat."""
     user_id: Name | None = None
     feature: Name | None = None
     """Feature category; else the configured map from event type to category gives it."""
@@ -176,12 +179,24 @@ class SuccessContacted(_Event):
     channel: str | None = None
 
 
+class HeartbeatSent(_Event):
+    """No event of an account: it passes through the whole flow and says how long that takes."""
+
+    event_type: Literal["c360_heartbeat"]
+    account_id: Literal["c360-heartbeat"]
+
+
 BillingEvent = Annotated[
-    SubscriptionStarted | SubscriptionChanged | SubscriptionCancelled | InvoicePaid | InvoicePaymentFailed,
+    SubscriptionStarted
+    | SubscriptionChanged
+    | SubscriptionCancelled
+    | InvoicePaid
+    | InvoicePaymentFailed
+    | HeartbeatSent,
     Field(discriminator="event_type"),
 ]
 SupportEvent = Annotated[
-    TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted,
+    TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted | HeartbeatSent,
     Field(discriminator="event_type"),
 ]
 InputEvent = (
@@ -196,6 +211,7 @@ InputEvent = (
     | CsatSubmitted
     | NpsSubmitted
     | SuccessContacted
+    | HeartbeatSent
 )
 
 CONTRACTS: dict[InputKind, TypeAdapter[InputEvent]] = {

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from c360_stream.events.contract import (
     EVENT_BYTES_MAX,
     EVENT_TYPE_PATTERN,
+    HEARTBEAT_ACCOUNT,
+    HEARTBEAT_TYPE,
     INTEGER_MAX,
     NAME_CHARACTERS_MAX,
     NESTING_MAX,
@@ -121,10 +123,23 @@ class SuccessContacted(_Tagged, tag="success_contacted"):
     channel: str | None = None
 
 
+class HeartbeatSent(_Tagged, tag=HEARTBEAT_TYPE):
+    """Twin of `contract.HeartbeatSent`. One of the product topic is a `ProductEvent`, see `is_heartbeat`."""
+
+    account_id: Literal["c360-heartbeat"]
+
+
 _SHAPES: dict[InputKind, Any] = {
     "product": ProductEvent,
-    "billing": SubscriptionStarted | SubscriptionChanged | SubscriptionCancelled | InvoicePaid | InvoicePaymentFailed,
-    "support": TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted,
+    "billing": (
+        SubscriptionStarted
+        | SubscriptionChanged
+        | SubscriptionCancelled
+        | InvoicePaid
+        | InvoicePaymentFailed
+        | HeartbeatSent
+    ),
+    "support": TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted | HeartbeatSent,
 }
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _EVENT_TYPES_KEPT_MAX = 4096
@@ -135,6 +150,18 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = np.zeros(256, np.int64)
 _STEPS[list(b"{[")] = 1
 _STEPS[list(b"}]")] = -1
+
+
+def is_heartbeat(event: Event) -> bool:
+    """Whether an event is a heartbeat, of whatever topic.
+
+    >>> raw = b'{"event_id":"e","account_id":"c360-heartbeat","event_type":"c360_heartbeat","occurred_at":"%s"}'
+    >>> [is_heartbeat(Decoder(kind).decode(raw % b"2024-03-05T12:34:56Z")) for kind in ("product", "billing")]
+    [True, True]
+    """
+    if isinstance(event, ProductEvent):
+        return event.event_type == HEARTBEAT_TYPE and event.account_id == HEARTBEAT_ACCOUNT
+    return isinstance(event, HeartbeatSent)
 
 
 class Refused(ValueError):  # noqa: N818 - named as the rest of the system speaks of it
@@ -290,4 +317,6 @@ def _reason(error: Exception) -> str:
         return str(error)
     if rule.startswith(("Invalid value", "Invalid enum value")):
         rule = "unknown value"  # msgspec would repeat the value
+        # Only the heartbeats' type has an account of its own: of another, it is no type.
+        path = path.replace("account_id", "event_type")
     return f"{path.rstrip('`')}: {rule}"

@@ -17,6 +17,8 @@ CORE_ACTION, COMMENT, INVITE, EXPORT = 1, 2, 4, 8
 # Codes of billing and support events: one number an event type.
 STARTED, CHANGED, CANCELLED, INVOICE_PAID, INVOICE_FAILED = 1, 2, 3, 4, 5
 TICKET, TICKET_URGENT, TICKET_SOLVED, CSAT, NPS, CONTACTED = 11, 12, 13, 14, 15, 16
+# A bit that no other code has. A product event of the type has it whatever its account, to which nothing else looks.
+HEARTBEAT = 128
 
 
 @dataclass(slots=True)
@@ -137,6 +139,25 @@ class ShardBatch:
     first_us: int
     ended: bool
     events: EventColumns | None
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """Heartbeats of one source partition, on their way through one shard behind the events that they vouch for.
+
+    Parameters
+    ----------
+    shard
+        Number of the shard.
+    partition
+        Name of the source partition.
+    sent_us
+        When each was sent, in microseconds since the epoch, in the partition's order.
+    """
+
+    shard: int
+    partition: str
+    sent_us: tuple[int, ...]
 
 
 NO_TIME = -(2**62)

@@ -38,6 +38,7 @@ _CODES: dict[type, int] = {
     ev.CsatSubmitted: c.CSAT,
     ev.NpsSubmitted: c.NPS,
     ev.SuccessContacted: c.CONTACTED,
+    ev.HeartbeatSent: c.HEARTBEAT,
 }
 _URGENT = frozenset(("high", "urgent"))
 
@@ -104,6 +105,7 @@ class _EventTypes(dict[str, int]):
             | (c.COMMENT if event_type == "comment_added" else 0)
             | (c.INVITE if event_type == "invite_sent" else 0)
             | (c.EXPORT if event_type == "export_requested" else 0)
+            | (c.HEARTBEAT if event_type == ev.HEARTBEAT_TYPE else 0)
         )
         self._has_category.append(event_type not in _NEVER_A_CATEGORY)
         prefixes = self._prefixes if self._has_category[-1] else ()
@@ -201,6 +203,13 @@ class EventEncoder:
         code = np.fromiter(map(_code, events), np.uint8, n)
         nobody = np.zeros(0, np.uint64)
         return Encoded(number, time_us, event, code, nobody, nobody, list(map(_detail, events, time_us.tolist())))
+
+    def heartbeats(self, encoded: Encoded) -> NDArray[np.intp]:
+        """Positions of the heartbeats among events that were encoded just now."""
+        account = self._accounts.get(ev.HEARTBEAT_ACCOUNT)
+        if account is None:
+            return np.zeros(0, np.intp)
+        return np.flatnonzero((encoded.code & c.HEARTBEAT != 0) & (encoded.number == account))
 
     def _product(
         self, events: Sequence[ev.ProductEvent]

@@ -1,12 +1,15 @@
-"""Waiting for every shard: a tick, or an hour, is closed when all shards have closed it."""
+"""Waiting for every shard: a tick, or an hour, is closed when all have closed it, a heartbeat through when in all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+HEARTBEATS_WAITING_MAX = 10_000
+"""A partition; the oldest go."""
 
 Part = TypeVar("Part")
 
@@ -83,3 +86,42 @@ class HourBarrier:
         """Take up what `state` gave."""
         self._closed_until = dict(state["closed"])
         self._counts = {hour: total.copy() for hour, total in state["counts"]}
+
+
+class HeartbeatBarrier:
+    """Gives a heartbeat when every shard has passed it on, so that a shard that is stuck stops it.
+
+    Nothing hangs on a heartbeat that is lost, so it has no state to keep.
+
+    Parameters
+    ----------
+    shards
+        Number of shards.
+
+    Examples
+    --------
+    >>> barrier = HeartbeatBarrier(2)
+    >>> barrier.put(1, "product/0", [7, 8]), barrier.put(0, "product/0", [7]), barrier.put(0, "product/0", [8])
+    ([], [7], [8])
+    """
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+        self._passed: dict[str, dict[int, set[int]]] = {}
+
+    def put(self, shard: int, partition: str, sent_us: Iterable[int]) -> list[int]:
+        """Take heartbeats of a source partition that a shard has passed on; give those that all shards have."""
+        waiting = self._passed.setdefault(partition, {})
+        through = []
+        for us in sent_us:
+            passed = waiting.setdefault(us, set())
+            passed.add(shard)
+            if len(passed) == self.shards:
+                through.append(us)
+                # Shards pass them on in order: what came before it and has not been everywhere never will be.
+                while (oldest := next(iter(waiting))) != us:
+                    del waiting[oldest]
+                del waiting[us]
+        while len(waiting) > HEARTBEATS_WAITING_MAX:
+            del waiting[next(iter(waiting))]
+        return through

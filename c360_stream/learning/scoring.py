@@ -200,6 +200,11 @@ class ShardScorer:
         self._versions[day] = version
 
     @property
+    def waiting(self) -> int:
+        """Number of messages with feature rows that wait."""
+        return len(self._waiting)
+
+    @property
     def tick_is_ready(self) -> bool:
         """Whether what `ready` gives next is a whole tick."""
         head = self._waiting[0] if self._waiting else None

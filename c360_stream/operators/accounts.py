@@ -9,7 +9,7 @@ from bytewax.operators import StatefulBatchLogic
 from c360_stream import metrics
 from c360_stream.errors import StateError
 from c360_stream.events import US_PER_SECOND
-from c360_stream.features.columns import NO_TIME, ShardBatch
+from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.stop import failing_loudly
@@ -36,8 +36,8 @@ class AccountsStep:
         return AccountsLogic(self, resume_state)
 
 
-class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
-    """One shard of accounts."""
+class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heartbeats, bytes]):
+    """One shard of accounts. Heartbeats pass through it, behind what follows from the events ahead of them."""
 
     def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
         self._step = step
@@ -49,13 +49,16 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch, Emission, bytes]):
             self._shard.restore(state)
 
     @failing_loudly
-    def on_batch(self, values: list[ShardBatch]) -> tuple[list[Emission], bool]:
+    def on_batch(self, values: list[ShardBatch | Heartbeats]) -> tuple[list[Emission | Heartbeats], bool]:
         """Take what partitions say to this shard."""
         if self._shard is None:
             self._shard = AccountShard(values[0].shard, self._step.config)
         shard = self._shard
-        out = shard.receive(values)
-        self._count(shard)
+        out: list[Emission | Heartbeats] = []
+        if batches := [value for value in values if isinstance(value, ShardBatch)]:
+            out += shard.receive(batches)
+            self._count(shard)
+        out += [value for value in values if isinstance(value, Heartbeats)]
         return out, False
 
     def _count(self, shard: AccountShard) -> None:

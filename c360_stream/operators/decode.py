@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -44,6 +45,8 @@ class DecodedBatch:
         self._positions: list[int] = []
         self._encoded: list[Encoded] = []
         self.refusals: list[tuple[int, Refused]] = []
+        self.heartbeats: list[tuple[int, int]] = []
+        """Position and time of each heartbeat. They are not among the events."""
         size = 0
         while size < BATCH_BYTES_MAX and self.read < records_max:
             asked = min(_READ_AT_ONCE, records_max - self.read)
@@ -80,6 +83,14 @@ class DecodedBatch:
         for i in reversed(chosen.tolist()):
             self.refusals.append((self._positions.pop(i), refusal))
         self.refusals.sort(key=lambda item: item[0])
+
+    def refuse_heartbeats(self, after_us: int, refusal: Refused) -> None:
+        """Refuse the heartbeats of a later time after all."""
+        refused = [beat for beat in self.heartbeats if beat[1] > after_us]
+        if refused:
+            self.heartbeats = [beat for beat in self.heartbeats if beat[1] <= after_us]
+            self.refusals += [(position, refusal) for position, _ in refused]
+            self.refusals.sort(key=lambda item: item[0])
 
     def clocks(self, high_us: int, time_us: NDArray[np.int64]) -> list[int]:
         """For each refusal the greatest event time accepted before it, however the partition was batched.
@@ -122,7 +133,22 @@ class DecodedBatch:
         if not self._encoded:
             self._encoded.append(self._encoder.encode([], np.zeros(0, np.int64)))
         for block in self._decoder.decode_blocks(part.values):
-            self._encoded.append(self._encoder.encode(block.events, block.time_us))
-            self._positions += [start + position for position in block.positions] if start else block.positions
+            encoded, positions = self._encoder.encode(block.events, block.time_us), block.positions
+            if start:
+                positions = [start + position for position in positions]
+            if len(beats := self._encoder.heartbeats(encoded)):
+                encoded, positions = self._without(beats, encoded, positions)
+            self._encoded.append(encoded)
+            self._positions += positions
             self.refusals += [(start + position, refusal) for position, refusal in block.refused]
         return len(part.values)
+
+    def _without(
+        self, beats: NDArray[np.intp], encoded: Encoded, positions: Sequence[int]
+    ) -> tuple[Encoded, Sequence[int]]:
+        """Events without the heartbeats among them, which are noted."""
+        self.heartbeats += [
+            (positions[i], us) for i, us in zip(beats.tolist(), encoded.time_us[beats].tolist(), strict=True)
+        ]
+        others = np.delete(np.arange(len(encoded)), beats)
+        return encoded.take(others), [positions[i] for i in others.tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import JumpGuard
 from c360_stream.health import HEALTH
@@ -34,8 +35,10 @@ PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
 PULSE_SECONDS = 0.2
 LIVE_AHEAD = timedelta(days=1)
+END_TOLD_SECONDS = 1.0
+"""How long it may take until a reader tells that a record was the last one."""
 
-Item = tuple[str, ShardBatch] | DeadLetter | Pulse
+Item = tuple[str, ShardBatch | Heartbeats] | DeadLetter | Pulse
 
 
 def partition_name(topic: str, partition: int) -> str:
@@ -143,6 +146,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._ended = False
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
+        self._beat_at = -math.inf  # when a heartbeat was last read, and no event
         self._marked_at = 0.0
         self._pulsed_at = 0.0
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
@@ -161,7 +165,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._next_awake = None
         items = self._next_items()
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
-        self._alignment.reached(self._name, self._high_us, at_end=self._reader.at_end)
+        self._alignment.reached(self._name, self._high_us, at_end=self._has_no_backlog())
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
@@ -197,14 +201,21 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._told_us = self._mark_us
             self._first_us = self._mark_us + self._lateness_us
         at_end = self._reader.at_end
+        beats = self._heartbeats(batch)
         if not len(time_us) and not at_end:
-            return letters  # nothing read, or nothing but rubbish so far: there is no news, and no first event yet
+            return letters + beats  # no event read: there is no news, and no first event yet
         recently = time.monotonic() - self._marked_at < MARK_SECONDS
         if not len(time_us) and self._settings.live and (recently or self._mark_us == NO_TIME):
-            return letters
+            return letters + beats
         # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
         heard_us = np.maximum(time_us, np.maximum(highs[:-1] - self._lateness_us, self._told_us))
-        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us))]
+        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us)), *beats]
+
+    def _heartbeats(self, batch: DecodedBatch) -> list[Item]:
+        """A message to every shard, to go behind the batch, if there are heartbeats in it."""
+        sent_us = tuple(us for _, us in batch.heartbeats)
+        shards = enumerate(self._shard_keys if sent_us else ())
+        return [(key, Heartbeats(number, self._name, sent_us)) for number, key in shards]
 
     def _tell(self, by_shard: Sequence[EventColumns | None] = ()) -> list[Item]:
         """Messages to all shards, with a mark at most a day further than the last one.
@@ -226,6 +237,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             ahead = int((datetime.now(UTC) + LIVE_AHEAD).timestamp() * US_PER_SECOND)
             absurd = np.flatnonzero(time_us > ahead)
             reason = "occurred_at: more than 1 day in the future"
+            batch.refuse_heartbeats(ahead, Refused(reason))
         else:
             time_us, absurd = self._guard.refused(self._high_us, batch.times(), batch.more)
             reason = f"occurred_at: more than {self._settings.jump_days_max} days ahead of its partition"
@@ -236,16 +248,22 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _mark(self, batch: DecodedBatch) -> int:
         """The time below which this partition is not expected to say anything any more."""
-        mark_us = self._mark_of_events()
-        if not self._reader.at_end or not self._settings.live:
+        mark_us, now = self._mark_of_events(), time.monotonic()
+        if self._settings.live and batch.heartbeats and not len(batch.events):
+            self._beat_at = now
+        if len(batch.events) or not self._has_no_backlog() or not self._settings.live:
             self._caught_up_since = None
+        if not self._reader.at_end or not self._settings.live:
             return mark_us
-        now = time.monotonic()
-        if self._caught_up_since is None or len(batch.events):
+        if self._caught_up_since is None:
             self._caught_up_since = now
         if now - self._caught_up_since >= self._settings.idle_seconds:
             mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)
         return mark_us
+
+    def _has_no_backlog(self) -> bool:
+        """Whether the partition is read to its end, heartbeats apart, which would keep it from ever being idle."""
+        return self._reader.at_end or time.monotonic() - self._beat_at < END_TOLD_SECONDS
 
     def _mark_of_events(self) -> int:
         return self._high_us - self._lateness_us if self._high_us != NO_TIME else NO_TIME
@@ -253,7 +271,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def _count(self, batch: DecodedBatch) -> None:
         topic = self._reader.topic
         metrics.EVENTS_READ.labels(topic).inc(batch.read)
-        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events))
+        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) + len(batch.heartbeats))
+        if batch.heartbeats:
+            metrics.HEARTBEATS_READ.labels(topic).inc(len(batch.heartbeats))
         for _, refusal in batch.refusals:
             metrics.DEAD_LETTERS.labels(topic, refusal.stage).inc()
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.clickhouse import nested
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.events import US_PER_DAY, time_us
+from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable
 from c360_stream.learning.interventions import InterventionRow
@@ -26,6 +26,7 @@ from c360_stream.learning.tiers import NO_TIER, TIERS
 from c360_stream.records import (
     DeadLetter,
     DriftAlarm,
+    Heartbeat,
     HorizonRiskOut,
     RiskScoreOut,
     encode_risk_score,
@@ -36,6 +37,7 @@ from c360_stream.records import (
 from c360_stream.settings import Settings
 
 REASONS = 3
+HEARTBEATS = "heartbeats"
 
 
 @dataclass(slots=True)
@@ -239,6 +241,30 @@ def alarm_outputs(settings: Settings, alarms: list[DriftAlarm]) -> list[Output]:
         columns[name] = np.array([time_us(getattr(alarm, name)) for alarm in alarms], np.int64)
     records = [OutRecord(alarm.subject, alarm.model_dump_json().encode()) for alarm in alarms]
     return [TableRows(0, "drift_alarms", columns, len(alarms)), TopicRecords(0, settings.alarm_topic, records)]
+
+
+def heartbeat_outputs(settings: Settings, clock: Clock, partition: str, sent_us: list[int]) -> list[Output]:
+    """Rows of `heartbeats` and records of the heartbeat topic.
+
+    Each input partition's go through one partition of the sinks: where there are enough of the former, all of the
+    latter have some.
+    """
+    if not sent_us:
+        return []
+    topic, _, name = partition.rpartition("/")
+    number, n = int(name), len(sent_us)
+    sent = np.array(sent_us, np.int64)
+    produced = clock.produced_us(sent)
+    columns = {"topic": [topic] * n, "partition": [number] * n, "sent_at": sent, "produced_at": produced}
+    heartbeats = (
+        Heartbeat(topic=topic, partition=number, sent_at=utc_time(sent_us), produced_at=utc_time(produced_us))
+        for sent_us, produced_us in zip(sent.tolist(), produced.tolist(), strict=True)
+    )
+    records = [OutRecord(HEARTBEAT_ACCOUNT, heartbeat.model_dump_json().encode()) for heartbeat in heartbeats]
+    return [
+        TableRows(number, HEARTBEATS, columns, n, exact=False),
+        TopicRecords(number, settings.heartbeat_topic, records, exact=False),
+    ]
 
 
 def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +11,7 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.features.columns import Heartbeats
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
 from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
@@ -58,12 +60,21 @@ class ScoreStep:
         return logic
 
 
-class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output | ShardStats, bytes]):
+HEARTBEATS_HELD_MAX = 10_000
+"""Messages; the oldest go. Nothing hangs on a heartbeat that is lost."""
+
+ScoreInput = TickRows | MovedRows | ShardVersion | Heartbeats
+ScoreOutput = Output | ShardStats | Heartbeats
+
+
+class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
     """The scorer of one shard.
 
     Live, a tick is scored when it is this shard's turn: the version of a tick reaches all shards at once, and scoring
     all of them in one go kept the sources of 100,000 accounts waiting for 2.5 s. What comes behind the tick waits with
     it, and a snapshot holds both. A replay has nobody to keep waiting and scores at once.
+
+    Heartbeats leave once the rows that came before them are scored. A snapshot does not hold them.
     """
 
     def __init__(self, step: ScoreStep) -> None:
@@ -72,38 +83,49 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
         self._scorer = ShardScorer(step.config)
         self._clock = Clock(step.settings.live)
         self._shard = 0
+        self._taken = 0  # messages with rows
+        self._heartbeats: deque[tuple[int, Heartbeats]] = deque(maxlen=HEARTBEATS_HELD_MAX)  # behind so many of them
 
     @failing_loudly
-    def on_batch(self, values: list[TickRows | MovedRows | ShardVersion]) -> tuple[list[Output | ShardStats], bool]:
+    def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
         """Take rows and versions; emit what can be scored, live but for a tick."""
-        out: list[Output | ShardStats] = []
+        out: list[ScoreOutput] = []
         for value in values:
             self._shard = value.shard
             if isinstance(value, ShardVersion):
                 out += self._all()  # a tick that still waits: so no more than one ever does
                 self._scorer.hold_version(value.day, value.version)
+            elif isinstance(value, Heartbeats):
+                self._heartbeats.append((self._taken, value))
             else:
+                self._taken += 1
                 self._scorer.hold_rows(value)
             out += self._until_tick() if self._step.settings.live else self._all()
-        return out, False
+        return [*out, *self._passing()], False
 
     @failing_loudly
-    def on_notify(self) -> tuple[list[Output | ShardStats], bool]:
+    def on_notify(self) -> tuple[list[ScoreOutput], bool]:
         """Score the tick that waits, if it is this shard's turn."""
         if not self._step.turns.free():
             return [], False
         out = self._next() + self._until_tick()
         self._step.turns.ended()
-        return out, False
+        return [*out, *self._passing()], False
 
     def notify_at(self) -> datetime | None:
         """When this shard may have its turn, if a tick waits."""
         return self._step.turns.next_at() if self._scorer.tick_is_ready else None
 
     @failing_loudly
-    def on_eof(self) -> tuple[list[Output | ShardStats], bool]:
+    def on_eof(self) -> tuple[list[ScoreOutput], bool]:
         """Score what waits: there will be no more turns."""
-        return self._all(), False
+        return [*self._all(), *self._passing()], False
+
+    def _passing(self) -> Iterator[Heartbeats]:
+        """Heartbeats with no rows ahead of them any more."""
+        scored = self._taken - self._scorer.waiting
+        while self._heartbeats and self._heartbeats[0][0] <= scored:
+            yield self._heartbeats.popleft()[1]
 
     def _until_tick(self) -> list[Output | ShardStats]:
         out: list[Output | ShardStats] = []
@@ -144,6 +166,7 @@ class ScoreLogic(StatefulBatchLogic[TickRows | MovedRows | ShardVersion, Output 
         state = self._keeper.take_up(packed)
         self._shard = state["shard"]
         self._scorer.restore(state)
+        self._taken = self._scorer.waiting
 
     @failing_loudly
     def snapshot(self) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -18,8 +18,9 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from c360_stream import metrics
 from c360_stream.connectors.clickhouse import TableStore, arrow_table, connect
 from c360_stream.errors import C360Error, StateError
+from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.outbox import Chunk, Outbox, Pulse, finish_later
-from c360_stream.operators.rows import TableRows
+from c360_stream.operators.rows import HEARTBEATS, TableRows
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
@@ -30,6 +31,7 @@ INSERTS_MAX = 4
 SERVER_PARTS = 4
 
 T = TypeVar("T")
+NOBODY: Mapping[str, Callable[[Any], None]] = {}
 
 
 def table_parts(settings: Settings) -> int:
@@ -87,7 +89,8 @@ class TableSink(FixedPartitionedSink[TableRows | Pulse, bytes | None]):
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> TableSinkPartition:
         """Connect."""
         outbox = Outbox(f"tables {for_part}", resume_state) if self._recovering else None
-        return TableSinkPartition(lambda: self._open_store(self._settings), outbox, for_part)
+        heard = {HEARTBEATS: Acknowledged(HEARTBEATS, live=self._settings.live).rows}
+        return TableSinkPartition(lambda: self._open_store(self._settings), outbox, for_part, heard)
 
 
 class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None]):
@@ -103,9 +106,16 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
     an outbox, are inserted at once; a crash repeats them, and the tables keep one row of each key.
     """
 
-    def __init__(self, connect_store: Callable[[], TableStore], outbox: Outbox | None = None, name: str = "0") -> None:
+    def __init__(
+        self,
+        connect_store: Callable[[], TableStore],
+        outbox: Outbox | None = None,
+        name: str = "0",
+        heard: Mapping[str, Callable[[pa.Table], None]] = NOBODY,
+    ) -> None:
         self._name = name
         self._outbox = outbox
+        self._heard = heard  # by table, who hears of rows that are inserted
         self._held = Blocks()
         self._thread = ThreadPoolExecutor(1, "tables")
         self._store = self._thread.submit(connect_store).result()
@@ -145,6 +155,8 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         with measured(table):
             self._store.insert_rows(table, rows, token)
         metrics.SINK_ROWS.labels(table).inc(rows.num_rows)
+        if (heard := self._heard.get(table)) is not None:
+            heard(rows)
         return token is not None
 
     def _begin_publishing(self) -> None:

@@ -12,10 +12,11 @@ import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
-from c360_stream.connectors.ports import OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
+from c360_stream.connectors.ports import Heard, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
+from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.sink import SERVER_PARTS, counted_errors, measured, wait
+from c360_stream.operators.sink import NOBODY, SERVER_PARTS, counted_errors, measured, wait
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
 
@@ -50,7 +51,8 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         self._begun_at = begun_at
         self._recovering = recovering
         self._transport = transport
-        self._topics = (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic)
+        self._topics = settings.output_topics
+        self._heartbeat_topic, self._live = settings.heartbeat_topic, settings.live
         self.parts = topic_parts(settings, recovering=recovering)
 
     def list_parts(self) -> list[str]:
@@ -65,27 +67,43 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> TopicOutboxPartition | TopicWriterPartition:
         """Open an outbox; or writers, where the topics were at the snapshot or when the recovery store was made."""
         outbox = self._transport.outbox(for_part, waiting) if self._recovering else None
+        heard = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
-            return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state))
+            return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state), heard)
         positions = resume_state or self._begun_at
-        return TopicWriterPartition({t: self._transport.writer(t, positions.get(t)) for t in self._topics})
+        return TopicWriterPartition({t: self._transport.writer(t, positions.get(t)) for t in self._topics}, heard)
 
 
 class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions]):
-    """Appends to the topics at once: in a log directory, whose writers take back; and where nothing is kept."""
+    """Appends to the topics at once: in a log directory, whose writers take back; and where nothing is kept.
 
-    def __init__(self, writers: Mapping[str, RecordWriter]) -> None:
+    Parameters
+    ----------
+    writers
+        By topic.
+    heard
+        By topic, who hears of each record that is acknowledged: with the next pulse, or at the next snapshot.
+    """
+
+    def __init__(self, writers: Mapping[str, RecordWriter], heard: Mapping[str, Heard] = NOBODY) -> None:
         self._writers = writers
+        self._heard = heard
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
         """Append records."""
         for item in items:
             if isinstance(item, Pulse):
+                self._hear()
                 continue
             with counted_errors(item.topic):
-                self._writers[item.topic].write(item.records)
+                self._writers[item.topic].write(item.records, self._heard.get(item.topic))
             metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
+
+    def _hear(self) -> None:
+        for topic in self._heard:
+            with counted_errors(topic):
+                self._writers[topic].write([])
 
     @failing_loudly
     def snapshot(self) -> Positions:
@@ -111,11 +129,21 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s. While
     it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records that
     may go at once wait too while exact ones, which come before them, do.
+
+    Parameters
+    ----------
+    writer
+        Where to.
+    outbox
+        What waits.
+    heard
+        As for `TopicWriterPartition`.
     """
 
-    def __init__(self, writer: OutboxWriter, outbox: Outbox) -> None:
+    def __init__(self, writer: OutboxWriter, outbox: Outbox, heard: Mapping[str, Heard] = NOBODY) -> None:
         self._writer = writer
         self._outbox = outbox
+        self._heard = heard
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
         self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
@@ -128,6 +156,8 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._publish_on()
         for item in items:
             if isinstance(item, Pulse):
+                if self._publishing is None:
+                    self._writer.write([])
                 continue
             if item.exact or self._open or self._outbox.open:
                 self._hold(item)
@@ -138,7 +168,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
 
     def _write(self, item: TopicRecords) -> None:
         with counted_errors(item.topic):
-            self._writer.write([(item.topic, record) for record in item.records])
+            self._writer.write([(item.topic, record) for record in item.records], self._heard.get(item.topic))
         metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
     def _hold(self, item: TopicRecords) -> None:
@@ -180,8 +210,10 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         with measured("topics"):
             self._writer.flush()  # what went at once comes before what waited
             self._writer.publish(store, sequence, records)
-        for topic, _ in records:
+        for topic, record in records:
             metrics.SINK_ROWS.labels(topic).inc()
+            if (heard := self._heard.get(topic)) is not None:
+                heard(record)
 
     @failing_loudly
     def snapshot(self) -> bytes:
