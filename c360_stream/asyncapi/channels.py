@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from c360_stream.asyncapi import examples
+from c360_stream.connectors.kafka import DAY_MS
 from c360_stream.connectors.kafka_client import MESSAGE_BYTES_MAX
+from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
 from c360_stream.settings import Settings
 
 # Braces are no name of a prefix: this one stays a parameter of the addresses.
@@ -26,6 +28,7 @@ _EVENT_NAMES = {
     "CsatSubmitted": "csat_submitted",
     "NpsSubmitted": "nps_submitted",
     "SuccessContacted": "success_contacted",
+    "HeartbeatSent": HEARTBEAT_TYPE,
 }
 
 
@@ -121,7 +124,7 @@ INPUTS: tuple[Topic, ...] = (
         description=f"Any snake_case `event_type`. {_IDS}",
         delivery=_INTAKE,
         tags=["input"],
-        messages=_events("ProductEvent"),
+        messages=_events("ProductEvent", "HeartbeatSent"),
     ),
     Topic(
         id="billingEvents",
@@ -134,7 +137,12 @@ INPUTS: tuple[Topic, ...] = (
         delivery=_INTAKE,
         tags=["input"],
         messages=_events(
-            "SubscriptionStarted", "SubscriptionChanged", "SubscriptionCancelled", "InvoicePaid", "InvoicePaymentFailed"
+            "SubscriptionStarted",
+            "SubscriptionChanged",
+            "SubscriptionCancelled",
+            "InvoicePaid",
+            "InvoicePaymentFailed",
+            "HeartbeatSent",
         ),
     ),
     Topic(
@@ -147,7 +155,9 @@ INPUTS: tuple[Topic, ...] = (
         description=_IDS,
         delivery=_INTAKE,
         tags=["input"],
-        messages=_events("TicketOpened", "TicketSolved", "CsatSubmitted", "NpsSubmitted", "SuccessContacted"),
+        messages=_events(
+            "TicketOpened", "TicketSolved", "CsatSubmitted", "NpsSubmitted", "SuccessContacted", "HeartbeatSent"
+        ),
     ),
 )
 
@@ -217,6 +227,33 @@ ALARMS = Topic(
     ],
 )
 
+HEARTBEATS = Topic(
+    id="heartbeats",
+    address=_SETTINGS.heartbeat_topic,
+    action="send",
+    operation="sendHeartbeats",
+    title="Heartbeats",
+    summary="How long events take from their topic to the output.",
+    description=(
+        "`c360 heartbeat` sends events of the reserved type and account into every partition of the input topics; "
+        "each that has passed through all shards comes out here. `produced_at` less `sent_at` is how long that took; "
+        "a partition whose heartbeats stay away has stopped. Kept for a day."
+    ),
+    delivery="At least once, soon: topic, partition and `sent_at` name a heartbeat.",
+    tags=["output", "monitoring"],
+    key={"type": "string", "const": HEARTBEAT_ACCOUNT},
+    configuration={"retention.ms": DAY_MS},
+    messages=[
+        MessageKind(
+            id="Heartbeat",
+            name="heartbeat",
+            summary="A heartbeat that has passed through all shards.",
+            payload="Heartbeat",
+            examples=examples.HEARTBEATS,
+        )
+    ],
+)
+
 DEAD_LETTERS = Topic(
     id="deadLetters",
     address=_SETTINGS.dead_letter_topic,
@@ -247,5 +284,5 @@ DEAD_LETTERS = Topic(
     ],
 )
 
-TOPICS: tuple[Topic, ...] = (*INPUTS, RISK, ALARMS, DEAD_LETTERS)
+TOPICS: tuple[Topic, ...] = (*INPUTS, RISK, ALARMS, HEARTBEATS, DEAD_LETTERS)
 """Every topic that others may read or write, in the order of `c360 setup`."""

@@ -174,7 +174,6 @@ def _message(topic: Topic, kind: MessageKind) -> dict[str, Any]:
     by_name = isinstance(kind.payload, str)
     return {
         "name": kind.name,
-        "title": topic.title,
         "summary": kind.summary,
         **({"description": kind.description} if kind.description else {}),
         "contentType": kind.content_type,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from c360_stream.events import time_us
+from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
 from c360_stream.records import alarm_id, score_id
 
 _TICK_US = time_us(datetime(2025, 3, 6, tzinfo=UTC))
@@ -64,6 +64,10 @@ EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "NpsSubmitted": (
         "An answer to the net-promoter question.",
         _event(10, "2025-03-10T12:00:00Z", event_type="nps_submitted", score=6),
+    ),
+    "HeartbeatSent": (
+        "What `c360 heartbeat` sends: no event of an account.",
+        _event(12, "2025-03-12T10:00:00.123Z", event_type=HEARTBEAT_TYPE) | {"account_id": HEARTBEAT_ACCOUNT},
     ),
     "SuccessContacted": (
         "Somebody reached out to the account.",
@@ -131,6 +135,18 @@ DRIFT_ALARMS: list[dict[str, Any]] = [
             "severity": "critical",
             "action": "look at the source of the feature",
             "detail": "Median of nps_score moved from 8 to 6, against the weeks before.",
+        },
+    }
+]
+
+HEARTBEATS: list[dict[str, Any]] = [
+    {
+        "name": "passed_through",
+        "payload": {
+            "topic": "c360.support.events.v1",
+            "partition": 3,
+            "sent_at": "2025-03-12T10:00:00.123Z",
+            "produced_at": "2025-03-12T10:00:00.481Z",
         },
     }
 ]

@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from c360_stream import contracts
 from c360_stream.commands.setup import topics
 from c360_stream.events import Decoder, Refused
-from c360_stream.records import DeadLetter, DriftAlarm, RiskScore
+from c360_stream.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 from c360_stream.settings import INPUT_KINDS, Settings
 from tests.deploy.asyncapi_specs import published_schema
 
@@ -109,8 +109,10 @@ def test_examples_of_events_are_accepted_and_the_dead_letter_is_refused() -> Non
             assert refusal.value.stage == example["headers"]["__connect.errors.stage"]
 
 
-@pytest.mark.parametrize(("name", "model"), [("risk_score", RiskScore), ("drift_alarm", DriftAlarm)])
-def test_examples_of_output_are_what_is_published(name: str, model: type[RiskScore | DriftAlarm]) -> None:
+@pytest.mark.parametrize(
+    ("name", "model"), [("risk_score", RiskScore), ("drift_alarm", DriftAlarm), ("heartbeat", Heartbeat)]
+)
+def test_examples_of_output_are_what_is_published(name: str, model: type[RiskScore | DriftAlarm | Heartbeat]) -> None:
     found = [example["payload"] for _, message, example in examples() if message["name"] == name]
     for payload in found:
         assert model.model_validate_json(json.dumps(payload)).model_dump(mode="json") == payload
