@@ -6,7 +6,7 @@ both or neither, so whoever dies in between and starts again sends nothing twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -68,7 +68,7 @@ class Place:
         self._connection = Connection(settings.kafka_brokers)
         self._consumer = make_client(Consumer, settings, self._connection, CONSUMER | {"group.id": group})
 
-    def starts(self, partitions: Sequence[int], since: datetime | None) -> dict[int, int]:
+    def starts(self, partitions: Iterable[int], since: datetime | None) -> dict[int, int]:
         """Where to go on in each partition: the first record that is there, not done yet, and not older than `since`.
 
         Raises
@@ -76,16 +76,16 @@ class Place:
         TransportError
             If the broker refuses, or does not answer for `outage_seconds_max`.
         """
-        places = [Partition(self.topic, number) for number in partitions]
+        places = [Partition(self.topic, number) for number in sorted(partitions)]
         done = self._patient("reading the group's offsets", lambda: self._consumer.committed(places, WAIT_SECONDS * 10))
         found = {place.partition: place.offset for place in done}
-        for number in partitions:
+        for number in found:
             first = self._ask(number, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
             end = self._ask(number, OffsetSpec.latest())  # type: ignore[no-untyped-call]
             # Past the end: the topic was made anew.
             found[number] = found[number] if first <= found[number] <= end else first
             if since is not None:
-                at = self._ask(number, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)))  # type: ignore[no-untyped-call]
+                at = self._ask(number, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)))
                 found[number] = max(found[number], at if at >= 0 else end)
         return found
 

@@ -53,9 +53,9 @@ def test_headers_that_are_not_ours_are_no_letter_and_no_error(headers: list[tupl
 
 @pytest.mark.parametrize("number", [b"", b"-1", b"x", b"9" * 5_000, "٣".encode(), None])
 def test_a_letter_without_proper_numbers_is_none(number: bytes | None) -> None:
-    whole = DeadLetter.model_construct(
-        topic=TOPIC, partition=0, offset=0, stage="size", exception_class="E", exception_message="m"
-    ).connect_headers()
+    names = ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message")
+    facts = (TOPIC.encode(), b"0", b"0", b"size", b"E", b"m")
+    whole: Headers = [(f"__connect.errors.{name}", fact) for name, fact in zip(names, facts, strict=True)]
     broken: Headers = [(name, number if name.endswith(".offset") else value) for name, value in whole]
     assert read_letter(None, b"", whole) is not None
     assert read_letter(None, b"", broken) is None
