@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import RawBatch, RecordReader, Transport
 from c360_stream.errors import TransportError
-from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Event, InputKind, Refused, time_us, times_us
+from c360_stream.events import (
+    US_PER_DAY,
+    US_PER_SECOND,
+    Decoder,
+    Event,
+    InputKind,
+    Refused,
+    is_heartbeat,
+    time_us,
+    times_us,
+)
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import TOPICS, EventColumns
 from c360_stream.features.dedupe import RecentIds
@@ -141,7 +151,7 @@ class _Scan:
             own = event.account_id == self._moment.account
             if own and event_us < self._moment.as_of_us:
                 (late if self._passed else in_time).append(event)
-            elif event_us >= self._passed_from_us and (own or self._of_tick):
+            elif event_us >= self._passed_from_us and (own or self._of_tick) and not is_heartbeat(event):
                 self._passed = True
         return in_time, late
 

@@ -78,16 +78,17 @@ class Place:
         """
         places = [Partition(self.topic, number) for number in sorted(partitions)]
         done = self._patient("reading the group's offsets", lambda: self._consumer.committed(places, WAIT_SECONDS * 10))
-        found = {place.partition: place.offset for place in done}
-        for number in found:
-            first = self._ask(number, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-            end = self._ask(number, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-            # Past the end: the topic was made anew.
-            found[number] = found[number] if first <= found[number] <= end else first
-            if since is not None:
-                at = self._ask(number, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)))
-                found[number] = max(found[number], at if at >= 0 else end)
-        return found
+        return {place.partition: self._start(place, since) for place in done}
+
+    def _start(self, done: Partition, since: datetime | None) -> int:
+        first = self._ask(done.partition, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._ask(done.partition, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        # Past the end: the topic was made anew.
+        start = done.offset if first <= done.offset <= end else first
+        if since is None:
+            return start
+        at = self._ask(done.partition, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)))
+        return max(start, at if at >= 0 else end)
 
     def metadata(self) -> Any:
         """The group, for a transaction."""

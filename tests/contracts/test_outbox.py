@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from c360_stream.connectors.ports import OutRecord, RawBatch, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
-from tests.contracts.test_transports import read_all
+from tests.contracts.test_transports import DEADLINE_SECONDS, read_all
 
 
 class StopError(Exception):
@@ -96,6 +97,20 @@ class OutboxContract:
         assert values(transport, settings.risk_topic) == [b"now", b"1"]
         outbox.close()
 
+    def test_it_is_heard_when_a_record_is_acknowledged(self, settings: Settings, transport: KafkaTransport) -> None:
+        outbox, heard = transport.outbox("0"), list[OutRecord]()
+        records = [OutRecord("m", b"1"), OutRecord("m", b"2")]
+        outbox.write(topical(settings.heartbeat_topic, records), heard.append)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while len(heard) < len(records) and time.monotonic() < deadline:
+            outbox.write([])
+        assert heard == records
+        outbox.write([(settings.risk_topic, OutRecord("acct", b"3"))])
+        outbox.flush()
+        outbox.close()
+        assert heard == records
+        assert values(transport, settings.heartbeat_topic) == [b"1", b"2"]
+
     def test_a_batch_larger_than_the_queue(self, settings: Settings, transport: KafkaTransport) -> None:
         count = 150_000
         outbox = transport.outbox("0")
@@ -138,7 +153,7 @@ def cluster() -> Iterator[MockCluster]:
 
 def make_topics(cluster: MockCluster, settings: Settings) -> None:
     """What `setup_topics` does on a real broker."""
-    for topic in (settings.risk_topic, settings.alarm_topic, settings.dead_letter_topic):
+    for topic in settings.output_topics:
         cluster.create_topic(topic)
     cluster.create_topic(settings.outbox_topic, OUTBOX_PARTITIONS)
 
@@ -259,7 +274,7 @@ def test_an_outbox_needs_its_topics(cluster: MockCluster) -> None:
     cluster.create_topic(settings.risk_topic)
     with pytest.raises(TransportError, match=rf"no topic {settings.alarm_topic}; create it: c360 setup"):
         KafkaTransport(settings).outbox("0")
-    for topic in (settings.alarm_topic, settings.dead_letter_topic, settings.outbox_topic):
+    for topic in (*settings.output_topics[1:], settings.outbox_topic):
         cluster.create_topic(topic)
     with pytest.raises(TransportError, match=rf"{settings.outbox_topic} on Kafka at .* has 4 partitions, not 16"):
         KafkaTransport(settings).outbox("0")

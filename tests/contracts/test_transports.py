@@ -182,6 +182,17 @@ class TransportContract:
         ]
         assert found == ([b"1", b"2", b"2", b"3"] if place.has_keys else [b"1", b"2", b"3"])
 
+    def test_it_is_heard_once_when_a_record_is_safe(self, place: Place) -> None:
+        writer, heard = place.transport.writer(place.topic(), None), list[OutRecord]()
+        records = [OutRecord("a", b"%d" % n) for n in range(3)]
+        writer.write(records[:2], heard.append)
+        writer.write(records[2:])
+        writer.flush()
+        assert heard == records[:2]
+        writer.flush()
+        assert heard == records[:2]
+        writer.close()
+
     def test_flushing_nothing_is_done_at_once(self, place: Place) -> None:
         writer = place.transport.writer(place.topic(), None)
         writer.flush()

@@ -185,6 +185,7 @@ def test_kills_and_repetitions_change_nothing(settings: Settings, tmp_path: Path
     assert follow_to_the_end(settings, tmp_path).tasks > found.tasks
 
 
+@pytest.mark.slow
 def test_it_follows_a_real_flow(settings: Settings, tmp_path: Path) -> None:
     env = {
         "C360_KAFKA_BROKERS": settings.kafka_brokers,

@@ -10,19 +10,31 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from c360_stream.events import INPUT_KINDS, Decoder, Event, InputKind, ProductEvent, Refused
+from c360_stream.events import (
+    HEARTBEAT_ACCOUNT,
+    HEARTBEAT_TYPE,
+    INPUT_KINDS,
+    Decoder,
+    Event,
+    InputKind,
+    ProductEvent,
+    Refused,
+)
 from c360_stream.events.contract import EVENT_BYTES_MAX, NESTING_MAX
 from c360_stream.events.reference import validate_reference
 
 DECODERS = {kind: Decoder(kind) for kind in INPUT_KINDS}
 
 EVENT_TYPES: dict[InputKind, tuple[str, ...]] = {
-    "product": ("task_created", "a9_", "x" * 128, "ticket_opened"),
+    "product": ("task_created", "a9_", "x" * 128, "ticket_opened", HEARTBEAT_TYPE),
     "billing": (
         *("subscription_started", "subscription_changed", "subscription_cancelled"),
-        *("invoice_paid", "invoice_payment_failed"),
+        *("invoice_paid", "invoice_payment_failed", HEARTBEAT_TYPE),
     ),
-    "support": ("ticket_opened", "ticket_solved", "csat_submitted", "nps_submitted", "success_contacted"),
+    "support": (
+        *("ticket_opened", "ticket_solved", "csat_submitted", "nps_submitted", "success_contacted"),
+        HEARTBEAT_TYPE,
+    ),
 }
 NO_EVENT_TYPES = ("Task", "task\n", "tâche", "_x", "", "x" * 129, "unheard_of")
 # Fields that an event type does not have are ignored, so one event can hold those of every type of its kind.
@@ -49,7 +61,7 @@ FIELDS: dict[InputKind, dict[str, str | int]] = {
     },
 }
 ENVELOPE: dict[str, str | int] = {"event_id": "e", "account_id": "a", "occurred_at": "2024-03-05T12:34:56.789Z"}
-NAMES = ["a", "", "x" * 128, "x" * 129, "é" * 128, "😀" * 128, "😀" * 129, "\x00", "null"]
+NAMES = [HEARTBEAT_ACCOUNT, "a", "", "x" * 128, "x" * 129, "é" * 128, "😀" * 128, "😀" * 129, "\x00", "null"]
 TIMES = [
     *("2024-03-05T12:34:56Z", "2024-03-05t12:34:56.789z", "2024-03-05 12:34:56+05:30", "2024-03-05T12:34:56-0530"),
     *("2024-03-05T12:34:56+24:00", "2024-03-05T12:34:56+00:60", "2024-03-05T12:34:56-00:00", "2024-03-05T12:34:56+05"),
@@ -76,6 +88,12 @@ NESTED = [
     *(b"[" * depth + b"]" * depth for depth in (NESTING_MAX - 1, NESTING_MAX, 1500)),
     *(b'{"a":' * depth + b"1" + b"}" * depth for depth in (NESTING_MAX - 1, NESTING_MAX, 1500)),
 ]
+
+
+def values_of(kind: InputKind, event_type: str) -> dict[str, str | int]:
+    """The fields of an event that both accept."""
+    account = {"account_id": HEARTBEAT_ACCOUNT} if event_type == HEARTBEAT_TYPE else {}
+    return ENVELOPE | FIELDS[kind] | account | {"event_type": event_type}
 
 
 def strings(texts: list[str]) -> st.SearchStrategy[bytes]:
@@ -124,7 +142,7 @@ def joined(fields: list[tuple[str, bytes]], *, escaped: bool = False, space: byt
 @st.composite
 def near_events(draw: st.DrawFn, kind: InputKind) -> bytes:
     """An event of the kind after a few of its fields were replaced, repeated, dropped, or joined by others."""
-    values = ENVELOPE | FIELDS[kind] | {"event_type": draw(st.sampled_from(EVENT_TYPES[kind]))}
+    values = values_of(kind, draw(st.sampled_from(EVENT_TYPES[kind])))
     fields = [(name, json.dumps(value).encode()) for name, value in values.items()]
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(fields) - 1))
@@ -208,7 +226,7 @@ def test_decoder_and_contract_agree_on_every_value_in_every_field(kind: InputKin
     texts = [*NAMES, *TIMES, *EVENT_TYPES[kind], *NO_EVENT_TYPES, "low", "urgent", "High"]
     tokens = [*NUMBERS, *STRINGS, *NESTED, *(json.dumps(text).encode() for text in texts)]
     for event_type in EVENT_TYPES[kind]:
-        values = ENVELOPE | FIELDS[kind] | {"event_type": event_type}
+        values = values_of(kind, event_type)
         good = {name: json.dumps(value).encode() for name, value in values.items()}
         assert accepted_alike(kind, joined(list(good.items())))
         for name, token in itertools.product([*good, "extra"], tokens):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from c360_stream.connectors.clickhouse import TableStore
-from c360_stream.connectors.ports import OutRecord, RawBatch, TopicRecord, Waiting, wait_patiently
+from c360_stream.connectors.ports import Heard, OutRecord, RawBatch, TopicRecord, Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from tests.reference.log import read_lines, topic_name
 from tests.reference.oracle import TOPICS
@@ -147,10 +147,13 @@ class MemoryWriter:
         self._topics = topics
         self._fate = fate
 
-    def write(self, records: Sequence[OutRecord]) -> None:
+    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
         """Append."""
         self._fate.call("write")
-        self._topics.seen += [(self.topic, record) for record in records]
+        for record in records:
+            self._topics.seen.append((self.topic, record))
+            if heard is not None:
+                heard(record)
 
     def flush(self) -> None:
         """Everything is there already."""
@@ -171,7 +174,7 @@ class MemoryOutbox:
         self._fate = fate
         self._part = part
         self._waiting = waiting
-        self._unflushed: list[TopicRecord] = []
+        self._unflushed: list[tuple[TopicRecord, Heard | None]] = []
         topics.owners[part] = self
 
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
@@ -185,16 +188,19 @@ class MemoryOutbox:
             self._topics.markers[self._part, store] = sequence
         self._fate.call("publish, after the commit", self._waiting)
 
-    def write(self, records: Sequence[TopicRecord]) -> None:
+    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
         """Queue."""
         self._fate.call("write")
-        self._unflushed += records
+        self._unflushed += [(record, heard) for record in records]
 
     def flush(self) -> None:
         """Deliver what is queued."""
         if self._unflushed:
             self._fate.call("flush", self._waiting)
-            self._topics.seen += self._unflushed
+            for (topic, record), heard in self._unflushed:
+                self._topics.seen.append((topic, record))
+                if heard is not None:
+                    heard(record)
             self._unflushed = []
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def assert_one_line(stderr: str) -> str:
 def test_the_commands_are_those_of_the_product() -> None:
     assert set(cli.commands) == {
         *("demo", "simulate", "run", "setup", "doctor", "models", "interventions", "top", "verify", "evaluate"),
-        *("redrive", "bench"),
+        *("heartbeat", "redrive", "bench"),
     }
 
 
@@ -87,6 +87,9 @@ def test_version() -> None:
         "verify acme --as-of yesterday",
         "verify acme --as-of 2025-06-30T00:00:00",
         "top --rows 0",
+        "heartbeat --every 0",
+        "heartbeat --once --every 5",
+        "heartbeat",
         "redrive",
         "redrive --since yesterday",
     ],

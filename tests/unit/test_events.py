@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from c360_stream.events import (
     EPOCH,
+    HEARTBEAT_ACCOUNT,
+    HEARTBEAT_TYPE,
     INPUT_KINDS,
     CsatSubmitted,
     Decoder,
     Event,
+    HeartbeatSent,
     InputKind,
     InvoicePaid,
     InvoicePaymentFailed,
@@ -34,6 +37,7 @@ from c360_stream.events import (
 from c360_stream.events.contract import EVENT_BYTES_MAX, NESTING_MAX
 
 ENVELOPE = ("e", "a", datetime(2024, 3, 5, 12, 34, 56, 789_000, tzinfo=UTC))
+HEARTBEAT = {"event_type": HEARTBEAT_TYPE, "account_id": HEARTBEAT_ACCOUNT}
 RENEWAL = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -84,6 +88,10 @@ def refusal(kind: InputKind, raw: bytes) -> Refused:
             {"event_type": "success_contacted", "channel": "email"},
             SuccessContacted(*ENVELOPE, channel="email"),
         ),
+        ("billing", HEARTBEAT, HeartbeatSent("e", HEARTBEAT_ACCOUNT, ENVELOPE[2])),
+        ("support", HEARTBEAT, HeartbeatSent("e", HEARTBEAT_ACCOUNT, ENVELOPE[2])),
+        ("product", HEARTBEAT, ProductEvent("e", HEARTBEAT_ACCOUNT, ENVELOPE[2], HEARTBEAT_TYPE)),
+        ("product", {"event_type": HEARTBEAT_TYPE}, ProductEvent(*ENVELOPE, HEARTBEAT_TYPE)),
     ],
 )
 def test_every_event_type_is_decoded(kind: InputKind, fields: dict[str, Any], expected: Event) -> None:
@@ -124,6 +132,8 @@ def test_every_event_type_is_decoded(kind: InputKind, fields: dict[str, Any], ex
             "priority: unknown value",
         ),
         ("support", raw_event(event_type="nps_submitted", score=11), "score: Expected `int` <= 10"),
+        ("billing", raw_event(event_type=HEARTBEAT_TYPE), "event_type: unknown value"),
+        ("support", raw_event(event_type=HEARTBEAT_TYPE, account_id="secret"), "event_type: unknown value"),
     ],
 )
 def test_a_refusal_names_the_field_and_the_rule(kind: InputKind, raw: bytes, reason: str) -> None:

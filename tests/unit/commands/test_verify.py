@@ -16,7 +16,7 @@ from c360_stream.commands.verify import verify
 from c360_stream.connectors.clickhouse import TABLES, TableStore
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.errors import ConfigurationError, StateError
-from c360_stream.events import time_us
+from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.prior import prior_version
 from c360_stream.records import score_id
@@ -117,6 +117,18 @@ def test_late_events_are_told_apart(
     write(settings, [*USE, passing, *late])
     assert not verify(settings, "a", TICK)
     assert "a score counts only those that had arrived" in " ".join(capsys.readouterr().out.split())
+
+
+def test_heartbeats_say_nothing_about_time(
+    chdb_store: TableStore, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the flow, whose marks they do not move."""
+    beat = event(50, 74, HEARTBEAT_ACCOUNT, event_type=HEARTBEAT_TYPE)
+    write(settings, [*USE, event(91, 70)])
+    store_score(chdb_store, settings)
+    write(settings, [*USE, beat, event(91, 70)])
+    assert verify(settings, "a", TICK)
+    assert "came late" not in capsys.readouterr().out
 
 
 def test_times_that_the_flow_refused_do_not_count(chdb_store: TableStore, settings: Settings) -> None:

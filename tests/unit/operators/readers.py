@@ -35,15 +35,21 @@ class MemoryReader:
         self._next = 0
         self._pauses = set(pauses)
         self._keyed = keyed
+        self._untold = 0
         self.append(*values)
 
     def append(self, *values: bytes | Event) -> None:
         """Write to the partition."""
         self.values += [value if isinstance(value, bytes) else json.dumps(value).encode() for value in values]
 
+    def told_end_after(self, reads: int) -> None:
+        """Say that the end is reached only after so many reads, as a broker does."""
+        self._untold = reads
+
     def read(self, records_max: int) -> RawBatch:
         """The next records, up to the next pause."""
         start = self._next
+        self._untold = max(0, self._untold - 1)
         if start in self._pauses:
             self._pauses.remove(start)
             return RawBatch([], [])
@@ -57,7 +63,7 @@ class MemoryReader:
     @property
     def at_end(self) -> bool:
         """Whether everything has been read."""
-        return self._next == len(self.values)
+        return self._next == len(self.values) and not self._untold
 
     def position(self) -> tuple[int, ...]:
         """(next offset,)."""

@@ -6,7 +6,7 @@ import pytest
 
 from c360_stream import metrics
 from c360_stream.errors import StateError
-from c360_stream.features.columns import ShardBatch
+from c360_stream.features.columns import Heartbeats, ShardBatch
 from c360_stream.operators import stop
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
 from c360_stream.operators.keeping import Keeping
@@ -45,6 +45,28 @@ def test_events_that_wait_no_longer_do_not_count() -> None:
     for day in range(12):
         heard(logic, *product.say([event(f"e{day}", "a", at(day), "x")]))
         heard(logic, *billing.say([event(f"e{day}", "a", at(day), "subscription_cancelled")]))
+
+
+def test_heartbeats_pass_behind_what_follows_from_the_events_ahead_of_them() -> None:
+    logic, product, billing = step()(None), Partition("product", "p", 1), Partition("billing", "b", 1)
+    beats = [Heartbeats(0, "p", (7,)), Heartbeats(0, "b", (8, 9))]
+    assert logic.on_batch([beats[0]]) == ([beats[0]], False)
+    first = [
+        *product.say([event("e", "a", at(0), "x")]),
+        *billing.say([event("s", "a", at(0), "subscription_cancelled")]),
+    ]
+    logic.on_batch([*first])
+    out, _ = logic.on_batch(
+        [*product.say([event("f", "a", at(3), "x")]), beats[0], *billing.say([], ended=True), beats[1]]
+    )
+    assert out[-2:] == beats
+    assert [type(each).__name__ for each in out[:3]] == ["HourCounts", "TickRows", "TickExamples"]
+
+
+def test_a_shard_that_knows_nothing_but_heartbeats_can_be_kept() -> None:
+    logic = step()(None)
+    logic.on_batch([Heartbeats(0, "p", (7,))])
+    assert step()(logic.snapshot()).on_batch([Heartbeats(0, "p", (8,))])[0] == [Heartbeats(0, "p", (8,))]
 
 
 def test_a_snapshot_takes_up_where_it_was() -> None:

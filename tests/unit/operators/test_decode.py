@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.connectors.ports import RecordReader
-from c360_stream.events import Decoder, Refused, time_us
-from c360_stream.features.columns import NO_TIME, PRODUCT
+from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, INPUT_KINDS, Decoder, InputKind, Refused, time_us
+from c360_stream.features.columns import NO_TIME, PRODUCT, TOPICS
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode
 from c360_stream.operators.decode import DecodedBatch
@@ -65,6 +65,30 @@ def test_an_event_can_be_refused_after_all() -> None:
     assert batch.events.event.tolist() == ids("e0", "e3")
     assert [position for position, _ in batch.refusals] == [1, 2, 4]
     assert batch.dead_letter(4, batch.refusals[2][1], 0).value == MemoryReader(TOPIC, [viewed(4)]).values[0]
+
+
+def test_heartbeats_are_no_events() -> None:
+    """The reserved type and account together make one; neither does alone."""
+    beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(3)]
+    others = [{**viewed(7), "account_id": HEARTBEAT_ACCOUNT}, {**viewed(8), "event_type": HEARTBEAT_TYPE}]
+    batch = batch_of(MemoryReader(TOPIC, [beats[2], viewed(0), NO_EVENT, *others, beats[0], viewed(2), beats[1]]))
+    assert batch.read == 8
+    assert batch.events.event.tolist() == ids("e0", "e7", "e8", "e2")
+    assert batch.heartbeats == [(0, time_us(at(0, 2))), (5, time_us(at(0, 0))), (7, time_us(at(0, 1)))]
+    batch.refuse(np.array([3]), Refused("absurd"))
+    batch.refuse_heartbeats(time_us(at(0, 1)), Refused("absurd"))
+    assert [position for position, _ in batch.refusals] == [0, 2, 6]
+    assert [position for position, _ in batch.heartbeats] == [5, 7]
+    assert batch.dead_letter(0, batch.refusals[0][1], 0).offset == 0
+
+
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_a_batch_of_nothing_but_heartbeats(kind: InputKind) -> None:
+    beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(600)]
+    encoder = EventEncoder(TOPICS.index(kind), KnownAccounts(1), (), {})
+    batch = DecodedBatch(MemoryReader(TOPIC, beats), Decoder(kind), encoder, 1000)
+    assert batch.heartbeats == [(number, time_us(at(0, number))) for number in range(600)]
+    assert (len(batch.events), encoder.split(batch.events)) == (0, [None])
 
 
 def test_a_batch_ends_where_its_bytes_do(monkeypatch: pytest.MonkeyPatch) -> None:

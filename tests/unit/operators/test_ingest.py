@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from c360_stream.connectors.logdir import LogDirTransport
-from c360_stream.events import US_PER_DAY, US_PER_HOUR, time_us
-from c360_stream.features.columns import NO_TIME, ShardBatch
+from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
+from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
@@ -71,11 +71,16 @@ def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) 
     assert here[0] is not there[0]
 
 
+def beat(number: int, day: float) -> Event:
+    return event(f"h{number}", HEARTBEAT_ACCOUNT, at(day), HEARTBEAT_TYPE)
+
+
 def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
-    """Messages to shards, and dead letters."""
+    """Messages to shards, but for heartbeats, and dead letters."""
     found = list(items)
-    messages = [item[1] for item in found if isinstance(item, tuple)]
-    assert [item[0] for item in found if isinstance(item, tuple)] == [shard_key(each.shard) for each in messages]
+    keyed = [item for item in found if isinstance(item, tuple)]
+    assert [key for key, _ in keyed] == [shard_key(each.shard) for _, each in keyed]
+    messages = [each for _, each in keyed if isinstance(each, ShardBatch)]
     return messages, [item for item in found if isinstance(item, DeadLetter)]
 
 
@@ -208,6 +213,79 @@ def test_live_an_idle_partition_follows_the_clock() -> None:
     assert again.mark_us >= idle.mark_us, "a mark never goes back"
     late = [each.events for each in split([(shard_key(0), again)])[0] if each.events is not None]
     assert all((each.heard_us >= idle.mark_us).all() for each in late)
+
+
+def test_every_shard_gets_a_heartbeat_behind_the_batch() -> None:
+    source = partition(MemoryReader(TOPIC, [viewed(0, 4.9), beat(0, 7), viewed(1, 5), beat(1, 8)]))
+    items = [item[1] for item in source.next_batch() if isinstance(item, tuple)]
+    assert [type(item) for item in items] == [ShardBatch] * SHARDS + [Heartbeats] * SHARDS
+    beats = [item for item in items if isinstance(item, Heartbeats)]
+    assert beats == [Heartbeats(shard, NAME, (time_us(at(7)), time_us(at(8)))) for shard in range(SHARDS)]
+
+
+@hypothesis_settings(deadline=None)
+@given(kinds_of_records, st.lists(st.tuples(st.integers(0, 40), st.integers(-400, 400)), max_size=5))
+def test_heartbeats_change_nothing_that_is_told(kinds: list[str], beats: list[tuple[int, int]]) -> None:
+    """Neither marks nor the verdict on a leap, even if their clock is years off."""
+    records, day = list[bytes | Event](), 1.0
+    for number, kind in enumerate(kinds):
+        day += {"event": 0.1, "gap": 30.0}.get(kind, 0.0)
+        shown = {"late": day - 0.5, "absurd": 9_000.0}.get(kind, day)
+        records.append(b"{}" if kind == "rubbish" else viewed(number, shown))
+    mixed = records.copy()
+    for number, (position, days) in enumerate(beats):
+        mixed.insert(position, beat(number, days))
+
+    def told(records: list[bytes | Event]) -> object:
+        messages, letters = read_all(partition(MemoryReader(TOPIC, records)))
+        events = {shard: list[tuple[int, int]]() for shard in range(SHARDS)}
+        for each in messages:
+            if each.events is not None:
+                events[each.shard] += zip(each.events.event.tolist(), each.events.heard_us.tolist(), strict=True)
+        ends = [(each.high_us, each.first_us, each.mark_us) for each in messages if each.ended]
+        return events, ends, [(letter.value, letter.refused_at) for letter in letters]
+
+    assert told(mixed) == told(records)
+
+
+@pytest.mark.usefixtures("always_marked")
+def test_live_heartbeats_do_not_keep_a_partition_from_being_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker tells the end only a moment after the last record."""
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    before_us = time.time_ns() // 1000
+    yesterday = (before_us - time_us(at(0))) / US_PER_DAY - 1
+    reader = MemoryReader(TOPIC, [viewed(0, yesterday)])
+    alignment = ReadAlignment((NAME, "other"), ahead_us=0)
+    source = partition(reader, alignment, live=True, idle_seconds=30)
+    source.next_batch()
+    event_us = time_us(at(yesterday))
+    for number in range(4):
+        assert told(source, event_us - US_PER_HOUR).mark_us == event_us - US_PER_HOUR, "not idle yet"
+        now[0] += 9.5
+        reader.append(beat(number, yesterday))
+        reader.told_end_after(4)
+        for _ in range(3):
+            assert not reader.at_end
+            assert split(source.next_batch()) == ([], [])
+            alignment.reached("other", event_us + 1)
+            assert not alignment.must_wait("other"), "nobody waits for one that has nothing"
+            now[0] += 0.1
+    assert told(source, before_us - US_PER_HOUR).high_us == event_us
+    now[0] += 9.5
+    reader.append(beat(9, yesterday))
+    reader.told_end_after(9)
+    for _ in range(4):
+        now[0] += 0.8
+        source.next_batch()
+    assert alignment.must_wait("other"), "what keeps it from its end is no heartbeat"
+
+
+def test_live_a_heartbeat_of_the_future_is_refused() -> None:
+    today = (time.time() * 1e6 - time_us(at(0))) / US_PER_DAY
+    items = list(partition(MemoryReader(TOPIC, [beat(0, today), beat(1, today + 1.1)]), live=True).next_batch())
+    assert [item[1].sent_us for item in items if isinstance(item, tuple)] == [(time_us(at(today)),)] * SHARDS
+    assert [letter.offset for letter in split(items)[1]] == [1]
 
 
 @pytest.mark.usefixtures("always_marked")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from c360_stream.connectors.ports import OutRecord, TopicRecord
+from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.operators import outbox, stop, topic_sink
 from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
@@ -23,18 +23,23 @@ class MemoryWriter:
     def __init__(self, topic: str = "t") -> None:
         self.topic = topic
         self.written: list[OutRecord] = []
+        self.hearers: list[Heard | None] = []
         self.delivered = 0
         self.failing = False
         self.closed = False
 
-    def write(self, records: Sequence[OutRecord]) -> None:
+    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
         """Take records."""
         self.written += records
+        self.hearers += [heard] * len(records)
 
     def flush(self) -> None:
         """Deliver them."""
         if self.failing:
             raise TransportError("topic t: not delivered", "mend the broker")
+        for record, heard in zip(self.written[self.delivered :], self.hearers[self.delivered :], strict=True):
+            if heard is not None:
+                heard(record)
         self.delivered = len(self.written)
 
     def position(self) -> tuple[int, ...]:
@@ -52,6 +57,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self.seen: list[object] = []
         self.unflushed: list[object] = []
+        self.hearing: list[tuple[OutRecord, Heard]] = []
         self.published: dict[str, int] = {}
         self.closed = False
         self.free = threading.Event()
@@ -65,14 +71,17 @@ class MemoryOutbox:
             self.seen += [record.value for _, record in records]
             self.published[store] = sequence
 
-    def write(self, records: Sequence[TopicRecord]) -> None:
+    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
         """Take records."""
         self.unflushed += [record.value for _, record in records]
+        self.hearing += [(record, heard) for _, record in records if heard is not None]
 
     def flush(self) -> None:
         """Deliver them."""
         self.seen += self.unflushed
-        self.unflushed = []
+        for record, heard in self.hearing:
+            heard(record)
+        self.unflushed, self.hearing = [], []
 
     def close(self) -> None:
         """Remember it."""
@@ -101,6 +110,29 @@ def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
     assert [record.value for record in writer.written] == [b"1", b"2"]
     topic.close()
     assert writer.closed
+
+
+def test_it_is_told_which_records_are_delivered() -> None:
+    told: list[OutRecord] = []
+    writers = {"t": MemoryWriter(), "other": MemoryWriter("other")}
+    topic = TopicWriterPartition(writers, {"t": told.append})
+    other = TopicRecords(0, "other", [OutRecord("a", b"2")])
+    topic.write_batch([at_once(b"1"), other, PULSE])
+    assert told == []
+    topic.snapshot()
+    assert [record.value for record in told] == [b"1"]
+
+
+def test_it_is_told_which_records_are_published_at_once_or_from_the_outbox() -> None:
+    told: list[OutRecord] = []
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None), {"t": told.append})
+    topic.write_batch([at_once(b"1"), TopicRecords(0, "other", [OutRecord("a", b"2")]), at_once(b"3"), PULSE])
+    topic.snapshot()
+    assert [record.value for record in told] == [b"1"]
+    publish(topic)
+    assert kafka.seen == [b"1", b"2", b"3"], "what goes at once waits too while what is exact does"
+    assert [record.value for record in told] == [b"1", b"3"]
 
 
 def test_a_topic_that_cannot_be_delivered_fails_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
