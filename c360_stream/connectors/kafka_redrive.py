@@ -34,11 +34,17 @@ TRANSACTION_SECONDS_MAX = 30
 _ABORT_SECONDS_MAX = 5.0
 _ASK_SECONDS_MAX = 5.0
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-# librdkafka tries these again by itself, but not in every call.
+# librdkafka tries these again by itself, but not in every call: a group or a partition has no leader for a moment
+# after a broker's start, and after it was made.
 _PASSING = OUTAGE | {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
 }
 _AGAIN = "mend that and run it again: it goes on where it was"
 

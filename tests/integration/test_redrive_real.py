@@ -8,8 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -32,7 +31,8 @@ from tests.contracts.test_transports import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.kafka
 REFUSED_AT = datetime(2025, 3, 5, tzinfo=UTC)
-MANY = 12_000
+MANY = 6_000
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -90,31 +90,20 @@ def content(settings: Settings, topic: str) -> list[Message]:
     return found
 
 
-def command(settings: Settings, *options: str) -> tuple[list[str], dict[str, str]]:
+def environment(settings: Settings) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
-    env = {"C360_KAFKA_BROKERS": settings.kafka_brokers, "C360_TOPIC_PREFIX": settings.topic_prefix}
-    return [sys.executable, "-m", "c360_stream", "redrive", *options], {**inherited, **env}
+    return {
+        **inherited,
+        "C360_KAFKA_BROKERS": settings.kafka_brokers,
+        "C360_TOPIC_PREFIX": settings.topic_prefix,
+    }
 
 
 def redrive(settings: Settings, *options: str, code: int = 0) -> str:
     """Call it; what it says."""
-    _, env = command(settings)
-    done = CliRunner().invoke(cli, ["redrive", *options], env=env)
+    done = CliRunner().invoke(cli, ["redrive", *options], env=environment(settings))
     assert done.exit_code == code, done.output
     return done.stdout if code == 0 else done.stderr
-
-
-@contextmanager
-def redriving(settings: Settings, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start it; nothing of it is left afterwards."""
-    arguments, env = command(settings)
-    with output.open("ab") as file:
-        process = subprocess.Popen(arguments, env=env, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def values(settings: Settings, topic: str) -> list[bytes]:
@@ -208,21 +197,22 @@ def test_a_partition_that_is_not_there_any_more_goes_by_key(settings: Settings) 
     assert values(settings, product) == [b'{"n":1}']
 
 
-def test_killed_in_the_middle_and_started_again_each_is_sent_once(settings: Settings, tmp_path: Path) -> None:
+def test_killed_at_a_commit_and_started_again_each_is_sent_once(settings: Settings) -> None:
     billing, product = settings.input_topic("billing"), settings.input_topic("product")
     post(settings, [letter((billing, product)[number % 2], number) for number in range(MANY)])
-    output = tmp_path / "out.txt"
-    kills = 0
-    for sent_at_least in (1, MANY // 3, MANY // 2):
-        with redriving(settings, output) as process:
-            deadline = time.monotonic() + 3 * DEADLINE_SECONDS
-            while process.poll() is None and len(content(settings, billing)) * 2 < sent_at_least:
-                assert time.monotonic() < deadline, output.read_text()
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
+    for number, moment in ((3, "before"), (2, "after"), (1, "before"), (1, "after")):
+        killed = subprocess.run(
+            [sys.executable, "-m", "tests.integration.redrive_process", str(number), moment],
+            env=environment(settings),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS * 6,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert 0 < len(values(settings, billing)) + len(values(settings, product)) < MANY
     redrive(settings)
-    assert kills, "it was never killed"
     found = Counter(values(settings, billing) + values(settings, product))
     assert found == Counter(b'{"n":%d}' % number for number in range(MANY))
 
