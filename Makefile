@@ -32,7 +32,7 @@ performance-pictures: .venv/installed  ## draw the pictures of docs/performance.
 dashboard-pictures: .venv/installed  ## draw the dashboards in docs/dashboards from a run of the whole stack without containers
 	$(BIN)/python -m tests.integration.stack --pictures docs/dashboards
 
-schemas: .venv/installed  ## write schemas/events from the contracts
+schemas: .venv/installed  ## write schemas/events and docs/asyncapi.yaml from the contracts
 	$(BIN)/python -m c360_stream.contracts
 
 dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards

@@ -402,6 +402,26 @@ def verify(context: click.Context, account: str, as_of: datetime | None, log_dir
 
 
 @_command(
+    "c360 redrive --dry-run",
+    "c360 redrive --topic c360.billing.events.v1 --stage decode --since 2025-06-30",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--since", callback=_moment, metavar="T", help="Only those refused from this date or RFC 3339 time on.")
+@click.option("--topic", default="", help="Only those that came from this input topic.")
+@click.option("--stage", default="", help="Only those that this step refused: size or decode.")
+@click.option("--exception", default="", metavar="CLASS", help="Only those with this exception class.")
+def redrive(**options: Any) -> None:
+    """Send dead letters to their topic again.
+
+    For after a producer or a setting was mended; Kafka only. Key, value and headers are the original ones. The same
+    options again go on where they were: each dead letter is sent once, even if it is killed in between.
+    """
+    from c360_stream.commands import redrive as command
+
+    command.redrive(_settings(None), **options)
+
+
+@_command(
     "c360 evaluate",
     "c360 evaluate --scenario price_increase --accounts 1500 --days 730",
     "c360 evaluate --log-dir c360-log --change 2025-03-01",

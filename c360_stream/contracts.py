@@ -1,4 +1,7 @@
-"""JSON Schemas of the contracts, one a topic kind. `python -m c360_stream.contracts [DIRECTORY]` writes them."""
+"""What others build on, as files: a JSON Schema a kind of record, and the AsyncAPI document of all topics.
+
+`python -m c360_stream.contracts [DIRECTORY]` writes them below a directory, the working directory by default.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from c360_stream import asyncapi
 from c360_stream.events.contract import CONTRACTS
 from c360_stream.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 
 SCHEMA_DIRECTORY = Path("schemas/events")
+ASYNCAPI_FILE = Path("docs/asyncapi.yaml")
 CONTRACT_OF_TOPIC: dict[str, TypeAdapter[Any]] = {
     "product": CONTRACTS["product"],
     "billing": CONTRACTS["billing"],
@@ -29,16 +34,22 @@ def json_schemas() -> dict[str, str]:
     return {f"{name}.json": _schema(adapter) for name, adapter in CONTRACT_OF_TOPIC.items()}
 
 
+def asyncapi_document() -> str:
+    """Text of the AsyncAPI document, YAML. The same contracts give the same bytes."""
+    return asyncapi.as_yaml(asyncapi.document(CONTRACT_OF_TOPIC.values()))
+
+
 def _schema(adapter: TypeAdapter[Any]) -> str:
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(dialect | adapter.json_schema(), indent=2) + "\n"
 
 
-def main(directory: Path = SCHEMA_DIRECTORY) -> None:
-    """Write the schemas into the directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in json_schemas().items():
-        (directory / name).write_text(text, encoding="utf-8")
+def main(root: Path = Path()) -> None:
+    """Write all files below a directory."""
+    files = {SCHEMA_DIRECTORY / name: text for name, text in json_schemas().items()}
+    for path, text in (files | {ASYNCAPI_FILE: asyncapi_document()}).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

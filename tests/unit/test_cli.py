@@ -40,7 +40,7 @@ def assert_one_line(stderr: str) -> str:
 def test_the_commands_are_those_of_the_product() -> None:
     assert set(cli.commands) == {
         *("demo", "simulate", "run", "setup", "doctor", "models", "interventions", "top", "verify", "evaluate"),
-        *("heartbeat", "bench"),
+        *("heartbeat", "redrive", "bench"),
     }
 
 
@@ -90,6 +90,8 @@ def test_version() -> None:
         "heartbeat --every 0",
         "heartbeat --once --every 5",
         "heartbeat",
+        "redrive",
+        "redrive --since yesterday",
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(line: str) -> None:

@@ -79,7 +79,11 @@ def test_committed_schemas_are_those_of_the_contracts() -> None:
 
 def test_schemas_are_written_where_asked(tmp_path: Path) -> None:
     contracts.main(tmp_path / "new")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == contracts.json_schemas().keys()
+    written = {path.relative_to(tmp_path / "new") for path in tmp_path.rglob("*.*")}
+    assert written == {
+        contracts.ASYNCAPI_FILE,
+        *(contracts.SCHEMA_DIRECTORY / name for name in contracts.json_schemas()),
+    }
 
 
 @settings(deadline=None)
