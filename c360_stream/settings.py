@@ -191,6 +191,9 @@ class Settings(BaseSettings):
 
     # Process
     metrics_address: str = "127.0.0.1:8361"
+    metrics_port_fixed: bool = Field(
+        False, description="processes of a cluster, each with a host of its own, take the same port"
+    )
     snapshot_seconds: int = Field(10, ge=1)
     outage_seconds_max: int = Field(
         900, ge=1, le=86_400, description="longest outage of Kafka or ClickHouse that is ridden out"
