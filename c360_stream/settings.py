@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="clickhouse(s)://user:pw@host/c360 or chdb:///path/c360"
     )
     topic_prefix: str = Field("c360", pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    input_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9_-]{0,64}$",
+        description="prefix of the input topics where another run writes those of topic_prefix; empty: topic_prefix",
+    )
 
     # Time
     allowed_lateness_seconds: int = Field(3600, ge=0, le=86_400 * 30)
@@ -244,7 +249,7 @@ class Settings(BaseSettings):
 
     def input_topic(self, kind: InputKind) -> str:
         """Name of an input topic."""
-        return f"{self.topic_prefix}.{kind}.events.v1"
+        return f"{self.input_prefix or self.topic_prefix}.{kind}.events.v1"
 
     @property
     def risk_topic(self) -> str:

@@ -17,6 +17,7 @@ from tests.deploy.kubernetes_tools import RENDER_SECONDS_MAX, kustomize
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 NAMESPACE = "c360"
+SECRETS_MOUNT = "/etc/c360/secrets"
 POD_INDEX = "metadata.labels['apps.kubernetes.io/pod-index']"
 SECRETS = {
     "clickhouse-dsn": "clickhouses://c360:example@clickhouse.clickhouse.svc:8443/c360",
@@ -106,16 +107,18 @@ def started(manifests: list[Manifest], workload: Manifest, container: Manifest, 
     return Started(tuple(_expanded(word, environment) for word in command), environment)
 
 
+def secret_names(workload: Manifest) -> list[str]:
+    """Secrets that a workload's pods mount."""
+    volumes = workload["spec"]["template"]["spec"]["volumes"]
+    return [source["secret"]["name"] for each in volumes for source in each.get("projected", {}).get("sources", [])]
+
+
 def secret_files(manifests: list[Manifest], workload: Manifest) -> dict[str, bytes]:
-    """Path in a container -> content, of the secrets that a workload's containers mount."""
-    spec = workload["spec"]["template"]["spec"]
-    names = {each["name"]: each["secret"]["secretName"] for each in spec["volumes"] if "secret" in each}
+    """Path in a container -> content, of the secrets that a workload's pods mount."""
     return {
-        f"{mount['mountPath']}/{key}": base64.b64decode(content)
-        for container in containers(workload)
-        for mount in container["volumeMounts"]
-        if mount["name"] in names
-        for key, content in find(manifests, "Secret", names[mount["name"]])["data"].items()
+        f"{SECRETS_MOUNT}/{key}": base64.b64decode(content)
+        for name in secret_names(workload)
+        for key, content in find(manifests, "Secret", name)["data"].items()
     }
 
 

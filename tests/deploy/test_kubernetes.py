@@ -115,7 +115,8 @@ def test_every_variable_is_a_setting_and_its_value_is_understood(
                     patch.setenv(name, value)
                 settings = Settings()
             assert settings.uses_kafka
-            assert not settings.embedded_tables
+            # What needs no tables knows no way to them.
+            assert settings.embedded_tables == (workload["kind"] == "Deployment")
             assert settings.kafka_ssl_ca_location in secrets
             assert settings.kafka_sasl_password.get_secret_value()
 
@@ -147,7 +148,10 @@ def test_each_pod_of_a_cluster_finds_itself_and_the_others(overlay: list[Manifes
         found.append(place_among(options["--peers"].split(","), int(options["--process"])))
     (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == "peers")
     service = worker["spec"]["serviceName"]
-    hosts = [f"{worker['metadata']['name']}-{number}.{service}.c360.svc.cluster.local" for number in range(replicas)]
+    hosts = [
+        f"{worker['metadata']['name']}-{number}.{service}.{manifests.NAMESPACE}.svc.cluster.local"
+        for number in range(replicas)
+    ]
     peers = tuple(f"{host}:{port}" for host in hosts)
     assert found == [Place(peers, number) for number in range(replicas)]
     assert find(overlay, "Service", service)["spec"]["publishNotReadyAddresses"]
@@ -207,10 +211,9 @@ def test_names_of_other_objects_exist(overlay: list[Manifest]) -> None:
     for workload in workloads(overlay):
         spec = workload["spec"]["template"]["spec"]
         find(overlay, "ServiceAccount", spec["serviceAccountName"])
+        assert [find(overlay, "Secret", name) for name in manifests.secret_names(workload)]
         claims = {each["metadata"]["name"] for each in workload["spec"].get("volumeClaimTemplates", [])}
         for volume in spec["volumes"]:
-            if "secret" in volume:
-                find(overlay, "Secret", volume["secret"]["secretName"])
             if "persistentVolumeClaim" in volume:
                 find(overlay, "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
         known = claims | {volume["name"] for volume in spec["volumes"]}
@@ -250,16 +253,17 @@ def test_pods_are_confined(overlay: list[Manifest]) -> None:
         assert context["runAsNonRoot"]
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}
         assert all("hostPath" not in volume for volume in spec["volumes"])
-        assert {each["secret"]["defaultMode"] for each in spec["volumes"] if "secret" in each} == {0o440}
+        assert {each["projected"]["defaultMode"] for each in spec["volumes"] if "projected" in each} == {0o440}
         for container in containers(workload):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
+            places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+            assert (places["secrets"], places["tmp"]) == (manifests.SECRETS_MOUNT, "/tmp")
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}
             assert "memory" in container["resources"]["limits"]
-            assert any(mount["mountPath"] == "/tmp" for mount in container["volumeMounts"])
     (account,) = of_kind(overlay, "ServiceAccount")
     assert account["automountServiceAccountToken"] is False
 
@@ -312,8 +316,8 @@ def test_no_secret_is_in_the_repository(overlay: list[Manifest]) -> None:
     for file in KUBERNETES.rglob("*.yaml"):
         if "secrets" not in file.parts:
             assert all(each["kind"] != "Secret" for each in yaml.safe_load_all(file.read_text()) if each), file
-    (secret,) = of_kind(overlay, "Secret")
-    assert {name: base64.b64decode(each).decode() for name, each in secret["data"].items()} == manifests.SECRETS
+    kept = {name: text for secret in of_kind(overlay, "Secret") for name, text in secret["data"].items()}
+    assert {name: base64.b64decode(text).decode() for name, text in kept.items()} == manifests.SECRETS
     public = {f"C360_{name.upper()}" for name in Settings.model_fields if name not in secret_fields()}
     assert all(config["data"].keys() <= public for config in of_kind(overlay, "ConfigMap"))
 
