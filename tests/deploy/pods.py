@@ -96,6 +96,11 @@ class Pods:
         for number in numbers:
             self._containers[number] = _Container(self._start(container, number))
 
+    def execute(self, number: int, *command: str) -> int:
+        """Run another command beside a worker, as `kubectl exec` does; give its exit code."""
+        (container,) = self._spec["containers"]
+        return self._start({**container, "command": list(command)}, number).wait(DEADLINE_SECONDS)
+
     def kill(self, number: int) -> None:
         """End a pod's processes as the kernel does when memory runs out."""
         with suppress(ProcessLookupError):

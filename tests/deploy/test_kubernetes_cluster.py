@@ -114,6 +114,7 @@ def test_a_pod_starts_is_killed_and_becomes_a_cluster_of_pods(deployment: Deploy
         alone.setup()
         alone.start(0)
         deployment.works(alone)
+        assert alone.execute(0, "c360", "doctor") == 0, alone.output()
         alone.kill(0)
         deployment.works(alone)
         assert alone.delete(0) == [0], alone.output()
