@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="clickhouse(s)://user:pw@host/c360 or chdb:///path/c360"
     )
     topic_prefix: str = Field("c360", pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    input_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9_-]{0,64}$",
+        description="prefix of the input topics where another run writes those of topic_prefix; empty: topic_prefix",
+    )
 
     # Time
     allowed_lateness_seconds: int = Field(3600, ge=0, le=86_400 * 30)
@@ -191,6 +196,9 @@ class Settings(BaseSettings):
 
     # Process
     metrics_address: str = "127.0.0.1:8361"
+    metrics_port_fixed: bool = Field(
+        False, description="processes of a cluster, each with a host of its own, take the same port"
+    )
     snapshot_seconds: int = Field(10, ge=1)
     outage_seconds_max: int = Field(
         900, ge=1, le=86_400, description="longest outage of Kafka or ClickHouse that is ridden out"
@@ -241,7 +249,7 @@ class Settings(BaseSettings):
 
     def input_topic(self, kind: InputKind) -> str:
         """Name of an input topic."""
-        return f"{self.topic_prefix}.{kind}.events.v1"
+        return f"{self.input_prefix or self.topic_prefix}.{kind}.events.v1"
 
     @property
     def risk_topic(self) -> str:

@@ -277,7 +277,8 @@ def _origin(directory: Path) -> dict[str, Any]:
 
 
 def _place(settings: Settings) -> str:
-    return f"kafka {settings.kafka_brokers}" if settings.uses_kafka else f"log directory {settings.log_dir.resolve()}"
+    place = f"kafka {settings.kafka_brokers}" if settings.uses_kafka else f"log directory {settings.log_dir.resolve()}"
+    return f"{place}, input {settings.input_prefix}.*" if settings.input_prefix else place
 
 
 def _output_positions(settings: Settings) -> dict[str, tuple[int, ...]]:

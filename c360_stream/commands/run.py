@@ -92,7 +92,8 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     in_cluster = len(place.peers) > 1
     _tell(settings, place)
     with ExitStack() as held:
-        server = held.enter_context(closing(HealthServer(settings.metrics_address, process=place.process)))
+        beyond = 0 if settings.metrics_port_fixed else place.process
+        server = held.enter_context(closing(HealthServer(settings.metrics_address, process=beyond)))
         if settings.metrics_address.endswith(":0"):
             _say(place.process, f"metrics at http://{server.address}/metrics")
         native = held.enter_context(_native_output())

@@ -108,7 +108,8 @@ def simulate_company(
     if bool(out) == bool(kafka):
         raise ConfigurationError("c360 simulate writes to one place", "give either --out LOGDIR or --kafka BROKERS")
     settings = load_settings(kafka_brokers=kafka or "")
-    spec = SimulationSpec(accounts, days, seed, scenario=scenario, topic_prefix=settings.topic_prefix)
+    prefix = settings.input_prefix or settings.topic_prefix
+    spec = SimulationSpec(accounts, days, seed, scenario=scenario, topic_prefix=prefix)
     if start is not None:
         spec = replace(spec, start=start)
     truth = truth or (out or Path()) / "truth.jsonl"

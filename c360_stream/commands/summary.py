@@ -30,7 +30,7 @@ from c360_stream.simulation import SimulationSpec
 ALARMS_SHOWN_PER_KIND = 2
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "warning": "yellow"}
 # What changes the input, the tables or the features: commands that are to find the demo's need the demo's.
-_PINNED = ("clickhouse_dsn", "topic_prefix", "core_actions", "category_prefixes", "dedupe_hours")
+_PINNED = ("clickhouse_dsn", "topic_prefix", "input_prefix", "core_actions", "category_prefixes", "dedupe_hours")
 # From the newest tick on: an account that has cancelled keeps its last row.
 _QUERY = (
     "SELECT account_id, tier, round(risk, 2) FROM risk_latest"

@@ -46,6 +46,9 @@ def test_the_names_that_the_outside_relies_on() -> None:
     assert settings.alarm_topic == "acme.drift.alarms.v1"
     assert settings.dead_letter_topic == "acme.dead-letters.v1"
     assert settings.outbox_topic == "acme.outbox.v1"
+    beside = load_settings(topic_prefix="acme-green", input_prefix="acme")
+    assert beside.input_topic("product") == "acme.product.events.v1"
+    assert beside.risk_topic == "acme-green.risk.scores.v1"
 
 
 def test_the_default_is_embedded() -> None:

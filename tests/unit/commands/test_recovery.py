@@ -150,7 +150,8 @@ def test_what_goes_wrong_in_the_run_is_not_blamed_on_it(settings: Settings, tmp_
 def test_it_is_refused_for_another_input(settings: Settings, tmp_path: Path) -> None:
     recovery = tmp_path / "recovery"
     make(recovery, settings)
-    for other in (load_settings(log_dir=tmp_path / "other"), load_settings(kafka_brokers="broker:9092")):
+    beside = settings.model_copy(update={"input_prefix": "other"})
+    for other in (load_settings(log_dir=tmp_path / "other"), load_settings(kafka_brokers="broker:9092"), beside):
         with pytest.raises(StateError, match=r"is of log directory .*/log, topics c360\.\*; this run is on"):
             make(recovery, other)
 
