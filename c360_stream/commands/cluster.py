@@ -11,14 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from c360_stream.commands import PEERS_VARIABLE
+from c360_stream.commands.recovery import native_file
 from c360_stream.commands.signals import PARENT_VARIABLE, STOP_SECONDS_MAX, STOP_SIGNALS, Listener
 from c360_stream.errors import C360Error, ConfigurationError
+from c360_stream.native import CRASHES, say_what_is_left
 from c360_stream.operators.alignment import FILE_VARIABLE
 
 PROCESS_VARIABLE = "C360_PROCESS"
@@ -75,11 +77,11 @@ def inherited_place() -> Place | None:
     return Place(tuple(os.environ[PEERS_VARIABLE].split(",")), int(os.environ[PROCESS_VARIABLE]))
 
 
-def run_cluster(processes: int, lock: IO[str] | None, listener: Listener) -> None:
+def run_cluster(processes: int, recovery: Path | None, lock: IO[str] | None, listener: Listener) -> None:
     """Start this very command once a process, and wait; one that fails takes the others with it.
 
-    The children hold the lock too, so that it outlives a parent that is killed. They stop when their end of a pipe
-    is closed: because they are asked to, or because the parent is gone.
+    The children hold the lock of the recovery store too, so that it outlives a parent that is killed. They stop when
+    their end of a pipe is closed: because they are asked to, or because the parent is gone.
 
     Raises
     ------
@@ -96,24 +98,25 @@ def run_cluster(processes: int, lock: IO[str] | None, listener: Listener) -> Non
         shutil.rmtree(shared, ignore_errors=True)
 
     listener.begun(lambda: os.close(ours), end, seconds_max=CHILDREN_SECONDS_MAX)
-    environment = {
-        **os.environ,
-        PEERS_VARIABLE: ",".join(f"127.0.0.1:{port}" for port in free_ports(processes)),
-        FILE_VARIABLE: str(shared / "alignment"),
-        PARENT_VARIABLE: str(theirs),
-    }
     try:
-        with _without_interrupts():
-            for number in range(processes):
-                children.append(
-                    subprocess.Popen(  # noqa: S603 - this very command
-                        [sys.executable, "-m", "c360_stream", *sys.argv[1:]],
-                        env={**environment, PROCESS_VARIABLE: str(number)},
-                        pass_fds=[theirs, *([lock.fileno()] if lock else [])],
+        with reserved_ports(processes) as ports:
+            environment = {
+                **os.environ,
+                PEERS_VARIABLE: ",".join(f"127.0.0.1:{port}" for port in ports),
+                FILE_VARIABLE: str(shared / "alignment"),
+                PARENT_VARIABLE: str(theirs),
+            }
+            with _without_interrupts():
+                for number in range(processes):
+                    children.append(
+                        subprocess.Popen(  # noqa: S603 - this very command
+                            [sys.executable, "-m", "c360_stream", *sys.argv[1:]],
+                            env={**environment, PROCESS_VARIABLE: str(number)},
+                            pass_fds=[theirs, *([lock.fileno()] if lock else [])],
+                        )
                     )
-                )
-        os.close(theirs)
-        _wait(children, listener)
+            os.close(theirs)
+            _wait(children, recovery, listener)
     finally:
         end()
         for child in children:
@@ -130,7 +133,7 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _wait(children: list[subprocess.Popen[bytes]], listener: Listener) -> None:
+def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listener: Listener) -> None:
     """Wait for all; one that a stop found before it could take signals has stopped too."""
     while True:
         codes = [child.poll() for child in children]
@@ -140,6 +143,7 @@ def _wait(children: list[subprocess.Popen[bytes]], listener: Listener) -> None:
         if ConfigurationError.exit_code in failed:
             raise ConfigurationError("the processes of the cluster could not start", "see the message above")
         if failed:
+            _say_what_crashed(codes, recovery)
             raise C360Error(
                 f"a process of the cluster {_ended(failed[0])}", "see its message above; run again to resume"
             )
@@ -156,10 +160,23 @@ def _ended(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def free_ports(number: int) -> list[int]:
-    """Ports of the loopback address that nobody listens at."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports
+def _say_what_crashed(codes: list[int | None], recovery: Path | None) -> None:
+    for number, code in enumerate(codes):
+        left = native_file(recovery, number)
+        if left is not None and code is not None and -code in CRASHES:
+            say_what_is_left(left, number)
+
+
+@contextmanager
+def reserved_ports(number: int) -> Iterator[list[int]]:
+    """Ports of the loopback address that are given to nobody who does not ask for them by their number.
+
+    Until a process of the cluster listens at its port, any connection on this machine might have got that one. A
+    socket that is bound and does not listen keeps it; whoever sets SO_REUSEADDR, as the engine does, may still listen.
+    """
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind(("127.0.0.1", 0))
+        yield [each.getsockname()[1] for each in sockets]

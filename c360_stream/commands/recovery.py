@@ -27,7 +27,9 @@ MADE_SECONDS_MAX = 60.0
 FREE_BYTES_MIN = 1024 * 1024
 """A disk with less is full: a journal's next page may not fit."""
 _OVER = "or name an empty directory to start over"
-_NOT_FOREIGN = re.compile(r"\..*|lost\+found|origin\.json(\.new)?|state|part-\d+\.sqlite3(-journal|-wal|-shm)?")
+_NOT_FOREIGN = re.compile(
+    r"\..*|lost\+found|origin\.json(\.new)?|state|native-\d+\.txt|part-\d+\.sqlite3(-journal|-wal|-shm)?"
+)
 _SQLITE_FAILURE = re.compile(r'SqliteFailure\(Error \{ code: (\w+), [^}]*\}, (?:Some\("([^"]*)"\)|None)')
 _MISSING_PARTS = re.compile(r"Missing recovery partitions (\{.*?\}) of \d+")
 
@@ -84,6 +86,11 @@ def begun_at(directory: Path | None) -> dict[str, tuple[int, ...]]:
     """Where the output topics were when the recovery store was made."""
     positions: dict[str, tuple[int, ...]] = _origin(directory)["begun_at"] if directory else {}
     return positions
+
+
+def native_file(directory: Path | None, process: int) -> Path | None:
+    """Where a process keeps what native code writes: until it ends, or starts again after a crash."""
+    return directory / f"native-{process}.txt" if directory else None
 
 
 def explain(directory: Path, said: str) -> StateError | None:

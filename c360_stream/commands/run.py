@@ -6,21 +6,18 @@ import gc
 import os
 import re
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from c360_stream import metrics
 from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_cluster
-from c360_stream.commands.recovery import begun_at, explain, inspect, recovery_store
+from c360_stream.commands.recovery import begun_at, explain, inspect, native_file, recovery_store
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
     CollectorWatch,
@@ -33,11 +30,11 @@ from c360_stream.commands.watchdog import (
 )
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.health import HEALTH, HealthServer
+from c360_stream.native import leave_stacks, native_output, say_what_is_left
 from c360_stream.operators.outbox import finish_outboxes
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
 from c360_stream.settings import Settings
 
-NATIVE_BYTES_MAX = 1024 * 1024
 _CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)
 
 
@@ -60,6 +57,7 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
     ConfigurationError, TransportError, StateError
         What went wrong, in one line.
     """
+    leave_stacks()
     with listening() as listener:
         inherited = inherited_place()
         if inherited is not None:  # the parent has the recovery store
@@ -67,7 +65,7 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
             return
         with recovery_store(recovery, settings, process=place.process, cluster=len(place.peers) > 1) as lock:
             if processes > 1:
-                run_cluster(processes, lock, listener)
+                run_cluster(processes, recovery, lock, listener)
             else:
                 if len(place.peers) > 1:
                     _say(place.process, f"joins the other {len(place.peers) - 1}, waiting for those that are not there")
@@ -91,12 +89,16 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     began = time.monotonic()
     in_cluster = len(place.peers) > 1
     _tell(settings, place)
+
+    kept_in = native_file(recovery, place.process)
+    if kept_in is not None:
+        say_what_is_left(kept_in, place.process)
     with ExitStack() as held:
         beyond = 0 if settings.metrics_port_fixed else place.process
         server = held.enter_context(closing(HealthServer(settings.metrics_address, process=beyond)))
         if settings.metrics_address.endswith(":0"):
             _say(place.process, f"metrics at http://{server.address}/metrics")
-        native = held.enter_context(_native_output())
+        native = held.enter_context(native_output(kept_in))
         held.enter_context(closing(_watchdog(settings, in_cluster=in_cluster)))
         held.callback(HEALTH.stopped)
         listener.begun(request_stop)
@@ -163,50 +165,6 @@ def _messages(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield f"{type(error).__name__}: {error}"
         error = error.__cause__
-
-
-@contextmanager
-def _native_output() -> Iterator[Callable[[], str]]:
-    """Keep what native code writes to stdout and stderr from them, unless the run fails in a way not understood.
-
-    The engine reports an error that a step raised as a panic with a hundred lines of backtrace.
-
-    Yields
-    ------
-    What gives the text so far.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    python_stderr, python_hook = sys.stderr, sys.excepthook
-    with tempfile.TemporaryFile("a+b") as native, os.fdopen(os.dup(kept[1]), "w", buffering=1) as ours:
-        for number in (1, 2):
-            os.dup2(native.fileno(), number)
-        sys.stderr = ours
-        # The engine shows by this hook what a thread of its own ended with.
-        sys.excepthook = lambda kind, error, trace: native.write(f"{kind.__name__}: {error}\n".encode())
-        try:
-            yield lambda: _read(native)
-        except C360Error:
-            python_hook = _say_nothing  # threads of the engine may still have to end
-            raise
-        except BaseException:
-            os.write(kept[1], _read(native).encode())
-            raise
-        finally:
-            sys.stderr, sys.excepthook = python_stderr, python_hook
-            for number, original in zip((1, 2), kept, strict=True):
-                os.dup2(original, number)
-                os.close(original)
-
-
-def _say_nothing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Take the place of the hook that shows an exception: the one that matters is told."""
-
-
-def _read(native: IO[bytes]) -> str:
-    native.flush()
-    return os.pread(native.fileno(), NATIVE_BYTES_MAX, 0).decode(errors="replace")
 
 
 def _say_done(process: int, seconds: float) -> None:

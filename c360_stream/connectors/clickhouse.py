@@ -25,6 +25,7 @@ from c360_stream.connectors.migrations import Migration, applied_checksums, appl
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.features.definitions import FEATURES
+from c360_stream.native import leave_stacks_again
 from c360_stream.settings import mask_dsn
 
 # They warn of every connection that fails, the latter with all parameters of the query: accounts are among them.
@@ -460,7 +461,9 @@ def _open_embedded(dsn: str, directory: Path) -> Client:
                 f"process {holder} has {directory} open",
                 "stop it (an embedded database serves one process at a time), or use a ClickHouse server",
             )
-        return clickhouse_connect.get_client(dsn=dsn, tz_mode="aware")
+        client = clickhouse_connect.get_client(dsn=dsn, tz_mode="aware")
+        leave_stacks_again()
+        return client
     except OSError as error:
         raise TransportError(
             f"cannot use the directory {directory}: {error.strerror}", "name another in C360_CLICKHOUSE_DSN"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from c360_stream.commands.cluster import Place, free_ports, inherited_place, place_among
+from c360_stream.commands.cluster import Place, inherited_place, place_among, reserved_ports
 from c360_stream.errors import ConfigurationError
 
 
@@ -36,5 +38,23 @@ def test_a_process_that_nobody_started_for_a_cluster_has_no_place() -> None:
     assert inherited_place() is None
 
 
-def test_free_ports_are_distinct() -> None:
-    assert len(set(free_ports(5))) == 5
+def test_reserved_ports_are_distinct_and_whoever_names_one_can_listen_at_it() -> None:
+    with reserved_ports(5) as ports:
+        assert len(set(ports)) == 5
+        for port in ports:
+            with pytest.raises(OSError, match="in use"):  # as for a connection that is given any port
+                bind(port, reuse=False)
+            with bind(port, reuse=True) as engine:
+                engine.listen()
+
+
+def bind(port: int, *, reuse: bool) -> socket.socket:
+    """A socket with an address."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+    try:
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,108 @@
+"""What native code writes, and where Python stood when it crashes."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from c360_stream.errors import C360Error
+
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+TEXT_BYTES_MAX = 1024 * 1024
+_NO_NEWS = re.compile(r"^worker \d+:\terror connecting to worker .*; retrying\n", re.MULTILINE)
+
+_stacks_go_to: int | None = None
+
+
+@contextmanager
+def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
+    """Keep what native code writes to stdout and stderr from them, unless the run fails in a way not understood.
+
+    The engine reports an error that a step raised as a panic with a hundred lines of backtrace. A crash leaves the
+    stacks of Python's threads on stderr all the same, and what was written by then in a file, for `say_what_is_left`.
+
+    Parameters
+    ----------
+    keep_in
+        That file, which is made anew and gone afterwards. None: a crash takes what was written with it.
+
+    Yields
+    ------
+    What gives the text so far.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    python_stderr, python_hook = sys.stderr, sys.excepthook
+    with _open(keep_in) as native, os.fdopen(os.dup(kept[1]), "w", buffering=1) as ours:
+        for number in (1, 2):
+            os.dup2(native.fileno(), number)
+        sys.stderr = ours
+        # The engine shows by this hook what a thread of its own ended with.
+        sys.excepthook = lambda kind, error, trace: native.write(f"{kind.__name__}: {error}\n".encode())
+        leave_stacks(ours.fileno())
+        try:
+            yield lambda: _read(native)
+        except C360Error:
+            python_hook = _say_nothing  # threads of the engine may still have to end
+            raise
+        except BaseException:
+            os.write(kept[1], _read(native).encode())
+            raise
+        finally:
+            sys.stderr, sys.excepthook = python_stderr, python_hook
+            for number, original in zip((1, 2), kept, strict=True):
+                os.dup2(original, number)
+                os.close(original)
+            leave_stacks()
+            if keep_in is not None:
+                keep_in.unlink(missing_ok=True)
+
+
+def leave_stacks(file: int = 2) -> None:
+    """Have a crash of native code write the stacks of Python's threads to a file, given by its descriptor."""
+    global _stacks_go_to
+    _stacks_go_to = file
+    faulthandler.enable(file)
+
+
+def leave_stacks_again() -> None:
+    """Do so even though a library has just taken the handlers of such signals for itself: chDB does."""
+    if _stacks_go_to is not None:
+        faulthandler.disable()
+        faulthandler.enable(_stacks_go_to)
+
+
+def say_what_is_left(kept_in: Path, process: int) -> None:
+    """Say what native code had written in a process that came to no end of its own, and forget it."""
+    with suppress(OSError):
+        text = _NO_NEWS.sub("", kept_in.read_text(errors="replace")[-TEXT_BYTES_MAX:])
+        if text.strip():
+            before = f"c360 run: process {process}: native code had written before it was ended:"
+            print(f"{before}\n{text.rstrip()}", file=sys.stderr)  # noqa: T201 - news of the command
+        kept_in.unlink()
+
+
+def _open(keep_in: Path | None) -> IO[bytes]:
+    if keep_in is not None:
+        with suppress(OSError):  # what is wrong with the directory is told where it is used
+            return keep_in.open("a+b")
+    return tempfile.TemporaryFile("a+b")
+
+
+def _say_nothing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Take the place of the hook that shows an exception: the one that matters is told."""
+
+
+def _read(native: IO[bytes]) -> str:
+    native.flush()
+    return os.pread(native.fileno(), TEXT_BYTES_MAX, 0).decode(errors="replace")
