@@ -19,17 +19,17 @@ def main(number: int, moment: str) -> None:
     take = Redriver._step
     commits = 0
 
-    def step(self: Redriver, what: str, call: Callable[[float], object]) -> None:
+    def killing(self: Redriver, what: str, step: Callable[[float], object]) -> None:
         nonlocal commits
         commits += what == "committing"
         due = what == "committing" and commits == number
         if due and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        take(self, what, call)
+        take(self, what, step)
         if due:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Redriver._step = step  # type: ignore[method-assign]
+    Redriver._step = killing  # type: ignore[method-assign]
     cli(["redrive"], prog_name="c360")
 
 
