@@ -25,7 +25,7 @@ from tests.integration.stack.web import Alertmanager, ClickHouse, Prometheus, Qu
 
 SCRAPE = timedelta(seconds=2)
 START_SECONDS_MAX = 90
-SETUP_SECONDS_MAX = 60
+ONE_SHOT_SECONDS_MAX = 180
 CAUGHT_UP_SECONDS_MAX = 600
 LIVE_SECONDS_MAX = 120
 WORKER_DOWN_ALERT = "C360ProcessDown"
@@ -34,7 +34,7 @@ FOLDERS = {"/var/lib/c360": "recovery", "/prometheus": "prometheus", "/alertmana
 
 
 class Stack:
-    """Kafka, ClickHouse, workers, heartbeat, demo, Prometheus and Alertmanager; a context manager.
+    """Kafka, ClickHouse, workers, heartbeat, the demo, Prometheus and Alertmanager; a context manager.
 
     Commands, environments, passwords and configuration are those of the compose file; hosts, ports and paths are
     replaced by those of this machine, Prometheus scrapes every two seconds, and the demo's history is small. chDB
@@ -157,13 +157,12 @@ class Stack:
         self.wait(lambda: _holds(lambda: bool(read_page(ping))), "ClickHouse", START_SECONDS_MAX)
         self.wait(self.prometheus.is_ready, "Prometheus", START_SECONDS_MAX)
         self.wait(self.alertmanager.is_ready, "Alertmanager", START_SECONDS_MAX)
-        self._run_c360("setup").wait(SETUP_SECONDS_MAX)
-        del self._processes["setup"]
-        for name in ("worker", "heartbeat"):
+        self._complete("setup")
+        self._run_c360("heartbeat")
+        self._complete("history")
+        for name in ("worker", "demo"):
             self._run_c360(name)
-        # Before the feed: counters are seen from 0 on.
         self.wait(self._workers_are_scraped, "Prometheus to scrape the workers", START_SECONDS_MAX)
-        self._run_c360("demo", self._history)
 
     def _start_clickhouse(self) -> None:
         users = ElementTree.parse(ROOT / "deploy" / "clickhouse" / "users.d" / "c360.xml")
@@ -183,11 +182,19 @@ class Stack:
         for name, program in (("prometheus", "prometheus"), ("alertmanager", "prometheus-alertmanager")):
             self._run(name, [program, *self._command(self._services[name])], cwd=self.home)
 
-    def _run_c360(self, name: str, changes: dict[str, str] | None = None) -> Process:
+    def _complete(self, name: str) -> None:
+        """Run a service that others wait for the end of."""
+        began = time.monotonic()
+        self._run_c360(name).wait(ONE_SHOT_SECONDS_MAX)
+        del self._processes[name]
+        self._say(f"{name}: took {time.monotonic() - began:.1f} s")
+
+    def _run_c360(self, name: str) -> Process:
         service = self._services[name]
         command = self._command(service)
-        for option, value in (changes or {}).items():
-            command[command.index(option) + 1] = value
+        if "simulate" in command:
+            for option, value in self._history.items():
+                command[command.index(option) + 1] = value
         folder = self.home / f"cwd-{name}"
         folder.mkdir()
         environment = {name: self.places.translate(value, service.name) for name, value in service.environment.items()}
