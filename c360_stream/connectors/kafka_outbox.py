@@ -109,6 +109,10 @@ class KafkaOutbox:
             self._sender.close()
             raise
 
+    def newest(self, store: str) -> int:
+        """The last published number, by the marker."""
+        return self._published.get(store, 0)
+
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         """Publish a batch in one transaction, unless the marker says that it has been; see `OutboxWriter.publish`."""
         if not records or sequence <= self._published.get(store, 0):

@@ -114,6 +114,9 @@ class RecordWriter(Protocol):
 class OutboxWriter(Protocol):
     """Publishes to several topics for one partition of the sink: batches exactly once, other records at once."""
 
+    def newest(self, store: str) -> int:
+        """The last published number of a recovery store's batches; 0 if none was published."""
+
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         """Publish a batch, all or none of it; nothing if it has been published before.
 

@@ -77,6 +77,16 @@ class Outbox:
             self._store, self._next, self._sealed = state["store"], state["next"], state["sealed"]
 
     @property
+    def store(self) -> str:
+        """Name of the store."""
+        return self._store
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest chunk that a snapshot holds or held; nobody has seen a later one."""
+        return self._next + len(self._sealed) - 1
+
+    @property
     def open(self) -> bool:
         """Whether anything waits for the next snapshot."""
         return bool(self._open)

@@ -13,6 +13,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import Heard, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
+from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
@@ -141,6 +142,12 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """
 
     def __init__(self, writer: OutboxWriter, outbox: Outbox, heard: Mapping[str, Heard] = NOBODY) -> None:
+        if writer.newest(outbox.store) > outbox.newest:
+            # The next chunks would be taken for those that were published under the same numbers, and be lost.
+            raise StateError(
+                "the recovery directory is older than what has been published from it",
+                "put the newest one back, or name an empty one and replay",
+            )
         self._writer = writer
         self._outbox = outbox
         self._heard = heard

@@ -56,6 +56,7 @@ class OutboxContract:
             outbox.publish("store", sequence, batch_of(settings, sequence))
         outbox.close()
         again = transport.outbox("0")
+        assert (again.newest("store"), again.newest("other")) == (2, 0)
         for sequence in (1, 2, 3):
             again.publish("store", sequence, batch_of(settings, sequence))
         again.close()

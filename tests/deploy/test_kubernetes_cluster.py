@@ -162,9 +162,10 @@ def test_an_outage_makes_a_pod_unready_and_does_not_restart_it(
         deployment.works(pods)
         before = pods.restarts
         clickhouse.down()
-        broker.pause()
         try:
+            deployment.send()
             pods.supervise(pods.any_unready, "unready")
+            broker.pause()
             pods.supervise(alive_for(pods, 1.5 * STALL_SECONDS), "over")
         finally:
             broker.go_on()

@@ -177,6 +177,10 @@ class MemoryOutbox:
         self._unflushed: list[tuple[TopicRecord, Heard | None]] = []
         topics.owners[part] = self
 
+    def newest(self, store: str) -> int:
+        """The last published number, by the marker."""
+        return self._topics.markers[self._part, store]
+
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         """Publish, unless the marker says that this was done."""
         if self._topics.owners[self._part] is not self:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
-from c360_stream.errors import TransportError
+from c360_stream.errors import StateError, TransportError
 from c360_stream.operators import outbox, stop, topic_sink
 from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
 from c360_stream.operators.rows import TopicRecords
@@ -62,6 +62,10 @@ class MemoryOutbox:
         self.closed = False
         self.free = threading.Event()
         self.free.set()
+
+    def newest(self, store: str) -> int:
+        """The last published number."""
+        return self.published.get(store, 0)
 
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         """Publish, unless it was before."""
@@ -181,6 +185,21 @@ def test_a_kill_at_any_moment_loses_and_repeats_nothing() -> None:
             topic.write_batch([exact(b"%d" % number)])
     topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
     assert kafka.seen == [b"%d" % number for number in range(6)]
+
+
+def test_a_state_that_is_older_than_what_was_published_is_refused() -> None:
+    """What it makes next would have numbers that are taken."""
+    kafka = MemoryOutbox()
+    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic.write_batch([exact(b"1")])
+    older = topic.snapshot()
+    publish(topic)
+    TopicOutboxPartition(kafka, Outbox("topics 0", older))  # it holds what was published since: a crash gives this
+    topic.write_batch([exact(b"2")])
+    topic.snapshot()
+    publish(topic)
+    with pytest.raises(StateError, match="older than what has been published"):
+        TopicOutboxPartition(kafka, Outbox("topics 0", older))
 
 
 def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
