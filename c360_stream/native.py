@@ -65,7 +65,8 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
                 os.close(original)
             leave_stacks()
             if keep_in is not None:
-                keep_in.unlink(missing_ok=True)
+                with suppress(OSError):
+                    keep_in.unlink()
 
 
 def leave_stacks(file: int = 2) -> None:
@@ -76,7 +77,10 @@ def leave_stacks(file: int = 2) -> None:
 
 
 def leave_stacks_again() -> None:
-    """Do so even though a library has just taken the handlers of such signals for itself: chDB does."""
+    """Do so even though a library has just taken the handlers of such signals for itself.
+
+    chDB does, when it is opened: its own say nothing, and keep a process that has crashed for five minutes.
+    """
     if _stacks_go_to is not None:
         faulthandler.disable()
         faulthandler.enable(_stacks_go_to)
@@ -95,7 +99,8 @@ def say_what_is_left(kept_in: Path, process: int) -> None:
 def _open(keep_in: Path | None) -> IO[bytes]:
     if keep_in is not None:
         with suppress(OSError):  # what is wrong with the directory is told where it is used
-            return keep_in.open("a+b")
+            file = os.open(keep_in, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
+            return os.fdopen(file, "a+b")
     return tempfile.TemporaryFile("a+b")
 
 

@@ -137,8 +137,8 @@ class Ordeal:
         return sum(ends)
 
     def output(self) -> str:
-        """What the run has said last."""
-        return (self.home / "output.txt").read_text(errors="replace")[-3000:]
+        """What the run has said last, with room for the stacks that a crash leaves."""
+        return (self.home / "output.txt").read_text(errors="replace")[-20_000:]
 
     def verdict(self) -> dict[str, Any]:
         """Lost, doubled and different, by what."""
