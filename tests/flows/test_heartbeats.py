@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.settings import load_settings
 from tests.flows.conftest import SEED
 from tests.flows.processes import started
 from tests.flows.test_determinism import tick_scores
@@ -82,6 +84,17 @@ def test_they_come_out_and_change_no_score(world: WrittenLog, tables: Tables, ho
     assert tick_scores(found) == tick_scores(tables)
     for table in ("account_features", "outcomes"):
         assert sorted(found[table], key=json.dumps) == sorted(tables[table], key=json.dumps)
+
+
+def features(log_dir: Path) -> list[tuple[int, list[bytes]]]:
+    """The feature rows of every tick, as an evaluation sees them."""
+    replay = LogReplay(load_settings(log_dir=log_dir, kafka_brokers="", live=False))
+    return [(tick.day, [rows.features.tobytes() for rows in tick.rows]) for tick in replay.ticks()]
+
+
+def test_an_evaluation_passes_over_them(world: WrittenLog, home: Path) -> None:
+    beating(world, home / "world")
+    assert features(home / "world") == features(world.path)
 
 
 def pages(run: FlowRun) -> Iterator[str]:

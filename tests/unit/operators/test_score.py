@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.shard import TickRows
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.score import ScoreLogic, ScoreOutput, ScoreStep, ShardVersion
+from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep, ShardVersion
 from c360_stream.operators.turns import PAUSE_SECONDS, Turns
 from c360_stream.settings import Settings
 from tests.unit.learning.companies import SCORING, SHARDS, company, learned_ticks
 
 TICK = 20
-Said = TickRows | MovedRows | ShardVersion
 NOW, LATER = Heartbeats(0, "p", (1,)), Heartbeats(0, "p", (2,))
 
 
@@ -38,10 +37,10 @@ def step(clock: Clock, *, live: bool) -> ScoreStep:
     return ScoreStep(Settings.model_construct(live=live), SCORING, Keeping(True, "test"), Turns(clock))
 
 
-def interleaved(draw: Random, shard: int) -> list[Said]:
+def interleaved(draw: Random, shard: int) -> list[ScoreInput]:
     """What a shard's scorer hears: rows and versions, each in their order, mixed."""
-    rows: list[Said] = [*company()[shard].rows]
-    versions: list[Said] = [ShardVersion(shard, each.day, each.version) for each in learned_ticks()]
+    rows: list[ScoreInput] = [*company()[shard].rows]
+    versions: list[ScoreInput] = [ShardVersion(shard, each.day, each.version) for each in learned_ticks()]
     turns = [0] * len(rows) + [1] * len(versions)
     draw.shuffle(turns)
     queues = (iter(rows), iter(versions))
