@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.settings import load_settings
 from tests.flows.conftest import SEED
 from tests.flows.processes import started
 from tests.flows.test_determinism import tick_scores
@@ -84,6 +86,17 @@ def test_they_come_out_and_change_no_score(world: WrittenLog, tables: Tables, ho
         assert sorted(found[table], key=json.dumps) == sorted(tables[table], key=json.dumps)
 
 
+def features(log_dir: Path) -> list[tuple[int, list[bytes]]]:
+    """The feature rows of every tick, as an evaluation sees them."""
+    replay = LogReplay(load_settings(log_dir=log_dir, kafka_brokers="", live=False))
+    return [(tick.day, [rows.features.tobytes() for rows in tick.rows]) for tick in replay.ticks()]
+
+
+def test_an_evaluation_passes_over_them(world: WrittenLog, home: Path) -> None:
+    beating(world, home / "world")
+    assert features(home / "world") == features(world.path)
+
+
 def pages(run: FlowRun) -> Iterator[str]:
     """The metrics, again and again until the deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -102,14 +115,14 @@ def test_live_the_metrics_say_when_the_newest_was_sent(world: WrittenLog, home: 
     topic = topic_name("billing")
     with started(run):
         newest = datetime.fromisoformat(sent[topic, 0][-1]).timestamp()
-        for beat in range(2):
+        for _ in range(2):
             wanted = [
                 f'c360_heartbeat_timestamp_seconds{{partition="0",sink="{sink}",topic="{topic}"}} {newest!r}'
                 for sink in ("heartbeats", "c360.heartbeats.v1")
             ]
             next(page for page in pages(run) if all(line in page for line in wanted))
             at = datetime.fromtimestamp(int(time.time()), UTC)
-            with (run.log_dir / topic / f"{beat * 0}.jsonl").open("ab") as file:
+            with (run.log_dir / topic / "0.jsonl").open("ab") as file:
                 file.write(heartbeat(at.isoformat()) + b"\n")
             newest = at.timestamp()
         page = next(pages(run))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import arrow_table
+from c360_stream.connectors.clickhouse import Column, arrow_table
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.features.columns import Heartbeats
 from c360_stream.learning import barrier
@@ -77,7 +77,8 @@ def test_partitions_and_order_are_kept_apart() -> None:
 def test_a_snapshot_holds_nothing() -> None:
     logic = collector()
     logic.on_batch([Heartbeats(0, NAME, (T0_US,))])
-    assert logic.snapshot() is None
+    resumed = HeartbeatStep(Settings(shards=SHARDS))(logic.snapshot())  # type: ignore[func-returns-value]
+    assert resumed.on_batch([Heartbeats(shard, NAME, (T0_US,)) for shard in range(1, SHARDS)])[0] == []
 
 
 def test_one_that_a_shard_has_lost_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +109,7 @@ def record_of(sent_us: int) -> OutRecord:
 
 def rows_of(*sent_us: int) -> pa.Table:
     n, times = len(sent_us), np.array(sent_us, np.int64)
-    columns = {"topic": [TOPIC] * n, "partition": [3] * n, "sent_at": times, "produced_at": times}
+    columns: dict[str, Column] = {"topic": [TOPIC] * n, "partition": [3] * n, "sent_at": times, "produced_at": times}
     return arrow_table("heartbeats", columns)
 
 
