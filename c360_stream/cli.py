@@ -217,8 +217,8 @@ def simulate(context: click.Context, /, start: datetime | None, until_now: bool,
     probabilities that its cancellations were drawn from.
 
     With --until-now the company has lived for --days before today, with --live it then lives on in real time. Started
-    again, both go on with the company that the topics hold, from where they stopped. Write history before a run is
-    started: one that tails the topics already would take it for late. SIGTERM and Ctrl-C stop both with exit code 0.
+    again, both go on with the company that the topics hold, from where they stopped. Write history before the first
+    run: one that tails empty topics would take it for late. SIGTERM and Ctrl-C stop both with exit code 0.
     """
     if until_now or live:
         from c360_stream.commands.signals import exit_stopped, listening

@@ -76,8 +76,8 @@ def simulate_live(
 ) -> None:
     """Write history up to now at full speed, then live events, until SIGTERM or SIGINT.
 
-    A run that tails the topics already takes history for late events, since the time of topics that are read to their
-    end is the wall clock's: write history first (`until_now`), then start the run, then go live.
+    Write history before the first run is started (`until_now`): the time of a run that has tailed empty topics for a
+    while is the wall clock's, and it would take all of it for late.
 
     Topics that hold the company already are gone on with: what is there is not written again, what has happened
     since is made up for. After an orderly stop nothing is doubled and nothing missing; after a kill, some events of

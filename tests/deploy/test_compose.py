@@ -273,6 +273,7 @@ def test_history_is_there_before_the_workers_tail(compose: Compose) -> None:
     done = {"condition": "service_completed_successfully"}
     assert compose.services["worker"].raw["depends_on"]["history"] == {**done, "required": False}
     assert compose.services["demo"].raw["depends_on"]["history"] == done
+    assert compose.services["heartbeat"].raw["depends_on"]["worker"] == {"condition": "service_started"}
 
 
 def test_kafka_asks_everybody_but_itself_for_a_password(compose: Compose) -> None:
