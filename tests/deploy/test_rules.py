@@ -120,9 +120,8 @@ def test_a_rule_asks_for_metrics_labels_and_values_that_exist(rule: dict[str, An
     assert names <= known.keys() | COMING
     assert set(re.findall(r"c360:\w+:\w+", expr)) <= RECORDED
     labels = PROMETHEUS_LABELS.union(*known.values())
-    used = {
-        label.strip() for group in re.findall(r"\b(?:by|on|group_left) \(([^)]*)\)", expr) for label in group.split(",")
-    }
+    lists = re.findall(r"\b(?:by|on|group_left) \(([^)]*)\)", expr)
+    used = {label.strip() for each in lists for label in each.split(",")}
     assert used - {""} <= labels
     for label, value in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', expr):
         assert set(value.split("|")) <= LABEL_VALUES[label]

@@ -11,8 +11,10 @@ from contextlib import closing, suppress
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from c360_stream import health as module
 from c360_stream.errors import ConfigurationError
 from c360_stream.health import CONNECTIONS_MAX, STALL_SECONDS_MAX, WAITING_SECONDS, Health, HealthServer
+from c360_stream.metrics import REGISTRY
 
 
 class Clock:
@@ -109,6 +111,16 @@ def test_a_flow_that_cannot_start_says_what_it_waits_for(health: Health) -> None
     assert health.unready_reason() == "the tables are away"
     health.stopped()
     assert health.unready_reason() == "the flow is stopped"
+
+
+def test_a_metric_says_what_readyz_says(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEALTH", health)
+    assert REGISTRY.get_sample_value("c360_ready") == 0
+    health.sources_opened()
+    health.progress()
+    assert REGISTRY.get_sample_value("c360_ready") == 1
+    health.waiting("the broker is away")
+    assert REGISTRY.get_sample_value("c360_ready") == 0
 
 
 def test_the_metrics_page_parses(server: HealthServer) -> None:

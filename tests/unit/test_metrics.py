@@ -52,6 +52,24 @@ def test_the_page_parses_and_counters_end_in_total() -> None:
     assert not [name for name in families if name.endswith("_created")]
 
 
+def test_counters_with_known_labels_begin_at_0() -> None:
+    """A first count that is also the first sample is no increase."""
+    metrics.begin_topic("begun")
+    for name, labels in (
+        ("c360_events_read_total", {"topic": "begun"}),
+        ("c360_events_accepted_total", {"topic": "begun"}),
+        ("c360_dead_letters_total", {"topic": "begun", "stage": "size"}),
+        ("c360_dead_letters_total", {"topic": "begun", "stage": "decode"}),
+    ):
+        assert REGISTRY.get_sample_value(name, labels) == 0
+    for name, labels in (
+        ("c360_scores_emitted_total", {"trigger": "tick", "tier": "critical"}),
+        ("c360_alarms_raised_total", {"kind": "freshness", "severity": "critical"}),
+        ("c360_examples_learnt_total", {"outcome": "stayed"}),
+    ):
+        assert REGISTRY.get_sample_value(name, labels) is not None
+
+
 def test_the_watermark_lag_follows_the_clock_and_ignores_the_end_of_input() -> None:
     metrics.set_watermark(time.time() - 100)
     metrics.set_watermark(math.inf)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from c360_stream.commands.run import run
+from c360_stream.commands.cluster import ALONE, Place
+from c360_stream.commands.run import _tell, run
 from c360_stream.commands.signals import STOP_SIGNALS
 from c360_stream.errors import ConfigurationError, StateError
+from c360_stream.metrics import REGISTRY
 from c360_stream.settings import Settings
 from tests.unit.commands.test_recovery import another_process
 
@@ -35,3 +37,12 @@ def test_a_run_without_input_says_so_and_leaves_signals_as_they_were(settings: S
     assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
     assert signal.set_wakeup_fd(-1) == -1
     assert not [name for name in os.environ if name.startswith("C360_")]
+
+
+def test_metrics_tell_the_settings_that_alerts_compare_with(settings: Settings) -> None:
+    changed = settings.model_copy(update={"allowed_lateness_seconds": 7200, "early_events_max": 1600, "shards": 16})
+    _tell(changed, Place(("h:1", "h:2", "h:3"), 2))
+    names = ("cluster_processes", "allowed_lateness_seconds", "early_events_max", "model_auc_min")
+    assert [REGISTRY.get_sample_value(f"c360_{name}") for name in names] == [3, 7200, 100, settings.auc_min]
+    _tell(settings, ALONE)
+    assert REGISTRY.get_sample_value("c360_cluster_processes") == 1

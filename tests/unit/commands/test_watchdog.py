@@ -135,12 +135,18 @@ def test_partitions_that_nobody_reads_are_told_once(caplog: pytest.LogCaptureFix
         for _ in range(3):
             now[0] += PARTITIONS_SECONDS
             watch.look()
-        assert topics.asked == 2
+        assert topics.asked == 4
         assert [record.getMessage() for record in caplog.records] == [
             "this run reads 4 partitions of grown, which has 6: restart it"
         ]
+        topics.counts = {"grown": 8}
+        now[0] += PARTITIONS_SECONDS
+        watch.look()
+        found = metrics.REGISTRY.get_sample_value("c360_input_partitions_found", {"topic": "grown"})
+        assert found == 8, "told in words once, in the metrics for as long as it lasts"
     finally:
         metrics.INPUT_PARTITIONS.clear()
+        metrics.INPUT_PARTITIONS_FOUND.clear()
 
 
 def test_it_looks_until_it_is_closed() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from c360_stream import segments, snapshot
+from c360_stream import metrics, segments, snapshot
 from c360_stream.errors import StateError
 from c360_stream.features.shard import MovedRows
 from c360_stream.learning.scoring import ScoringConfig, ShardScorer
@@ -102,3 +103,16 @@ def test_another_version_is_refused_before_its_files_are_read(tmp_path: Path, mo
     monkeypatch.setattr(snapshot, "STATE_VERSION", 99)
     with pytest.raises(StateError, match=r"this is learn .*, version 99"):
         Keeping(True, "", tmp_path).of("learn").take_up(packed)
+
+
+def test_metrics_tell_when_state_was_kept_last(tmp_path: Path) -> None:
+    def kept_at() -> float | None:
+        return metrics.REGISTRY.get_sample_value("c360_snapshot_timestamp_seconds", {"step": "timed"})
+
+    Keeping(False, "").of("timed").keep("0", dict)
+    assert kept_at() is None, "nothing is kept without a recovery directory"
+    began = time.time()
+    Keeping(True, "", tmp_path).of("timed").keep("0", dict)
+    at = kept_at()
+    assert at is not None
+    assert began <= at <= time.time()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from c360_stream import metrics
 from c360_stream.connectors.clickhouse import TableStore
 from c360_stream.errors import StateError, TransportError
 from c360_stream.features.definitions import FEATURES
@@ -30,10 +31,12 @@ class MemoryTables(TableStore):
         self.failing = False
         self.free = threading.Event()
         self.free.set()
+        self.asked = threading.Event()
         self.threads = {threading.get_ident()}
         self.closed = False
 
     def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
+        self.asked.set()
         assert self.free.wait(DEADLINE_SECONDS)
         self.threads.add(threading.get_ident())
         if self.failing:
@@ -303,3 +306,22 @@ class TestOutbox:
         waiting.join(DEADLINE_SECONDS)
         assert store.rows("outcomes") == list(range(2 * blocks))
         assert [int(str(token).rpartition(":")[2]) for token in store.tokens] == list(range(1, blocks + 1))
+
+    def test_metrics_tell_how_long_an_insert_has_been_under_way(self, store: MemoryTables) -> None:
+        def oldest_seconds() -> float | None:
+            return metrics.REGISTRY.get_sample_value("c360_sink_waiting_seconds", {"sink": "outcomes"})
+
+        partition = self.resumed(store)
+        partition.write_batch([rows("outcomes", 1)])
+        partition.snapshot()
+        store.free.clear()
+        partition.write_batch([PULSE])
+        assert store.asked.wait(DEADLINE_SECONDS)
+        first = oldest_seconds()
+        second = oldest_seconds()
+        assert first is not None
+        assert second is not None
+        assert 0 < first < second
+        store.free.set()
+        partition.snapshot()
+        assert oldest_seconds() == 0
