@@ -6,6 +6,7 @@ from deploy.dashboards.operations_flow import FRESHNESS, THROUGHPUT
 from deploy.dashboards.panel import Annotation, Dashboard, Field, Kind, Panel, Section, Threshold, promql
 from deploy.dashboards.parts import promql_lines, promql_stat
 
+# A share of no input is NaN, which `>= 0` leaves out.
 _GLANCE = Section(
     "At a glance",
     (
@@ -51,9 +52,10 @@ _GLANCE = Section(
             " Anything that lasts is a producer that breaks its contract: the table dead_letters has each record"
             " with the reason.",
             "percentunit",
-            "max(c360:dead_letters:ratio15m)",
+            "max(c360:dead_letters:ratio15m >= 0)",
             thresholds=(Threshold(0.001, "yellow"), Threshold(0.01, "red")),
             decimals=2,
+            no_value="no input",
         ),
         promql_stat(
             "How many accounts are active?",
@@ -87,7 +89,7 @@ _BAD_INPUT = Section(
             "How large is the share that is refused?",
             "Dead letters over records read in 15 minutes, by topic. C360DeadLetters fires above 1%.",
             "percentunit",
-            promql("c360:dead_letters:ratio15m", "{{topic}}"),
+            promql("c360:dead_letters:ratio15m >= 0", "{{topic}}"),
             width=8,
             minimum=0,
         ),
@@ -97,8 +99,8 @@ _BAD_INPUT = Section(
             " ones count in later as-ofs, but ticks that are out lack them: if they last, raise"
             " C360_ALLOWED_LATENESS_SECONDS. Repeated ones are dropped: a producer retries.",
             "percentunit",
-            promql("c360:late_events:ratio1h", "late"),
-            promql("c360:duplicate_events:ratio1h", "repeated"),
+            promql("c360:late_events:ratio1h >= 0", "late"),
+            promql("c360:duplicate_events:ratio1h >= 0", "repeated"),
             width=8,
             minimum=0,
         ),
