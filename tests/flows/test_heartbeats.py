@@ -102,14 +102,14 @@ def test_live_the_metrics_say_when_the_newest_was_sent(world: WrittenLog, home: 
     topic = topic_name("billing")
     with started(run):
         newest = datetime.fromisoformat(sent[topic, 0][-1]).timestamp()
-        for beat in range(2):
+        for _ in range(2):
             wanted = [
                 f'c360_heartbeat_timestamp_seconds{{partition="0",sink="{sink}",topic="{topic}"}} {newest!r}'
                 for sink in ("heartbeats", "c360.heartbeats.v1")
             ]
             next(page for page in pages(run) if all(line in page for line in wanted))
             at = datetime.fromtimestamp(int(time.time()), UTC)
-            with (run.log_dir / topic / f"{beat * 0}.jsonl").open("ab") as file:
+            with (run.log_dir / topic / "0.jsonl").open("ab") as file:
                 file.write(heartbeat(at.isoformat()) + b"\n")
             newest = at.timestamp()
         page = next(pages(run))

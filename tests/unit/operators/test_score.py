@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
+from c360_stream.features.columns import Heartbeats
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.operators.keeping import Keeping
-from c360_stream.operators.rows import Output, TopicRecords
-from c360_stream.operators.score import ScoreLogic, ScoreStep, ShardStats, ShardVersion
+from c360_stream.operators.rows import TopicRecords
+from c360_stream.operators.score import ScoreLogic, ScoreOutput, ScoreStep, ShardVersion
 from c360_stream.operators.turns import PAUSE_SECONDS, Turns
 from c360_stream.settings import Settings
 from tests.unit.learning.companies import SCORING, SHARDS, company, learned_ticks
 
 TICK = 20
 Said = TickRows | MovedRows | ShardVersion
+NOW, LATER = Heartbeats(0, "p", (1,)), Heartbeats(0, "p", (2,))
 
 
 class Clock:
@@ -46,16 +48,16 @@ def interleaved(draw: Random, shard: int) -> list[Said]:
     return [next(queues[turn]) for turn in turns]
 
 
-def told(out: Iterable[Output | ShardStats]) -> list[dict[str, Any]]:
+def told(out: Iterable[ScoreOutput]) -> list[dict[str, Any]]:
     """The records of scores and who is gone, but for the wall clock."""
     records = [record for each in out if isinstance(each, TopicRecords) for record in each.records]
     scores = [json.loads(record.value) if record.value else {"gone": record.key} for record in records]
     return [{name: value for name, value in score.items() if name != "produced_at"} for score in scores]
 
 
-def replayed(shard: int) -> list[Output | ShardStats]:
+def replayed(shard: int) -> list[ScoreOutput]:
     logic = step(Clock(), live=False)(None)
-    out: list[Output | ShardStats] = []
+    out: list[ScoreOutput] = []
     for said in interleaved(Random(0), shard):
         out += logic.on_batch([said])[0]
         assert logic.notify_at() is None, "nobody is kept waiting in a replay"
@@ -68,7 +70,7 @@ def test_turns_and_crashes_between_them_change_no_score(seed: int) -> None:
     live = step(clock, live=True)
     queues = [iter(interleaved(draw, shard)) for shard in range(SHARDS)]
     logics: list[ScoreLogic] = [live(None) for _ in range(SHARDS)]
-    out: list[list[Output | ShardStats]] = [[] for _ in range(SHARDS)]
+    out: list[list[ScoreOutput]] = [[] for _ in range(SHARDS)]
     lived = list(range(SHARDS))
     while lived:
         shard = draw.choice(lived)
@@ -124,3 +126,40 @@ def test_a_tick_that_waits_is_finished_when_the_next_one_comes() -> None:
     out, _ = logic.on_batch([ShardVersion(0, later.day, later.version)])
     assert {score["trigger"] for score in told(out)} == {"tick"}
     assert logic.notify_at() is None
+
+
+def beats(out: Iterable[ScoreOutput]) -> list[Heartbeats]:
+    return [each for each in out if isinstance(each, Heartbeats)]
+
+
+def test_a_heartbeat_passes_at_once_where_nothing_waits() -> None:
+    assert step(Clock(), live=True)(None).on_batch([NOW, LATER]) == ([NOW, LATER], False)
+
+
+def test_a_heartbeat_waits_for_the_version_that_the_rows_ahead_of_it_wait_for() -> None:
+    """A learner that is stuck stops it."""
+    logic = step(Clock(), live=False)(None)
+    ticks = [rows for rows in company()[0].rows if isinstance(rows, TickRows)]
+    versions = [ShardVersion(0, each.day, each.version) for each in learned_ticks()]
+    assert logic.on_batch([ticks[0], NOW, ticks[1], LATER])[0] == []
+    out, _ = logic.on_batch([versions[0]])
+    assert out[-1] is NOW
+    assert beats(out) == [NOW]
+    out, _ = logic.on_batch([versions[1]])
+    assert out[-1] is LATER
+
+
+def test_a_heartbeat_waits_for_the_turn_of_the_tick_ahead_of_it() -> None:
+    logic = both_at_a_tick(Clock())[0]
+    assert logic.on_batch([NOW]) == ([], False)
+    out, _ = logic.on_notify()
+    assert out[-1] is NOW
+
+
+def test_a_snapshot_holds_no_heartbeat() -> None:
+    clock = Clock()
+    logic = both_at_a_tick(clock)[0]
+    logic.on_batch([NOW])
+    resumed = step(clock, live=True)(logic.snapshot())
+    resumed.on_batch([LATER])
+    assert beats(resumed.on_notify()[0]) == [LATER], "behind the tick that the snapshot holds"
