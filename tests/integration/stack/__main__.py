@@ -18,7 +18,7 @@ from tests.integration.stack import pictures
 from tests.integration.stack.processes import StackError
 from tests.integration.stack.stack import Stack
 
-ACCOUNTS, DAYS, LIVE_SECONDS = 300, 400, 120.0
+ACCOUNTS, DAYS, LIVE_SECONDS = 250, 365, 120.0
 
 
 def main() -> int:

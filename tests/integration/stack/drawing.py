@@ -21,7 +21,12 @@ INK, FAINT, RULE = "#333333", "#8A8A8A", "#DDDDDD"
 TITLE_CHARACTERS, STAT_TITLE_CHARACTERS, CELL_CHARACTERS, NAME_CHARACTERS = 52, 23, 46, 34
 LEGEND_LINES_MAX, LEGEND_CHARACTERS, TABLE_ROWS_MAX, STAT_ENTRIES_MAX = 3, 68, 7, 4
 # Distances of ticks that people count time by.
-ROUND_SECONDS = (*(10.0**power for power in range(-6, 1)), 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+ROUND_SECONDS = (
+    *(10.0**power for power in range(-6, 1)),
+    *(2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 10_800, 21_600),
+    *(86_400 * days for days in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)),
+)
+ROUND_BYTES = tuple(2**power for power in range(50))
 
 
 def draw(panel: Panel, answers: Sequence[Answer], axes: Any) -> None:
@@ -125,8 +130,10 @@ def _scale(axis: Any, bounds: Sequence[float], unit: str) -> None:
 
 
 def _ticks(span: float, unit: str) -> Locator:
-    if unit == "s" and span / 6 < ROUND_SECONDS[-1]:
-        return MultipleLocator(next(step for step in ROUND_SECONDS if span / step <= 6))
+    distances = {"s": ROUND_SECONDS, "bytes": ROUND_BYTES, "binBps": ROUND_BYTES}.get(unit, ())
+    for distance in distances:
+        if span / distance <= 6:
+            return MultipleLocator(distance)
     return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
 
 

@@ -135,8 +135,8 @@ def draw_dashboard(
 
 
 def _rounded(svg: str) -> str:
-    """Without digits that nobody sees, which are half of the file: tenths of a point."""
-    return re.sub(r"(?<=\d\.\d)\d{2,}", "", svg)
+    """Without what nobody sees, which is half of the file: digits beyond tenths of a point, and indentation."""
+    return re.sub(r" *\n *", "\n", re.sub(r"(?<=\d\.\d)\d{2,}", "", svg))
 
 
 def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:

@@ -158,9 +158,8 @@ class Stack:
         self.wait(self.prometheus.is_ready, "Prometheus", START_SECONDS_MAX)
         self.wait(self.alertmanager.is_ready, "Alertmanager", START_SECONDS_MAX)
         self._complete("setup")
-        self._run_c360("heartbeat")
         self._complete("history")
-        for name in ("worker", "demo"):
+        for name in ("worker", "heartbeat", "demo"):
             self._run_c360(name)
         self.wait(self._workers_are_scraped, "Prometheus to scrape the workers", START_SECONDS_MAX)
 
