@@ -30,7 +30,7 @@ with native_output(Path(sys.argv[1]) if sys.argv[1:] else None):
 def test_a_crash_leaves_its_stacks_and_what_was_written(tmp_path: Path, kept: bool) -> None:
     file = tmp_path / "native.txt"
     crashed = subprocess.run(
-        [sys.executable, "-c", CRASH, *[str(file)] * kept], check=False, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", CRASH, *[str(file)] * kept], check=False, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     assert crashed.returncode == -signal.SIGSEGV
     assert STACKS in crashed.stderr
