@@ -135,8 +135,13 @@ def draw_dashboard(
 
 
 def _rounded(svg: str) -> str:
-    """Without what nobody sees, which is half of the file: digits beyond tenths of a point, and indentation."""
-    return re.sub(r" *\n *", "\n", re.sub(r"(?<=\d\.\d)\d{2,}", "", svg))
+    """Without what nobody sees, which is half of the file: digits of places beyond tenths of a point, and indentation.
+
+    >>> _rounded('<g>\\n  <text x="417.5432">0.025</text>\\n</g>')
+    '<g>\\n<text x="417.5">0.025</text>\\n</g>'
+    """
+    tags_rounded = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(?<=\d\.\d)\d{2,}", "", tag[0]), svg)
+    return re.sub(r" *\n *", "\n", tags_rounded)
 
 
 def _laid_out(panels: Sequence[Panel]) -> list[list[Panel]]:
