@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource
 from prometheus_client.parser import text_string_to_metric_families
 
 from c360_stream.settings import INPUT_KINDS, Settings
@@ -61,14 +60,3 @@ def test_a_heartbeat_comes_out_of_every_partition(kafka_brokers: str, tmp_path: 
         assert all(began - 1 <= sent <= time.time() for sent in found.values())
     values = [json.loads(value) for value, _ in records(settings, settings.heartbeat_topic)]
     assert sorted((each["topic"], each["partition"]) for each in values) == sorted(places)
-
-
-def test_the_topic_is_kept_for_a_day(kafka_brokers: str, tmp_path: Path) -> None:
-    settings = Settings(kafka_brokers=kafka_brokers, topic_prefix=f"t-{uuid4().hex}")
-    dsn = f"chdb://{tmp_path / 'tables' / 'c360'}"
-    env = {"C360_KAFKA_BROKERS": kafka_brokers, "C360_TOPIC_PREFIX": settings.topic_prefix, "C360_CLICKHOUSE_DSN": dsn}
-    c360("setup", env=env, cwd=tmp_path)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, settings.heartbeat_topic)
-    admin = AdminClient({"bootstrap.servers": kafka_brokers})
-    described = admin.describe_configs([resource])[resource].result()
-    assert described["retention.ms"].value == "86400000"
