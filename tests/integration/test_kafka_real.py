@@ -64,10 +64,12 @@ def test_setup_makes_every_topic_once(prefixed: Settings, admin: AdminClient) ->
     *again, outbox = setup_topics(prefixed, partitions=6)
     assert all(line.endswith(": exists, 4 partitions (6 asked for)") for line in again)
     assert outbox == f"{prefixed.outbox_topic}: exists, 16 partitions"
-    assert len(again) == 6
+    assert len(again) == 7
     for topic in (prefixed.risk_topic, prefixed.outbox_topic):
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         assert admin.describe_configs([resource])[resource].result()["cleanup.policy"].value == "compact"
+    resource = ConfigResource(ConfigResource.Type.TOPIC, prefixed.heartbeat_topic)
+    assert admin.describe_configs([resource])[resource].result()["retention.ms"].value == "86400000"
     assert KafkaTransport(prefixed).partitions(prefixed.dead_letter_topic) == [0, 1, 2, 3]
 
 
