@@ -81,6 +81,11 @@ class Health:
         """The flow has ended: it is not ready any more, and its silence is no fault."""
         self._phase = "stopped"
 
+    @property
+    def starting(self) -> bool:
+        """Whether the flow does not run yet."""
+        return self._phase == "starting"
+
     def silent_seconds(self) -> float:
         """Seconds since the last heartbeat; 0 while the flow does not run yet, or no more."""
         return self._clock() - self._beat_at if self._phase == "running" else 0.0

@@ -17,12 +17,14 @@ from bytewax.run import cli_main
 
 from c360_stream import metrics
 from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_cluster
+from c360_stream.commands.forming import FormingWatch
 from c360_stream.commands.recovery import begun_at, explain, inspect, native_file, recovery_store
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
     CollectorWatch,
     PartitionWatch,
     ProgressWatch,
+    Watch,
     Watchdog,
     end_process,
     input_counts,
@@ -99,7 +101,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
         if settings.metrics_address.endswith(":0"):
             _say(place.process, f"metrics at http://{server.address}/metrics")
         native = held.enter_context(native_output(kept_in))
-        held.enter_context(closing(_watchdog(settings, in_cluster=in_cluster)))
+        held.enter_context(closing(_watchdog(settings, place)))
         held.callback(HEALTH.stopped)
         listener.begun(request_stop)
         try:
@@ -119,10 +121,11 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     _say_done(place.process, time.monotonic() - began)
 
 
-def _watchdog(settings: Settings, *, in_cluster: bool) -> Watchdog:
+def _watchdog(settings: Settings, place: Place) -> Watchdog:
     HEALTH.stall_seconds_max = settings.stall_seconds_max
-    watches: list[ProgressWatch | PartitionWatch | CollectorWatch] = [CollectorWatch()]
-    if in_cluster:
+    watches: list[Watch] = [CollectorWatch()]
+    if len(place.peers) > 1:
+        watches.append(FormingWatch(place.peers, place.process, end_process))
         watches.append(ProgressWatch(settings.stall_seconds_max, lambda: outage(settings), end_process))
     if settings.uses_kafka and settings.live:
         watches.append(PartitionWatch(lambda: input_counts(settings)))
@@ -180,4 +183,6 @@ def _say_done(process: int, seconds: float) -> None:
 
 
 def _say(process: int, what: str) -> None:
-    print(f"c360 run: process {process}: {what}", file=sys.stderr)  # noqa: T201 - news of the command
+    # In one piece: the processes of a cluster share stderr.
+    sys.stderr.write(f"c360 run: process {process}: {what}\n")
+    sys.stderr.flush()

@@ -58,7 +58,7 @@ def settings_of(running: Running, listener: str, **others: str) -> Settings:
 @pytest.mark.parametrize("listener", ["CLIENTS", "HOST"])
 def test_the_password_opens_both_listeners(running: Running, listener: str) -> None:
     lines = setup_topics(settings_of(running, listener, topic_prefix=listener.lower()))
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(": created, " in line for line in lines)
 
 
