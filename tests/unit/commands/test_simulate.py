@@ -24,12 +24,14 @@ def digest(directory: Path) -> str:
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
     for out, seed in (("a", 7), ("b", 7), ("c", 8)):
-        assert simulate("--out", out, seed=seed).exit_code == 0
+        done = simulate("--out", out, seed=seed)
+        assert done.exit_code == 0, done.stderr
     assert digest(Path("a")) == digest(Path("b")) != digest(Path("c"))
 
 
 def test_it_says_what_it_wrote_and_how_far_it_is() -> None:
     result = simulate("--out", "log", "--start", "2025-03-01", "--truth", "elsewhere.jsonl")
+    assert result.exit_code == 0, result.stderr
     product = Path("log/c360.product.events.v1")
     lines = sum(len(path.read_bytes().splitlines()) for path in product.iterdir())
     assert f"product {lines:,}, " in result.stdout
@@ -41,7 +43,8 @@ def test_it_says_what_it_wrote_and_how_far_it_is() -> None:
 
 def test_the_topic_prefix_is_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("C360_TOPIC_PREFIX", "acme")
-    assert simulate("--out", "log").exit_code == 0
+    done = simulate("--out", "log")
+    assert done.exit_code == 0, done.stderr
     assert Path("log/acme.billing.events.v1/0.jsonl").is_file()
 
 
@@ -49,14 +52,15 @@ def test_a_second_world_is_not_mixed_with_the_first() -> None:
     simulate("--out", "log")
     before = digest(Path("log"))
     result = simulate("--out", "log", seed=8)
-    assert result.exit_code == 2
+    assert result.exit_code == 2, result.stderr
     assert "already holds events" in result.stderr
     assert digest(Path("log")) == before
 
 
 def test_kafka_in_the_environment_does_not_turn_out_into_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("C360_KAFKA_BROKERS", "nosuch.invalid:9092")
-    assert simulate("--out", "log").exit_code == 0
+    done = simulate("--out", "log")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_help_names_every_scenario() -> None:
