@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -71,7 +72,10 @@ def jars() -> Path:
     if shutil.which("mvn") is None:
         raise KafkaUnavailableError(f"no mvn to fetch the jars of Apache Kafka {KAFKA_VERSION}")
     CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+    with (CACHE / ".lock").open("w") as lock, tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time: they would share Maven's own cache
+        if ready.is_dir():
+            return ready
         pom = Path(folder) / "pom.xml"
         pom.write_text(POM)
         goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}/jars"]
@@ -88,8 +92,7 @@ def jars() -> Path:
             raise KafkaUnavailableError(f"mvn could not fetch Apache Kafka's jars: {lines[0][:300]}") from error
         except subprocess.TimeoutExpired as error:
             raise KafkaUnavailableError(f"mvn took over {DOWNLOAD_SECONDS_MAX} s to fetch Kafka's jars") from error
-        if not ready.is_dir():  # else another run was faster
-            (Path(folder) / "jars").rename(ready)
+        (Path(folder) / "jars").rename(ready)
     return ready
 
 
