@@ -66,7 +66,7 @@ class TransportContract:
         assert (reader.topic, reader.partition) == (topic, 0)
         reader.close()
 
-    def test_resuming_from_any_position_gives_the_rest_exactly(self, place: Place) -> None:
+    def test_resuming_from_a_position_gives_the_rest_exactly(self, place: Place) -> None:
         topic, values = place.topic(), [b"%d" % n * (n % 5) for n in range(40)]
         place.put(topic, values)
         reader = place.transport.reader(topic, 0, None, live=False)
@@ -76,7 +76,8 @@ class TransportContract:
             seen += len(reader.read(7).values)
             positions.append((reader.position(), seen))
         reader.close()
-        for position, taken in positions:
+        # On Kafka each takes seconds, since a reader is told of the end late, and gets as few at a time as it likes.
+        for position, taken in [*positions[:: max(1, len(positions) // 8)], positions[-1]]:
             resumed = place.transport.reader(topic, 0, position, live=False)
             found = batches(resumed)
             assert [value for batch in found for value in batch.values] == values[taken:]
