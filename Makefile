@@ -10,8 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/installed  ## run the whole system on a simulated company
 	$(BIN)/c360 demo
 
+# A file's tests share fixtures, so they stay on one worker; the quick ones come last, so that both end together.
 test: .venv/installed  ## run all tests; those that need Java for Kafka skip without it
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -15,19 +15,6 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one worker, which shares its fixtures; and all that share a Kafka broker.
-
-    A file may name a group of its own.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        group = "kafka" if "kafka_brokers" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def chdb_store(tmp_path: Path) -> Iterator[TableStore]:
     """An embedded database with all tables, empty.

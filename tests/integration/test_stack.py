@@ -29,7 +29,7 @@ from tests.integration.stack.monitoring import rule_queries
 from tests.integration.stack.stack import WORKER_DOWN_ALERT, Stack
 from tests.integration.stack.web import QueryError
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 # As much history as every panel needs that expects data: outcomes 60 days old and enough of them to learn from,
 # yearly contracts that are about to end.
