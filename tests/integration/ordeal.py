@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from c360_stream.connectors.kafka import KafkaTransport
 from c360_stream.settings import INPUT_KINDS, Settings
+from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.integration.kafka_broker import Broker, own_broker
 from tests.reference.check import Tables, read_tables
 from tests.reference.flow_run import SETTINGS, FlowRun
@@ -61,14 +63,16 @@ class Ordeal:
         Of the world and of what happens.
     accounts
         Size of the world.
+    dsn
+        Where the tables are.
     """
 
-    def __init__(self, broker: Broker, home: Path, seed: int, accounts: int) -> None:
+    def __init__(self, broker: Broker, home: Path, seed: int, accounts: int, dsn: str) -> None:
         self.broker = broker
         self.home = home
         self.random = random.Random(seed)
         self.settings = Settings(kafka_brokers=broker.address, topic_prefix=PREFIX)
-        self.dsn = f"chdb://{home}/tables/c360"
+        self.dsn = dsn
         mess = Mess(seed=seed, partitions=dict.fromkeys(TOPICS, PARTITIONS), gzip=())
         self.world = write_world(WorldSpec(seed=seed, accounts=accounts, days=120), home / "world", mess)
         self.lives = 0
@@ -221,14 +225,27 @@ def produce(settings: Settings, world: WrittenLog) -> None:
 
 
 def endure(
-    seed: int, *, kills: int, restarts: int, accounts: int, processes: Callable[[int], int] = lambda _: 1
+    seed: int,
+    *,
+    kills: int,
+    restarts: int,
+    accounts: int,
+    processes: Callable[[int], int] = lambda _: 1,
+    embedded: bool = False,
 ) -> dict[str, Any]:
     """Kill the run, every other time while it publishes; then take the broker away under it; then compare.
 
-    `processes` says how many processes the n-th life has.
+    `processes` says how many processes the n-th life has. Tables are behind HTTP, as of a server, which is not killed
+    with the run; embedded ones are, and have lost an insert that was noted and not stored: docs/operations.md.
     """
-    with own_broker() as broker, tempfile.TemporaryDirectory(prefix="ordeal-") as folder:
-        ordeal = Ordeal(broker, Path(folder), seed, accounts)
+    with ExitStack() as held:
+        broker = held.enter_context(own_broker())
+        home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ordeal-")))
+        dsn = f"chdb://{home}/tables/c360"
+        if not embedded:
+            (home / "tables").mkdir()
+            dsn = held.enter_context(ClickHouseFront(home / "tables")).dsn()
+        ordeal = Ordeal(broker, home, seed, accounts, dsn)
         killed = publishing = restarted = 0
         while killed < kills:
             while_publishing = killed % 2 == 1
@@ -261,8 +278,11 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=3)
     parser.add_argument("--accounts", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--embedded", action="store_true", help="tables in chDB, which is killed with the run")
     asked = parser.parse_args()
-    verdict = endure(asked.seed, kills=asked.kills, restarts=asked.restarts, accounts=asked.accounts)
+    verdict = endure(
+        asked.seed, kills=asked.kills, restarts=asked.restarts, accounts=asked.accounts, embedded=asked.embedded
+    )
     print(json.dumps(verdict))
     sys.exit(0 if whole(verdict) else 1)
 
