@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -279,6 +280,28 @@ def test_kafka_asks_everybody_but_itself_for_a_password(compose: Compose) -> Non
         assert protocol.startswith("SASL") or places[name].startswith("localhost:")
     arguments = shlex.split(environment["KAFKA_OPTS"])
     assert arguments == ["-Djava.security.auth.login.config=/run/secrets/kafka_jaas"]
+
+
+def test_clickhouses_logs_fit_into_its_memory(compose: Compose) -> None:
+    """In the image they are 1 GB each, ten times."""
+    logger = ElementTree.parse(ROOT / "deploy" / "clickhouse" / "config.d" / "c360.xml").find("logger")
+    assert logger is not None
+    megabytes, kept = int(str(logger.findtext("size")).removesuffix("M")), int(str(logger.findtext("count")))
+    (memory,) = (
+        int(found[1])
+        for place in compose.services["clickhouse"].raw["tmpfs"]
+        if (found := re.fullmatch(r"/var/log/clickhouse-server:.*size=(\d+)m", place))
+    )
+    assert 2 * megabytes * (1 + kept) < memory, "the log and the log of errors, each with what is kept of it"
+    assert logger.findtext("console") == "1"
+
+
+def test_grafana_keeps_the_data_sources_of_its_image(compose: Compose) -> None:
+    """It would take them away before it finds that a read-only root has no room for newer ones."""
+    grafana = compose.services["grafana"]
+    assert grafana.raw["read_only"]
+    assert grafana.environment["GF_PLUGINS_PREINSTALL_AUTO_UPDATE"] == "false"
+    assert "GF_PLUGINS_PREINSTALL_SYNC" not in grafana.environment, "without a way out nothing would start"
 
 
 def elements(value: Any) -> Iterator[Any]:
