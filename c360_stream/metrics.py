@@ -181,6 +181,7 @@ def begin_topic(topic: str) -> None:
     """Begin the counters of an input topic at 0, for the reason given for those of scores."""
     EVENTS_READ.labels(topic)
     EVENTS_ACCEPTED.labels(topic)
+    HEARTBEATS_READ.labels(topic)
     for stage in get_args(RefusalStage):
         DEAD_LETTERS.labels(topic, stage)
 

@@ -58,6 +58,7 @@ def test_counters_with_known_labels_begin_at_0() -> None:
     for name, labels in (
         ("c360_events_read_total", {"topic": "begun"}),
         ("c360_events_accepted_total", {"topic": "begun"}),
+        ("c360_heartbeats_read_total", {"topic": "begun"}),
         ("c360_dead_letters_total", {"topic": "begun", "stage": "size"}),
         ("c360_dead_letters_total", {"topic": "begun", "stage": "decode"}),
     ):
