@@ -23,6 +23,7 @@ from clickhouse_connect.driver.exceptions import OperationalError, ProgrammingEr
 
 from c360_stream.connectors.migrations import Migration, applied_checksums, apply, load_migrations
 from c360_stream.connectors.ports import Waiting, wait_patiently
+from c360_stream.connectors.repeats import rows_not_stored
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.features.definitions import FEATURES
 from c360_stream.native import leave_stacks_again
@@ -212,14 +213,36 @@ class TableStore:
         """
         return self.insert_rows(table, arrow_table(table, columns), token)
 
-    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
-        """Append rows in the form that `arrow_table` gives; token and errors as for `insert`."""
-        if rows.num_rows:
-            # A token names the chunks of an insert: the server would not know rows again that are cut otherwise.
-            rows = rows.combine_chunks()
-            settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
-            self._attempt(f"insert into {table}", lambda: self._client.insert_arrow(table, rows, settings=settings))
+    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None, *, repeated: bool = False) -> int:
+        """Append rows in the form that `arrow_table` gives; token and errors as for `insert`.
+
+        With `repeated`, and whenever an attempt had failed, the rows are looked for afterwards: a database that was
+        killed may know the token and not have the rows.
+        """
+        if not rows.num_rows:
+            return 0
+        # A token names the chunks of an insert: the server would not know rows again that are cut otherwise.
+        rows = rows.combine_chunks()
+        attempts = self._append(table, rows, token)
+        if token and (repeated or attempts > 1):
+            lost = rows_not_stored(self.query, self._database, table, rows)
+            if lost.num_rows:
+                LOG.warning("%s took %d rows of %s for stored, and had none of them", self._place, len(lost), table)
+                self._append(table, lost.combine_chunks(), None)
         return int(rows.num_rows)
+
+    def _append(self, table: str, rows: pa.Table, token: str | None) -> int:
+        """Insert, and return how many attempts that took."""
+        settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
+        attempts = 0
+
+        def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            self._client.insert_arrow(table, rows, settings=settings)
+
+        self._attempt(f"insert into {table}", attempt)
+        return attempts
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query as dictionaries; times are aware, in UTC.

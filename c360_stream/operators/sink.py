@@ -123,7 +123,10 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         self._inserts: deque[Future[bool]] = deque()
         self._waiting = Blocks()
         self._flushed_at = time.monotonic()
+        # What a snapshot held may have been stored, or been under way, when its process died.
+        self._repeating = True
         self._publish_sealed()
+        self._repeating = False
 
     @failing_loudly
     def write_batch(self, items: list[TableRows | Pulse]) -> None:
@@ -151,10 +154,10 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         self._settle(INSERTS_MAX - 1)
         self._inserts.append(self._thread.submit(self._insert_now, table, rows))
 
-    def _insert_now(self, table: str, rows: pa.Table, token: str | None = None) -> bool:
+    def _insert_now(self, table: str, rows: pa.Table, token: str | None = None, repeated: bool = False) -> bool:
         """Insert a block; whether it is of the outbox."""
         with measured(table):
-            self._store.insert_rows(table, rows, token)
+            self._store.insert_rows(table, rows, token, repeated=repeated)
         metrics.SINK_ROWS.labels(table).inc(rows.num_rows)
         if (heard := self._heard.get(table)) is not None:
             heard(rows)
@@ -164,11 +167,11 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         """Have blocks of the last snapshot inserted, as many as there is room for."""
         self._settle(INSERTS_MAX)
         while self._outbox is not None and len(self._inserts) < INSERTS_MAX and (chunk := self._outbox.take()):
-            self._inserts.append(self._thread.submit(self._publish_now, chunk))
+            self._inserts.append(self._thread.submit(self._publish_now, chunk, self._repeating))
 
-    def _publish_now(self, chunk: Chunk) -> bool:
+    def _publish_now(self, chunk: Chunk, repeated: bool) -> bool:
         token = f"{chunk.store}:{self._name}:{chunk.sequence}"
-        return self._insert_now(*unpack_block(chunk.content), token)
+        return self._insert_now(*unpack_block(chunk.content), token, repeated)
 
     def _publish_sealed(self) -> None:
         """Return once all blocks of the last snapshot are inserted."""

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, connect
+from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, arrow_table, connect
 from c360_stream.connectors.migrations import load_migrations
 from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES
@@ -201,6 +202,97 @@ def test_a_token_makes_the_second_insert_of_a_batch_nothing(store: TableStore) -
     assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 2}]
     store.insert("outcomes", columns("outcomes", {"account_id": "c"}), token="0:18")
     assert store.query("SELECT count() AS rows FROM outcomes") == [{"rows": 3}]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def two_months(table: str) -> dict[str, list[Any]]:
+    """Three rows, two of them of one month; of today where a table forgets old ones."""
+    times = [{"as_of": T0_US + day * DAY_US, "account_id": account} for day, account in ((40, "a"), (0, "b"), (1, "c"))]
+    others = [{"sent_at": now_ms() * 1000, "offset": n, "alarm_id": str(n), "partition": n} for n in range(3)]
+    return columns(table, *(time | other for time, other in zip(times, others, strict=True)))
+
+
+def forget(store: TableStore, table: str, where: str = "1") -> None:
+    """Take rows away behind the tokens' back, as a kill between the token and the rows does."""
+    store.command(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 1")
+
+
+def count(store: TableStore, table: str) -> int:
+    return int(store.query(f"SELECT count() AS rows FROM {table}")[0]["rows"])
+
+
+def insert_again(store: TableStore, table: str, batch: dict[str, list[Any]], *, repeated: bool = True) -> None:
+    store.insert_rows(table, arrow_table(table, batch), "store:0:1", repeated=repeated)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_token_without_its_rows_loses_nothing_that_is_repeated(store: TableStore, table: str) -> None:
+    batch = two_months(table)
+    store.insert(table, batch, token="store:0:1")
+    whole = store.query(f"SELECT * FROM {table} FINAL ORDER BY ALL")
+    forget(store, table)
+    insert_again(store, table, batch, repeated=False)
+    assert count(store, table) == 0, "the database drops what it believes to have"
+    insert_again(store, table, batch)
+    assert store.query(f"SELECT * FROM {table} FINAL ORDER BY ALL") == whole
+    rows = count(store, table)
+    insert_again(store, table, batch)
+    assert count(store, table) == rows
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_that_are_stored_are_not_inserted_again(store: TableStore, table: str) -> None:
+    batch = two_months(table)
+    store.insert(table, batch, token="store:0:1")
+    rows = count(store, table)
+    insert_again(store, table, batch)
+    assert count(store, table) == rows > 0
+
+
+def test_of_a_batch_the_months_that_are_missing_are_inserted_again(store: TableStore) -> None:
+    store.insert("outcomes", two_months("outcomes"), token="store:0:1")
+    forget(store, "outcomes", "account_id = 'a'")
+    insert_again(store, "outcomes", two_months("outcomes"))
+    assert [row["account_id"] for row in store.query("SELECT account_id FROM outcomes ORDER BY ALL")] == ["a", "b", "c"]
+
+
+def test_a_row_that_a_newer_one_has_replaced_is_not_missing(store: TableStore) -> None:
+    first = columns("outcomes", {"account_id": "a", "known_at": T0_US})
+    store.insert("outcomes", first, token="store:0:1")
+    store.insert("outcomes", columns("outcomes", {"account_id": "a", "known_at": T0_US + DAY_US}))
+    store.command("OPTIMIZE TABLE outcomes FINAL")
+    insert_again(store, "outcomes", first)
+    assert count(store, "outcomes") == 1
+
+
+def test_an_older_row_of_the_same_key_is_not_taken_for_the_missing_one(store: TableStore) -> None:
+    newer = columns("outcomes", {"account_id": "a", "churned": True, "known_at": T0_US + DAY_US})
+    store.insert("outcomes", newer, token="store:0:1")
+    forget(store, "outcomes")
+    store.insert("outcomes", columns("outcomes", {"account_id": "a", "known_at": T0_US}))
+    insert_again(store, "outcomes", newer)
+    assert store.query("SELECT churned FROM outcomes FINAL") == [{"churned": True}]
+
+
+def test_an_insert_whose_answer_never_came_is_looked_for(store: TableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert = store._client.insert_arrow
+    failures = [OperationalError("the server was killed")]
+
+    def cut_off(*args: Any, **options: Any) -> Any:
+        done = insert(*args, **options)
+        if failures:
+            forget(store, "outcomes")
+            error = failures.pop()
+            error.__cause__ = ConnectionResetError()
+            raise error
+        return done
+
+    monkeypatch.setattr(store._client, "insert_arrow", cut_off)
+    store.insert("outcomes", two_months("outcomes"), token="store:0:1")
+    assert count(store, "outcomes") == 3
 
 
 def test_a_repeated_row_shows_once_under_final(store: TableStore) -> None:

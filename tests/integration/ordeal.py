@@ -236,7 +236,7 @@ def endure(
     """Kill the run, every other time while it publishes; then take the broker away under it; then compare.
 
     `processes` says how many processes the n-th life has. Tables are behind HTTP, as of a server, which is not killed
-    with the run; embedded ones are, and have lost an insert that was noted and not stored: docs/operations.md.
+    with the run; `embedded` ones are.
     """
     with ExitStack() as held:
         broker = held.enter_context(own_broker())

@@ -231,7 +231,7 @@ class MemoryStore(TableStore):
         self._fate = fate
         self._wait_for = waiting
 
-    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
+    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None, *, repeated: bool = False) -> int:
         """Insert a block, unless its token was seen."""
         self._fate.call(f"insert into {table}, before it", self._wait_for)
         if token is None or (table, token) not in self._tables.tokens:

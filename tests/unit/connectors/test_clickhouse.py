@@ -168,7 +168,7 @@ def away() -> OperationalError:
 )
 def test_trouble_that_passes_is_outlasted(failure: Exception) -> None:
     client = UnsteadyClient(failure)
-    assert store_on(client, patience_seconds=60).insert("model_versions", VERSION, token="0:1") == 1
+    assert store_on(client, patience_seconds=60).insert("model_versions", VERSION) == 1
     assert client.calls == 2
 
 

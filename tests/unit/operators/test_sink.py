@@ -28,6 +28,7 @@ class MemoryTables(TableStore):
     def __init__(self) -> None:
         self.inserts: list[tuple[str, list[str]]] = []
         self.tokens: list[str | None] = []
+        self.doubted: list[str | None] = []
         self.failing = False
         self.free = threading.Event()
         self.free.set()
@@ -35,7 +36,7 @@ class MemoryTables(TableStore):
         self.threads = {threading.get_ident()}
         self.closed = False
 
-    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None) -> int:
+    def insert_rows(self, table: str, rows: pa.Table, token: str | None = None, *, repeated: bool = False) -> int:
         self.asked.set()
         assert self.free.wait(DEADLINE_SECONDS)
         self.threads.add(threading.get_ident())
@@ -44,6 +45,8 @@ class MemoryTables(TableStore):
         if token is None or token not in self.tokens:
             self.inserts.append((table, rows["account_id"].to_pylist()))
         self.tokens.append(token)
+        if repeated:
+            self.doubted.append(token)
         return int(rows.num_rows)
 
     def close(self) -> None:
@@ -236,6 +239,14 @@ class TestOutbox:
         assert (store.rows("outcomes"), store.rows("account_features")) == ([1], [1])
         assert len(set(store.tokens)) == 2
         assert len(store.tokens) == 6
+        assert store.doubted == store.tokens[2:], "the tables may know a token and have lost its rows"
+
+    def test_what_no_crash_repeats_is_not_doubted(self, store: MemoryTables) -> None:
+        resumed = self.resumed(store, self.resumed(store).snapshot())
+        resumed.write_batch([rows("outcomes", 1)])
+        resumed.snapshot()
+        publish(resumed)
+        assert (store.rows("outcomes"), store.doubted) == ([1], [])
 
     def test_a_crash_before_the_snapshot_has_inserted_nothing(self, store: MemoryTables) -> None:
         partition = self.resumed(store)
