@@ -36,8 +36,9 @@ dashboard-pictures: .venv/installed  ## draw the dashboards in docs/dashboards f
 schemas: .venv/installed  ## write schemas/events and docs/asyncapi.yaml from the contracts
 	$(BIN)/python -m c360_stream.contracts
 
-dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards
+dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards, the PrometheusRule from the rules
 	$(BIN)/python -m deploy.dashboards
+	$(BIN)/python -m deploy.kubernetes.prometheus_rule
 
 secrets:  ## make the passwords of the compose stack in deploy/secrets; keeps those that are there
 	@$(PYTHON) deploy/make_secrets.py

@@ -71,7 +71,8 @@ THROUGHPUT = Section(
     (
         promql_lines(
             "How much is read?",
-            "Records read a second, by topic, good or bad. A topic at 0 while others go on is a producer that stopped.",
+            "Records read a second, by topic, good or bad, without heartbeats. A topic at 0 while others go on is a"
+            " producer that stopped.",
             "recps",
             promql("c360:events_read:rate5m", "{{topic}}"),
             width=8,
@@ -79,7 +80,7 @@ THROUGHPUT = Section(
         ),
         promql_lines(
             "How much of it is accepted?",
-            "Records that decoded as events, a second: what is read less dead letters.",
+            "Records that decoded as events, a second: what is read less dead letters and heartbeats.",
             "recps",
             promql("c360:events_accepted:rate5m", "{{topic}}"),
             width=8,
