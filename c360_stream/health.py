@@ -51,10 +51,16 @@ class Health:
         self.stall_seconds_max = stall_seconds_max
         self._clock = clock
         self._phase: Literal["starting", "running", "stopped"] = "starting"
+        self.forming = True
+        """Whether processes of the cluster may be missing yet."""
         self._first_batch = False
         self._beat_at = 0.0
         self._waiting = ""
         self._waiting_at = 0.0
+
+    def cluster_formed(self) -> None:
+        """All processes of the cluster are there."""
+        self.forming = False
 
     def sources_opened(self) -> None:
         """Every source is open: from now on silence means stuck. Resuming may take as long as it needs."""
@@ -80,11 +86,6 @@ class Health:
     def stopped(self) -> None:
         """The flow has ended: it is not ready any more, and its silence is no fault."""
         self._phase = "stopped"
-
-    @property
-    def starting(self) -> bool:
-        """Whether the flow does not run yet."""
-        return self._phase == "starting"
 
     def silent_seconds(self) -> float:
         """Seconds since the last heartbeat; 0 while the flow does not run yet, or no more."""

@@ -281,12 +281,13 @@ SINK_FLUSH_DURATION_SECONDS = _histogram(
 )
 SINK_WAITING_SECONDS = _gauge(
     "c360_sink_waiting_seconds",
-    "Age of the oldest write that a table or topic has not acknowledged, at the scrape: an outage shows here first.",
+    "Age of the oldest insert, transaction or flush that a table or topic has not acknowledged, at the scrape."
+    " What goes to a topic at once is flushed at the next snapshot.",
     "sink",
 )
 SINK_ROWS = _counter(
     "c360_sink_rows_total",
-    "Rows or records that a table or topic has acknowledged, repeats after a crash included.",
+    "Rows that a table, or records that a topic, has acknowledged, or was given to send at once; repeats included.",
     "sink",
 )
 SINK_ERRORS = _counter(

@@ -89,7 +89,8 @@ def leave_stacks_again() -> None:
 def say_what_is_left(kept_in: Path, process: int) -> None:
     """Say what native code had written in a process that came to no end of its own, and forget it."""
     with suppress(OSError):
-        text = _NO_NEWS.sub("", kept_in.read_text(errors="replace")[-TEXT_BYTES_MAX:])
+        with kept_in.open("rb") as kept:
+            text = _NO_NEWS.sub("", _end_of(kept))
         if text.strip():
             before = f"c360 run: process {process}: native code had written before it was ended:"
             print(f"{before}\n{text.rstrip()}", file=sys.stderr)  # noqa: T201 - news of the command
@@ -110,4 +111,10 @@ def _say_nothing(kind: type[BaseException], error: BaseException, trace: Traceba
 
 def _read(native: IO[bytes]) -> str:
     native.flush()
-    return os.pread(native.fileno(), TEXT_BYTES_MAX, 0).decode(errors="replace")
+    return _end_of(native)
+
+
+def _end_of(file: IO[bytes]) -> str:
+    """The last words: hours of a wait may have filled what comes before."""
+    begin = max(0, os.fstat(file.fileno()).st_size - TEXT_BYTES_MAX)
+    return os.pread(file.fileno(), TEXT_BYTES_MAX, begin).decode(errors="replace")

@@ -32,7 +32,7 @@ class FormingWatch:
     end
         Ends the process with a message; does not return.
     health
-        Says when the flow runs: from then on the engine notices by itself.
+        Says when the cluster is complete: from then on the engine notices by itself.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FormingWatch:
 
     def look(self) -> None:
         """Compare the connections with those of the last look."""
-        if not self._health.starting or stop_requested():
+        if not self._health.forming or stop_requested():
             return
         states = sockets_of_peers(self._own_port, self._ports)
         if _CLOSED_THERE in states.values() or any(

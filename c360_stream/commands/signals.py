@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0
-"""How long a flow may take to stop before its process is ended: what was under way is repeated at the next start."""
+"""How long a flow may take to stop before its process is ended: at the next start it repeats what was under way."""
 PARENT_VARIABLE = "C360_PARENT_FD"
 """Set in the processes of a cluster: a pipe of which the parent holds the other end until they shall stop."""
-_CUT_SHORT = b"c360: stopped without waiting any longer; the next start repeats what was under way\n"
+_CUT_SHORT = b"c360: stopped without waiting any longer\n"
 
 
 class Listener:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import json
 import threading
@@ -106,7 +105,7 @@ def simulate_live(
     """
     settings = load_settings(kafka_brokers=kafka)
     start = datetime.now(UTC).date() - timedelta(days=days)
-    asked = SimulationSpec(accounts, 2 * days, seed, start, scenario, topic_prefix=settings.topic_prefix)
+    asked = SimulationSpec(accounts, 2 * days, seed, start, scenario)
     clock = RealClock(until_now=until_now)
     with (
         listening() as listener,
@@ -158,7 +157,11 @@ def find_company(transport: Transport, settings: Settings, asked: SimulationSpec
             world, place = last
             spec = _same_company(topic, world, asked)
             after[kind] = max(place, after.get(kind, place))
-    return Found(spec, after) if spec is not None else None
+    if spec is None:
+        return None
+    # A kind of which nothing is left, or nothing was yet: older events expired, and are late by now.
+    begun = EventPlace(max(place.day for place in after.values()), -1)
+    return Found(spec, {kind: after.get(kind, begun) for kind in INPUT_KINDS})
 
 
 def _same_company(topic: str, world: bytes, asked: SimulationSpec) -> SimulationSpec:
@@ -176,7 +179,10 @@ def _same_company(topic: str, world: bytes, asked: SimulationSpec) -> Simulation
 
 
 def _last_simulated(transport: Transport, topic: str, partition: int) -> tuple[bytes, EventPlace] | None:
-    """World and place of a partition's last simulated event, looked for from its end backwards."""
+    """World of a partition's simulated events and the place of the latest, looked for from its end backwards.
+
+    It need not be the last: dead letters are sent again with their headers.
+    """
     with contextlib.closing(transport.reader(topic, partition, None, live=True)) as reader:
         (begin,) = reader.position()
         high = begin + reader.lag()
@@ -185,16 +191,15 @@ def _last_simulated(transport: Transport, topic: str, partition: int) -> tuple[b
     while high > begin:
         low = max(begin, high - next(windows, window))
         with contextlib.closing(transport.reader(topic, partition, (low,), live=True)) as reader:
-            last = collections.deque(_simulated(reader, high), maxlen=1)
-        if last:
-            world, line = last[0]
-            return world, EventPlace.of(line)
+            latest = max(_simulated(reader, high), key=lambda found: found[1], default=None)
+        if latest is not None:
+            return latest
         high = low
     return None
 
 
-def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, bytes]]:
-    """World and line of each simulated event before an offset."""
+def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, EventPlace]]:
+    """World and place of each simulated event before an offset."""
     heard_at = time.monotonic()
     while reader.position()[0] < high and not reader.at_end:
         batch = reader.read(LOOK_BACK_RECORDS[0])
@@ -206,8 +211,13 @@ def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, bytes]]
             )
         for line, headers in zip(batch.values, batch.headers or (), strict=False):
             world = dict(headers or ()).get(WORLD_HEADER)
-            if world is not None:
-                yield world, line
+            if world is None:
+                continue
+            try:
+                place = EventPlace.of(line)
+            except (ValueError, IndexError):
+                continue  # somebody else's, under our header
+            yield world, place
 
 
 def _first_words(found: Found) -> str:

@@ -19,6 +19,8 @@ from c360_stream.records import DeadLetter
 _READ_ON = 64
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 _READ_AT_ONCE = 2048
+HEARTBEATS_MAX = 10_000
+"""How many heartbeats a batch keeps while it reads on for events: a quiet partition has years of them."""
 
 
 class DecodedBatch:
@@ -47,6 +49,8 @@ class DecodedBatch:
         self.refusals: list[tuple[int, Refused]] = []
         self.heartbeats: list[tuple[int, int]] = []
         """Position and time of each heartbeat. They are not among the events."""
+        self.heartbeats_forgotten = 0
+        """Number of accepted heartbeats that are not in `heartbeats` any more: older ones, see `more`."""
         size = 0
         while size < BATCH_BYTES_MAX and self.read < records_max:
             asked = min(_READ_AT_ONCE, records_max - self.read)
@@ -66,14 +70,22 @@ class DecodedBatch:
         return self.events.time_us
 
     def more(self) -> NDArray[np.int64]:
-        """Read on until there is another event or the partition's end; give `times` of all."""
+        """Read on until there is another event or the partition's end; give `times` of all.
+
+        For a replay, which refuses no heartbeat: of what has nothing but heartbeats in it, not everything is kept.
+        """
         before = len(self.events)
-        while len(self.events) == before:
+        while not stop_requested():
+            refused = len(self.refusals)
+            read = self._read(_READ_ON)
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
-            if self._read(_READ_ON):
-                continue
-            if self._reader.at_end or stop_requested():
+            if len(self.events) > before or (not read and self._reader.at_end):
                 break
+            if len(self.refusals) == refused:
+                self._parts[-1] = RawBatch([], [])
+                if (forgotten := len(self.heartbeats) - HEARTBEATS_MAX) > 0:
+                    del self.heartbeats[:forgotten]
+                    self.heartbeats_forgotten += forgotten
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
 

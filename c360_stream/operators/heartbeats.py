@@ -87,8 +87,10 @@ class Acknowledged:
 
     def _take(self, topic: str, partition: int, sent_us: int) -> None:
         if self._live:
-            latency_us = time.time_ns() // 1000 - sent_us
-            metrics.HEARTBEAT_LATENCY_SECONDS.labels(self._sink).observe(max(0, latency_us) / US_PER_SECOND)
+            now_us = time.time_ns() // 1000
+            # A clock that was ahead once must not hide an outage until its time has come.
+            sent_us = min(sent_us, now_us)
+            metrics.HEARTBEAT_LATENCY_SECONDS.labels(self._sink).observe((now_us - sent_us) / US_PER_SECOND)
         if sent_us > self._newest_us.get((topic, partition), -1):
             self._newest_us[topic, partition] = sent_us
             newest = metrics.HEARTBEAT_TIMESTAMP_SECONDS.labels(topic, str(partition), self._sink)

@@ -98,7 +98,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self._accounts = threading.local()
 
     def list_parts(self) -> list[str]:
-        """Names of all partitions."""
+        """Names of all partitions. The engine asks in every process, once the cluster is complete."""
+        HEALTH.cluster_formed()
         return list(self.partitions)
 
     @failing_loudly
@@ -272,9 +273,10 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def _count(self, batch: DecodedBatch) -> None:
         topic = self._reader.topic
         metrics.EVENTS_READ.labels(topic).inc(batch.read)
-        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) + len(batch.heartbeats))
-        if batch.heartbeats:
-            metrics.HEARTBEATS_READ.labels(topic).inc(len(batch.heartbeats))
+        heartbeats = len(batch.heartbeats) + batch.heartbeats_forgotten
+        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) + heartbeats)
+        if heartbeats:
+            metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
         for _, refusal in batch.refusals:
             metrics.DEAD_LETTERS.labels(topic, refusal.stage).inc()
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES

@@ -27,7 +27,7 @@ from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
 WAIT_SECONDS = 1.0
-HEARTBEAT_SECONDS = 1.0
+SAY_SECONDS = 1.0
 INSERTS_MAX = 4
 SERVER_PARTS = 4
 
@@ -255,7 +255,7 @@ def wait(under_way: Future[T], reason: str) -> T:
     """Wait for work of a thread, and say meanwhile why; give what it gave, raise what it raised."""
     while True:
         try:
-            return under_way.result(HEARTBEAT_SECONDS)
+            return under_way.result(SAY_SECONDS)
         except FutureTimeoutError:
             if under_way.done():
                 raise

@@ -1,4 +1,4 @@
-"""Topic sink: risk scores, alarms and dead letters, each once."""
+"""Topic sink: records of ticks, alarms and dead letters each once; scores in between and heartbeats at least once."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -128,6 +128,22 @@ def test_a_letter_goes_back_unchanged_and_once(settings: Settings) -> None:
         assert times == ("__c360.redriven.times", b"1")
     assert "0 of 0 dead letters sent" in redrive(settings)
     assert len(content(settings, billing)) == 20
+
+
+def test_letters_that_it_causes_are_for_the_next_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    billing = settings.input_topic("billing")
+    post(settings, [letter(billing, number) for number in range(40)])
+    send = Redriver.send
+
+    def refused_again(redriver: Redriver, records: Sequence[tuple[Partition, OutRecord]], *rest: Any) -> None:
+        send(redriver, records, *rest)
+        post(settings, [letter(billing, 100 + number) for number in range(40)])
+
+    monkeypatch.setattr(Redriver, "send", refused_again)
+    assert "40 of 40 dead letters sent" in redrive(settings)
+    monkeypatch.undo()
+    assert len({m.partition() for m in content(settings, settings.dead_letter_topic)}) > 1
+    assert "dead letters sent" in redrive(settings)
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from c360_stream import native
 from c360_stream.errors import C360Error
 from c360_stream.native import native_output, say_what_is_left
 
@@ -25,6 +26,21 @@ def test_what_is_written_is_kept_from_stderr_while_all_goes_well(
         assert not kept or file.read_text() == WORDS
     assert capfd.readouterr().err == ""
     assert not file.exists()
+
+
+def test_the_last_words_are_those_that_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A process that has waited for hours for another one has said so each second."""
+    file = tmp_path / "native-0.txt"
+    waited = NO_NEWS * (2 * native.TEXT_BYTES_MAX // len(NO_NEWS))
+    with native_output(file) as text:
+        for begin in range(0, len(waited), 60_000):
+            os.write(2, waited[begin : begin + 60_000].encode())
+        os.write(2, WORDS.encode())
+        assert text().endswith(WORDS)
+        assert len(text()) == native.TEXT_BYTES_MAX
+    file.write_text(waited + WORDS)
+    say_what_is_left(file, 0)
+    assert capsys.readouterr().err.endswith(f"\n{WORDS}")
 
 
 def fail_with(error: Exception, keep_in: Path) -> None:

@@ -55,10 +55,10 @@ def test_a_peer_that_is_killed_with_something_unread_is_lost(formed: Connect) ->
     assert ended
 
 
-def test_once_the_flow_runs_the_engine_sees_to_it(formed: Connect) -> None:
+def test_once_all_are_there_the_engine_sees_to_it(formed: Connect) -> None:
     watch, ended, health, _, theirs = formed
     watch.look()
-    health.sources_opened()
+    health.cluster_formed()
     theirs.close()
     watch.look()
     assert not ended

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from c360_stream.cli import cli
-from c360_stream.commands.simulate import KafkaEventSink
+from c360_stream.commands.simulate import KafkaEventSink, world_header
 from c360_stream.commands.simulate_live import find_company
 from c360_stream.commands.top import TopicTail
 from c360_stream.connectors.kafka import KafkaTransport
@@ -149,6 +149,33 @@ def test_the_last_event_is_found_behind_many_others(settings: Settings) -> None:
     assert found.spec.start == spec.start
     assert found.spec.days == spec.days
     assert found.after == {kind: EventPlace.of(lines[-1]) for kind, lines in memory.lines.items() if lines}
+
+
+def test_a_kind_that_has_expired_is_not_written_again(settings: Settings) -> None:
+    spec = SimulationSpec(ACCOUNTS, DAYS, SEED, partitions=1)
+    with closing(KafkaTransport(settings)) as transport:
+        memory = Memory()
+        simulate(spec, memory, io.StringIO())
+        with closing(transport.writer(settings.input_topic("product"), None)) as writer:
+            writer.write([OutRecord("a", line, (world_header(spec),)) for line in memory.lines["product"]])
+            writer.flush()
+        found = find_company(transport, settings, spec)
+    assert found is not None
+    last = EventPlace.of(memory.lines["product"][-1])
+    begun = EventPlace(last.day, -1)
+    assert found.after == {"product": last, "billing": begun, "support": begun}
+
+
+def test_an_old_event_that_was_sent_again_is_not_the_latest(settings: Settings) -> None:
+    spec = SimulationSpec(ACCOUNTS, DAYS, SEED, partitions=1)
+    lines = [b'{"event_id":"p-20240131-000004"}', b'{"event_id":"p-20240101-000003"}', b'{"event_id":"theirs"}']
+    with closing(KafkaTransport(settings)) as transport:
+        with closing(transport.writer(settings.input_topic("product"), None)) as writer:
+            writer.write([OutRecord("a", line, (world_header(spec),)) for line in lines])
+            writer.flush()
+        found = find_company(transport, settings, spec)
+    assert found is not None
+    assert found.after["product"] == EventPlace(date(2024, 1, 31), 4)
 
 
 @pytest.mark.parametrize("header", [b"nonsense", b"[]", b'{"accounts": 8}', b'{"start": 5}'])

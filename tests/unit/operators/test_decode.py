@@ -110,6 +110,25 @@ def test_reading_on_gives_at_least_one_more_event_or_reaches_the_end() -> None:
     assert batch.dead_letter(201 - 1, batch.refusals[-1][1], 0).offset == 200
 
 
+def test_reading_on_through_years_of_heartbeats_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "HEARTBEATS_MAX", 100)
+    beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(1000)]
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, *beats, NO_EVENT, viewed(2)]), 1)
+    assert len(batch.more()) == 2
+    assert batch.heartbeats_forgotten + len(batch.heartbeats) == 1000
+    assert batch.heartbeats_forgotten >= 900 - decode._READ_ON
+    assert batch.heartbeats[-1] == (1001, time_us(at(0, 999)))
+    held = sum(len(part.values) for part in batch._parts)
+    assert held < 1 + 3 * decode._READ_ON, "they are held in memory"
+    assert [batch.dead_letter(position, why, 0).offset for position, why in batch.refusals] == [1, 1002]
+
+
+def test_reading_on_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), viewed(1)]), 1)
+    monkeypatch.setattr(decode, "stop_requested", lambda: True)
+    assert len(batch.more()) == 1
+
+
 def test_reading_on_waits_while_there_is_nothing_yet() -> None:
     """An empty read is not the end: what a verdict rests on must not depend on a broker's pace."""
     reader = MemoryReader(TOPIC, [viewed(0), viewed(1)], pauses=[1])

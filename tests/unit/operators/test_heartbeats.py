@@ -126,6 +126,17 @@ def test_the_metrics_hear_of_the_newest_that_is_acknowledged() -> None:
     assert newest(TOPIC, 2, sink) is None
 
 
+def test_a_clock_that_was_ahead_hides_nothing() -> None:
+    sink = "t.ahead"
+    heard = Acknowledged(sink, live=True)
+    before = time.time()
+    heard.rows(rows_of(time.time_ns() // 1000 + 20 * 3_600_000_000))
+    shown = newest(TOPIC, 3, sink)
+    assert shown is not None
+    assert before - 1 <= shown <= time.time()
+    assert observed(sink) == 1
+
+
 def test_a_replay_observes_no_latency() -> None:
     sink = "t.replay"
     Acknowledged(sink, live=False).rows(rows_of(T0_US))
