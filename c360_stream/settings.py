@@ -95,7 +95,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, toml_file=CONFIG_FILE, extra="ignore", frozen=True, validate_default=True
+        env_prefix=ENV_PREFIX,
+        toml_file=CONFIG_FILE,
+        extra="ignore",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     # Transports
@@ -389,7 +394,9 @@ def load_settings(**overrides: Any) -> Settings:
             f"setting {name}: {first['msg']}", f"set C360_{str(first['loc'][0]).upper()} or mend {CONFIG_FILE}"
         ) from None
     except SettingsError as error:
-        raise ConfigurationError(str(error), "write lists and tables as JSON in the environment") from None
+        named = re.search(r'field "(\w+)"', str(error))
+        setting = f"setting {named[1]}: {ENV_PREFIX}{named[1].upper()} is no JSON" if named else str(error)
+        raise ConfigurationError(setting, "write lists and tables as JSON in the environment") from None
     except (OSError, ValueError) as error:
         raise _broken_file(error) from None
 

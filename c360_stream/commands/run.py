@@ -35,7 +35,7 @@ from c360_stream.health import HEALTH, HealthServer
 from c360_stream.native import leave_stacks, native_output, say_what_is_left
 from c360_stream.operators.outbox import finish_outboxes
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
-from c360_stream.settings import Settings
+from c360_stream.settings import Settings, unknown_settings
 
 _CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)
 
@@ -65,6 +65,8 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
         if inherited is not None:  # the parent has the recovery store
             _run_here(settings, recovery, inherited, listener)
             return
+        for name in unknown_settings():
+            _say(place.process, f"warning: setting {name} is unknown, and without effect")
         with recovery_store(recovery, settings, process=place.process, cluster=len(place.peers) > 1) as lock:
             if processes > 1:
                 run_cluster(processes, recovery, lock, listener)

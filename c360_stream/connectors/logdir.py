@@ -76,8 +76,9 @@ class LogDirTransport:
         folder = self._folder(topic)
         with _named_errors(folder):
             if not self.root.is_dir():
+                wrong = "is no directory" if self.root.exists() else "does not exist"
                 raise ConfigurationError(
-                    f"log directory {self.root} does not exist", "set C360_LOG_DIR, or fill it: c360 simulate"
+                    f"log directory {self.root} {wrong}", "set C360_LOG_DIR, or fill it: c360 simulate"
                 )
             paths = sorted(folder.iterdir()) if folder.is_dir() else []
             logs = [path for path in paths if _LOG_FILE.fullmatch(path.name) and path.is_file()]

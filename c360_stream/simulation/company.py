@@ -179,4 +179,4 @@ def opened_truth(truth: Path | TextIO) -> Iterator[TextIO]:
         with truth.open("w", encoding="utf-8", newline="\n") as file:
             yield file
     except OSError as error:
-        raise TransportError(f"{truth}: {error}", "check the path and the free space") from error
+        raise TransportError(f"{truth}: {error.strerror or error}", "check the path and the free space") from error

@@ -57,7 +57,9 @@ class LogDirectorySink:
                     self._files[kind, partition] = (topic / f"{partition}.jsonl").open("xb")
         except OSError as error:
             self.close()
-            raise TransportError(f"{directory}: {error}", "check the path and the free space") from error
+            raise TransportError(
+                f"{directory}: {error.strerror or error}", "check the path and the free space"
+            ) from error
 
     def write(self, topic_kind: str, partition: int, lines: Sequence[bytes]) -> None:
         """Append lines to the partition's file."""

@@ -112,7 +112,7 @@ _SINKS = Section(
     (
         promql_lines(
             "Does a table or topic keep us waiting?",
-            "Age of the oldest insert, transaction or flush that is not acknowledged: an outage, which is ridden out for"
+            "Age of the oldest insert, transaction or flush not acknowledged: an outage, which is ridden out for"
             " C360_OUTAGE_SECONDS_MAX, then the run ends with 1; no row is lost. Look at the server or broker.",
             "s",
             promql("c360:sink_waiting_seconds:max", "{{sink}}"),

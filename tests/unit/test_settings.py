@@ -72,6 +72,8 @@ def test_the_default_is_embedded() -> None:
         ("C360_ALLOWED_LATENESS_SECONDS", "-1"),
         ("C360_EVENT_SCORE_CHANGE_MIN", "nan"),
         ("C360_IDLE_SECONDS", "0"),
+        ("C360_TIER_HIGH", "nan"),
+        ("C360_PSI_WARNING", "inf"),
         ("C360_TREATED_EXAMPLES", "drop"),
         ("C360_TREATED_WEIGHT", "1.01"),
     ],
@@ -87,7 +89,7 @@ def test_a_malformed_value_is_refused_by_name(name: str, value: str, monkeypatch
 
 def test_a_list_that_is_not_json_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("C360_CORE_ACTIONS", "task_created,comment_added")
-    with pytest.raises(ConfigurationError, match="core_actions"):
+    with pytest.raises(ConfigurationError, match="setting core_actions: C360_CORE_ACTIONS is no JSON; write lists"):
         load_settings()
 
 

@@ -39,6 +39,17 @@ def test_a_run_without_input_says_so_and_leaves_signals_as_they_were(settings: S
     assert not [name for name in os.environ if name.startswith("C360_")]
 
 
+def test_a_setting_without_effect_is_said_to_be_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("C360_TIER_HIHG", "0.3")
+    settings.log_dir.write_text("no directory")
+    with pytest.raises(ConfigurationError, match="is no directory"):
+        run(settings)
+    warning = "warning: setting C360_TIER_HIHG (C360_TIER_HIGH is meant?) is unknown, and without effect\n"
+    assert capsys.readouterr().err == f"c360 run: process 0: {warning}"
+
+
 def test_metrics_tell_the_settings_that_alerts_compare_with(settings: Settings) -> None:
     changed = settings.model_copy(update={"allowed_lateness_seconds": 7200, "early_events_max": 1600, "shards": 16})
     _tell(changed, Place(("h:1", "h:2", "h:3"), 2))
