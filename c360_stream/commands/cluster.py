@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ from c360_stream.operators.alignment import FILE_VARIABLE
 PROCESS_VARIABLE = "C360_PROCESS"
 CHILDREN_SECONDS_MAX = STOP_SECONDS_MAX + 0.5
 """Children end themselves first: what is left then cannot, say because it is suspended."""
+LAST_WORDS_SECONDS_MAX = 2.0
+"""How long after one has failed the others may take to end by themselves."""
 _POLL_SECONDS = 0.05
 
 
@@ -134,22 +137,29 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listener: Listener) -> None:
-    """Wait for all; one that a stop found before it could take signals has stopped too."""
+    """Wait for all; one that a stop found before it could take signals has stopped too.
+
+    Whoever loses a peer ends soon, and often before that peer has said why it ends: it is given the time to.
+    """
+    failed_at: float | None = None
     while True:
         codes = [child.poll() for child in children]
         if listener.heard:
             codes = [0 if code is not None and -code in STOP_SIGNALS else code for code in codes]
-        failed = [code for code in codes if code]
-        if ConfigurationError.exit_code in failed:
-            raise ConfigurationError("the processes of the cluster could not start", "see the message above")
-        if failed:
-            _say_what_crashed(codes, recovery)
-            raise C360Error(
-                f"a process of the cluster {_ended(failed[0])}", "see its message above; run again to resume"
-            )
         if all(code == 0 for code in codes):
             return
+        failed = [code for code in codes if code]
+        if failed and failed_at is None:
+            failed_at = time.monotonic()
+        spoken = None not in codes or (failed_at or math.inf) + LAST_WORDS_SECONDS_MAX <= time.monotonic()
+        if failed and spoken:
+            break
         time.sleep(_POLL_SECONDS)
+    if ConfigurationError.exit_code in failed:
+        raise ConfigurationError("the processes of the cluster could not start", "see the message above")
+    _say_what_crashed(codes, recovery)
+    cause = min(failed)  # a signal before an exit code: the others end with 1 because of it
+    raise C360Error(f"a process of the cluster {_ended(cause)}", "see its message above; run again to resume")
 
 
 def _ended(code: int) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from c360_stream.commands import cluster
 from c360_stream.commands.cluster import Place, inherited_place, place_among, reserved_ports
-from c360_stream.errors import ConfigurationError
+from c360_stream.commands.signals import listening
+from c360_stream.errors import C360Error, ConfigurationError
 
 
 def test_a_place_has_all_addresses_in_their_order() -> None:
@@ -36,6 +41,41 @@ def test_what_is_wrong_with_a_place_is_said(peers: list[str], process: int | Non
 
 def test_a_process_that_nobody_started_for_a_cluster_has_no_place() -> None:
     assert inherited_place() is None
+
+
+DIES, SPEAKS, HANGS, IS_KILLED, CANNOT_START = (
+    "raise SystemExit(1)",
+    "import time; time.sleep(0.5); print('why'); raise SystemExit(1)",
+    "import time; time.sleep(60)",
+    "import os, time; time.sleep(0.3); os.kill(os.getpid(), 9)",
+    "raise SystemExit(2)",
+)
+
+
+@pytest.mark.parametrize(
+    ("programs", "message"),
+    [
+        ((DIES, SPEAKS), "ended with code 1"),
+        ((DIES, HANGS), "ended with code 1"),
+        ((DIES, IS_KILLED), "was ended by SIGKILL"),
+        ((DIES, CANNOT_START), "could not start"),
+    ],
+)
+def test_those_that_lost_a_peer_do_not_cut_its_last_words_short(
+    programs: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cluster, "LAST_WORDS_SECONDS_MAX", 1.0 if HANGS in programs else 60.0)
+    said = tmp_path / "said"
+    with listening() as listener, said.open("wb") as file:
+        children = [subprocess.Popen([sys.executable, "-c", program], stdout=file) for program in programs]
+        try:
+            with pytest.raises(C360Error, match=message):
+                cluster._wait(children, None, listener)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+    assert said.read_text() == ("why\n" if SPEAKS in programs else "")
 
 
 def test_reserved_ports_are_distinct_and_whoever_names_one_can_listen_at_it() -> None:
