@@ -141,7 +141,7 @@ def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listen
 
     Whoever loses a peer ends soon, and often before that peer has said why it ends: it is given the time to.
     """
-    failed_at: float | None = None
+    patience_ends = math.inf
     while True:
         codes = [child.poll() for child in children]
         if listener.heard:
@@ -149,11 +149,10 @@ def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listen
         if all(code == 0 for code in codes):
             return
         failed = [code for code in codes if code]
-        if failed and failed_at is None:
-            failed_at = time.monotonic()
-        spoken = None not in codes or (failed_at or math.inf) + LAST_WORDS_SECONDS_MAX <= time.monotonic()
-        if failed and spoken:
-            break
+        if failed:
+            patience_ends = min(patience_ends, time.monotonic() + LAST_WORDS_SECONDS_MAX)
+            if None not in codes or time.monotonic() >= patience_ends:
+                break
         time.sleep(_POLL_SECONDS)
     if ConfigurationError.exit_code in failed:
         raise ConfigurationError("the processes of the cluster could not start", "see the message above")

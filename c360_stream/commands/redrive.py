@@ -97,9 +97,10 @@ def redrive(
         readers = [
             stack.enter_context(contextlib.closing(_reader(transport, place.topic, *start))) for start in starts.items()
         ]
-        with _progress(sum(reader.lag() for reader in readers)) as advance:
-            for reader, end in [(reader, reader.position()[0] + reader.lag()) for reader in readers]:
-                letters.work_off(reader, end, advance)
+        lags = [reader.lag() for reader in readers]
+        with _progress(sum(lags)) as advance:
+            for reader, lag in zip(readers, lags, strict=True):
+                letters.work_off(reader, lag, advance)
     _report(tally, dry_run=dry_run)
 
 
@@ -134,8 +135,8 @@ class _Pass:
         self._redriver = redriver
         self._patience_seconds = patience_seconds
 
-    def work_off(self, reader: KafkaReader, end: int, advance: Progressed) -> None:
-        """Read one partition up to an offset, where it ended at first; send what is asked for.
+    def work_off(self, reader: KafkaReader, lag: int, advance: Progressed) -> None:
+        """Read one partition up to where it ended when that was its lag; send what is asked for.
 
         Raises
         ------
@@ -143,6 +144,7 @@ class _Pass:
             If nothing can be read for `outage_seconds_max`, or a transaction does not come about.
         """
         (start,) = reader.position()
+        end = start + lag
         heard_at = time.monotonic()
         while start < end:
             batch = reader.read(min(LETTERS_PER_TRANSACTION, end - start))

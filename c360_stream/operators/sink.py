@@ -124,9 +124,7 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         self._waiting = Blocks()
         self._flushed_at = time.monotonic()
         # What a snapshot held may have been stored, or been under way, when its process died.
-        self._repeating = True
-        self._publish_sealed()
-        self._repeating = False
+        self._publish_sealed(repeated=True)
 
     @failing_loudly
     def write_batch(self, items: list[TableRows | Pulse]) -> None:
@@ -163,20 +161,20 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
             heard(rows)
         return token is not None
 
-    def _begin_publishing(self) -> None:
+    def _begin_publishing(self, *, repeated: bool = False) -> None:
         """Have blocks of the last snapshot inserted, as many as there is room for."""
         self._settle(INSERTS_MAX)
         while self._outbox is not None and len(self._inserts) < INSERTS_MAX and (chunk := self._outbox.take()):
-            self._inserts.append(self._thread.submit(self._publish_now, chunk, self._repeating))
+            self._inserts.append(self._thread.submit(self._publish_now, chunk, repeated))
 
     def _publish_now(self, chunk: Chunk, repeated: bool) -> bool:
         token = f"{chunk.store}:{self._name}:{chunk.sequence}"
         return self._insert_now(*unpack_block(chunk.content), token, repeated)
 
-    def _publish_sealed(self) -> None:
+    def _publish_sealed(self, *, repeated: bool = False) -> None:
         """Return once all blocks of the last snapshot are inserted."""
         while self._outbox is not None and self._outbox.publishing:
-            self._begin_publishing()
+            self._begin_publishing(repeated=repeated)
             self._settle(max(0, len(self._inserts) - 1))
 
     def _settle(self, under_way_max: int) -> None:
