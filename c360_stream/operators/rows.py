@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.connectors.clickhouse import nested
 from c360_stream.connectors.ports import OutRecord
+from c360_stream.connectors.tables import nested
 from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable

@@ -16,7 +16,8 @@ import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import TableStore, arrow_table, connect
+from c360_stream.connectors.clickhouse import TableStore, connect
+from c360_stream.connectors.tables import arrow_table
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.outbox import Chunk, Outbox, Pulse, finish_later

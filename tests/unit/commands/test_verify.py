@@ -13,8 +13,9 @@ import pytest
 
 from c360_stream.commands.history import Moment, features_at, read_history
 from c360_stream.commands.verify import verify
-from c360_stream.connectors.clickhouse import TABLES, TableStore
+from c360_stream.connectors.clickhouse import TableStore
 from c360_stream.connectors.logdir import LogDirTransport
+from c360_stream.connectors.tables import TABLES
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX

@@ -17,9 +17,10 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from c360_stream.connectors.clickhouse import TABLES, Column, TableStore, connect
+from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.migrations import Migration, load_migrations, pending
 from c360_stream.connectors.ports import Waiting, wait_patiently
+from c360_stream.connectors.tables import TABLES, Column
 from c360_stream.errors import ConfigurationError, StateError, TransportError
 
 SECRET = "hunter2"

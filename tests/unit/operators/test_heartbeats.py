@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import Column, arrow_table
 from c360_stream.connectors.ports import OutRecord
+from c360_stream.connectors.tables import Column, arrow_table
 from c360_stream.features.columns import Heartbeats
 from c360_stream.learning import barrier
 from c360_stream.learning.barrier import HeartbeatBarrier

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from c360_stream.connectors.clickhouse import TABLES, arrow_table
+from c360_stream.connectors.tables import TABLES, arrow_table
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.horizons import HorizonLearner
 from c360_stream.learning.reasons import CONTRIBUTION_MIN, MODEL, MOVE_MIN, sentence
