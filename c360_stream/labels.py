@@ -195,6 +195,17 @@ class LabelLedger:
         spans = settled and SettledExamples(day - self.reach_days, *settled)
         return ClosedDay(labels, matured, young, early, corrected, late_days, spans)
 
+    def heard(self, today: int) -> KnownLabels:
+        """Labels that the cancellations of the day in progress settle: the next `close` gives them again."""
+        pairs = {
+            (account, as_of)
+            for account, time_us in self._cancelled
+            for as_of in range(time_us // US_PER_DAY - self.horizon_days + 1, min(time_us // US_PER_DAY, today) + 1)
+            if as_of > today - self._slots and self._status[as_of % self._slots][account] in (PENDING, STAYED)
+        }
+        account, as_of_day = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
+        return KnownLabels(account.astype(np.int32), as_of_day, np.ones(len(pairs), np.bool_))
+
     def _labelled(self, as_of: int) -> MaturedExamples | None:
         """The examples of an as-of with what is known of them by now."""
         if as_of not in self._examples:

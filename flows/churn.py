@@ -18,7 +18,7 @@ from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
+from c360_stream.features.shard import HeardLabels, HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
 from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.learning.model import ModelConfig
@@ -98,11 +98,15 @@ def build(
 
     dataflow = Dataflow("churn")
     read = op.input("ingest", dataflow, IngestSource(settings, transport, partitions, alignment))
-    letters = op.filter_map("dead_letters", read, _only(DeadLetter))
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
     accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
-    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, Heartbeats)))
+    letters = op.merge(
+        "dead_letters",
+        op.filter_map("refused", read, _only(DeadLetter)),
+        op.filter_map("refused_after_all", op.map("of_shards", accounts, lambda item: item[1]), _only(DeadLetter)),
+    )
+    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, HeardLabels, Heartbeats)))
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 

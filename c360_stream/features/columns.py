@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.records import DeadLetter
+
 PRODUCT, BILLING, SUPPORT = 0, 1, 2
 TOPICS: tuple[str, ...] = ("product", "billing", "support")
 
@@ -39,7 +41,8 @@ class EventColumns:
         int64, shape (n,): event time in microseconds since the epoch, UTC.
     heard_us
         int64, shape (n,): when the event counts as heard. Its own time, or, if it is late, the mark that its
-        partition had reached just before it: that depends on the order of the partition alone.
+        partition had reached just before it: that depends on the order of the partition alone, and one wrong clock
+        does not move it (`plausibility.TimeJudge`).
     event
         uint64, shape (n,): stable hash of `event_id`.
     code
@@ -109,6 +112,25 @@ def joined_by_topic(parts: Sequence[EventColumns]) -> list[EventColumns]:
 
 
 @dataclass(slots=True)
+class Unsettled:
+    """An event whose time its partition alone could not judge, on its way to the shard of its account.
+
+    Parameters
+    ----------
+    time_us
+        Event time.
+    event
+        Hash of its `event_id`.
+    letter
+        The dead letter that it becomes if the other partitions do not bear its time out.
+    """
+
+    time_us: int
+    event: int
+    letter: DeadLetter
+
+
+@dataclass(slots=True)
 class ShardBatch:
     """What one source partition says to one shard: events, and the partition's mark, together.
 
@@ -121,15 +143,22 @@ class ShardBatch:
     partition
         Name of the source partition.
     mark_us
-        No event below this is expected from the partition any more, except late ones.
+        No event below this is expected from the partition any more, except late ones; `NO_TIME` as long as its events
+        do not confirm each other's time.
     high_us
-        Greatest event time read from the partition; `NO_TIME` before the first event.
+        Event time that the partition has come to; `NO_TIME` as for the mark.
     first_us
-        Time of the partition's first event; `NO_TIME` before it.
+        Least time up to the partition's first confirmed event; `NO_TIME` before any event.
     ended
         Whether the partition has been read to its end, for good.
     events
         This shard's events, or None.
+    latest_us
+        The few greatest event times read from the partition, confirmed or not.
+    events_read
+        Number of events read from the partition.
+    unsettled
+        Those of this shard's events that the partition alone cannot judge.
     """
 
     shard: int
@@ -139,6 +168,9 @@ class ShardBatch:
     first_us: int
     ended: bool
     events: EventColumns | None
+    latest_us: tuple[int, ...] = ()
+    events_read: int = 0
+    unsettled: tuple[Unsettled, ...] = ()
 
 
 @dataclass(slots=True)

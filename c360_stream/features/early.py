@@ -31,6 +31,15 @@ class EarlyEvents:
         self._count -= sum(map(len, due))
         return due
 
+    def discard(self, event: int, time_us: int) -> None:
+        """Forget the events with this hash and event time, which are heard on their own day."""
+        of_day = self._days.get(time_us // US_PER_DAY, [])
+        for number, events in enumerate(of_day):
+            others = np.flatnonzero((events.event != np.uint64(event)) | (events.time_us != time_us))
+            if len(others) < len(events):
+                self._count -= len(events) - len(others)
+                of_day[number] = events.take(others)
+
     def __len__(self) -> int:
         return self._count
 

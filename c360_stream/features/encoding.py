@@ -228,6 +228,11 @@ class EventEncoder:
                     category[i] = _category(feature)
         return code, user, category
 
+    def shards_of(self, encoded: Encoded) -> NDArray[np.int64]:
+        """The shard of each event, int64 of shape (n,)."""
+        _, shards = self._accounts.columns()
+        return np.asarray(shards[encoded.number], np.int64)
+
     def split(self, encoded: Encoded, heard_us: NDArray[np.int64] | None = None) -> list[EventColumns | None]:
         """Columns by shard, None where a shard has no event; order within a shard is kept.
 

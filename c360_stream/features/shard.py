@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.growth import with_room
+from c360_stream.features.plausibility import BEHIND_DAYS_MAX
+from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
+from c360_stream.records import DeadLetter
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -161,16 +164,26 @@ class MovedRows:
     features: NDArray[np.float64]
 
 
-Emission = TickRows | TickExamples | HourCounts | MovedRows
+@dataclass(slots=True)
+class HeardLabels:
+    """Labels that are known at the end of the input, of which no tick has come to say so."""
+
+    shard: int
+    time_us: int
+    known: KnownLabels
+
+
+Emission = TickRows | TickExamples | HourCounts | MovedRows | HeardLabels | DeadLetter
 
 
 @dataclass(slots=True)
 class ShardTally:
-    """Counts since the last look, for the metrics."""
+    """Counts since the last look, for the metrics; `settled`: topics of events that are not unsettled any more."""
 
     late: int = 0
     duplicates: int = 0
     ticks: int = 0
+    settled: list[str] = field(default_factory=list)
 
 
 class AccountShard:
@@ -191,6 +204,7 @@ class AccountShard:
         self.ledger = LabelLedger(config.horizon_days, config.reach_days)
         self.watermark = Watermark(config.partitions, config.lateness_us)
         self.early = EarlyEvents()
+        self.unsettled = UnsettledEvents(self.early)
         self.tally = ShardTally()
         self._recent = RecentIds(config.dedupe_days)
         self._today: int | None = None
@@ -212,8 +226,15 @@ class AccountShard:
         for events in joined_by_topic([batch.events for batch in batches if batch.events is not None]):
             self._take(events)
         for batch in batches:
+            self.unsettled.take(batch.unsettled)
             self.watermark.receive(batch)
             self._advance(out)
+        if self.watermark.ended and self._today is not None:
+            if len((heard := self.ledger.heard(self._today)).account):
+                out.append(HeardLabels(self.number, self.watermark.now_us, heard))
+            letters, accepted = self.unsettled.settle(self.watermark.now_us)
+            out += letters
+            self.tally.settled += accepted
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
         moved = self._moved()
         if moved is not None:
@@ -266,6 +287,7 @@ class AccountShard:
             first = self.watermark.first_day()
             if first is None or self.watermark.now_us == NO_TIME:
                 return
+            out += self.unsettled.refuse_before((first - BEHIND_DAYS_MAX) * US_PER_DAY)
             self._next_hour = first * 24
             self._start_day(first)
             self._today = first
@@ -401,6 +423,7 @@ class AccountShard:
             "ledger": self.ledger.state(),
             "watermark": self.watermark.state(),
             "early": self.early.state(),
+            "unsettled": self.unsettled.state(),
             "recent": self._recent.state(),
             "today": self._today,
             "next_hour": self._next_hour,
@@ -418,6 +441,7 @@ class AccountShard:
         self.ledger.restore(state["ledger"])
         self.watermark.restore(state["watermark"])
         self.early.restore(state["early"])
+        self.unsettled.restore(state["unsettled"])
         self._recent.restore(state["recent"])
         self._today, self._next_hour = state["today"], state["next_hour"]
         self._hours, self._announced = state["hours"], state["announced"]

@@ -16,7 +16,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.contacts import Group
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.growth import with_room
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
 from c360_stream.labels import CORRECTION_DAYS, KnownLabels
 from c360_stream.learning.classifier import logit
 from c360_stream.learning.lead import Leads, leads
@@ -138,6 +138,15 @@ class ScoredTick:
     kept_segment: tuple[int, int]
 
 
+@dataclass(slots=True)
+class HeardOutcomes:
+    """Outcomes that are known at the end of the input."""
+
+    shard: int
+    time_us: int
+    outcomes: Outcomes
+
+
 class _Made(NamedTuple):
     """What scores are made of: accounts, as-of times and features."""
 
@@ -175,16 +184,16 @@ class ShardScorer:
         self._since: dict[int, tuple[int, NDArray[np.float64]]] = {}
         self._segment = np.full(64, NO_SEGMENT, np.int8)
         self._value = ValueLedger(config.value)
-        self._waiting: deque[TickRows | MovedRows] = deque()
+        self._waiting: deque[TickRows | MovedRows | HeardLabels] = deque()
         self._versions: dict[int, ModelVersion] = {}
         self._newest: ModelVersion | None = None
 
-    def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows]:
+    def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
         """Take a shard's feature rows; give the scores that are ready."""
         self.hold_rows(rows)
         return list(self.ready())
 
-    def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows]:
+    def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
         """Take the version of a tick; give the scores that are ready."""
         self.hold_version(day, version)
         return list(self.ready())
@@ -194,6 +203,10 @@ class ShardScorer:
         self._ids.extend(rows.new_ids)
         self._reserve(len(self._ids))
         self._waiting.append(rows)
+
+    def hold_labels(self, labels: HeardLabels) -> None:
+        """Take labels that no tick will tell; they wait for the scores before them."""
+        self._waiting.append(labels)
 
     def hold_version(self, day: int, version: ModelVersion) -> None:
         """Take the version of a tick, which waits."""
@@ -219,7 +232,7 @@ class ShardScorer:
         self._segment = with_room(self._segment, accounts, NO_SEGMENT)
         self._value.reserve(accounts)
 
-    def ready(self) -> Iterator[ScoredTick | ScoredRows]:
+    def ready(self) -> Iterator[ScoredTick | ScoredRows | HeardOutcomes]:
         """Score what waits, in order, up to the first tick whose version is not there yet.
 
         What is not asked for goes on waiting, and a snapshot holds it.
@@ -234,7 +247,9 @@ class ShardScorer:
                 yield self._tick(head, self._newest)
                 continue
             self._waiting.popleft()
-            if self._newest is not None and (moved := self._moved(head, self._newest)) is not None:
+            if isinstance(head, HeardLabels):
+                yield HeardOutcomes(head.shard, head.time_us, self._outcomes(head.known))
+            elif self._newest is not None and (moved := self._moved(head, self._newest)) is not None:
                 yield moved
 
     def _tick(self, rows: TickRows, version: ModelVersion) -> ScoredTick:
@@ -442,21 +457,22 @@ def _moved(
     return moved, rest
 
 
-def _plain(rows: TickRows | MovedRows) -> list[Any]:
-    values = [getattr(rows, name) for name in rows.__slots__]
-    if isinstance(rows, TickRows):
-        return ["tick", *(_known_plain(value) if isinstance(value, KnownLabels) else value for value in values)]
-    return ["event", *values]
+def _plain(rows: TickRows | MovedRows | HeardLabels) -> list[Any]:
+    kind = {TickRows: "tick", MovedRows: "event", HeardLabels: "labels"}[type(rows)]
+    values = (getattr(rows, name) for name in rows.__slots__)
+    return [kind, *(_known_plain(value) if isinstance(value, KnownLabels) else value for value in values)]
 
 
 def _known_plain(known: KnownLabels) -> list[Any]:
     return [known.account, known.as_of_day, known.churned]
 
 
-def _rows(values: list[Any]) -> TickRows | MovedRows:
+def _rows(values: list[Any]) -> TickRows | MovedRows | HeardLabels:
     kind, *fields = values
     if kind == "event":
         return MovedRows(*fields)
+    if kind == "labels":
+        return HeardLabels(fields[0], fields[1], KnownLabels(*fields[2]))
     known = TickRows.__slots__.index("known")
     fields[known] = KnownLabels(*fields[known])
     return TickRows(*fields)

@@ -13,6 +13,7 @@ from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.stop import failing_loudly
+from c360_stream.records import DeadLetter
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         shard = self._shard
         out: list[Emission | Heartbeats] = []
         if batches := [value for value in values if isinstance(value, ShardBatch)]:
-            out += shard.receive(batches)
+            emitted = shard.receive(batches)
+            for letter in emitted:
+                if isinstance(letter, DeadLetter):
+                    metrics.DEAD_LETTERS.labels(letter.topic, letter.stage).inc()
+            out += emitted
             self._count(shard)
         out += [value for value in values if isinstance(value, Heartbeats)]
         return out, False
@@ -73,6 +78,8 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         metrics.OUTCOMES_PENDING.labels(str(shard.number)).set(shard.ledger.pending)
         if shard.tally.late:
             metrics.LATE_EVENTS.inc(shard.tally.late)
+        for topic in shard.tally.settled:
+            metrics.EVENTS_ACCEPTED.labels(topic).inc()
         if shard.tally.duplicates:
             metrics.DUPLICATE_EVENTS.inc(shard.tally.duplicates)
         shard.tally = ShardTally()

@@ -34,12 +34,17 @@ class DecodedBatch:
         Of the partition's topic.
     records_max
         How many records to read at first.
+    live
+        Whether heartbeats may yet be refused for their time.
     """
 
-    def __init__(self, reader: RecordReader, decoder: Decoder, encoder: EventEncoder, records_max: int) -> None:
+    def __init__(
+        self, reader: RecordReader, decoder: Decoder, encoder: EventEncoder, records_max: int, *, live: bool = False
+    ) -> None:
         self._reader = reader
         self._decoder = decoder
         self._encoder = encoder
+        self._live = live
         self.read = 0
         """Number of records read."""
         self._parts: list[RawBatch] = []
@@ -69,10 +74,14 @@ class DecodedBatch:
         """Event times of the events, int64 of shape (events,)."""
         return self.events.time_us
 
-    def more(self) -> NDArray[np.int64]:
-        """Read on until there is another event or the partition's end; give `times` of all.
+    def numbers(self) -> NDArray[np.int64]:
+        """A number for the account of each event, int64 of shape (events,)."""
+        return self.events.number
 
-        For a replay, which refuses no heartbeat: of what has nothing but heartbeats in it, not everything is kept.
+    def more(self) -> NDArray[np.int64]:
+        """Read on until there is another event or the partition's end for now; give `times` of all.
+
+        In a replay, which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
         """
         before = len(self.events)
         while not stop_requested():
@@ -81,7 +90,7 @@ class DecodedBatch:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self.events) > before or (not read and self._reader.at_end):
                 break
-            if len(self.refusals) == refused:
+            if not self._live and len(self.refusals) == refused:
                 self._parts[-1] = RawBatch([], [])
                 if (forgotten := len(self.heartbeats) - HEARTBEATS_MAX) > 0:
                     del self.heartbeats[:forgotten]
@@ -89,10 +98,10 @@ class DecodedBatch:
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
 
-    def refuse(self, chosen: NDArray[np.intp], refusal: Refused) -> None:
-        """Refuse the events at the positions `chosen` of `events` after all."""
-        self._encoded = [self.events.take(np.delete(np.arange(len(self.events)), chosen))]
-        for i in reversed(chosen.tolist()):
+    def refuse(self, chosen: Sequence[tuple[int, Refused]]) -> None:
+        """Refuse events after all: pairs of a position in `events`, ascending, and why."""
+        self._encoded = [self.events.take(np.delete(np.arange(len(self.events)), [i for i, _ in chosen]))]
+        for i, refusal in reversed(chosen):
             self.refusals.append((self._positions.pop(i), refusal))
         self.refusals.sort(key=lambda item: item[0])
 
@@ -104,20 +113,21 @@ class DecodedBatch:
             self.refusals += [(position, refusal) for position, _ in refused]
             self.refusals.sort(key=lambda item: item[0])
 
-    def clocks(self, high_us: int, time_us: NDArray[np.int64]) -> list[int]:
-        """For each refusal the greatest event time accepted before it, however the partition was batched.
+    def clocks(self, highs_us: NDArray[np.int64]) -> list[int]:
+        """For each refusal the event time that the partition had come to before it, however it was batched.
 
         Parameters
         ----------
-        high_us
-            Greatest event time accepted before this batch.
-        time_us
-            int64: times of the events that remain.
+        highs_us
+            int64: that time before each of the events that remain, and after the last of them.
         """
-        highs = np.maximum.accumulate(np.concatenate([[high_us], time_us]))
         before = np.searchsorted(self._positions, [position for position, _ in self.refusals])
-        clocks: list[int] = highs[before].tolist()
+        clocks: list[int] = highs_us[before].tolist()
         return clocks
+
+    def letter_of(self, event: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
+        """The dead letter that the event at a position in `events` would be."""
+        return self.dead_letter(self._positions[event], refusal, refused_at_us)
 
     def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The refused record at `position`, unchanged, with the reason."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -18,9 +18,9 @@ from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch
+from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.plausibility import JumpGuard
+from c360_stream.features.plausibility import AHEAD_OF_CLOCK, OUT_OF_TIME, TimeJudge, Verdicts
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
@@ -34,7 +34,6 @@ POLL = timedelta(milliseconds=5)
 PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
 PULSE_SECONDS = 0.2
-LIVE_AHEAD = timedelta(days=1)
 END_TOLD_SECONDS = 1.0
 """How long it may take until a reader tells that a record was the last one."""
 
@@ -44,6 +43,10 @@ Item = tuple[str, ShardBatch | Heartbeats] | DeadLetter | Pulse
 def partition_name(topic: str, partition: int) -> str:
     """Name of a source partition, in the recovery store and in marks."""
     return f"{topic}/{partition}"
+
+
+def _wall_clock_us() -> int:
+    return time.time_ns() // 1000
 
 
 def shard_key(number: int) -> str:
@@ -106,12 +109,13 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
         """Open one partition."""
         topic, _, number = for_part.rpartition("/")
-        position, *marks = resume_state or (None, NO_TIME, NO_TIME, NO_TIME)
+        position, *seen = resume_state or (None,)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
-        seen = (marks[0], marks[1], marks[2])
         if not hasattr(self._accounts, "known"):  # shared by the partitions of a worker thread, and by no other's
             self._accounts.known = KnownAccounts(self.settings.shards)
-        return IngestPartition(self.settings, reader, for_part, seen, self.alignment, accounts=self._accounts.known)
+        return IngestPartition(
+            self.settings, reader, for_part, tuple(seen), self.alignment, accounts=self._accounts.known
+        )
 
 
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
@@ -120,7 +124,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     Parameters
     ----------
     seen
-        Greatest and first event time read so far and the mark last told, `NO_TIME` before the first event.
+        The mark last told, `NO_TIME` before the first, and the state of the `TimeJudge`; empty at the beginning.
     """
 
     def __init__(
@@ -128,7 +132,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         settings: Settings,
         reader: RecordReader,
         name: str,
-        seen: tuple[int, int, int],
+        seen: tuple[Any, ...],
         alignment: ReadAlignment,
         *,
         accounts: KnownAccounts,
@@ -137,14 +141,15 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._settings = settings
         self._reader = reader
         self._name = name
-        self._high_us, self._first_us, self._told_us = seen
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
+        self._told_us: int = seen[0] if seen else NO_TIME
+        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, seen[1:])
+        self._clock = _wall_clock_us if settings.live else None
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())
         self._alignment = alignment
         self._decoder = Decoder(kind)
         self._encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
-        self._guard = JumpGuard(settings.jump_days_max * US_PER_DAY)
         self._ended = False
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
@@ -152,7 +157,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._marked_at = 0.0
         self._pulsed_at = 0.0
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
-        alignment.reached(name, self._high_us)
+        alignment.reached(name, self._judge.high_us)
         HEALTH.sources_opened()
 
     @failing_loudly
@@ -167,7 +172,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._next_awake = None
         items = self._next_items()
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
-        self._alignment.reached(self._name, self._high_us, at_end=self._has_no_backlog())
+        self._alignment.reached(self._name, self._judge.high_us, at_end=self._has_no_backlog())
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
@@ -180,7 +185,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
             return []
-        batch = DecodedBatch(self._reader, self._decoder, self._encoder, self._settings.batch_events)
+        live, records_max = self._settings.live, self._settings.batch_events
+        batch = DecodedBatch(self._reader, self._decoder, self._encoder, records_max, live=live)
         items = self._items(batch)
         if not batch.read and not items:
             self._next_awake = datetime.now(UTC) + POLL
@@ -188,30 +194,30 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _items(self, batch: DecodedBatch) -> list[Item]:
         """Everything that follows from a batch: dead letters, and a message to every shard if there is news."""
-        time_us = self._judge(batch)
-        letters: list[Item] = list(self._dead_letters(batch, time_us))
-        highs = np.maximum.accumulate(np.concatenate([[self._high_us], time_us]))
-        if len(time_us):
-            if self._first_us == NO_TIME:
-                self._first_us = int(time_us[0])
-                self._told_us = max(self._told_us, self._first_us - self._lateness_us)
-            self._high_us = int(highs[-1])
-        self._count(batch)
+        if self._settings.live and self._mark_us != NO_TIME:
+            # An idle partition's mark has followed the clock, and may be beyond what its own events have said.
+            self._judge.advance(self._mark_us + self._lateness_us)
+        verdicts = self._refuse(batch)
+        time_us, live = batch.times(), self._settings.live
+        highs_us = np.append(verdicts.high_us, self._judge.high_us)
+        letters: list[Item] = list(self._dead_letters(batch, highs_us))
+        unsettled = self._unsettled(batch, verdicts)
+        self._count(batch, len(verdicts.unsettled))
         self._mark_us = max(self._mark_us, self._mark(batch))
-        if self._first_us == NO_TIME and self._mark_us != NO_TIME:
-            # Idle before its first event: from now on it follows the clock, and no event from before is expected.
-            self._told_us = self._mark_us
-            self._first_us = self._mark_us + self._lateness_us
+        if self._told_us == NO_TIME and self._mark_us != NO_TIME:
+            # From its first event on. Idle before that, it follows the clock, and nothing from before is expected.
+            first_us = self._judge.begin(self._mark_us + self._lateness_us)
+            self._told_us = first_us - self._lateness_us
         at_end = self._reader.at_end
         beats = self._heartbeats(batch)
         if not len(time_us) and not at_end:
             return letters + beats  # no event read: there is no news, and no first event yet
         recently = time.monotonic() - self._marked_at < MARK_SECONDS
-        if not len(time_us) and self._settings.live and (recently or self._mark_us == NO_TIME):
+        if not len(time_us) and live and (recently or self._mark_us == NO_TIME):
             return letters + beats
         # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
-        heard_us = np.maximum(time_us, np.maximum(highs[:-1] - self._lateness_us, self._told_us))
-        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us)), *beats]
+        heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, self._told_us))
+        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us), unsettled), *beats]
 
     def _heartbeats(self, batch: DecodedBatch) -> list[Item]:
         """A message to every shard, to go behind the batch, if there are heartbeats in it."""
@@ -219,7 +225,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         shards = enumerate(self._shard_keys if sent_us else ())
         return [(key, Heartbeats(number, self._name, sent_us)) for number, key in shards]
 
-    def _tell(self, by_shard: Sequence[EventColumns | None] = ()) -> list[Item]:
+    def _tell(
+        self, by_shard: Sequence[EventColumns | None] = (), unsettled: Mapping[int, tuple[Unsettled, ...]] | None = None
+    ) -> list[Item]:
         """Messages to all shards, with a mark at most a day further than the last one.
 
         However far the log leaps, the flow runs a tick or so at a time, and can be stopped and snapshotted between.
@@ -227,26 +235,33 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._marked_at = time.monotonic()
         self._told_us = min(self._mark_us, self._told_us + US_PER_DAY)
         self._ended = self._reader.at_end and not self._settings.live and self._told_us == self._mark_us
+        judge, unsettled = self._judge, unsettled or {}
+        times = self._told_us, judge.high_us, judge.first_us, self._ended
+        known = judge.latest_us, judge.events
         return [
-            (key, ShardBatch(number, self._name, self._told_us, self._high_us, self._first_us, self._ended, events))
+            (key, ShardBatch(number, self._name, *times, events, *known, unsettled.get(number, ())))
             for number, (key, events) in enumerate(zip_longest(self._shard_keys, by_shard))
         ]
 
-    def _judge(self, batch: DecodedBatch) -> NDArray[np.int64]:
-        """Refuse implausible event times; give the others."""
-        if self._settings.live:
-            time_us = batch.times()
-            ahead = int((datetime.now(UTC) + LIVE_AHEAD).timestamp() * US_PER_SECOND)
-            absurd = np.flatnonzero(time_us > ahead)
-            reason = "occurred_at: more than 1 day in the future"
-            batch.refuse_heartbeats(ahead, Refused(reason))
-        else:
-            time_us, absurd = self._guard.refused(self._high_us, batch.times(), batch.more)
-            reason = f"occurred_at: more than {self._settings.jump_days_max} days ahead of its partition"
-        if len(absurd):
-            batch.refuse(absurd, Refused(reason))
-            time_us = np.delete(time_us, absurd)
-        return time_us
+    def _refuse(self, batch: DecodedBatch) -> Verdicts:
+        """Refuse implausible event times; the verdicts on the events that remain."""
+        verdicts = self._judge.judge(batch, self._clock)
+        if self._clock is not None:
+            batch.refuse_heartbeats(self._clock() + US_PER_DAY, Refused(AHEAD_OF_CLOCK))
+        if verdicts.refused:
+            batch.refuse([(position, Refused(reason)) for position, reason in verdicts.refused])
+        return verdicts.of_accepted()
+
+    def _unsettled(self, batch: DecodedBatch, verdicts: Verdicts) -> dict[int, tuple[Unsettled, ...]]:
+        """The events that the partition alone cannot judge, by shard."""
+        by_shard: dict[int, tuple[Unsettled, ...]] = {}
+        if verdicts.unsettled:
+            events = batch.events.take(np.array(verdicts.unsettled, np.intp))
+            columns = (events.time_us.tolist(), events.event.tolist(), self._encoder.shards_of(events).tolist())
+            for position, time_us, event, shard in zip(verdicts.unsettled, *columns, strict=True):
+                letter = batch.letter_of(position, Refused(OUT_OF_TIME), int(max(verdicts.high_us[position], 0)))
+                by_shard[shard] = (*by_shard.get(shard, ()), Unsettled(time_us, event, letter))
+        return by_shard
 
     def _mark(self, batch: DecodedBatch) -> int:
         """The time below which this partition is not expected to say anything any more."""
@@ -268,13 +283,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         return self._reader.at_end or time.monotonic() - self._beat_at < END_TOLD_SECONDS
 
     def _mark_of_events(self) -> int:
-        return self._high_us - self._lateness_us if self._high_us != NO_TIME else NO_TIME
+        high_us = self._judge.high_us
+        return high_us - self._lateness_us if high_us != NO_TIME else NO_TIME
 
-    def _count(self, batch: DecodedBatch) -> None:
+    def _count(self, batch: DecodedBatch, unsettled: int) -> None:
         topic = self._reader.topic
         metrics.EVENTS_READ.labels(topic).inc(batch.read)
         heartbeats = len(batch.heartbeats) + batch.heartbeats_forgotten
-        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) + heartbeats)
+        metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
         for _, refusal in batch.refusals:
@@ -282,14 +298,13 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 
-    def _dead_letters(self, batch: DecodedBatch, time_us: NDArray[np.int64]) -> Iterator[DeadLetter]:
+    def _dead_letters(self, batch: DecodedBatch, highs_us: NDArray[np.int64]) -> Iterator[DeadLetter]:
         if not batch.refusals:
             return
         # In a replay the processing clock is event time, so that its records depend on the input alone.
-        clocks = batch.clocks(max(self._high_us, 0), time_us)
+        clocks = batch.clocks(np.maximum(highs_us, 0))
         for (position, refusal), event_time_us in zip(batch.refusals, clocks, strict=True):
-            now_us = time.time_ns() // 1000 if self._settings.live else event_time_us
-            yield batch.dead_letter(position, refusal, now_us)
+            yield batch.dead_letter(position, refusal, event_time_us if self._clock is None else self._clock())
 
     def next_awake(self) -> datetime | None:
         """When to ask again."""
@@ -297,8 +312,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
-        """Where to resume: position, greatest and first event time, mark last told."""
-        return (self._reader.position(), self._high_us, self._first_us, self._told_us)
+        """Where to resume: position, mark last told, what is known of the partition's time."""
+        return (self._reader.position(), self._told_us, *self._judge.state())
 
     def close(self) -> None:
         """Release the reader."""

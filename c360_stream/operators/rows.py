@@ -163,7 +163,7 @@ def feature_rows(part: int, scores: ScoredRows) -> list[Output]:
     return [TableRows(part, "account_features", columns, len(scores.ids))] if scores.ids else []
 
 
-def outcome_rows(part: int, day: int, outcomes: Outcomes) -> list[Output]:
+def outcome_rows(part: int, known_at_us: int, outcomes: Outcomes) -> list[Output]:
     """Rows of `outcomes`."""
     n = len(outcomes.ids)
     columns = {
@@ -171,7 +171,7 @@ def outcome_rows(part: int, day: int, outcomes: Outcomes) -> list[Output]:
         "as_of": outcomes.as_of_day * US_PER_DAY,
         "churned": outcomes.churned,
         "risk": outcomes.risk,
-        "known_at": np.full(n, day * US_PER_DAY, np.int64),
+        "known_at": np.full(n, known_at_us, np.int64),
     }
     return [TableRows(part, "outcomes", columns, n)] if n else []
 

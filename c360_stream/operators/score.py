@@ -11,10 +11,11 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
-from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
@@ -63,7 +64,7 @@ class ScoreStep:
 HEARTBEATS_HELD_MAX = 10_000
 """Messages; the oldest go. Nothing hangs on a heartbeat that is lost."""
 
-ScoreInput = TickRows | MovedRows | ShardVersion | Heartbeats
+ScoreInput = TickRows | MovedRows | HeardLabels | ShardVersion | Heartbeats
 ScoreOutput = Output | ShardStats | Heartbeats
 
 
@@ -97,6 +98,9 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
                 self._scorer.hold_version(value.day, value.version)
             elif isinstance(value, Heartbeats):
                 self._heartbeats.append((self._taken, value))
+            elif isinstance(value, HeardLabels):
+                self._taken += 1
+                self._scorer.hold_labels(value)
             else:
                 self._taken += 1
                 self._scorer.hold_rows(value)
@@ -144,6 +148,8 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         scored = next(self._scorer.ready(), None)
         if scored is None:
             return []
+        if isinstance(scored, HeardOutcomes):
+            return [*outcome_rows(self._shard, scored.time_us, scored.outcomes)]
         return self._tick(scored) if isinstance(scored, ScoredTick) else [*self._event(scored)]
 
     def _event(self, scores: ScoredRows) -> list[Output]:
@@ -156,7 +162,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         return [
             *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
             *feature_rows(tick.shard, tick.scores),
-            *outcome_rows(tick.shard, tick.day, tick.outcomes),
+            *outcome_rows(tick.shard, tick.day * US_PER_DAY, tick.outcomes),
             *tombstones(self._step.settings, tick.shard, tick.gone),
             ShardStats(tick.shard, tick_stats(tick)),
         ]

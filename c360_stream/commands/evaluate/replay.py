@@ -10,7 +10,15 @@ from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR
 from c360_stream.features.columns import ShardBatch
-from c360_stream.features.shard import AccountShard, Emission, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.shard import (
+    AccountShard,
+    Emission,
+    HeardLabels,
+    HourCounts,
+    MovedRows,
+    TickExamples,
+    TickRows,
+)
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
 from c360_stream.records import DeadLetter
@@ -116,6 +124,9 @@ class LogReplay:
             return
         if isinstance(emission, MovedRows):
             self._new_ids[emission.shard] += emission.new_ids
+            return
+        if isinstance(emission, DeadLetter | HeardLabels):  # the labels that count here are those of ticks
+            self.refused += isinstance(emission, DeadLetter)
             return
         tick = self._ticks.setdefault(emission.day, ReplayedTick(emission.day))
         if isinstance(emission, TickExamples):

@@ -1,98 +1,304 @@
-"""The jump guard: absurd times are refused, real gaps are believed, however the partition was batched."""
+"""Which times move time: a wrong clock or date harms nobody else, and a real gap is believed, however it was read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features import plausibility
 from c360_stream.features.columns import NO_TIME
-from c360_stream.features.plausibility import FOLLOWERS, UNCONFIRMED_DAYS, JumpGuard
+from c360_stream.features.plausibility import (
+    AHEAD_OF_CLOCK,
+    AHEAD_OF_INPUT,
+    BEHIND,
+    BEHIND_DAYS_MAX,
+    LOOK_AHEAD_EVENTS,
+    VOTERS,
+    VOTERS_MIN,
+    TimeJudge,
+    plausible_end,
+    plausible_start,
+)
 
-JUMP_DAYS = 7
+JUMP_DAYS = 1
+HOUR = 1 / 24
 
 
-def refused(days: list[float], cut: Random | None = None) -> list[int]:
-    """Positions refused of a partition with these event times, in days; read in batches of any size."""
-    guard = JumpGuard(JUMP_DAYS * US_PER_DAY)
+@dataclass
+class Batch:
+    """Part of a partition, of which more can be read."""
+
+    all_us: NDArray[np.int64]
+    accounts: NDArray[np.int64]
+    start: int
+    end: int
+    step: int = 1
+
+    def times(self) -> NDArray[np.int64]:
+        return self.all_us[self.start : self.end]
+
+    def numbers(self) -> NDArray[np.int64]:
+        return self.accounts[self.start : self.end]
+
+    def more(self) -> NDArray[np.int64]:
+        self.end = min(self.end + self.step, len(self.all_us))
+        return self.times()
+
+
+@dataclass
+class Judged:
+    """What became of a partition: positions are those in the partition."""
+
+    refused: dict[int, str] = field(default_factory=dict)
+    unsettled: list[int] = field(default_factory=list)
+    highs: list[float] = field(default_factory=list)
+    state: tuple[object, ...] = ()
+
+    @property
+    def high(self) -> float:
+        """Day that the partition has come to."""
+        return int(self.state[0]) / US_PER_DAY  # type: ignore[call-overload,no-any-return]
+
+
+def judge(
+    days: Sequence[float],
+    accounts: Sequence[int] | None = None,
+    *,
+    cut: Random | None = None,
+    now: float | None = None,
+) -> Judged:
+    """Judge a partition with these event times, in days; `cut` reads it in batches of any size."""
     times = np.array([round(day * US_PER_DAY) for day in days], np.int64)
-    found: list[int] = []
-    start, high_us = 0, NO_TIME
+    numbers = np.array(accounts if accounts is not None else range(len(days)), np.int64)
+    found, state, start = Judged(), (), 0
     while start < len(times):
-        end = start + (cut.randint(1, 5) if cut else len(times))
-
-        def more(start: int = start) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-            nonlocal end
-            end = min(end + (cut.randint(1, 3) if cut else 1), len(times))
-            return times[start:end]
-
-        batch, positions = guard.refused(high_us, times[start:end], more)
-        found += (start + positions).tolist()
-        high_us = max([high_us, *np.delete(batch, positions).tolist()])
-        start += len(batch)
+        judge = TimeJudge(US_PER_HOUR, JUMP_DAYS * US_PER_DAY, state)
+        end = min(start + cut.randint(1, 5), len(times)) if cut else len(times)
+        batch = Batch(times, numbers, start, end, cut.randint(1, 3) if cut else 1)
+        verdicts = judge.judge(batch, None if now is None else lambda: round(now * US_PER_DAY))
+        assert len(verdicts.high_us) == len(batch.times())
+        found.refused |= {start + position: reason for position, reason in verdicts.refused}
+        found.unsettled += [start + position for position in verdicts.unsettled]
+        found.highs += [us / US_PER_DAY for us in verdicts.high_us.tolist()]
+        state, start = judge.state(), batch.end
+    found.state = state
     return found
 
 
-STEADY = [100 + i / 10 for i in range(30)]
+STEADY = [20_000 + i / 50 for i in range(60)]  # an event every half hour
 
 
-def test_a_steady_partition_is_believed() -> None:
-    assert refused(STEADY) == []
-    assert refused([]) == []
+def test_a_steady_partition_is_believed_but_for_what_too_little_follows() -> None:
+    found = judge(STEADY)
+    assert (found.refused, found.unsettled) == ({}, [])
+    assert found.high == pytest.approx(STEADY[-1])
+    assert judge([]).highs == []
 
 
-def test_one_absurd_time_is_refused_wherever_it_is() -> None:
-    for place in (0, 1, 15, 29):
-        assert refused([*STEADY[:place], 20_000.0, *STEADY[place:]]) == [place]
+@pytest.mark.parametrize("place", [0, 1, 15, 50])
+@pytest.mark.parametrize("absurd", [20_003.0, 20_089.0, 40_000.0])
+def test_one_absurd_date_is_refused_alone_and_moves_nothing(place: int, absurd: float) -> None:
+    found = judge([*STEADY[:place], absurd, *STEADY[place:]])
+    assert found.refused.keys() | set(found.unsettled) == {place}, "the very first is left to all partitions"
+    assert (place in found.unsettled) == (place == 0)
+    assert found.high == pytest.approx(STEADY[-1])
 
 
-def test_a_few_absurd_times_in_a_row_are_refused() -> None:
-    absurd = [20_000.0] * (FOLLOWERS // 2)
-    assert refused([*STEADY[:10], *absurd, *STEADY[10:]]) == [10, 11, 12, 13]
+def test_absurd_dates_in_a_row_are_refused_alone() -> None:
+    absurd = [40_000.0 + i for i in range(VOTERS // 2)]
+    assert judge([*STEADY[:10], *absurd, *STEADY[10:]]).refused.keys() == {10, 11, 12, 13}
+
+
+def test_a_clock_a_day_ahead_counts_at_its_own_time_and_moves_nothing() -> None:
+    """Within a day an event may be right; but the others of its partition say what time it is."""
+    for ahead in (2 * HOUR, 11 * HOUR, 23 * HOUR):
+        days = [*STEADY[:20], STEADY[20] + ahead, *STEADY[20:]]
+        found = judge(days)
+        assert (found.refused, found.unsettled) == ({}, [])
+        assert all(high <= max(STEADY[: max(i - 1, 1)]) + 1e-9 for i, high in enumerate(found.highs) if i > 20)
+
+
+@pytest.mark.parametrize("burst", [1, 5, 12])
+def test_bursts_of_an_account_whose_clock_is_ahead_move_nothing(burst: int) -> None:
+    """Its own events have the same clock: they are no witnesses."""
+    days, accounts = list[float](), list[int]()
+    for i, day in enumerate(STEADY):
+        days.append(day)
+        accounts.append(1 + i % 5)
+        if i % 10 == 5:
+            days += [day + 23 * HOUR + j / 10_000 for j in range(burst)]
+            accounts += [0] * burst
+    found = judge(days, accounts)
+    assert (found.refused, found.unsettled) == ({}, [])
+    assert found.high == pytest.approx(STEADY[-1])
+
+
+def test_an_account_alone_in_its_partition_is_its_own_witness() -> None:
+    quiet = [20_000.0, 20_005.0, 20_010.5, 20_020.0, 20_021.0, 20_033.0, 20_034.0, 20_035.0, 20_036.0]
+    found = judge(quiet, [7] * len(quiet))
+    assert found.refused == {}
+    assert found.unsettled == [8], "nothing follows the last one"
 
 
 def test_a_real_gap_is_believed() -> None:
     """An account-based business may sleep over the summer: what follows confirms the leap."""
-    after = [160 + i / 10 for i in range(30)]
-    assert refused([*STEADY, *after]) == []
-    assert refused([*STEADY, 20_000.0, *after]) == [30]
+    after = [20_060 + i / 50 for i in range(30)]
+    assert judge([*STEADY, *after]).refused == {}
+    assert judge([*STEADY, 40_000.0, *after]).refused.keys() == {60}
+    assert judge([*STEADY, *after]).high == pytest.approx(after[-1])
 
 
-def test_a_leap_that_nothing_follows_is_believed_within_reason() -> None:
-    near, far = 102.9 + UNCONFIRMED_DAYS, 103.0 + UNCONFIRMED_DAYS + JUMP_DAYS
-    assert refused([*STEADY, near]) == []
-    assert refused([*STEADY, far]) == [30]
-    assert refused([20_000.0]) == [], "a first event alone has nothing to leap from"
+def test_followers_that_are_late_themselves_do_not_vote_a_leap_out() -> None:
+    """Three days late behind a leap of thirty: still witness that time has gone on."""
+    late = [20_028.0, 20_027.5, 20_028.2, 20_027.0, 20_026.0, 20_027.3, 20_028.8, 20_026.4]
+    found = judge([20_000.0] * 9 + [20_030.0, *late, 20_030.1, 20_030.2])
+    assert found.refused == {}
+    assert found.highs[10] == pytest.approx(20_000.0), "it moves the time only if nobody comes late by it"
+
+
+def test_a_history_sent_behind_does_not_vote() -> None:
+    """However long: it is far behind the time before, too."""
+    for length in (9, 300):
+        history = [19_900 + i / 10 for i in range(length)]
+        found = judge([*STEADY, 20_004.0, *history, *(20_004.0 + i / 50 for i in range(1, 9))])
+        assert found.refused == {}
+        assert found.highs[61] == pytest.approx(20_004.0)
+
+
+def test_a_history_behind_the_first_events_refuses_none_of_them() -> None:
+    current = [20_059.0, 20_059.1, 20_060.1, 20_062.5]
+    history = [20_019.5 + i for i in range(9)]
+    found = judge([*current, *history, 20_062.6, 20_063.6], [0] * 4 + [1] * 9 + [0] * 2)
+    assert (found.refused, found.unsettled) == ({}, [14])
+    assert found.highs[4] == pytest.approx(20_062.5), "the history is late"
+
+
+def test_more_history_than_is_looked_at_says_nothing_against_a_leap() -> None:
+    history = [19_900 + i / 1000 for i in range(LOOK_AHEAD_EVENTS)]
+    leaps = {20_030.0: {}, 25_000.0: {60: AHEAD_OF_INPUT}}
+    for leap, refused in leaps.items():
+        assert judge([*STEADY, leap, *history, *STEADY[-9:]]).refused == refused
+
+
+def test_a_zero_of_some_program_is_refused_wherever_it_is() -> None:
+    for place in (0, 1, 30, 60):
+        days = [*STEADY[:place], 0.0, *STEADY[place:]]
+        assert judge(days).refused == {place: BEHIND}
+        assert judge(days, now=20_010.0).refused == {place: BEHIND}
+    old = STEADY[-1] - BEHIND_DAYS_MAX + 1
+    assert judge([*STEADY, old]).refused == {}, "a customer's history may be long"
 
 
 def test_times_that_fall_back_are_no_leap() -> None:
-    assert refused([*STEADY, 3.0, 103.0]) == []
+    assert judge([*STEADY, 19_900.0, STEADY[-1] + 0.01]).refused == {}
 
 
-@given(
-    st.lists(st.sampled_from([0.0, 0.1, 6.9, 7.1, 30.0, 500.0, 9_000.0]), max_size=40),
-    st.lists(st.booleans(), min_size=40, max_size=40),
-    st.integers(0, 2**32),
-)
+def test_newest_first_is_not_absurd() -> None:
+    for spacing in (0.005, 0.3, 2.0):
+        days = [20_100 - i * spacing for i in range(40)]
+        assert judge(days).refused == {}
+
+
+def test_the_end_of_a_partition_is_left_to_all_partitions() -> None:
+    for leap in (20_001.5, 20_030.0, 40_000.0):
+        found = judge([*STEADY, leap])
+        assert (found.refused, found.unsettled) == ({}, [60])
+        assert found.high == pytest.approx(STEADY[-1])
+        assert found.state[3] == tuple(round(day * US_PER_DAY) for day in [*STEADY[-3:], leap])
+    one = judge([20_000.0])
+    assert (one.unsettled, one.state[0], one.state[1]) == ([0], NO_TIME, 20_000 * US_PER_DAY)
+    few = judge([20_000.0, 20_030.0, 20_070.0, 20_070.1])
+    assert (few.refused, few.unsettled) == ({}, [2, 3])
+    assert few.high == pytest.approx(20_030.0)
+    assert judge([0.0, 20_000.0, 20_000.0]).unsettled == [0]
+    assert judge([20_000.0, 20_003.0, 20_001.5]).unsettled == [1, 2], "the one that follows says no"
+
+
+def test_live_the_wall_clock_decides_where_nothing_follows() -> None:
+    now = STEADY[-1] + 0.1
+    assert judge([*STEADY, now], now=now).high == pytest.approx(now)
+    ahead = judge([*STEADY, now + 23 * HOUR], now=now)
+    assert (ahead.refused, ahead.unsettled) == ({}, [])
+    assert ahead.high == pytest.approx(STEADY[-1]), "it counts at its own time"
+    assert judge([*STEADY, now + 1.1], now=now).refused == {60: AHEAD_OF_CLOCK}
+    assert judge([now], now=now).high == pytest.approx(now)
+
+
+def test_advancing_and_beginning() -> None:
+    judge = TimeJudge(US_PER_HOUR, US_PER_DAY)
+    judge.advance(5)
+    judge.advance(3)
+    assert (judge.high_us, judge.begin(7), judge.begin(9), judge.begin(6)) == (5, 7, 7, 6)
+
+
+steps = st.lists(st.sampled_from([0.0, 0.01, 0.03, 0.9, 7.1, 30.0, 500.0, 9_000.0, -0.02, -3.0, -5_000.0]), max_size=40)
+
+
+@given(steps, st.lists(st.booleans(), min_size=40, max_size=40), st.integers(1, 4), st.integers(0, 2**32))
 def test_the_verdict_does_not_depend_on_how_the_partition_was_read(
-    steps: list[float], lasting: list[bool], seed: int
+    steps: list[float], lasting: list[bool], accounts: int, seed: int
 ) -> None:
-    days, now = [], 100.0
+    days, now = [], 10_000.0
     for step, stays in zip(steps, lasting, strict=False):
         days.append(now + step)
-        now += step if stays else 0.1
-    assert refused(days, Random(seed)) == refused(days)
+        now += step if stays and step > 0 else 0.02
+    numbers = [i % accounts for i in range(len(days))]
+    assert judge(days, numbers, cut=Random(seed)) == judge(days, numbers)
 
 
-@given(st.lists(st.sampled_from([0.1, 0.2, 30.0, -5.0, 500.0]), max_size=40), st.integers(1, 5))
+@given(steps, st.integers(1, 5))
 def test_how_many_are_looked_at_together_changes_nothing(steps: list[float], at_once: int) -> None:
-    days = (100 + np.cumsum(steps)).tolist()
-    together = refused(days)
+    days = (10_000 + np.cumsum(steps)).clip(0, 47_000).tolist()
+    together = judge(days)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plausibility, "_AT_ONCE", at_once)
-        assert refused(days) == together
+        assert judge(days) == together
+
+
+@given(st.lists(st.floats(0, 60), min_size=20, max_size=200), st.floats(0.05, 0.99), st.data())
+def test_a_single_event_ahead_makes_no_more_than_one_other_late(
+    days: list[float], ahead: float, data: st.DataObject
+) -> None:
+    """Put one event up to a day ahead anywhere among others that are in order."""
+    days = sorted(20_000 + day / 20 for day in days)
+    place = data.draw(st.integers(0, len(days) - VOTERS - 1))
+    found = judge([*days[:place], days[place] + ahead, *days[place:]])
+    assert found.refused.keys() <= {place}, "behind a silence it may be more than a day ahead"
+    late = [high - HOUR > day + 1e-9 for high, day in zip(found.highs[place + 1 :], days[place:], strict=True)]
+    assert sum(late) <= 1
+
+
+class TestAllPartitionsTogether:
+    """What the last and the first events are held against."""
+
+    def test_the_end(self) -> None:
+        day = US_PER_DAY
+        dense = [100 * day - i for i in range(VOTERS_MIN)]
+        assert plausible_end([*dense, 131 * day], 0, 10_000) == 131 * day
+        assert plausible_end([*dense, 132 * day], 0, 10_000) == 100 * day
+        assert plausible_end([*dense, 120 * day, 140 * day, 160 * day], 0, 10_000) == 160 * day
+        assert plausible_end([*dense, *[500 * day] * VOTERS_MIN], 0, 10_000) == 500 * day
+        assert plausible_end([*dense, *[500 * day] * (VOTERS_MIN - 1)], 0, 10_000) == 100 * day
+        assert plausible_end([5], 5, 1) == 5
+
+    def test_a_sparse_input_may_be_silent_for_long(self) -> None:
+        day = US_PER_DAY
+        assert plausible_end([0, 30 * day, 60 * day, 200 * day], 0, 4) == 200 * day
+        assert plausible_end([0, 0, 0, 300 * day], 0, 4) == 300 * day, "of one instant no rhythm is known"
+        assert plausible_end([0, 0, 0, 401 * day], 0, 4) == 0
+
+    def test_the_start(self) -> None:
+        year = 365 * US_PER_DAY
+        assert plausible_start([], []) is None
+        assert plausible_start([50 * year, 51 * year], [0]) == 50 * year
+        assert plausible_start([50 * year], [45 * year, 55 * year]) == 45 * year
+        assert plausible_start([], [0, 50 * year, 50 * year]) == 50 * year
+        assert plausible_start([], [49 * year, 50 * year, 51 * year]) == 49 * year

@@ -9,9 +9,17 @@ from c360_stream.snapshot import pack, unpack
 
 
 def says(
-    partition: str, high_us: int, *, first_us: int = 0, ended: bool = False, mark_us: int | None = None
+    partition: str,
+    high_us: int,
+    *,
+    first_us: int = 0,
+    ended: bool = False,
+    mark_us: int | None = None,
+    latest_us: tuple[int, ...] | None = None,
 ) -> ShardBatch:
-    return ShardBatch(0, partition, high_us if mark_us is None else mark_us, high_us, first_us, ended, None)
+    latest = (high_us,) if latest_us is None and high_us != NO_TIME else latest_us or ()
+    mark_us = high_us if mark_us is None else mark_us
+    return ShardBatch(0, partition, mark_us, high_us, first_us, ended, None, latest, 100)
 
 
 def test_a_partition_that_has_said_nothing_holds_it() -> None:
@@ -91,3 +99,40 @@ def test_new_partitions_hold_and_lost_ones_are_forgotten() -> None:
     resumed.receive(says("new", 400))
     assert resumed.now_us == 400
     assert resumed.now_us < END_OF_TIME
+
+
+def test_at_the_end_no_single_event_moves_it_far() -> None:
+    """Whatever the partition of that event says: the others know the time."""
+    for last_day, end_day in ((109, 109), (131, 131), (132, 100)):
+        last, end = last_day * US_PER_DAY, end_day * US_PER_DAY
+        watermark = Watermark(["a", "b"], 0)
+        full = tuple(100 * US_PER_DAY - hours * US_PER_HOUR for hours in (3, 2, 1, 0))
+        watermark.receive(says("a", full[-1], first_us=99 * US_PER_DAY, ended=True, latest_us=full))
+        watermark.receive(says("b", full[-1], first_us=99 * US_PER_DAY, ended=True, latest_us=(full[-1], last)))
+        assert watermark.now_us == end
+
+
+def test_the_first_day_of_partitions_that_cannot_confirm_their_first_event() -> None:
+    """A lonely event at the zero of some program begins nothing."""
+    watermark = Watermark(["a", "b", "c"], 0)
+    day = 20_000 * US_PER_DAY
+    watermark.receive(says("a", NO_TIME, first_us=0, ended=True, latest_us=(0,)))
+    watermark.receive(says("c", NO_TIME, first_us=day - 3 * US_PER_DAY, ended=True, latest_us=(day - 3 * US_PER_DAY,)))
+    assert watermark.first_day() is None
+    watermark.receive(says("b", day, first_us=day))
+    assert watermark.first_day() == 19_997
+
+
+def test_a_partition_whose_events_confirm_nothing_yet_holds_it() -> None:
+    watermark = Watermark(["a", "b"], 0)
+    watermark.receive(says("a", 100))
+    watermark.receive(says("b", NO_TIME, first_us=NO_TIME))
+    assert (watermark.now_us, watermark.first_day()) == (NO_TIME, None)
+    watermark.receive(says("b", 50, first_us=20))
+    assert (watermark.now_us, watermark.first_day()) == (50, 0)
+
+
+def test_an_idle_partition_without_events_begins_with_the_clock() -> None:
+    watermark = Watermark(["a"], US_PER_HOUR)
+    watermark.receive(says("a", NO_TIME, mark_us=9 * US_PER_DAY, first_us=9 * US_PER_DAY + US_PER_HOUR))
+    assert watermark.first_day() == 9

@@ -61,7 +61,7 @@ def test_a_dead_letter_is_the_record_unchanged_with_its_reason() -> None:
 
 def test_an_event_can_be_refused_after_all() -> None:
     batch = batch_of(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), viewed(3), viewed(4)]))
-    batch.refuse(np.array([1, 3]), Refused("absurd"))
+    batch.refuse([(1, Refused("absurd")), (3, Refused("absurd"))])
     assert batch.events.event.tolist() == ids("e0", "e3")
     assert [position for position, _ in batch.refusals] == [1, 2, 4]
     assert batch.dead_letter(4, batch.refusals[2][1], 0).value == MemoryReader(TOPIC, [viewed(4)]).values[0]
@@ -75,7 +75,7 @@ def test_heartbeats_are_no_events() -> None:
     assert batch.read == 8
     assert batch.events.event.tolist() == ids("e0", "e7", "e8", "e2")
     assert batch.heartbeats == [(0, time_us(at(0, 2))), (5, time_us(at(0, 0))), (7, time_us(at(0, 1)))]
-    batch.refuse(np.array([3]), Refused("absurd"))
+    batch.refuse([(3, Refused("absurd"))])
     batch.refuse_heartbeats(time_us(at(0, 1)), Refused("absurd"))
     assert [position for position, _ in batch.refusals] == [0, 2, 6]
     assert [position for position, _ in batch.heartbeats] == [5, 7]
@@ -160,9 +160,9 @@ def test_the_clock_of_a_refusal_does_not_depend_on_the_batches(kinds: list[str],
         start = reader.position()[0]
         batch = batch_of(reader, draw.randint(1, 6))
         times = batch.times()
-        batch.refuse(np.flatnonzero(times == absurd_us), Refused("absurd"))
+        batch.refuse([(i, Refused("absurd")) for i in np.flatnonzero(times == absurd_us).tolist()])
         remaining = times[times != absurd_us]
-        clocks = batch.clocks(high_us, remaining)
+        clocks = batch.clocks(np.maximum.accumulate(np.concatenate([[high_us], remaining])))
         found |= {start + position: clock for (position, _), clock in zip(batch.refusals, clocks, strict=True)}
         high_us = max([high_us, *remaining.tolist()])
     assert found == expected

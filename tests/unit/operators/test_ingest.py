@@ -37,13 +37,13 @@ def viewed(number: int, day: float) -> Event:
 
 
 # A replay reads a few events on before it believes the first.
-SOON = [viewed(number, 4.5) for number in range(100, 120)]
+SOON = [viewed(number, 5) for number in range(100, 120)]
 
 
 def partition(
     reader: MemoryReader,
     alignment: ReadAlignment | None = None,
-    seen: tuple[int, int, int] = (NO_TIME, NO_TIME, NO_TIME),
+    seen: tuple[Any, ...] = (),
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
@@ -178,9 +178,22 @@ def test_batches_and_pauses_change_nothing_that_is_told(kinds: list[str], batch_
 def test_one_absurd_time_does_not_drag_the_mark() -> None:
     events = [viewed(i, 1 + i / 10) for i in range(20)]
     messages, letters = read_all(partition(MemoryReader(TOPIC, [*events[:9], viewed(99, 9_000), *events[9:]])))
-    assert {each.high_us for each in messages} == {time_us(at(2.9))}
+    assert {each.high_us for each in messages} == {time_us(at(2.8))}, "nothing follows the last one"
+    assert {each.latest_us for each in messages} == {tuple(time_us(at(1 + i / 10)) for i in range(16, 20))}
     assert [letter.offset for letter in letters] == [9]
-    assert "ahead of its partition" in letters[0].exception_message
+    assert "far ahead" in letters[0].exception_message
+
+
+def test_what_the_partition_cannot_judge_goes_to_the_shards_with_its_letter() -> None:
+    events = [viewed(i, 1 + i / 100) for i in range(20)]
+    messages, letters = read_all(partition(MemoryReader(TOPIC, [*events, viewed(99, 90)])))
+    assert letters == []
+    ((shard, unsettled),) = [(each.shard, one) for each in messages for one in each.unsettled]
+    assert unsettled.time_us == time_us(at(90))
+    assert (unsettled.letter.offset, unsettled.letter.topic) == (20, TOPIC)
+    assert unsettled.letter.refused_at == at(1.19)
+    found = [each.events for each in messages if each.shard == shard and each.events is not None]
+    assert [unsettled.event in columns.event.tolist() for columns in found].count(True) == 1
 
 
 def test_live_the_clock_says_what_is_in_the_future() -> None:
@@ -189,7 +202,8 @@ def test_live_the_clock_says_what_is_in_the_future() -> None:
     messages, letters = split(partition(reader, live=True).next_batch())
     assert [letter.offset for letter in letters] == [1]
     assert "in the future" in letters[0].exception_message
-    assert {each.high_us for each in messages} == {time_us(at(today + 0.9))}
+    assert {each.high_us for each in messages} == {NO_TIME}, "it counts at its own time, and says nothing of others'"
+    assert sum(len(each.events) for each in messages if each.events is not None) == 1
 
 
 @pytest.fixture
@@ -278,6 +292,7 @@ def test_live_heartbeats_do_not_keep_a_partition_from_being_idle(monkeypatch: py
     for _ in range(4):
         now[0] += 0.8
         source.next_batch()
+    alignment.reached("other", time.time_ns() // 1000 + US_PER_DAY)
     assert alignment.must_wait("other"), "what keeps it from its end is no heartbeat"
 
 
@@ -307,13 +322,13 @@ def test_a_leap_of_the_log_is_told_a_day_at_a_time() -> None:
 
 
 def test_a_late_event_is_heard_at_the_mark_whatever_the_batches() -> None:
-    events = [viewed(0, 1), viewed(1, 3), viewed(2, 1.5), viewed(3, 3.1)]
+    events = [viewed(0, 1), viewed(1, 3), viewed(2, 1.5), *(viewed(i, 3.1) for i in range(3, 9))]
     heard = set()
     for batch_events in (1, 2, 50):
         messages, _ = read_all(partition(MemoryReader(TOPIC, events), batch_events=batch_events))
         columns = [each.events for each in messages if each.events is not None]
         heard.add(tuple(sorted(us for each in columns for us in each.heard_us.tolist())))
-    expected = (time_us(at(1)), time_us(at(3)) - US_PER_HOUR, time_us(at(3)), time_us(at(3.1)))
+    expected = (time_us(at(1)), time_us(at(3)) - US_PER_HOUR, time_us(at(3)), *[time_us(at(3.1))] * 6)
     assert heard == {expected}
 
 
@@ -359,7 +374,7 @@ def test_a_partition_far_ahead_waits_for_the_others() -> None:
 def test_one_that_ends_with_the_marks_left_to_tell_holds_nobody_back() -> None:
     """Resumed at its end, it never reads again; the others waited for it without end."""
     alignment = ReadAlignment((NAME, "other"), ahead_us=US_PER_DAY)
-    source = partition(MemoryReader(TOPIC, []), alignment, seen=(time_us(at(5)), time_us(at(1)), time_us(at(2))))
+    source = partition(MemoryReader(TOPIC, []), alignment, seen=(time_us(at(2)), time_us(at(5)), time_us(at(1)), 9, ()))
     alignment.reached("other", time_us(at(30)))
     assert alignment.must_wait("other")
     messages, _ = read_all(source)
@@ -371,10 +386,11 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
     records = [viewed(0, 4.9), viewed(1, 5), *SOON]
     source = partition(MemoryReader(TOPIC, records), batch_events=10)
     source.next_batch()
-    position, high_us, first_us, told_us = source.snapshot()
+    position, *seen = source.snapshot()
+    told_us, high_us, first_us, events, latest_us = seen
     assert (position, high_us, first_us) == ((10,), time_us(at(5)), time_us(at(4.9)))
-    assert told_us == high_us - US_PER_HOUR
-    resumed = partition(MemoryReader(TOPIC, records[position[0] :]), seen=(high_us, first_us, told_us))
+    assert (told_us, events, latest_us) == (high_us - US_PER_HOUR, 10, (high_us,) * 4)
+    resumed = partition(MemoryReader(TOPIC, records[position[0] :]), seen=tuple(seen))
     messages, _ = read_all(resumed)
     assert {(each.high_us, each.first_us) for each in messages} == {(high_us, first_us)}
 
