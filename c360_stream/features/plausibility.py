@@ -93,11 +93,11 @@ class TimeJudge:
     """Follows the time that one partition has come to, and refuses absurd event times.
 
     An event that leaps ahead by more than the allowed lateness moves the time only if most of the next events do not
-    come late by it: of the next `NEXT`, and of the next `VOTERS`. Otherwise it counts at its own time, and time stands
-    still; but if it leaps by more than `jump_us`, and most of the next events are nearer to the time before than to
-    it, it is refused. Events that are late in any case are not asked, and events of the same account, which have the
-    same clock, only where there are no others. So the verdict depends on the partition's order alone, not on how it was
-    read.
+    come late by it: of the next `NEXT`, and of the next `VOTERS`; beside other partitions, which hold the watermark,
+    only if no other account's does. Otherwise it counts at its own time, and time stands still; but if it is more than
+    `jump_us` ahead of the time and of most of the next events, and those are nearer to the time than to it, it is
+    refused. Events that are late in any case are not asked, and events of the same account, which have the same clock,
+    only where there are no others. So the verdict depends on the partition's order alone, not on how it was read.
 
     Where fewer than `VOTERS_MIN` events follow, none is refused, and a leap of more than `SILENCE_DAYS` moves nothing.
     All partitions together judge it: it is unsettled. A live run believes no time that the wall clock has not reached.
@@ -108,13 +108,16 @@ class TimeJudge:
         The allowed lateness.
     jump_us
         A leap larger than this is refused if it is voted out.
+    alone
+        Whether there is no other partition.
     state
         What `state` gave.
     """
 
-    def __init__(self, lateness_us: int, jump_us: int, state: Sequence[Any] = ()) -> None:
+    def __init__(self, lateness_us: int, jump_us: int, state: Sequence[Any] = (), *, alone: bool = True) -> None:
         self.leap_us = max(lateness_us, _LEAP_MIN_US)
         self.jump_us = jump_us
+        self.alone = alone
         self.high_us, self.first_us, self.events = NO_TIME, NO_TIME, 0
         self.latest_us: tuple[int, ...] = ()
         """The greatest times of accepted events, at most `VOTERS_MIN`, ascending."""
@@ -205,26 +208,29 @@ class TimeJudge:
         """Judge an event that leaps ahead of the partition, or the first one."""
         leap_us, known = int(batch.times()[position]), self.high_us != NO_TIME
         due_us = self.high_us - self.leap_us if known else leap_us - self.jump_us
-        voters, looked_at = self._voters(position, batch, due_us)
+        voters, others, looked_at = self._voters(position, batch, due_us)
         enough = len(voters) >= VOTERS_MIN
         ahead_us = leap_us - self.high_us if known else 0
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
         come_on_time = voters >= leap_us - self.leap_us
         on_time = min(_share(come_on_time[:NEXT]), _share(come_on_time))
+        if not self.alone and len(others) and others.min() < leap_us - self.leap_us:
+            on_time = 0.0
         if now_us is not None and not enough:
             return _Verdict(believed=leap_us <= now_us + _LEAP_MIN_US and (not len(voters) or on_time >= 0.5))
         if on_time >= 0.5 and (enough or ahead_us <= SILENCE_DAYS * US_PER_DAY):
             return _Verdict(believed=now_us is None or leap_us <= now_us + _LEAP_MIN_US)
         if enough:
-            absurd = ahead_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
+            far_us = min(ahead_us, leap_us - int(np.median(voters)))
+            absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
             return _Verdict(refusal=AHEAD_OF_INPUT if absurd else None)
         if known and looked_at >= LOOK_AHEAD_EVENTS:  # all of them late: nothing speaks for the leap, or against it
             return _Verdict(refusal=AHEAD_OF_INPUT if ahead_us > SILENCE_DAYS_MAX * US_PER_DAY else None)
         return _Verdict(unsettled=True)
 
-    def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, int]:
-        """Times of the events that vote on an event, and how many events behind it were looked at."""
+    def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, Times, int]:
+        """Times of the events that vote on an event; of other accounts' ones; and how many events were looked at."""
         while True:
             window = slice(position + 1, position + 1 + LOOK_AHEAD_EVENTS)
             times, numbers = batch.times(), batch.numbers()
@@ -234,7 +240,7 @@ class TimeJudge:
             if len(others) >= VOTERS or len(following) >= LOOK_AHEAD_EVENTS or len(batch.more()) == len(times):
                 break
         chosen = others if len(others) >= VOTERS_MIN else following[may_vote]
-        return chosen[:VOTERS], len(following)
+        return chosen[:VOTERS], others[:VOTERS], len(following)
 
 
 def _share(votes: NDArray[np.bool_]) -> float:

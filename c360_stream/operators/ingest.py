@@ -114,7 +114,13 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         if not hasattr(self._accounts, "known"):  # shared by the partitions of a worker thread, and by no other's
             self._accounts.known = KnownAccounts(self.settings.shards)
         return IngestPartition(
-            self.settings, reader, for_part, tuple(seen), self.alignment, accounts=self._accounts.known
+            self.settings,
+            reader,
+            for_part,
+            tuple(seen),
+            self.alignment,
+            accounts=self._accounts.known,
+            alone=len(self.partitions) == 1,
         )
 
 
@@ -125,6 +131,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     ----------
     seen
         The mark last told, `NO_TIME` before the first, and the state of the `TimeJudge`; empty at the beginning.
+    alone
+        Whether there is no other partition.
     """
 
     def __init__(
@@ -136,6 +144,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alignment: ReadAlignment,
         *,
         accounts: KnownAccounts,
+        alone: bool = True,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -143,7 +152,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
         self._told_us: int = seen[0] if seen else NO_TIME
-        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, seen[1:])
+        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, seen[1:], alone=alone)
         self._clock = _wall_clock_us if settings.live else None
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())

@@ -23,7 +23,11 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Mess:
-    """What happens to the events on their way into the log. Shares are of the events."""
+    """What happens to the events on their way into the log. Shares are of the events.
+
+    `clocks_ahead` is the share of accounts whose clock is up to `ahead_hours` ahead: what they send arrives that much
+    before its time. Negative hours are clocks that are behind. `arrives_early` says by how much single events do.
+    """
 
     seed: int
     partitions: Mapping[str, int] = field(default_factory=lambda: dict(PARTITIONS))
@@ -33,6 +37,9 @@ class Mess:
     duplicate_lines: int = 300
     rubbish_share: float = 0.01
     mutated_share: float = 0.0
+    clocks_ahead: float = 0.0
+    ahead_hours: float = 23.0
+    arrives_early: Mapping[str, timedelta] = field(default_factory=dict)
     gzip: tuple[Place, ...] = (("billing", 0),)
 
 
@@ -88,7 +95,13 @@ def write_lines(folder: Path, partition: int, lines: Iterable[bytes], *, zipped:
 def messy_lines(topic: str, events: list[Event], mess: Mess, draw: random.Random) -> Iterator[tuple[bytes, bool]]:
     """A partition's lines in the order they arrive, each with whether it must be refused."""
     delayed = [
-        (parse_time(event["occurred_at"]) + draw.random() * timedelta(minutes=mess.reorder_minutes), event)
+        (
+            parse_time(event["occurred_at"])
+            + draw.random() * timedelta(minutes=mess.reorder_minutes)
+            - clock_ahead(event["account_id"], mess)
+            - mess.arrives_early.get(event["event_id"], timedelta()),
+            event,
+        )
         for event in events
     ]
     delayed.sort(key=lambda pair: pair[0])
@@ -109,6 +122,13 @@ def messy_lines(topic: str, events: list[Event], mess: Mess, draw: random.Random
     placed.sort(key=lambda one: one[0])
     for _, line, is_rubbish in placed:
         yield line, is_rubbish
+
+
+def clock_ahead(account: str, mess: Mess) -> timedelta:
+    """By how much the clock of an account is ahead."""
+    draw = random.Random(f"{mess.seed} {account}")
+    wrong, share = draw.random() < mess.clocks_ahead, draw.random()
+    return timedelta(hours=mess.ahead_hours * share) if wrong else timedelta()
 
 
 def read_log(path: Path) -> WrittenLog:

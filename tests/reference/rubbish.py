@@ -10,6 +10,7 @@ from datetime import timedelta
 from tests.reference.oracle import Event, parse_time
 
 MIB = 1 << 20
+ZEROS = ("1970-01-01T00:00:00Z", "1980-01-06T00:00:00Z", "2000-01-01T00:00:00+00:00", "2001-01-01T00:00:00Z")
 Spoil = Callable[[Event, random.Random], bytes]
 
 
@@ -43,6 +44,11 @@ def ahead(event: Event, _: random.Random) -> bytes:
     """A year after everything else in the log."""
     at = parse_time(event["occurred_at"]) + timedelta(days=400)
     return encode(event | {"occurred_at": at.isoformat()})
+
+
+def zero(event: Event, draw: random.Random) -> bytes:
+    """A time that some program takes for none: zero since its epoch."""
+    return encode(event | {"occurred_at": draw.choice(ZEROS)})
 
 
 def naive(event: Event, _: random.Random) -> bytes:
@@ -86,6 +92,7 @@ ANY_TOPIC: dict[str, Spoil] = {
     "naive": naive,
     "year 9999": with_fields(occurred_at="9999-12-31T23:59:59Z"),
     "a year ahead": ahead,
+    "a zero": zero,
 }
 ONE_TOPIC: dict[str, dict[str, Spoil]] = {
     "product": {
@@ -114,6 +121,7 @@ ONE_TOPIC: dict[str, dict[str, Spoil]] = {
     },
 }
 NEEDS_A_PAST = ("year 9999", "a year ahead")
+OUT_OF_TIME = (*NEEDS_A_PAST, "a zero")
 
 
 def rubbish_line(topic: str, event: Event, draw: random.Random, *, past: bool = True) -> bytes:

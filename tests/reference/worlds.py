@@ -239,22 +239,13 @@ def make_world(spec: WorldSpec) -> dict[str, list[Event]]:
             live(life)
         for topic, events in life.events.items():
             world[topic] += events
-    for topic, event_type in (("billing", "invoice_paid"), ("support", "ticket_solved")):
-        world[topic] += [heartbeat(spec, topic, event_type, day) for day in range(spec.days)]
-    end = heartbeat(spec, "product", "page_viewed", spec.days)
-    world["product"].append(end | {"account_id": world["product"][0]["account_id"]})
+    end = (spec.start + timedelta(days=spec.days)).isoformat()
+    last: Event = {"event_id": "last", "account_id": world["product"][0]["account_id"], "occurred_at": end}
+    world["product"].append(last | {"event_type": "page_viewed"})
     for topic in ("billing", "support"):  # ids repeat across topics, which makes no duplicate
         for event, other in zip(world[topic][::7], world["product"], strict=False):
             event["event_id"] = other["event_id"]
     return world
-
-
-def heartbeat(spec: WorldSpec, topic: str, event_type: str, day: int) -> Event:
-    """An event of one of ten accounts that keep a sparse topic going: one silent for weeks would jump."""
-    details: dict[str, Event] = {"billing": {"amount_cents": 1}, "support": {"ticket_id": "1"}, "product": {}}
-    at = (spec.start + timedelta(days=day)).isoformat()
-    identity: Event = {"event_id": f"{topic}-{day}", "account_id": f"heartbeat-{day % 10}", "occurred_at": at}
-    return identity | {"event_type": event_type} | details[topic]
 
 
 def write_world(spec: WorldSpec, out: Path, mess: Mess | None = None) -> WrittenLog:

@@ -73,11 +73,21 @@ def run_undisturbed(world: Path) -> Result:
 
 @functools.cache
 def world_of(number: int) -> tuple[Path, Result]:
-    """A messy world (reordered, duplicated, delayed, rubbish), kept as long as the process, and its undisturbed run."""
+    """A messy world and its undisturbed run, kept as long as the process.
+
+    Events are reordered, repeated and late, clocks are ahead (or, in every other world, behind), and among the rubbish
+    are times years ahead and behind.
+    """
     home = tempfile.TemporaryDirectory(prefix="c360-simulation-")
     atexit.register(home.cleanup)
     folder = Path(home.name)
-    mess = Mess(seed=number, partitions={"product": 2, "billing": 1, "support": 1}, rubbish_share=0.03)
+    mess = Mess(
+        seed=number,
+        partitions={"product": 2, "billing": 1, "support": 1},
+        rubbish_share=0.03,
+        clocks_ahead=0.3,
+        ahead_hours=23.0 if number % 2 else -23.0,
+    )
     write_world(WorldSpec(seed=FIRST_WORLD + number, accounts=7, days=26, product_events_a_day=2.0), folder, mess)
     return folder, run_undisturbed(folder)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from c360_stream.events.contract import CONTRACTS, INPUT_KINDS, InputKind
 from tests.reference.log import Mess, read_log
-from tests.reference.rubbish import ANY_TOPIC, NEEDS_A_PAST, ONE_TOPIC, encode
+from tests.reference.rubbish import ANY_TOPIC, ONE_TOPIC, OUT_OF_TIME, encode
 from tests.reference.worlds import WorldSpec, make_world, write_world
 
 SPEC = WorldSpec(seed=11, accounts=10, days=60)
@@ -24,7 +24,7 @@ def test_every_event_is_valid_and_every_kind_of_rubbish_is_not(kind: InputKind) 
         contract.validate_json(encode(event))
     draw = random.Random(11)
     for name, spoil in (ANY_TOPIC | ONE_TOPIC[kind]).items():
-        if name in {*NEEDS_A_PAST, "too long"}:  # no matter of form
+        if name in {*OUT_OF_TIME, "too long"}:  # no matter of form
             continue
         for event in draw.sample(events, 5):
             with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRo
 from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.learning.model import ModelConfig
-from c360_stream.learning.scoring import ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.records import DriftAlarm
 from c360_stream.snapshot import pack
 from tests.reference.worlds import WorldSpec, make_world
@@ -68,10 +68,10 @@ def learn(learner: Learner, parts: Iterable[TickExamples]) -> list[LearnedTick]:
     return [learned for part in parts if (learned := learner.receive(part)) is not None]
 
 
-def score(shard: int) -> list[ScoredTick | ScoredRows]:
+def score(shard: int) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
     """Everything that a shard's scorer gives, its versions known ahead."""
     scorer = ShardScorer(SCORING)
-    out: list[ScoredTick | ScoredRows] = []
+    out: list[ScoredTick | ScoredRows | HeardOutcomes] = []
     for learned in learned_ticks():
         out += scorer.version(learned.day, learned.version)
     for rows in company()[shard].rows:

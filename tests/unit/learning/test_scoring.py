@@ -19,7 +19,7 @@ from c360_stream.labels import KnownLabels
 from c360_stream.learning.lead import NEVER
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.model import ChurnModel
-from c360_stream.learning.scoring import ScoredRows, ScoredTick, ShardScorer
+from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ShardScorer
 from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.tiers import NO_TIER
 from c360_stream.learning.version import Curve, ModelVersion
@@ -35,7 +35,8 @@ DAY = 100
 
 def scored_rows(shard: int) -> Iterator[ScoredRows]:
     for scored in score(shard):
-        yield scored.scores if isinstance(scored, ScoredTick) else scored
+        if not isinstance(scored, HeardOutcomes):
+            yield scored.scores if isinstance(scored, ScoredTick) else scored
 
 
 def ticks(shard: int) -> list[ScoredTick]:
@@ -93,14 +94,14 @@ def interleaved(draw: Random, shard: int) -> list[Said]:
     return [next(queues[turn]) for turn in turns]
 
 
-def take(scorer: ShardScorer, said: Said) -> list[ScoredTick | ScoredRows]:
+def take(scorer: ShardScorer, said: Said) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
     return scorer.version(said.day, said.version) if isinstance(said, LearnedTick) else scorer.rows(said)
 
 
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, SHARDS - 1))
 def test_rows_wait_for_the_version_of_their_tick(seed: int, shard: int) -> None:
-    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows]()
+    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows | HeardOutcomes]()
     for said in interleaved(Random(seed), shard):
         out += take(scorer, said)
     assert as_bytes(out) == as_bytes(score(shard))
@@ -111,7 +112,7 @@ def test_rows_wait_for_the_version_of_their_tick(seed: int, shard: int) -> None:
 def test_a_resumed_scorer_goes_on_identically(seed: int, shard: int) -> None:
     messages = interleaved(Random(seed), shard)
     cuts = Random(seed).sample(range(len(messages)), 4)
-    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows]()
+    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows | HeardOutcomes]()
     for position, said in enumerate(messages):
         if position in cuts:
             state = pack("score", scorer.state())
