@@ -28,6 +28,8 @@ from c360_stream.features.columns import TOPICS, EventColumns
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
+from c360_stream.features.plausibility import TimeJudge
+from c360_stream.operators.decode import DecodedBatch
 from c360_stream.records import Trigger
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -80,78 +82,122 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
         If a topic cannot be read.
     """
     history = History()
-    for kind in INPUT_KINDS:
+    places = [(kind, number) for kind in INPUT_KINDS for number in transport.partitions(settings.input_topic(kind))]
+    history.partitions = len(places)
+    lateness_us, jump_us = settings.allowed_lateness_seconds * US_PER_SECOND, settings.jump_days_max * US_PER_DAY
+    for kind, number in places:
         topic = settings.input_topic(kind)
-        encoder = EventEncoder(TOPICS.index(kind), KnownAccounts(1), settings.core_actions, settings.category_prefixes)
-        for partition in transport.partitions(topic):
-            history.partitions += 1
-            scan = _Scan(settings, kind, moment, refused(topic, partition))
-            with contextlib.closing(transport.reader(topic, partition, None, live=False)) as reader:
-                for batch in _batches(reader):
-                    in_time, late = scan.take(batch)
-                    history.in_time.extend(_columns(encoder, in_time))
-                    history.late.extend(_columns(encoder, late))
+        accounts = KnownAccounts(1)
+        encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
+        offsets = refused(topic, number)
+        with contextlib.closing(transport.reader(topic, number, None, live=False)) as reader:
+            if moment.trigger == "tick":
+                judge = TimeJudge(lateness_us, jump_us, alone=len(places) == 1)
+                for batch, late in _until_passed(_decoded(reader, kind, encoder), judge, moment):
+                    own = batch.numbers() == accounts.get(moment.account, -1)
+                    chosen = np.flatnonzero(own & (batch.times() < moment.as_of_us))
+                    chosen = chosen[[batch.offset_of(i) not in offsets for i in chosen.tolist()]]
+                    # The encoder may begin its numbers anew with each split: both parts are taken before.
+                    parts = batch.events.take(chosen[~late[chosen]]), batch.events.take(chosen[late[chosen]])
+                    history.in_time.extend(_present(encoder.split(parts[0])))
+                    history.late.extend(_present(encoder.split(parts[1])))
+            scan = _Scan(kind, moment, offsets)
+            for values in _batches(reader):
+                before, behind = scan.take(values)
+                history.in_time.extend(_columns(encoder, before))
+                history.late.extend(_columns(encoder, behind))
     return history
+
+
+def _until_passed(
+    batches: Iterator[DecodedBatch], judge: TimeJudge, moment: Moment
+) -> Iterator[tuple[DecodedBatch, NDArray[np.bool_]]]:
+    """Batches without absurd times, and which events are too late for a tick, up to where the mark has passed it.
+
+    The flow's own judge says what time the partition has come to, and so when it heard each event.
+    """
+    while judge.high_us - judge.lateness_us < moment.as_of_us and (batch := next(batches, None)) is not None:
+        verdicts = judge.judge(batch)
+        batch.refuse([(position, Refused(reason)) for position, reason in verdicts.refused])
+        yield batch, verdicts.of_accepted().high_us - judge.lateness_us >= moment.as_of_us
+
+
+def _decoded(reader: RecordReader, kind: InputKind, encoder: EventEncoder) -> Iterator[DecodedBatch]:
+    """Decoded batches up to the end of a partition."""
+    decoder, patience = Decoder(kind), _Patience(reader)
+    while not reader.at_end:
+        batch = DecodedBatch(reader, decoder, encoder, READ_RECORDS_MAX)
+        patience.read(batch.read)
+        if batch.read:
+            yield batch
+
+
+class _Patience:
+    """Ends a read from a partition that gives nothing for long."""
+
+    def __init__(self, reader: RecordReader) -> None:
+        self._reader = reader
+        self._heard_at = time.monotonic()
+
+    def read(self, records: int) -> None:
+        """Hear how many records a read gave; wait a moment after none."""
+        if records:
+            self._heard_at = time.monotonic()
+        elif not self._reader.at_end:
+            if time.monotonic() - self._heard_at > SILENCE_SECONDS_MAX:
+                place = f"{self._reader.topic}/{self._reader.partition}"
+                raise TransportError(f"{place}: no records for {SILENCE_SECONDS_MAX:.0f} s", "check the broker")
+            time.sleep(PAUSE_SECONDS)
 
 
 def _batches(reader: RecordReader) -> Iterator[RawBatch]:
     """Batches up to the end of a partition."""
-    heard_at = time.monotonic()
+    patience = _Patience(reader)
     while True:
         batch = reader.read(READ_RECORDS_MAX)
         if batch.values:
-            heard_at = time.monotonic()
             yield batch
         if reader.at_end:
             return
-        if not batch.values:
-            if time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
-                raise TransportError(
-                    f"{reader.topic}/{reader.partition}: no records for {SILENCE_SECONDS_MAX:.0f} s", "check the broker"
-                )
-            time.sleep(PAUSE_SECONDS)
+        patience.read(len(batch.values))
+
+
+def _present(columns: list[EventColumns | None]) -> Iterator[EventColumns]:
+    return (each for each in columns if each is not None)
 
 
 def _columns(encoder: EventEncoder, events: list[Event]) -> Iterator[EventColumns]:
-    for columns in encoder.split(encoder.encode(events, times_us([event.occurred_at for event in events]))):
-        if columns is not None:
-            yield columns
+    return _present(encoder.split(encoder.encode(events, times_us([event.occurred_at for event in events]))))
 
 
 class _Scan:
-    """Picks the account's events out of one partition, in its order, and tells the late ones.
+    """Picks the account's events out of what is left of a partition, in its order, and tells the late ones.
 
-    A tick is over for a partition once an event of any account is past it by the allowed lateness; a score between
-    ticks was made before any event of its own account from its as-of on was taken.
+    Behind the point at which the partition has passed a tick, all of them are late. A score between ticks was made
+    before any event of its own account from its as-of on was taken.
     """
 
-    def __init__(self, settings: Settings, kind: InputKind, moment: Moment, refused: Collection[int]) -> None:
+    def __init__(self, kind: InputKind, moment: Moment, refused: Collection[int]) -> None:
         self._moment = moment
         self._refused = refused
         self._decode = Decoder(kind).decode
         self._account = moment.account.encode()
-        self._of_tick = moment.trigger == "tick"
-        lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND if self._of_tick else 0
-        self._passed_from_us = moment.as_of_us + lateness_us
-        self._passed = False
+        self._passed = moment.trigger == "tick"
 
     def take(self, batch: RawBatch) -> tuple[list[Event], list[Event]]:
         """Events of the account before the moment: in time, and late."""
         in_time: list[Event] = []
         late: list[Event] = []
         for offset, value in zip(batch.offsets, batch.values, strict=True):
-            # Only a line with an escape can name the account in other bytes than its own. Other accounts' events
-            # matter only until they show that the partition has passed a tick.
-            if self._account not in value and b"\\" not in value and (self._passed or not self._of_tick):
+            # Only a line with an escape can name the account in other bytes than its own.
+            if self._account not in value and b"\\" not in value:
                 continue
             event = self._event(value)
-            if event is None or offset in self._refused:
+            if event is None or offset in self._refused or event.account_id != self._moment.account:
                 continue
-            event_us = time_us(event.occurred_at)
-            own = event.account_id == self._moment.account
-            if own and event_us < self._moment.as_of_us:
+            if time_us(event.occurred_at) < self._moment.as_of_us:
                 (late if self._passed else in_time).append(event)
-            elif event_us >= self._passed_from_us and (own or self._of_tick) and not is_heartbeat(event):
+            elif not is_heartbeat(event):
                 self._passed = True
         return in_time, late
 

@@ -32,8 +32,10 @@ _AT_ONCE = 1024
 
 AHEAD_OF_CLOCK = "occurred_at: more than 1 day in the future"
 BEHIND = f"occurred_at: more than {BEHIND_DAYS_MAX // 365} years before the rest of the input"
-AHEAD_OF_INPUT = "occurred_at: far ahead of the rest of the input"
-OUT_OF_TIME = "occurred_at: far ahead of the rest of the input, or years before it"
+OUT_OF_TIME = (
+    f"occurred_at: more than {SILENCE_DAYS} days ahead of the rest of the input,"
+    f" or {BEHIND_DAYS_MAX // 365} years before it"
+)
 
 
 class TimedBatch(Protocol):
@@ -99,8 +101,9 @@ class TimeJudge:
     refused. Events that are late in any case are not asked, and events of the same account, which have the same clock,
     only where there are no others. So the verdict depends on the partition's order alone, not on how it was read.
 
-    Where fewer than `VOTERS_MIN` events follow, none is refused, and a leap of more than `SILENCE_DAYS` moves nothing.
-    All partitions together judge it: it is unsettled. A live run believes no time that the wall clock has not reached.
+    Where fewer than `VOTERS_MIN` events follow, a leap of up to `jump_us` is believed, and one of up to `SILENCE_DAYS`
+    if those events bear it out. What is further ahead is unsettled: all partitions together judge it. A live run
+    believes what the wall clock has reached, and no other time.
 
     Parameters
     ----------
@@ -115,9 +118,11 @@ class TimeJudge:
     """
 
     def __init__(self, lateness_us: int, jump_us: int, state: Sequence[Any] = (), *, alone: bool = True) -> None:
+        self.lateness_us = lateness_us
         self.leap_us = max(lateness_us, _LEAP_MIN_US)
         self.jump_us = jump_us
         self.alone = alone
+        self._ahead = f"occurred_at: more than {jump_us // US_PER_DAY} days ahead of its partition"
         self.high_us, self.first_us, self.events = NO_TIME, NO_TIME, 0
         self.latest_us: tuple[int, ...] = ()
         """The greatest times of accepted events, at most `VOTERS_MIN`, ascending."""
@@ -210,24 +215,39 @@ class TimeJudge:
         due_us = self.high_us - self.leap_us if known else leap_us - self.jump_us
         voters, others, looked_at = self._voters(position, batch, due_us)
         enough = len(voters) >= VOTERS_MIN
-        ahead_us = leap_us - self.high_us if known else 0
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
-        come_on_time = voters >= leap_us - self.leap_us
-        on_time = min(_share(come_on_time[:NEXT]), _share(come_on_time))
-        if not self.alone and len(others) and others.min() < leap_us - self.leap_us:
-            on_time = 0.0
-        if now_us is not None and not enough:
-            return _Verdict(believed=leap_us <= now_us + _LEAP_MIN_US and (not len(voters) or on_time >= 0.5))
-        if on_time >= 0.5 and (enough or ahead_us <= SILENCE_DAYS * US_PER_DAY):
-            return _Verdict(believed=now_us is None or leap_us <= now_us + _LEAP_MIN_US)
         if enough:
-            far_us = min(ahead_us, leap_us - int(np.median(voters)))
-            absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
-            return _Verdict(refusal=AHEAD_OF_INPUT if absurd else None)
-        if known and looked_at >= LOOK_AHEAD_EVENTS:  # all of them late: nothing speaks for the leap, or against it
-            return _Verdict(refusal=AHEAD_OF_INPUT if ahead_us > SILENCE_DAYS_MAX * US_PER_DAY else None)
-        return _Verdict(unsettled=True)
+            verdict = self._voted(leap_us, voters, others)
+        elif now_us is not None:
+            verdict = _Verdict(believed=True)
+        else:
+            verdict = self._hardly_voted(leap_us, voters, looked_at)
+        if now_us is not None and leap_us > now_us + _LEAP_MIN_US:
+            verdict.believed = False
+        return verdict
+
+    def _voted(self, leap_us: int, voters: Times, others: Times) -> _Verdict:
+        on_time_us = leap_us - self.leap_us
+        if min(_share(voters[:NEXT] >= on_time_us), _share(voters >= on_time_us)) >= 0.5:
+            return _Verdict(believed=self.alone or not (others < on_time_us).any())
+        if self.high_us == NO_TIME:
+            return _Verdict()
+        far_us = leap_us - max(self.high_us, int(np.median(voters)))
+        absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
+        return _Verdict(refusal=self._ahead if absurd else None)
+
+    def _hardly_voted(self, leap_us: int, voters: Times, looked_at: int) -> _Verdict:
+        on_time = _share(voters >= leap_us - self.leap_us) >= 0.5
+        if self.high_us == NO_TIME:
+            return _Verdict(believed=on_time, unsettled=not on_time)
+        ahead_us = leap_us - self.high_us
+        if ahead_us <= self.jump_us or (on_time and ahead_us <= SILENCE_DAYS * US_PER_DAY):
+            return _Verdict(believed=True)
+        if looked_at < LOOK_AHEAD_EVENTS:
+            return _Verdict(unsettled=True)
+        # All that follows is late: nothing speaks for the leap, or against it.
+        return _Verdict(refusal=self._ahead if ahead_us > SILENCE_DAYS_MAX * US_PER_DAY else None)
 
     def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, Times, int]:
         """Times of the events that vote on an event; of other accounts' ones; and how many events were looked at."""

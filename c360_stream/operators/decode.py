@@ -125,14 +125,23 @@ class DecodedBatch:
         clocks: list[int] = highs_us[before].tolist()
         return clocks
 
+    def offset_of(self, event: int) -> int:
+        """Offset of the record of the event at a position in `events`."""
+        number, i = self._place(self._positions[event])
+        return self._parts[number].offsets[i]
+
+    def _place(self, position: int) -> tuple[int, int]:
+        number = bisect_right(self._starts, position) - 1
+        return number, position - self._starts[number]
+
     def letter_of(self, event: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The dead letter that the event at a position in `events` would be."""
         return self.dead_letter(self._positions[event], refusal, refused_at_us)
 
     def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The refused record at `position`, unchanged, with the reason."""
-        number = bisect_right(self._starts, position) - 1
-        part, i = self._parts[number], position - self._starts[number]
+        number, i = self._place(position)
+        part = self._parts[number]
         return DeadLetter(
             topic=self._reader.topic,
             partition=self._reader.partition,
