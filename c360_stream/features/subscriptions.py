@@ -106,7 +106,7 @@ class Subscriptions:
         self.renewal_us = np.full(capacity, NO_TIME, np.int64)
         self.downgrade_day = np.full(capacity, NO_TIME, np.int64)
         self.misplaced = 0
-        """Number of events that came behind dropped ones of the history; grows, and is in no snapshot."""
+        """Number of events that came behind dropped ones of the history, until somebody resets it. In no snapshot."""
         self._plan: dict[int, str] = {}
         self._plans: dict[str, str] = {}
         self._events: dict[int, list[SubscriptionEvent]] = {}
@@ -186,19 +186,19 @@ class Subscriptions:
         if event.code == CANCELLED:
             self.active[account], self.mrr_cents[account] = False, 0
             return
-        mrr, seats, renewal_us = event[3:6]
         if event.code == STARTED:
             self.active[account] = True
-            mrr, seats = np.nan if mrr is None else mrr, np.nan if seats is None else seats
-            renewal_us = NO_TIME if renewal_us is None else renewal_us
-        elif mrr is not None and mrr < self.mrr_cents[account]:
-            self.downgrade_day[account] = max(self.downgrade_day[account], event.time_us // US_PER_DAY)
-        if mrr is not None:
-            self.mrr_cents[account] = mrr
-        if seats is not None:
-            self.seats[account] = seats
-        if renewal_us is not None:
-            self.renewal_us[account] = renewal_us
+            self.mrr_cents[account] = self.seats[account] = np.nan
+            self.renewal_us[account] = NO_TIME
+        if event.mrr_cents is not None:
+            # Not after a start, which has just set it to NaN.
+            if event.mrr_cents < self.mrr_cents[account]:
+                self.downgrade_day[account] = max(self.downgrade_day[account], event.time_us // US_PER_DAY)
+            self.mrr_cents[account] = event.mrr_cents
+        if event.seats is not None:
+            self.seats[account] = event.seats
+        if event.renewal_us is not None:
+            self.renewal_us[account] = event.renewal_us
 
     def downgraded_since(self, day: int, chosen: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether MRR went down on `day` or later; bool of shape (chosen,)."""
