@@ -174,6 +174,7 @@ def test_a_storm_of_subscription_events_in_reverse_changes_no_tick() -> None:
 def test_a_subscription_event_that_cannot_be_placed_any_more_is_counted() -> None:
     one = OneShard()
     one.until(0)
+    one.until(1)
     later = [
         event(f"{number}", "acme", at(1, 2 + number / 36_000), "subscription_changed", seats=number)
         for number in range(EVENTS_MAX + 1)
