@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PROCESSES_MAX = 64
 HEARTBEAT_SECONDS, HEARTBEAT_SECONDS_MAX = 10, 3600
+MEMORY_MB_MAX = 1_000_000
 
 
 @dataclass
@@ -319,6 +320,28 @@ def doctor(context: click.Context, log_dir: Path | None) -> None:
 
     if not command.doctor(_settings(log_dir)):
         context.exit(1)
+
+
+@_command("c360 sort c360-log --out sorted-log")
+@click.argument("log_dir", type=_directory(exists=True))
+@click.option("--out", type=_directory(), required=True, metavar="DIR", help="Where the sorted files go: empty or new.")
+@click.option(
+    "--memory-mb",
+    type=click.IntRange(1, MEMORY_MB_MAX),
+    default=256,
+    show_default=True,
+    help="About how much to hold in memory: more is sorted in pieces below --out.",
+)
+def sort(log_dir: Path, out: Path, memory_mb: int) -> None:
+    """Sort a log directory by event time.
+
+    For one that a replay refuses, say because it is newest first. Writes every partition of the three input topics
+    below LOG_DIR into --out, in order; events of the same time keep theirs, and a line that is no event stays behind
+    the line before it. LOG_DIR stays as it is.
+    """
+    from c360_stream.commands.sort import sort_log
+
+    sort_log(_settings(log_dir), out, memory_mb * 1_000_000)
 
 
 @_command("c360 heartbeat", "c360 heartbeat --once")

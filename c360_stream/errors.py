@@ -32,5 +32,9 @@ class TransportError(C360Error):
     """A broker, log directory or database refused or could not be reached (exit code 1)."""
 
 
+class InputError(C360Error):
+    """The input is not what a run can make sense of (exit code 1)."""
+
+
 class StateError(C360Error):
     """A snapshot or recovery store cannot be used: damaged, locked or from another version (exit code 1)."""

@@ -102,6 +102,14 @@ LATE_EVENTS = _counter(
     "c360_late_events_total",
     "Events behind the watermark: they count in later as-ofs, ticks already emitted lack them.",
 )
+LATE_EVENTS_AFTER_TICK = _counter(
+    "c360_late_events_after_tick_total",
+    "Late events that came after the tick of their day: that tick's scores, already emitted, lack them.",
+)
+SUBSCRIPTION_EVENTS_MISPLACED = _counter(
+    "c360_subscription_events_misplaced_total",
+    "Subscription events behind more than 8,192 later ones of their account: a downgrade at one of them may be missed.",
+)
 DUPLICATE_EVENTS = _counter(
     "c360_duplicate_events_total",
     "Events dropped because their event_id was seen within the deduplication window: producers retry.",

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import click
 
 from c360_stream.commands import printable
+from c360_stream.commands.order import LATE_SHARE_WARNED, look_at_heads
 from c360_stream.commands.scrape import partitions_read
 from c360_stream.commands.setup import topics
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error
+from c360_stream.operators.order import sort_command
 from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
 
 
@@ -109,12 +111,14 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
         return
     yield Check(subject, "there")
     inputs = dict.fromkeys((settings.input_topic(kind) for kind in INPUT_KINDS), 0)
+    whole = True
     with contextlib.closing(open_transport(settings)) as transport:
         for topic in topics(settings):
             try:
                 count = len(transport.partitions(topic))
             except C360Error as error:
                 yield _problem(f"topic {topic}", error, "mend the folder")
+                whole = False
                 continue
             if topic in inputs:
                 inputs[topic] = count
@@ -128,6 +132,24 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
             else:
                 yield Check(f"topic {topic}", f"partitions: {count}")
     yield from _unread(settings, inputs)
+    if whole and any(inputs.values()):
+        yield _order(settings)
+
+
+def _order(settings: Settings) -> Check:
+    """Whether the beginning of every partition is in about the order of time."""
+    try:
+        with contextlib.closing(open_transport(settings)) as transport:
+            heads = look_at_heads(settings, transport)
+    except C360Error as error:
+        return _problem("order of events", error, "mend the files")
+    subject = "order of events"
+    looked = f"of the first {heads.events:,} events of {len(heads.partitions)} partitions {heads.late:,} are late"
+    if heads.is_past(settings.late_share_max):
+        return Check(subject, heads.disorder(settings), f"a replay would refuse them: {sort_command(settings.log_dir)}")
+    if heads.late > LATE_SHARE_WARNED * heads.events:
+        return Warned(subject, f"{heads.disorder(settings)}; {sort_command(settings.log_dir)}")
+    return Check(subject, f"{looked}: they are in about the order of time")
 
 
 def _tables(settings: Settings) -> Check:

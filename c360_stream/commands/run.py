@@ -18,6 +18,7 @@ from bytewax.run import cli_main
 from c360_stream import metrics
 from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_cluster
 from c360_stream.commands.forming import FormingWatch
+from c360_stream.commands.order import LATE_SHARE_WARNED, refuse_disorder
 from c360_stream.commands.recovery import begun_at, explain, inspect, native_file, recovery_store
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
@@ -33,6 +34,7 @@ from c360_stream.commands.watchdog import (
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.health import HEALTH, HealthServer
 from c360_stream.native import leave_stacks, native_output, say_what_is_left
+from c360_stream.operators.order import LATE, sort_command
 from c360_stream.operators.outbox import finish_outboxes
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
 from c360_stream.settings import Settings, unknown_settings
@@ -67,6 +69,8 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
             return
         for name in unknown_settings():
             _say(place.process, f"warning: setting {name} is unknown, and without effect")
+        if not settings.live and not settings.uses_kafka:
+            refuse_disorder(settings)
         with recovery_store(recovery, settings, process=place.process, cluster=len(place.peers) > 1) as lock:
             if processes > 1:
                 run_cluster(processes, recovery, lock, listener)
@@ -120,7 +124,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
                 raise failure from None
         except BaseException as error:  # the engine's panics are no Exception
             _judge(error, native(), recovery, in_cluster=in_cluster)
-    _say_done(place.process, time.monotonic() - began)
+    _say_done(settings, place.process, time.monotonic() - began)
 
 
 def _watchdog(settings: Settings, place: Place) -> Watchdog:
@@ -172,16 +176,40 @@ def _messages(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__
 
 
-def _say_done(process: int, seconds: float) -> None:
-    read = metrics.total("c360_events_read_total")
-    accepted = metrics.total("c360_events_accepted_total")
-    letters = metrics.total("c360_dead_letters_total")
-    scores = metrics.total("c360_scores_emitted_total")
+def _say_done(settings: Settings, process: int, seconds: float) -> None:
+    """Say what became of the input: of a cluster, of what this process read and of the accounts that it has."""
+    read, accepted, letters, repeated, late, after_tick, misplaced, scores = (
+        metrics.total(f"c360_{name}_total")
+        for name in (
+            *("events_read", "events_accepted", "dead_letters", "duplicate_events", "late_events"),
+            *("late_events_after_tick", "subscription_events_misplaced", "scores_emitted"),
+        )
+    )
+    behind = f" ({after_tick:,.0f} after the tick of their day)" if late else ""
     _say(
         process,
-        f"{read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters, {scores:,.0f} scores,"
-        f" {seconds:,.1f} s",
+        f"{read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters, {repeated:,.0f} duplicates,"
+        f" {late:,.0f} late{behind}, {scores:,.0f} scores, {seconds:,.1f} s",
     )
+    if LATE.late > LATE_SHARE_WARNED * LATE.events:
+        _say(process, f"warning: {_late(settings)}")
+    if misplaced:
+        _say(
+            process,
+            f"warning: {misplaced:,.0f} subscription events came behind thousands of later ones of their account:"
+            " downgraded_90d may be wrong for it",
+        )
+
+
+def _late(settings: Settings) -> str:
+    """What so many late events mean, and what to do."""
+    what = (
+        f"{LATE.late / LATE.events:.1%} of the events came more than {settings.allowed_lateness_seconds:,} s behind one"
+        " before them: scores that were made by then lack them"
+    )
+    if settings.live:
+        return f"{what}; if they are that late, raise C360_ALLOWED_LATENESS_SECONDS"
+    return f"{what}; {'replay them oldest first' if settings.uses_kafka else sort_command(settings.log_dir)}"
 
 
 def _say(process: int, what: str) -> None:

@@ -48,11 +48,32 @@ class LogDirTransport:
 
     def partitions(self, topic: str) -> list[int]:
         """The topic's partition numbers, ascending; empty if it has no folder."""
-        return sorted(self._files(topic))
+        return sorted(self.files(topic))
+
+    def files(self, topic: str) -> dict[int, Path]:
+        """The file of each of the topic's partitions, in no particular order; empty if it has no folder."""
+        folder = self._folder(topic)
+        with named_errors(folder):
+            if not self.root.is_dir():
+                wrong = "is no directory" if self.root.exists() else "does not exist"
+                raise ConfigurationError(
+                    f"log directory {self.root} {wrong}", "set C360_LOG_DIR, or fill it: c360 simulate"
+                )
+            paths = sorted(folder.iterdir()) if folder.is_dir() else []
+            logs = [path for path in paths if _LOG_FILE.fullmatch(path.name) and path.is_file()]
+        found: dict[int, Path] = {}
+        for path in logs:
+            number = path.name.partition(".")[0]
+            if path.name not in (f"{number}.jsonl", f"{number}.jsonl.gz") or not _NUMBER.fullmatch(number):
+                raise ConfigurationError(f"{path} is no partition", "name it <number>.jsonl(.gz) or move it away")
+            other = found.setdefault(int(number), path)
+            if other != path:
+                raise ConfigurationError(f"{other} and {path} are the same partition", "remove one of them")
+        return found
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> LogDirReader:
         """Open a partition's file. Its position is (byte offset, line number)."""
-        path = self._files(topic).get(partition)
+        path = self.files(topic).get(partition)
         if path is None:
             raise TransportError(f"{self.root / topic / str(partition)}.jsonl does not exist", _RESTORE)
         return LogDirReader(path, topic, partition, resume or (0, 0), live=live)
@@ -71,26 +92,6 @@ class LogDirTransport:
         if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
             raise ConfigurationError(f"topic name {topic!r}", "use 1 to 249 letters, digits, dots, _ and -")
         return self.root / topic
-
-    def _files(self, topic: str) -> dict[int, Path]:
-        folder = self._folder(topic)
-        with _named_errors(folder):
-            if not self.root.is_dir():
-                wrong = "is no directory" if self.root.exists() else "does not exist"
-                raise ConfigurationError(
-                    f"log directory {self.root} {wrong}", "set C360_LOG_DIR, or fill it: c360 simulate"
-                )
-            paths = sorted(folder.iterdir()) if folder.is_dir() else []
-            logs = [path for path in paths if _LOG_FILE.fullmatch(path.name) and path.is_file()]
-        found: dict[int, Path] = {}
-        for path in logs:
-            number = path.name.partition(".")[0]
-            if path.name not in (f"{number}.jsonl", f"{number}.jsonl.gz") or not _NUMBER.fullmatch(number):
-                raise ConfigurationError(f"{path} is no partition", "name it <number>.jsonl(.gz) or move it away")
-            other = found.setdefault(int(number), path)
-            if other != path:
-                raise ConfigurationError(f"{other} and {path} are the same partition", "remove one of them")
-        return found
 
 
 class LogDirReader:
@@ -115,7 +116,7 @@ class LogDirReader:
         self._at_end = False
         self._gzipped = path.suffix == ".gz"
         self._last_line_waits = live and not self._gzipped
-        with _named_errors(path):
+        with named_errors(path):
             self._raw = path.open("rb", buffering=0)
             self._inode = os.fstat(self._raw.fileno()).st_ino
             self._file = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw) if self._gzipped else self._raw)
@@ -126,7 +127,7 @@ class LogDirReader:
         """Up to `records_max` lines, and no more than a few blocks of them."""
         ended = False
         blocks = 0
-        with _named_errors(self._path):
+        with named_errors(self._path):
             while not ended and blocks < BLOCKS_PER_READ_MAX and self._waiting() < records_max:
                 ended = not self._fill()
                 blocks += 1
@@ -233,7 +234,7 @@ class LogDirWriter:
     def __init__(self, path: Path, topic: str, resume: tuple[int, ...] | None) -> None:
         self.topic = topic
         self._path = path
-        with _named_errors(path):
+        with named_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
             self._lock()
@@ -279,7 +280,7 @@ class LogDirWriter:
 
     def flush(self) -> None:
         """Return once everything written is on the disk."""
-        with _named_errors(self._path):
+        with named_errors(self._path):
             os.fsync(self._file.fileno())
         for record, heard in self._unheard:
             heard(record)
@@ -319,7 +320,7 @@ def _whole_lines_bytes(path: Path) -> int:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Raise what the system or gzip says about a file as a TransportError that names it."""
     try:
         yield

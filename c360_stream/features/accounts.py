@@ -152,6 +152,7 @@ class Accounts:
             if event.code == c.CANCELLED:
                 self.contacts.cancelled(account, Occurrence(event.time_us, event.event_id))
                 cancellations.append((account, event.time_us))
+        self.subscriptions.settle()
         return cancellations
 
     def _apply_support(self, events: EventColumns, row: NDArray[np.int32], today: int) -> None:

@@ -181,6 +181,10 @@ class ShardTally:
     """Counts since the last look, for the metrics; `settled`: topics of events that are not unsettled any more."""
 
     late: int = 0
+    after_tick: int = 0
+    """Of the late: the tick of their day was over, and no tick of that day or before counts them."""
+    misplaced: int = 0
+    """See `Subscriptions.misplaced`."""
     duplicates: int = 0
     ticks: int = 0
     settled: list[str] = field(default_factory=list)
@@ -247,7 +251,10 @@ class AccountShard:
         Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
-        self.tally.late += int(np.count_nonzero(events.time_us < events.heard_us))
+        late = events.time_us < events.heard_us
+        self.tally.late += int(np.count_nonzero(late))
+        missed = events.time_us[late] // US_PER_DAY < events.heard_us[late] // US_PER_DAY
+        self.tally.after_tick += int(np.count_nonzero(missed))
         if self._today is None:
             self.early.put(events)
             return
@@ -270,6 +277,8 @@ class AccountShard:
         self._reserve(len(self.accounts))
         for cancellation in self.accounts.apply(events, row, today):
             self.ledger.cancelled(*cancellation)
+        self.tally.misplaced += self.accounts.subscriptions.misplaced
+        self.accounts.subscriptions.misplaced = 0
         hour = np.maximum(events.heard_us // US_PER_HOUR - today * 24, 0)
         self._hours[events.topic] += np.bincount(hour, minlength=24)
         np.maximum.at(self._last_event_us, row, events.time_us)

@@ -78,6 +78,9 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         metrics.OUTCOMES_PENDING.labels(str(shard.number)).set(shard.ledger.pending)
         if shard.tally.late:
             metrics.LATE_EVENTS.inc(shard.tally.late)
+            metrics.LATE_EVENTS_AFTER_TICK.inc(shard.tally.after_tick)
+        if shard.tally.misplaced:
+            metrics.SUBSCRIPTION_EVENTS_MISPLACED.inc(shard.tally.misplaced)
         for topic in shard.tally.settled:
             metrics.EVENTS_ACCEPTED.labels(topic).inc()
         if shard.tally.duplicates:

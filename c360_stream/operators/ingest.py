@@ -25,6 +25,7 @@ from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch
 from c360_stream.operators.intake import INTAKE
+from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
@@ -159,6 +160,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._alignment = alignment
         self._decoder = Decoder(kind)
         self._encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
+        self._order = OrderWatch(settings, name)
         self._ended = False
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
@@ -226,6 +228,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return letters + beats
         # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
         heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, self._told_us))
+        self._order.count(time_us, heard_us, ended=at_end)
         return [*letters, *self._tell(self._encoder.split(batch.events, heard_us), unsettled), *beats]
 
     def _heartbeats(self, batch: DecodedBatch) -> list[Item]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from collections.abc import Iterable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from c360_stream.commands.doctor import Check, checks, doctor
 from c360_stream.commands.setup import setup, topics
 from c360_stream.connectors.clickhouse import connect
 from c360_stream.connectors.migrations import load_migrations
+from c360_stream.events import EPOCH
 from c360_stream.health import HealthServer
 from c360_stream.settings import INPUT_KINDS, Settings, load_settings
 
@@ -120,3 +124,53 @@ def test_unknown_settings_are_problems_and_warnings_are_not(
     warning = next(check for check in checks(careless) if check.subject == "security")
     assert str(warning).startswith("warning  security: kafka_security_protocol is PLAINTEXT")
     assert not warning.mend, "no problem: it works as it is"
+
+
+def write_hours(settings: Settings, partition: int, hours: Iterable[int]) -> None:
+    """Product events at these hours since the epoch, in this order, between lines that are none."""
+    path = settings.log_dir / settings.input_topic("product") / f"{partition}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for number, hour in enumerate(hours):
+            at = (EPOCH + timedelta(hours=hour)).isoformat()
+            event = {"event_id": f"{number}", "account_id": "a", "event_type": "page_viewed", "occurred_at": at}
+            file.write(json.dumps(event) + "\n\n")
+
+
+def order_of_events(settings: Settings) -> Check:
+    """What it says of the order of events."""
+    [check] = [check for check in checks(settings) if check.subject == "order of events"]
+    return check
+
+
+def test_a_log_in_order_is_said_to_have_been_looked_at(settings: Settings) -> None:
+    write_hours(settings, 0, range(1000))
+    write_hours(settings, 1, [*range(500), 3, *range(500, 1000), 400_000])
+    check = order_of_events(settings)
+    found = "of the first 2,002 events of 2 partitions 1 are late: they are in about the order of time"
+    assert str(check) == f"ok       order of events: {found}"
+
+
+def test_a_log_newest_first_is_found_with_the_command_that_sorts_it(settings: Settings) -> None:
+    write_hours(settings, 0, range(1000))
+    write_hours(settings, 1, reversed(range(1000)))
+    check = order_of_events(settings)
+    assert check.found == (
+        "998 of the first 2,000 events come more than 3,600 s behind one before them;"
+        " most in c360.product.events.v1/1: 998 of 1,000, by up to 41.6 days"
+    )
+    assert check.mend == f"a replay would refuse them: sort it: c360 sort {settings.log_dir} --out DIR"
+    patient = settings.model_copy(update={"late_share_max": 0.5})
+    assert str(order_of_events(patient)).startswith("warning  order of events: 998 of the first 2,000 events")
+    lenient = settings.model_copy(update={"allowed_lateness_seconds": 1000 * 3600})
+    assert str(order_of_events(lenient)).startswith("ok ")
+
+
+def test_a_small_log_with_somebodys_late_history_is_no_problem(settings: Settings) -> None:
+    write_hours(settings, 0, [*range(100, 106), *range(9)])
+    assert str(order_of_events(settings)).startswith("warning  order of events: 9 of the first 15 events")
+
+
+def test_only_the_beginning_of_a_partition_is_looked_at(settings: Settings) -> None:
+    write_hours(settings, 0, [*range(12_000), *reversed(range(12_000))])
+    assert str(order_of_events(settings)).startswith("ok       order of events: of the first 10,000 events")

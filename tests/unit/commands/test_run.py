@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from c360_stream.commands.cluster import ALONE, Place
+from c360_stream.commands.order import refuse_disorder
 from c360_stream.commands.run import _tell, run
 from c360_stream.commands.signals import STOP_SIGNALS
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.metrics import REGISTRY
 from c360_stream.settings import Settings
+from tests.unit.commands.test_doctor import write_hours
 from tests.unit.commands.test_recovery import another_process
 
 
@@ -57,3 +59,26 @@ def test_metrics_tell_the_settings_that_alerts_compare_with(settings: Settings) 
     assert [REGISTRY.get_sample_value(f"c360_{name}") for name in names] == [3, 7200, 100, settings.auc_min]
     _tell(settings, ALONE)
     assert REGISTRY.get_sample_value("c360_cluster_processes") == 1
+
+
+def test_a_replay_out_of_order_is_refused_before_there_is_a_recovery_directory(
+    settings: Settings, tmp_path: Path
+) -> None:
+    write_hours(settings, 0, reversed(range(2000)))
+    replay = settings.model_copy(update={"live": False})
+    for processes in (1, 2):
+        with pytest.raises(ConfigurationError, match=r"1,998 of the first 2,000 .* c360 sort .* C360_LATE_SHARE_MAX=1"):
+            run(replay, processes=processes, recovery=tmp_path / "recovery")
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+def test_the_share_of_late_events_and_their_number_decide(settings: Settings) -> None:
+    replay = settings.model_copy(update={"live": False})
+    write_hours(settings, 0, [*range(200), *[0] * 99])
+    refuse_disorder(replay)
+    write_hours(settings, 0, [*range(200), *[0] * 100])
+    with pytest.raises(ConfigurationError, match="100 of the first 300"):
+        refuse_disorder(replay)
+    refuse_disorder(replay.model_copy(update={"late_share_max": 0.34}))
+    write_hours(settings, 1, range(400))
+    refuse_disorder(replay)

@@ -9,7 +9,8 @@ import numpy as np
 
 from c360_stream.events import time_us
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.shard import AccountShard, Emission, MovedRows, TickRows
+from c360_stream.features.shard import AccountShard, Emission, MovedRows, ShardTally, TickRows
+from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.snapshot import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
@@ -132,6 +133,58 @@ def test_a_late_event_counts_in_the_as_ofs_to_come() -> None:
     one.hear(one.product, event("late", "clock", at(2), "invite_sent"))
     one.until(7)
     assert [one.feature("invites_sent_30d", "clock", day) for day in (5, 6, 7)] == [0.0, 1.0, 1.0]
+
+
+def test_late_events_are_counted_and_those_that_came_after_the_tick_of_their_day() -> None:
+    """On time, late and still of the day in progress, and of a day whose tick is over."""
+    one = OneShard()
+    one.until(5.5)
+    one.shard.tally = ShardTally()
+    for number, day in enumerate((5.55, 5.52, 5.49, 5.0, 4.999, 2)):
+        one.hear(one.product, event(f"e{number}", "clock", at(day), "search_run"))
+    assert (one.shard.tally.late, one.shard.tally.after_tick) == (4, 2)
+    one.until(6)
+    assert one.feature("active_days_30d", "clock", 6) == 3.0
+
+
+def test_a_storm_of_subscription_events_in_reverse_changes_no_tick() -> None:
+    """A price that rose right after the start, then hundreds of changes of seats, within minutes."""
+    start = event("start", "acme", at(1, 2), "subscription_started", **PLAN)
+    price = event("price", "acme", at(1, 2 + 1 / 3600), "subscription_changed", mrr_cents=19_900)
+    seats = [
+        event(f"seats-{number}", "acme", at(1, 2 + (2 + number) / 3600), "subscription_changed", seats=number)
+        for number in range(300)
+    ]
+    told = []
+    for batches in (
+        [[start, price, *seats]],
+        [[*seats[::-1], price, start]],
+        [[each] for each in (*seats, price, start)],
+    ):
+        one = OneShard()
+        one.until(0)
+        for batch in batches:
+            one.hear(one.billing, *batch)
+        one.until(2)
+        assert one.feature("mrr_cents", "acme", 2) == 19_900
+        told.append(one.told.comparable())
+    assert told[0] == told[1] == told[2]
+
+
+def test_a_subscription_event_that_cannot_be_placed_any_more_is_counted() -> None:
+    one = OneShard()
+    one.until(0)
+    one.until(1)
+    later = [
+        event(f"{number}", "acme", at(1, 2 + number / 36_000), "subscription_changed", seats=number)
+        for number in range(EVENTS_MAX + 1)
+    ]
+    one.hear(one.billing, *later)
+    assert one.shard.tally.misplaced == 0
+    one.hear(one.billing, event("late", "acme", at(1, 1), "subscription_changed", mrr_cents=5))
+    assert one.shard.tally.misplaced == 1
+    one.until(2)
+    assert one.feature("mrr_cents", "acme", 2) == 5
 
 
 def test_an_account_can_appear_late() -> None:

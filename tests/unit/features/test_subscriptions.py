@@ -42,7 +42,21 @@ def after(*events: SubscriptionEvent, today: int = DAY + 30) -> Standing:
     subscriptions = Subscriptions()
     for each in events:
         subscriptions.apply(0, each, today)
+    subscriptions.settle()
     return standing(subscriptions)
+
+
+def resumed(subscriptions: Subscriptions) -> Subscriptions:
+    """The same, from a snapshot."""
+    again = Subscriptions()
+    again.restore(unpack("s", pack("s", subscriptions.state(2))))
+    return again
+
+
+def events_of(subscriptions: Subscriptions) -> int:
+    """How many events the first account keeps."""
+    [page] = subscriptions.state(1)["events"]
+    return len(page[0])
 
 
 def test_absent_fields_keep_their_value_and_a_start_sets_all() -> None:
@@ -87,10 +101,11 @@ def test_late_events_and_resuming_do_not_matter(
     arrivals = sorted((each.time_us + round(draw.random() * 40 * US_PER_DAY), each) for each in events)
     for position, (arrived_us, each) in enumerate(arrivals):
         if position == cut:
-            state = unpack("s", pack("s", late.state(1)))
-            late = Subscriptions()
-            late.restore(state)
+            late.settle()
+            late = resumed(late)
         late.apply(0, each, arrived_us // US_PER_DAY)
+    in_order.settle()
+    late.settle()
     assert standing(late) == standing(in_order)
     if events:
         downgrades = [
@@ -101,23 +116,119 @@ def test_late_events_and_resuming_do_not_matter(
         assert all((standing(late)[4] or 0) >= day for day in downgrades)
 
 
-def test_memory_is_bounded_in_time_and_number() -> None:
+@st.composite
+def histories(draw: st.DrawFn) -> list[SubscriptionEvent]:
+    """Events of about 200 days, few of whose moments are shared; sometimes many of them within an hour."""
+    size = draw(st.sampled_from([400, 40, 5]))
+    days = draw(st.sampled_from([1 / 24, 30, 200]))
+    source = Random(draw(st.integers(0, 2**32)))
+    value = [None, None, 0, 50, 90]
+    return [
+        SubscriptionEvent(
+            round((DAY + source.choice([source.random() * days, 0.0])) * US_PER_DAY),
+            f"e{number}",
+            code := source.choice([STARTED, CHANGED, CHANGED, CHANGED, CANCELLED]),
+            source.choice(value[2:] if code == STARTED else value),
+            source.choice(value[2:] if code == STARTED else value),
+            source.choice([None, 7 * US_PER_DAY]),
+            source.choice(["team", "business"]) if code == STARTED else source.choice([None, "starter"]),
+        )
+        for number in range(size)
+    ]
+
+
+@settings(deadline=None, max_examples=30)
+@given(histories(), st.integers(0, 2**32), st.sampled_from([1, 3, 50, 1000]))
+def test_no_order_of_arrival_shows(history: list[SubscriptionEvent], seed: int, batch: int) -> None:
+    """However late, however many at once, and with a snapshot in between."""
+    today, draw = max(event.time_us for event in history) // US_PER_DAY, Random(seed)
+    in_order = Subscriptions()
+    for each in sorted(history, key=lambda event: event[:2]):
+        in_order.apply(0, each, each.time_us // US_PER_DAY)
+        in_order.settle()
+    late, cut = Subscriptions(), draw.randrange(len(history))
+    arrivals = draw.choice([history[::-1], draw.sample(history, len(history))])
+    for position, each in enumerate(arrivals):
+        late.apply(0, each, today)
+        if position % batch == 0 or position == cut:
+            late.settle()
+        if position == cut:
+            late = resumed(late)
+    late.settle()
+    first = np.zeros(1, np.int32)
+    assert standing(late)[:4] == standing(in_order)[:4]
+    assert late.plans(first) == in_order.plans(first)
+    for days in range(90):
+        assert late.downgraded_since(today - days, first) == in_order.downgraded_since(today - days, first)
+    assert late.misplaced == in_order.misplaced == 0
+
+
+def test_a_storm_in_reverse_does_not_hide_what_was_said_before_it() -> None:
+    """A price that rose a second after the start, then hundreds of changes of seats: they arrive newest first."""
+    second = 1 / 86_400
+    told = [of(0, STARTED, 100, 5, "start"), of(second, CHANGED, 200, event_id="price")]
+    told += [of((2 + number) * second, CHANGED, seats=number, event_id=f"seats-{number}") for number in range(300)]
+    assert after(*told[::-1])[:3] == after(*told)[:3] == (True, 200, 299)
+
+
+def test_what_is_older_than_the_history_finds_its_place_among_what_has_been_dropped() -> None:
+    told = [of(0, STARTED, 100, 5, "start")]
+    told += [of(day, CHANGED, 100 + day, None if day > 20 else day, f"e{day}") for day in range(1, 60)]
+    for late, expected in (
+        (of(30.5, CANCELLED), (False, 159, 20)),
+        (of(59.5, CHANGED, 7), (True, 7, 20)),
+        (of(20.5, CHANGED, 7, 8), (True, 159, 8)),
+        (of(19.5, CHANGED, 7, 8), (True, 159, 20)),
+        (of(-1, CANCELLED), (True, 159, 20)),
+        (of(25.5, STARTED, 7, 8), (True, 159, 8)),
+    ):
+        subscriptions = Subscriptions()
+        for event in (*told, of(300, CHANGED, event_id="nothing")):
+            subscriptions.apply(0, event, DAY + 300)
+            subscriptions.settle()
+        assert events_of(subscriptions) < len(told)
+        subscriptions.apply(0, late, DAY + 300)
+        subscriptions.settle()
+        assert standing(subscriptions)[:3] == expected, late
+        assert subscriptions.misplaced == 0
+
+
+def test_events_older_than_the_history_are_dropped_but_for_the_last_to_set_a_field() -> None:
     subscriptions = Subscriptions()
+    for number in range(1000):
+        subscriptions.apply(0, of(number, CHANGED if number else STARTED, number, 5, f"{number:05}"), DAY + number)
+        subscriptions.settle()
+        assert events_of(subscriptions) < 2 * HISTORY_DAYS + 20
+    assert standing(subscriptions)[:3] == (True, 999, 5)
+
+
+def test_past_the_bound_an_event_still_sets_what_nothing_after_it_has_set_and_is_counted() -> None:
+    subscriptions = Subscriptions()
+    second = 1 / 86_400
+    subscriptions.apply(0, of(0, STARTED, 1000, 5, "start"), DAY)
     for number in range(EVENTS_MAX + 10):
-        subscriptions.apply(0, of(0, CHANGED, number, 5, f"{number:05}"), DAY)
-    [[events]] = subscriptions.state(1)["events"]
-    assert len(events) == EVENTS_MAX
-    later = HISTORY_DAYS + 1
-    subscriptions.apply(0, of(later, CHANGED, seats=9), DAY + later)
-    [[events]] = subscriptions.state(1)["events"]
-    assert len(events) == 1
-    assert standing(subscriptions)[:3] == (True, EVENTS_MAX + 9, 9)
+        subscriptions.apply(0, of((10 + number) * second, CHANGED, seats=number, event_id=f"{number:05}"), DAY)
+        subscriptions.settle()
+    assert events_of(subscriptions) <= EVENTS_MAX
+    assert subscriptions.misplaced == 0
+    subscriptions = resumed(subscriptions)
+    for number in range(20):
+        subscriptions.apply(0, of(number / 10 * second, CHANGED, 200 - number, 7, f"late-{number}"), DAY)
+    subscriptions.settle()
+    assert standing(subscriptions) == (True, 181, EVENTS_MAX + 9, None, None), "that it went down is not known"
+    assert subscriptions.misplaced == 20
+    assert events_of(subscriptions) <= EVENTS_MAX
+    subscriptions.apply(0, of(0.9, CHANGED, 150, event_id="z"), DAY)
+    subscriptions.settle()
+    assert standing(subscriptions)[4] == DAY
+    assert subscriptions.misplaced == 20
 
 
 def test_whether_revenue_went_down_in_a_window() -> None:
     subscriptions = Subscriptions()
     for event in (of(0, STARTED, 100, 5), of(3.5, CHANGED, 80), of(4, CHANGED, 90)):
         subscriptions.apply(0, event, DAY + 4)
+    subscriptions.settle()
     chosen = np.array([0, 1], np.int32)
     assert subscriptions.downgraded_since(DAY + 3, chosen).tolist() == [True, False]
     assert subscriptions.downgraded_since(DAY + 4, chosen).tolist() == [False, False]
@@ -134,7 +245,6 @@ def test_the_plan_is_that_of_the_latest_event_that_names_one() -> None:
         subscriptions = Subscriptions()
         for event in order:
             subscriptions.apply(0, event, DAY + 4)
-        restored = Subscriptions()
-        restored.restore(unpack("s", pack("s", subscriptions.state(2))))
-        for each in (subscriptions, restored):
+        subscriptions.settle()
+        for each in (subscriptions, resumed(subscriptions)):
             assert each.plans(np.array([0, 1], np.int32)) == ["business", ""]

@@ -7,6 +7,7 @@ import pytest
 from c360_stream import metrics
 from c360_stream.errors import StateError
 from c360_stream.features.columns import Heartbeats, ShardBatch
+from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.operators import stop
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
 from c360_stream.operators.keeping import Keeping
@@ -106,11 +107,23 @@ def test_a_snapshot_of_another_layout_is_refused() -> None:
 
 
 def test_repeats_and_late_events_are_counted() -> None:
-    names = ("c360_duplicate_events_total", "c360_late_events_total")
+    names = ("c360_duplicate_events_total", "c360_late_events_total", "c360_late_events_after_tick_total")
     before = [metrics.total(name) for name in names]
     logic, product, billing = step()(None), Partition("product", "p", 1), Partition("billing", "b", 1)
     one = event("e", "a", at(5, 2), "x")
     heard(logic, *product.say([one, one]))
     heard(logic, *billing.say([event("i", "a", at(5, 2), "invoice_paid", amount_cents=1)]))
     heard(logic, *product.say([event("late", "a", at(4), "x")]))
-    assert [metrics.total(name) - was for name, was in zip(names, before, strict=True)] == [1, 1]
+    assert [metrics.total(name) - was for name, was in zip(names, before, strict=True)] == [1, 1, 1]
+
+
+def test_subscription_events_without_a_place_are_counted() -> None:
+    before = metrics.total("c360_subscription_events_misplaced_total")
+    logic, billing = step()(None), Partition("billing", "b", 1)
+    heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(5, 2), "x")]))
+    changes = [
+        event(f"{n}", "a", at(5, 2 + n / 36_000), "subscription_changed", seats=n) for n in range(EVENTS_MAX + 1)
+    ]
+    heard(logic, *billing.say(changes))
+    heard(logic, *billing.say([event("late", "a", at(5, 1), "subscription_changed", seats=1)]))
+    assert metrics.total("c360_subscription_events_misplaced_total") - before == 1

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from c360_stream.connectors.logdir import LogDirTransport
+from c360_stream.errors import InputError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
@@ -410,3 +411,18 @@ def test_closing_closes_the_reader() -> None:
     reader = MemoryReader(TOPIC)
     partition(reader).close()
     assert reader.closed
+
+
+@pytest.mark.parametrize("batch_events", [100, 65_536])
+def test_a_replay_of_a_partition_that_is_newest_first_stops_and_a_live_run_does_not(batch_events: int) -> None:
+    newest_first = [viewed(number, 100 - number / 20) for number in range(1500)]
+    said = r"c360\.product\.events\.v1/0: 1,499 of its first 1,500 events come more than 3,600 s behind one before them"
+    with pytest.raises(InputError, match=said):
+        read_all(partition(MemoryReader(TOPIC, newest_first), batch_events=batch_events))
+    messages, letters = read_all(
+        partition(MemoryReader(TOPIC, newest_first), batch_events=batch_events, late_share_max=1)
+    )
+    assert sum(len(each.events) for each in messages if each.events is not None) + len(letters) == 1500
+    tailing = partition(MemoryReader(TOPIC, newest_first), live=True)
+    heard = split(tailing.next_batch())[0]
+    assert sum(len(each.events) for each in heard if each.events is not None) == 1500
