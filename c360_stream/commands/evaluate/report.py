@@ -15,7 +15,7 @@ from c360_stream.commands.evaluate.page import bullets, folded, heading, page, p
 from c360_stream.commands.evaluate.pictures import draw
 
 Figures = dict[str, Any]
-_LOOKS = {"act": "good", "rank_only": "good", "worse_than_rule": "bad", "chance": "bad"}
+_LOOKS = {"act": "good", "worse_than_rule": "bad", "chance": "bad"}
 _SECTIONS = (
     ("ranking", "Does it put the right accounts first?"),
     ("probabilities", "Are the percentages right?"),

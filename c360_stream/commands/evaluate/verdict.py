@@ -171,8 +171,8 @@ def _probabilities(pool: Pool) -> Iterator[str]:
         yield f"On the whole the percentages are too {side} by {abs(pool.told / pool.observed - 1):.0%}: {sums}."
     else:
         unsure = abs(pool.told / pool.observed - 1) > RATIO_OFF_MAX
-        how = "not shown to be wrong, but these outcomes are too few to be sure" if unsure else "right"
-        yield f"On the whole the percentages are {how}: {sums}."
+        how = "are not shown to be wrong, but these outcomes are too few to be sure" if unsure else "add up"
+        yield f"On the whole the percentages {how}: {sums}."
     for band in _off_parts(pool.bands()):
         yield (
             f"{_side(band).capitalize()} in part: of those given {band.name} ({band.told:.0%} on average),"

@@ -213,7 +213,7 @@ def test_a_good_model_is_good_enough_and_its_verdict_says_why() -> None:
     assert "better than ordering by days since the last activity, longest first, with 0.740" in ranking
     assert "better than LightGBM refitted every 28 days, with 0.790" in ranking
     assert found["probabilities"] == [
-        "On the whole the percentages are right: 10.1% were expected to leave within 60 days, 10.0% did."
+        "On the whole the percentages add up: 10.1% were expected to leave within 60 days, 10.0% did."
     ]
     assert found["bands"][2]["given"] == "50% and more"
     assert found["bands"][2]["left_low"] == pytest.approx(0.58 - 1.96 * 0.05, abs=1e-4)
