@@ -156,7 +156,7 @@ def _held(settings: Settings, rows: list[Row]) -> Iterator[str]:
     for tier in (name for name in reversed(TIERS) if name in held):
         enter = _enter(settings, tier)
         until = f"its risk has been under {enter * (1 - settings.tier_hysteresis):.0%}"
-        until += f" and {days} days have passed" if days else ""
+        until += f" for {days} days in a row" if days else ""
         yield f"* {tier} begins at {enter:.0%}; a customer stays {tier} until {until}."
 
 
