@@ -59,8 +59,9 @@ clean:  ## remove what the targets made
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
 		|| { echo "c360-stream needs Python 3.11 or 3.12; set PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Installing into .venv (once)..."
+	@echo "Installing into .venv (once, a minute or two)..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python deploy/install_progress.py requirements.lock \
+		pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

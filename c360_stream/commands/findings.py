@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,24 @@ from c360_stream.connectors.clickhouse import TableStore
 from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.quality import roc_auc
 
-RISKIEST = 8
+CALLED_MAX = 8
+CALLED_TIERS = ("high", "critical")
 TOP_SHARE = 0.1
 EXAMPLES_MAX = 500_000
+CURRENT_DAYS = 30
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-# Accounts that have cancelled keep their last row in risk_latest: only those of the last tick or later are active.
+# Accounts that have cancelled keep their last row in risk_latest: only those of the last tick or later are customers.
 _ACTIVE = "risk_latest WHERE as_of >= (SELECT max(as_of) FROM risk_scores WHERE trigger = 'tick')"
-_RISKIEST = f"""
-SELECT account_id, tier, risk, mrr_at_risk_cents, arrayMap(r -> r.4, arrayFilter(r -> r.3 > 0, reasons)) AS texts
-FROM {_ACTIVE} ORDER BY risk DESC, account_id LIMIT {RISKIEST}
+# Whom to call: the tiers that ask for it, most money first. If nobody is in them, who has most to lose anyway.
+_TO_CALL = f"""
+SELECT account_id, tier, risk, mrr_cents, mrr_at_risk_cents,
+       arrayMap(r -> r.4, arrayFilter(r -> r.3 > 0, reasons)) AS texts
+FROM {_ACTIVE}
+ORDER BY tier IN {CALLED_TIERS} DESC, mrr_at_risk_cents DESC NULLS LAST, risk DESC, account_id LIMIT {CALLED_MAX}
 """  # noqa: S608 - no text from outside
 _TIERS = f"""
 SELECT tier, count() AS accounts, avg(risk) AS mean_risk, sum(mrr_cents) AS mrr_cents,
@@ -35,7 +42,7 @@ SELECT tier, count() AS accounts, avg(risk) AS mean_risk, sum(mrr_cents) AS mrr_
 FROM {_ACTIVE} GROUP BY tier ORDER BY mean_risk DESC
 """  # noqa: S608 - no text from outside
 _SCORES = """
-SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between,
+SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between, uniqExact(account_id) AS accounts,
        max(as_of) AS last, minOrNullIf(as_of, model_name != {prior:String}) AS learnt_from
 FROM risk_scores FINAL
 """
@@ -45,9 +52,15 @@ _ALARMS = "SELECT as_of, kind, subject, severity, detail FROM drift_alarms FINAL
 _KNOWN = "SELECT min(as_of) AS first, maxIf(as_of, NOT churned) AS last FROM outcomes FINAL WHERE isNotNull(risk)"
 _IN_WINDOW = "outcomes FINAL WHERE isNotNull(risk) AND as_of >= {first:DateTime64(3)} AND as_of <= {last:DateTime64(3)}"
 _COUNT = f"SELECT count() AS examples FROM {_IN_WINDOW}"  # noqa: S608 - no text from outside
+# Beside every score, what the plain rule goes by: the days since anybody used the product, none if nobody ever did.
 _OUTCOMES = f"""
-SELECT account_id, formatDateTime(as_of, '%Y-%m-%dT00:00:00Z', 'UTC') AS midnight, churned, risk FROM {_IN_WINDOW}
-AND toRelativeDayNum(as_of) % {{step:UInt32}} = 0
+SELECT account_id, formatDateTime(as_of, '%Y-%m-%dT00:00:00Z', 'UTC') AS midnight, churned, risk, silent_days
+FROM (SELECT account_id, as_of, churned, risk FROM {_IN_WINDOW} AND toRelativeDayNum(as_of) % {{step:UInt32}} = 0) AS o
+LEFT JOIN
+(
+    SELECT account_id, as_of, days_since_last_activity AS silent_days FROM account_features FINAL
+    WHERE as_of >= {{first:DateTime64(3)}} AND as_of <= {{last:DateTime64(3)}}
+) AS f USING (account_id, as_of)
 """  # noqa: S608 - no text from outside
 
 
@@ -58,48 +71,86 @@ class _Truth(msgspec.Struct):
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """How well an order of the scores, riskiest first, finds those that churned.
+
+    Attributes
+    ----------
+    auc
+        ROC-AUC.
+    top, caught
+        Share that churned among the first tenth, and what share of all that churned those are; NaN if there are none.
+    """
+
+    auc: float
+    top: float
+    caught: float
+
+
+@dataclass(frozen=True)
 class Quality:
-    """Stored scores against what happened afterwards and against the true probabilities.
+    """Stored scores against what happened afterwards, a plain rule and the true probabilities.
 
     Attributes
     ----------
     first, last
         As-of times of the earliest and latest score that counts.
-    examples
-        How many scores.
-    auc, true_auc
-        ROC-AUC against what happened: of the scores, and of the true probabilities.
-    predicted, true, observed
-        Mean score, mean true probability, and share that churned.
-    top, true_top
-        Share that churned among the tenth with the highest scores, and the highest true probabilities.
-    agreement
-        Rank correlation (Spearman) of scores and true probabilities.
+    examples, left
+        How many scores, and how many different accounts of those that churned.
+    scores, rule, truth
+        The order by stored risk, by days since the last activity, and by true probability.
+    predicted, observed
+        Mean score, and share that churned.
     """
 
     first: datetime
     last: datetime
     examples: int
-    auc: float
-    true_auc: float
+    left: int
+    scores: Ranking
+    rule: Ranking
+    truth: Ranking
     predicted: float
-    true: float
     observed: float
-    top: float
-    true_top: float
-    agreement: float
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that the summary shows of the tables."""
+    """Everything that the summary shows of the tables.
 
-    riskiest: list[Row]
+    Attributes
+    ----------
+    to_call
+        Customers in `CALLED_TIERS`, most MRR at risk first; if there are none, the others in that order.
+    tiers
+        Customers by tier.
+    scores, alarms, dead_letters, quality
+        Counts of the scores, all alarms by time, refused events, and how good the scores were, if that can be known.
+    """
+
+    to_call: list[Row]
     tiers: list[Row]
     scores: Row
     alarms: list[Row]
     dead_letters: int
     quality: Quality | None
+
+    @property
+    def customers(self) -> int:
+        """Accounts that are customers at the end."""
+        return sum(row["accounts"] for row in self.tiers)
+
+    @property
+    def gone(self) -> int:
+        """Accounts that were customers once and are no more."""
+        accounts: int = self.scores["accounts"]
+        return accounts - self.customers
+
+    @property
+    def current_alarms(self) -> list[Row]:
+        """Alarms of the last days; what is older is history."""
+        since = self.scores["last"] - timedelta(days=CURRENT_DAYS)
+        return [row for row in self.alarms if row["as_of"] > since]
 
 
 def read_findings(tables: TableStore, truth: Path) -> Findings:
@@ -118,7 +169,7 @@ def read_findings(tables: TableStore, truth: Path) -> Findings:
     (scores,) = tables.query(_SCORES, {"prior": PRIOR_RULE})
     (letters,) = tables.query("SELECT count() AS number FROM dead_letters FINAL")
     return Findings(
-        tables.query(_RISKIEST),
+        tables.query(_TO_CALL),
         tables.query(_TIERS),
         scores,
         tables.query(_ALARMS),
@@ -143,52 +194,52 @@ def _quality(tables: TableStore, truth: Path) -> Quality | None:
     if not true:
         return None
     keys = sorted(true)
+    silent_days = [rows[key]["silent_days"] for key in keys]
     return measure(
         (datetime.fromisoformat(min(key[1] for key in keys)), datetime.fromisoformat(max(key[1] for key in keys))),
+        [key[0] for key in keys],
         np.array([rows[key]["churned"] for key in keys], np.bool_),
-        np.array([rows[key]["risk"] for key in keys]),
-        np.array([true[key] for key in keys]),
+        risk=np.array([rows[key]["risk"] for key in keys]),
+        silent_days=np.array([math.inf if days is None else days for days in silent_days]),
+        true=np.array([true[key] for key in keys]),
     )
 
 
-def measure(span: tuple[datetime, datetime], churned: NDArray[np.bool_], risk: Floats, true: Floats) -> Quality:
-    """Compare scores with outcomes and true probabilities, row by row; `span` is the first and last as-of."""
+def measure(
+    span: tuple[datetime, datetime],
+    accounts: Sequence[str],
+    churned: Flags,
+    *,
+    risk: Floats,
+    silent_days: Floats,
+    true: Floats,
+) -> Quality:
+    """Compare orders with outcomes, row by row.
+
+    Parameters
+    ----------
+    span
+        The first and last as-of.
+    accounts, churned, risk, silent_days, true
+        Of each score: whose it is, whether the account churned, the stored risk, days since the last activity
+        (infinite if there was none), and the true probability.
+    """
     return Quality(
         *span,
         examples=len(risk),
-        auc=roc_auc(churned, risk),
-        true_auc=roc_auc(churned, true),
+        left=len({account for account, left in zip(accounts, churned.tolist(), strict=True) if left}),
+        scores=_ranking(churned, risk),
+        rule=_ranking(churned, silent_days),
+        truth=_ranking(churned, true),
         predicted=float(risk.mean()),
-        true=float(true.mean()),
         observed=float(churned.mean()),
-        top=_top_rate(churned, risk),
-        true_top=_top_rate(churned, true),
-        agreement=rank_correlation(risk, true),
     )
 
 
-def _top_rate(churned: NDArray[np.bool_], risk: Floats) -> float:
-    """Share that churned in the tenth with the highest risk."""
-    top = np.argsort(-risk, kind="stable")[: max(1, round(TOP_SHARE * len(risk)))]
-    return float(churned[top].mean())
-
-
-def rank_correlation(first: Floats, second: Floats) -> float:
-    """Spearman's rank correlation, ties at their middle rank; NaN if either is constant.
-
-    >>> round(rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 20.0])), 3)
-    0.866
-    """
-    ranks = [_ranks(values) for values in (first, second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return float("nan")
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: Floats) -> Floats:
-    _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
-    middle: Floats = np.cumsum(ties) - (ties - 1) / 2
-    return middle[place]
+def _ranking(churned: Flags, order: Floats) -> Ranking:
+    top = np.argsort(-order, kind="stable")[: max(1, round(TOP_SHARE * len(order)))]
+    hits, all_hits = int(churned[top].sum()), int(churned.sum())
+    return Ranking(roc_auc(churned, order), hits / len(top), hits / all_hits if all_hits else math.nan)
 
 
 def _truth(path: Path) -> Iterator[tuple[tuple[str, str], float]]:

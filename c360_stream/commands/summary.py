@@ -1,19 +1,14 @@
-"""The demo's closing words: what a product manager wants to know, and where to look next."""
+"""The demo's closing words: whom to call and how much is at stake, how far to trust it, and where to look next."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import shutil
-import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import isnan
-from pathlib import Path
 
-from pydantic import SecretStr
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -21,21 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from c360_stream.commands import printable
-from c360_stream.commands.findings import Findings, Quality, Row
+from c360_stream.commands.demo_pointers import commands
+from c360_stream.commands.findings import CALLED_TIERS, CURRENT_DAYS, Findings, Quality, Ranking, Row
 from c360_stream.commands.setup import topics
-from c360_stream.errors import ConfigurationError
-from c360_stream.settings import Settings, load_settings
+from c360_stream.learning.tiers import TIERS
+from c360_stream.settings import Settings
 from c360_stream.simulation import SimulationSpec
 
 ALARMS_SHOWN_PER_KIND = 2
+REASONS_SHOWN = 2
+OTHERS_SHOWN = 3
+LEFT_MIN = 30
+"""Customers that left: below this, the figures of quality are mostly luck."""
+RATIO_OFF_MAX = 0.15
+"""How far the mean risk may be from the share that left."""
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "warning": "yellow"}
-# What changes the input, the tables or the features: commands that are to find the demo's need the demo's.
-_PINNED = ("clickhouse_dsn", "topic_prefix", "input_prefix", "core_actions", "category_prefixes", "dedupe_hours")
-# From the newest tick on: an account that has cancelled keeps its last row.
-_QUERY = (
-    "SELECT account_id, tier, round(risk, 2) FROM risk_latest"
-    " WHERE as_of >= (SELECT max(as_of) FROM account_features) ORDER BY risk DESC LIMIT 5"
-)
 
 
 @dataclass(frozen=True)
@@ -52,45 +47,128 @@ class Company:
 def print_summary(settings: Settings, company: Company, findings: Findings) -> None:
     """Print the summary to stdout, as wide as the terminal, 80 columns without one."""
     console = Console(highlight=False)
-    _company(console, company, findings)
-    _riskiest(console, findings)
-    _tiers(console, findings.tiers)
+    _headline(console, company.spec, findings)
+    _to_call(console, settings, findings)
+    _tiers(console, findings)
     _quality(console, company.spec, findings)
-    _alarms(console, findings.alarms)
+    _alarms(console, findings)
+    _behind(console, company, findings)
     _next(console, settings, findings)
 
 
-def _company(console: Console, company: Company, findings: Findings) -> None:
-    spec, scores = company.spec, findings.scores
-    last = spec.start + timedelta(days=spec.days - 1)
-    _title(console, "The company")
-    _say(
-        console,
-        f"{spec.accounts:,} accounts, {spec.start} to {last}, scenario {spec.scenario} ({spec.world.description}).",
-        f"{company.read:,} events: {company.accepted:,} accepted, {findings.dead_letters:,} refused (dead letters), "
-        f"{company.late:,} late, {company.duplicates:,} duplicates.",
-        f"{scores['ticks']:,} daily scores, and {scores['between']:,} within a day because events moved an account.",
+def _headline(console: Console, spec: SimulationSpec, findings: Findings) -> None:
+    """All that somebody needs who reads nothing else."""
+    last = (
+        _day(findings.scores["last"]) if findings.scores["ticks"] else str(spec.start + timedelta(days=spec.days - 1))
+    )
+    _title(console, f"The customers of a simulated company on {last}")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    for label, text in (
+        ("At stake", _at_stake(findings)),
+        *(
+            ("Call first" if row["tier"] in CALLED_TIERS else "Most at stake", _first(row))
+            for row in findings.to_call[:1]
+        ),
+        ("Trust", _trust(findings.quality)),
+        ("Not shown", _not_shown(spec, findings)),
+    ):
+        table.add_row(label, Text(text))
+    console.print(Padding(table, (0, 0, 0, 1), expand=False))
+
+
+def _at_stake(findings: Findings) -> str:
+    tiers, called = findings.tiers, [row for row in findings.tiers if row["tier"] in CALLED_TIERS]
+    mrr, at_risk = _total(tiers, "mrr_cents"), _total(tiers, "mrr_at_risk_cents")
+    share = f" ({at_risk / mrr:.0%})" if mrr else ""
+    count = sum(row["accounts"] for row in called)
+    of_these = (
+        f"{count:,} at high or critical risk {_pay(count)} {_money(_total(called, 'mrr_cents'))}, of which"
+        f" {_money(_total(called, 'mrr_at_risk_cents'))} is at risk."
+    )
+    return (
+        f"{_customers(findings.customers)} {_pay(findings.customers)} {_money(mrr)} a month (MRR, monthly recurring"
+        f" revenue). {_money(at_risk)} of it is at risk{share}: each customer's MRR times the risk that they cancel"
+        f" within 60 days, summed up. {of_these if count else 'Nobody is at high or critical risk.'}"
     )
 
 
-def _riskiest(console: Console, findings: Findings) -> None:
-    _title(console, f"Riskiest accounts on {_day(findings.scores['last'])}: probability to cancel within 60 days")
-    table = _table("account", "tier", ">risk", ">MRR at risk", "why")
-    for row in findings.riskiest:
+def _first(row: Row) -> str:
+    reasons = "; ".join(printable(text) for text in row["texts"][:REASONS_SHOWN]) or "No single reason stands out"
+    pays = "" if row["mrr_cents"] is None else f", which pays {_money(row['mrr_cents'])} a month"
+    return f"{printable(row['account_id'])}{pays}: {row['risk']:.0%} risk that it cancels within 60 days. {reasons}."
+
+
+def _not_shown(spec: SimulationSpec, findings: Findings) -> str:
+    later = spec.accounts - findings.scores["accounts"]
+    return (
+        f"{spec.accounts - findings.customers:,} of the {spec.accounts:,} accounts that were simulated:"
+        f" {findings.gone:,} have cancelled by then, {later:,} had not begun."
+    )
+
+
+def _trust(quality: Quality | None) -> str:
+    """One or two sentences on the model's record."""
+    if quality is None:
+        return "Nobody can say yet: the first outcomes are known after 60 days."
+    if not quality.observed:
+        return "Nobody can say: no customer left in the time that can be checked."
+    record = (
+        f"Of those ranked among the riskiest 10%, {quality.scores.top:.0%} did leave within 60 days; of all,"
+        f" {quality.observed:.1%}. Going by who has been silent longest instead would have found"
+        f" {quality.rule.top:.0%}."
+    )
+    few = f" Only {_customers(quality.left)} left in the time that can be checked: much of this is luck."
+    return record + (few if quality.left < LEFT_MIN else "")
+
+
+def _to_call(console: Console, settings: Settings, findings: Findings) -> None:
+    rows = [row for row in findings.to_call if row["tier"] in CALLED_TIERS]
+    if rows:
+        _title(console, "Whom to call: high or critical risk, most revenue at risk first")
+    else:
+        _title(console, "Nobody is at high or critical risk; where most revenue is at risk")
+        rows = findings.to_call[:OTHERS_SHOWN]
+    table = _table("account", "tier", ">risk", ">MRR", ">MRR\nat risk", "why")
+    for row in rows:
+        held = row["risk"] < _enter(settings, row["tier"])
         table.add_row(
             printable(row["account_id"]),
             _tinted(row["tier"]),
-            f"{row['risk']:.0%}",
+            f"{row['risk']:.0%}" + ("*" if held else ""),
+            _money(row["mrr_cents"]),
             _money(row["mrr_at_risk_cents"]),
-            Text("\n".join(printable(text) for text in row["texts"])),
+            Text("\n".join(printable(text) for text in row["texts"][:REASONS_SHOWN])),
         )
+    called = [row for row in findings.tiers if row["tier"] in CALLED_TIERS]
+    if called and (more := sum(row["accounts"] for row in called) - len(rows)):
+        rest = _money(_total(called, "mrr_at_risk_cents") - _total(rows, "mrr_at_risk_cents"))
+        table.add_row("", "", "", "", rest, Text(f"{more:,} more at high or critical risk", style="dim"))
     console.print(table)
+    for note in _held(settings, rows):
+        _say(console, note)
 
 
-def _tiers(console: Console, tiers: list[Row]) -> None:
-    _title(console, "Active accounts by tier (MRR at risk: MRR times risk)")
-    table = _table("tier", ">accounts", ">mean risk", ">MRR", ">MRR at risk")
-    for row in tiers:
+def _held(settings: Settings, rows: list[Row]) -> Iterator[str]:
+    """Of each tier with a row whose risk is below where it begins: until when such a customer stays in it."""
+    held = {row["tier"] for row in rows if row["risk"] < _enter(settings, row["tier"])}
+    days = getattr(settings, "tier_min_days", 0)
+    for tier in (name for name in reversed(TIERS) if name in held):
+        enter = _enter(settings, tier)
+        until = f"its risk has been under {enter * (1 - settings.tier_hysteresis):.0%}"
+        until += f" for {days} days in a row" if days else ""
+        yield f"* {tier} begins at {enter:.0%}; a customer stays {tier} until {until}."
+
+
+def _enter(settings: Settings, tier: str) -> float:
+    """Risk at which a tier begins."""
+    return 0.0 if tier == TIERS[0] else float(getattr(settings, f"tier_{tier}"))
+
+
+def _tiers(console: Console, findings: Findings) -> None:
+    _title(console, "All customers by tier")
+    table = _table("tier", ">customers", ">mean risk", ">MRR", ">MRR at risk")
+    for row in findings.tiers:
         table.add_row(
             _tinted(row["tier"]),
             f"{row['accounts']:,}",
@@ -98,15 +176,8 @@ def _tiers(console: Console, tiers: list[Row]) -> None:
             _money(row["mrr_cents"]),
             _money(row["mrr_at_risk_cents"]),
         )
-    at_risk_cents = sum(row["mrr_at_risk_cents"] or 0 for row in tiers)
-    table.add_row(
-        "all",
-        f"{sum(row['accounts'] for row in tiers):,}",
-        "",
-        _money(sum(row["mrr_cents"] or 0 for row in tiers)),
-        _money(at_risk_cents),
-        style="bold",
-    )
+    mrr, at_risk = (_total(findings.tiers, name) for name in ("mrr_cents", "mrr_at_risk_cents"))
+    table.add_row("all", f"{findings.customers:,}", "", _money(mrr), _money(at_risk), style="bold")
     console.print(table)
 
 
@@ -118,59 +189,81 @@ def _quality(console: Console, spec: SimulationSpec, findings: Findings) -> None
         return
     _say(
         console,
-        f"Out of sample: {quality.examples:,} daily scores from {_day(quality.first)} to {_day(quality.last)} (the "
-        "last third of those whose outcome is known), each stored before anybody could know who would cancel in the "
-        "60 days after it. The truth is the probability that the simulation drew from: nothing does better on average.",
+        f"Checked on {quality.examples:,} daily scores from {_day(quality.first)} to {_day(quality.last)}, each stored"
+        f" before anybody could know who would leave in the 60 days after it; {_customers(quality.left)} did.",
     )
-    table = _table("", ">scores", ">truth", ">happened")
-    for name, *values in _measures(quality):
-        table.add_row(name, *values)
+    table = _table("", ">model", ">rule: longest\nsilent first", ">best\npossible")
+    orders = (quality.scores, quality.rule, quality.truth)
+    table.add_row("left, of the riskiest 10%", *(f"{order.top:.1%}" for order in orders))
+    if quality.observed:
+        table.add_row("these are, of all who left", *(f"{order.caught:.1%}" for order in orders))
+    table.add_row("ROC-AUC", *(_figure(order) for order in orders))
     console.print(table)
     _say(console, *_verdicts(quality), _took_over(spec, findings))
 
 
-def _measures(quality: Quality) -> Iterator[tuple[str, str, str, str]]:
-    yield "ROC-AUC against what happened", _figure(quality.auc), _figure(quality.true_auc), ""
-    yield "mean risk; share that churned", f"{quality.predicted:.1%}", f"{quality.true:.1%}", f"{quality.observed:.1%}"
-    yield "churned among the riskiest 10%", f"{quality.top:.1%}", f"{quality.true_top:.1%}", ""
-    yield "rank agreement with the truth (Spearman)", _figure(quality.agreement), "", ""
-
-
 def _verdicts(quality: Quality) -> Iterator[str]:
+    yield (
+        "ROC-AUC: how often somebody who left was ranked above somebody who stayed; 0.5 is a coin, 1 is perfect. Best"
+        " possible: for whoever knows the chances that the simulation drew from."
+    )
     if not quality.observed:
-        yield "Nobody churned in that time: too small a world to judge by."
+        yield "Nobody left in that time: too small a world to judge by."
         return
-    ratio, lift = quality.predicted / quality.observed, quality.top / quality.observed
-    yield f"Calibration ratio {ratio:.2f} (mean risk / share that churned; 1 is right)."
-    yield f"Lift {lift:.1f}: the riskiest 10% churned {lift:.1f} times as often as all."
+    if quality.left < LEFT_MIN:
+        yield f"{quality.predicted:.1%} were expected to leave, {quality.observed:.1%} left: too few to judge by."
+        return
+    right = abs(quality.predicted / quality.observed - 1) <= RATIO_OFF_MAX
+    yield (
+        f"The risks {'add up' if right else 'do not add up'}: {quality.predicted:.1%} were expected to leave,"
+        f" {quality.observed:.1%} left."
+    )
 
 
 def _took_over(spec: SimulationSpec, findings: Findings) -> str:
     since: datetime | None = findings.scores["learnt_from"]
     if since is None:
-        return "The prior rule scored throughout: the model had not seen enough outcomes to take over."
+        return "A fixed rule scored throughout: the model had not seen enough outcomes to take over."
     day = (since.date() - spec.start).days
-    text = f"The learnt model took over from the prior rule on {_day(since)}, after {day:,} days"
+    text = f"The learnt model took over from a fixed rule on {_day(since)}, after {day:,} days"
     late = findings.quality is not None and since > findings.quality.first
     return f"{text}; the figures above include scores of the rule." if late else f"{text}."
 
 
-def _alarms(console: Console, alarms: list[Row]) -> None:
-    _title(console, f"Drift and data-quality alarms: {len(alarms):,}")
-    if not alarms:
-        _say(console, "None.")
-        return
+def _alarms(console: Console, findings: Findings) -> None:
+    current = findings.current_alarms
+    _title(console, f"Alarms of the last {CURRENT_DAYS} days: {len(current):,}")
+    if findings.alarms:
+        _say(
+            console, "An alarm says that the data or the customers have changed, so that risks may be off for a while."
+        )
     table = Table.grid(padding=(0, 2, 0, 0))
-    for kind, group in groupby(sorted(alarms, key=lambda row: (row["kind"], row["as_of"])), lambda row: row["kind"]):
+    for kind, group in groupby(sorted(current, key=lambda row: (row["kind"], row["as_of"])), lambda row: row["kind"]):
         found = list(group)
-        # The last ones: at first everything is new to a young company and a model without outcomes.
-        shown = found[-ALARMS_SHOWN_PER_KIND:]
-        for alarm in shown:
+        for alarm in found[-ALARMS_SHOWN_PER_KIND:]:
             what = Text.assemble((f"{kind} {printable(alarm['subject'])}\n", "bold"), printable(alarm["detail"]))
             table.add_row(_day(alarm["as_of"]), _tinted(alarm["severity"]), what)
-        if more := len(found) - len(shown):
-            table.add_row("", "", Text(f"and {more:,} more of {kind} since {_day(found[0]['as_of'])}", style="dim"))
-    console.print(Padding(table, (0, 0, 0, 1), expand=False))
+        if more := len(found) - ALARMS_SHOWN_PER_KIND:
+            table.add_row("", "", Text(f"and {more:,} more of {kind}", style="dim"))
+    if current:
+        console.print(Padding(table, (0, 0, 0, 1), expand=False))
+    kinds = Counter(row["kind"] for row in findings.alarms) - Counter(row["kind"] for row in current)
+    if kinds:
+        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        _say(console, f"Earlier, since {_day(findings.alarms[0]['as_of'])}: {told}.")
+
+
+def _behind(console: Console, company: Company, findings: Findings) -> None:
+    spec, scores = company.spec, findings.scores
+    _title(console, "What went through")
+    _say(
+        console,
+        f"{spec.accounts:,} accounts, {spec.start} to {spec.start + timedelta(days=spec.days - 1)}, scenario"
+        f" {spec.scenario}.",
+        f"{company.read:,} events: {company.accepted:,} accepted, {findings.dead_letters:,} refused, {company.late:,}"
+        f" late, {company.duplicates:,} duplicates.",
+        f"{scores['ticks']:,} daily scores, and {scores['between']:,} within a day because events moved an account.",
+    )
 
 
 def _next(console: Console, settings: Settings, findings: Findings) -> None:
@@ -182,52 +275,10 @@ def _next(console: Console, settings: Settings, findings: Findings) -> None:
     table.add_row("truth", Text(str(out / "truth.jsonl")))
     table.add_row("tables", Text(settings.dsn))
     console.print(Padding(table, (0, 0, 0, 1), expand=False))
-    for purpose, command in _commands(settings, findings.riskiest):
+    account = findings.to_call[0]["account_id"] if findings.to_call else None
+    for purpose, command in commands(settings, account):
         # Never broken into lines, so that it can be pasted.
         console.print(Text.assemble((f"\n# {purpose}\n", "dim"), command), soft_wrap=True)
-
-
-def _commands(settings: Settings, riskiest: list[Row]) -> Iterator[tuple[str, str]]:
-    """Commands that work when pasted into the shell that ran the demo, and what they are for."""
-    where = f"--log-dir {shlex.quote(str(settings.log_dir))}"
-    start = " ".join([*_pins(settings), _program()])
-    yield "the board", f"{start} top --once {where}"
-    for row in riskiest[:1]:
-        yield (
-            "rebuild a score from the event log and compare it with the stored one",
-            f"{start} verify {shlex.quote(row['account_id'])} {where}",
-        )
-    script = (
-        "import clickhouse_connect as c; "
-        f'print(*c.get_client(dsn="{settings.dsn}").query("{_QUERY}").result_rows, sep="\\n")'
-    )
-    yield "ask the tables in SQL", f"{shlex.quote(sys.executable)} -c {shlex.quote(script)}"
-
-
-def _program() -> str:
-    """How to call `c360` here: it may be in an environment that is not active."""
-    if shutil.which("c360"):
-        return "c360"
-    beside = Path(sys.executable).with_name("c360")
-    return shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m c360_stream"
-
-
-def _pins(settings: Settings) -> list[str]:
-    """Variables that undo what the user's environment or c360.toml would lead elsewhere."""
-    try:
-        own = load_settings(log_dir=settings.log_dir)
-        differing = [name for name in _PINNED if getattr(own, name) != getattr(settings, name)]
-    except ConfigurationError:  # once it is mended, it may say anything
-        differing = list(_PINNED)
-    return [f"C360_{name.upper()}={shlex.quote(_written(settings, name))}" for name in differing]
-
-
-def _written(settings: Settings, name: str) -> str:
-    """A setting as an environment variable has it."""
-    value = getattr(settings, name)
-    if isinstance(value, SecretStr):
-        return settings.dsn
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _title(console: Console, text: str) -> None:
@@ -256,9 +307,21 @@ def _day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
+def _total(rows: list[Row], name: str) -> float:
+    return sum(row[name] or 0 for row in rows)
+
+
+def _customers(count: int) -> str:
+    return f"{count:,} customer{'' if count == 1 else 's'}"
+
+
+def _pay(count: int) -> str:
+    return "pays" if count == 1 else "pay"
+
+
 def _money(cents: float | None) -> str:
     return "" if cents is None else f"{cents / 100:,.0f}"
 
 
-def _figure(value: float) -> str:
-    return "n/a" if isnan(value) else f"{value:.3f}"
+def _figure(order: Ranking) -> str:
+    return "n/a" if isnan(order.auc) else f"{order.auc:.3f}"

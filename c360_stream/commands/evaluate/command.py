@@ -8,6 +8,7 @@ shares are 0 to 1; figures have six digits. Two runs over the same worlds give t
 | `format` | 1; goes up when a key changes its meaning |
 | `runs` | by run: every setting that a run may differ in |
 | `lightgbm` | the peer's parameters, rounds and days between fits |
+| `verdicts` | by scenario and run: is it good enough to act on, in words; see `verdict.py` |
 | `criteria` | what was promised: `name`, `scenario`, `run`, `what`, `value`, `at_least`, `at_most`, `met`, `note` |
 | `summary` | by `scenario`, `scorer`, `segment`: of each metric `mean` and `sd` over the worlds (`sd` null of one) |
 | `run_summary` | by `scenario`, `run`: alarms a year, recovery and lead time, each `mean` and `sd` |
@@ -25,7 +26,8 @@ truth, or empty), and
 | `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `profit`, `moving` |
 | `segments` | `all`; with a change `before` (horizons that end before it), `after_60d`, `late` (as-ofs after those) |
 | `blocks` | the same by 60 days: `block` counts from the change, or from the first day; `whole`: all days were judged |
-| `runs` | by run: `alarms`, `recovery`, `lead_time`, `champions`, `contest` (by model), and in an outage `outage` |
+| `runs` | by run: `alarms`, `recovery`, `lead_time`, `champions`, `contest` (by model), in an outage `outage`; |
+| | `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
 | `detectors` | `fed_with` (a run), `runs` and `river`: by name `detections`, `false_per_year`, `delay_days` |
 | `labels` | `by_age` (share of scores labelled at that age, days), `after`, `as_ofs`, `through_time` |
 
@@ -51,6 +53,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from textwrap import wrap
 from types import FrameType
 from typing import Any
 
@@ -58,12 +61,13 @@ import click
 import msgspec
 
 from c360_stream.commands.bench.result import machine
-from c360_stream.commands.evaluate.criteria import PROMISED_OF, criteria
+from c360_stream.commands.evaluate.criteria import criteria
 from c360_stream.commands.evaluate.peers import LIGHTGBM, REFIT_DAYS, ROUNDS
 from c360_stream.commands.evaluate.progress import Board
 from c360_stream.commands.evaluate.report import report
 from c360_stream.commands.evaluate.summary import detectors_summarised, runs_summarised, summarised
 from c360_stream.commands.evaluate.sweep import Sweep, read_sweep, run_settings
+from c360_stream.commands.evaluate.verdict import verdicts
 from c360_stream.commands.evaluate.workers import evaluate_worlds
 from c360_stream.commands.evaluate.world import World
 from c360_stream.errors import C360Error, ConfigurationError
@@ -73,6 +77,7 @@ JSON_FILE, REPORT_FILE = "evaluate.json", "report.html"
 _WORLDS, _LOCK = ".worlds-", "lock"
 _LIBRARIES = ("lightgbm", "matplotlib")
 _DIGITS = 6
+_WIDTH = 100
 
 
 def evaluate(
@@ -202,6 +207,7 @@ def _figures(sweep: Sweep, worlds: list[dict[str, Any]], environment: dict[str, 
         "format": FORMAT,
         "runs": {run: {name: shown[name] for name in names} for run, shown in settings.items()},
         "lightgbm": LIGHTGBM | {"rounds": ROUNDS, "refit_days": REFIT_DAYS},
+        "verdicts": verdicts(worlds, [run.name for run in sweep.runs]),
         "criteria": promised,
         "summary": summarised(worlds),
         "run_summary": runs_summarised(worlds),
@@ -237,20 +243,24 @@ def _write(path: Path, content: bytes) -> None:
 
 def _shown(figures: dict[str, Any]) -> str:
     """The summary for a terminal."""
-    lines = [f"{'scenario':<16}{'scorer':<18}{'as-ofs':<11}{'ROC-AUC':>8}{'expected':>10}{'ratio':>8}{'ECE':>8}"]
+    lines = []
+    for one in figures["verdicts"]:
+        lines += [f"{one['scenario']}, {one['run']}: {one['headline']}", *_wrapped(one), ""]
+    lines.append(f"{'scenario':<16}{'scorer':<18}{'as-ofs':<11}{'ROC-AUC':>8}{'expected':>10}{'ratio':>8}{'ECE':>8}")
     for row in figures["summary"]:
         cells = (row.get(name, {}).get("mean") for name in ("roc_auc", "expected_roc_auc", "calibration_ratio", "ece"))
         shown = [f"{cell:.3f}" if cell is not None else "" for cell in cells]
         start = f"{row['scenario']:<16}{row['scorer']:<18}{row['segment']:<11}"
         lines.append(f"{start}{shown[0]:>8}{shown[1]:>10}{shown[2]:>8}{shown[3]:>8}")
-    if figures["criteria"]:
-        lines.append(PROMISED_OF)
-    for row in figures["criteria"]:
-        bounds = [f"at least {row['at_least']:g}"] if row["at_least"] is not None else []
-        bounds += [f"at most {row['at_most']:g}"] if row["at_most"] is not None else []
-        value = "none" if row["value"] is None else f"{row['value']:.4g}"
-        lines.append(
-            f"{'kept  ' if row['met'] else 'MISSED'} {row['scenario']}, {row['run']}: {row['what']}: {value}"
-            f" ({', '.join(bounds)}) {row['note']}".rstrip()
-        )
+    if promised := figures["criteria"]:
+        kept = sum(row["met"] for row in promised)
+        lines.append(f"{kept} of {len(promised)} of the project's own limits kept: see the end of the report")
     return "\n".join(lines)
+
+
+def _wrapped(verdict: dict[str, Any]) -> list[str]:
+    """The sentences of a verdict that say how it ranks, whether risks are right, and what calls meet."""
+    sentences = (*verdict["ranking"][:2], *verdict["probabilities"], *verdict["calls"])
+    return [
+        line for each in sentences for line in wrap(each, initial_indent="- ", subsequent_indent="  ", width=_WIDTH)
+    ]

@@ -1,4 +1,4 @@
-"""What was promised, each with its value, its limit, and whether it is kept."""
+"""The project's own limits, each with its value and whether it is kept."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 from c360_stream.learning.champion import GAIN_SHARE_MIN, T_MIN
 
 Figures = dict[str, Any]
-PROMISED_OF = "What was promised, of five worlds of 3,000 accounts over two years: small worlds miss more, by chance."
+LIMITS_OF = (
+    "Limits that the project sets itself for simulated companies, to notice when a change makes it worse. They were set"
+    " for the mean of five companies of 3,000 accounts over two years; smaller ones miss more of them, by chance. They"
+    " do not say whether the scores are good enough for a purpose: the verdict at the top does."
+)
 
 
 def criteria(worlds: Sequence[Figures], run: str) -> list[Figures]:
-    """The promises that these worlds can tell of, for one run, by scenario."""
+    """The limits that these worlds can tell of, for one run, by scenario."""
     found: list[Figures] = []
     for scenario in dict.fromkeys(world["world"]["scenario"] for world in worlds):
         same = [world for world in worlds if world["world"]["scenario"] == scenario]

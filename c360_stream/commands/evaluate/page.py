@@ -26,6 +26,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } td.n, th.n { text-align: right; }
 td { white-space: nowrap; } td.text { white-space: normal; min-width: 14rem; overflow-wrap: anywhere; }
+.verdict { font-size: 1.2rem; font-weight: 600; padding: 0.75rem 1rem; border-left: 0.35rem solid var(--soft);
+  background: var(--shade); margin: 1rem 0; }
+.verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
 .met { color: var(--good); font-weight: 600; } .missed { color: var(--bad); font-weight: 600; }
 .pictures { display: grid; gap: 1.5rem 2rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; } figure svg { width: 100%; height: auto; display: block; }

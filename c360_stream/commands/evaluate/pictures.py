@@ -46,8 +46,8 @@ class Picture:
     svg: str
 
 
-def draw(world: Figures, salt: str) -> Iterator[Picture]:
-    """All pictures of a world.
+def draw(world: Figures, salt: str, *, quality: bool) -> Iterator[Picture]:
+    """The pictures of a world that show how good the scores are, or the others.
 
     Parameters
     ----------
@@ -55,9 +55,12 @@ def draw(world: Figures, salt: str) -> Iterator[Picture]:
         An entry of `worlds` in the figures.
     salt
         Makes the ids inside the pictures differ from those of other worlds on the page.
+    quality
+        Which.
     """
     for number, (title, caption, size, paint) in enumerate(_PICTURES):
-        yield Picture(title, caption, _svg(world, size, paint, f"{salt}p{number}"))
+        if (paint in _OF_QUALITY) is quality:
+            yield Picture(title, caption, _svg(world, size, paint, f"{salt}p{number}"))
 
 
 def _svg(world: Figures, size: tuple[float, float], paint: Callable[[Figures, Any], None], salt: str) -> str:
@@ -358,3 +361,4 @@ _PICTURES: tuple[tuple[str, str, tuple[float, float], Callable[[Figures, Any], N
         _champions,
     ),
 )
+_OF_QUALITY = (_reliability, _gains, _precision_recall, _quality, _calibration, _lead)

@@ -43,7 +43,28 @@ def named(scorer: str) -> str:
 
 
 def verdicts(figures: Figures) -> str:
-    """What was promised, and whether it is kept."""
+    """The verdicts on all runs, one below the other."""
+    rows = [(one["scenario"], one["run"], Cell(one["headline"], "text")) for one in figures["verdicts"]]
+    return table(("scenario", "run", "verdict"), rows)
+
+
+def bands(verdict: Figures) -> str:
+    """What was told and what happened, by bands of risk."""
+    rows = []
+    true = any(band["mean_true_risk"] is not None for band in verdict["bands"])
+    for band in verdict["bands"]:
+        interval = DASH
+        if band["left_low"] is not None:
+            interval = f"{percent(band['left_low'])} to {percent(band['left_high'])}"
+        cells = [band["given"], percent(band["mean_risk"]), percent(band["left"]), interval]
+        cells += [percent(band["mean_true_risk"])] if true else []
+        rows.append((*cells, f"{band['examples']:,}", f"{band['accounts']:,}"))
+    truth = ("#true",) if true else ()
+    return table(("risk given", "#on average", "#left", "#95% interval", *truth, "#scores", "#accounts"), rows)
+
+
+def limits(figures: Figures) -> str:
+    """The project's own limits, and whether they are kept."""
     several = len(figures["runs"]) > 1
     rows = []
     for row in figures["criteria"]:

@@ -19,6 +19,7 @@ from c360_stream.commands.evaluate.contestant import Contestant, WorkedTick
 from c360_stream.commands.evaluate.detectors import detections, detector_row
 from c360_stream.commands.evaluate.examples import TRUTH_HORIZON_DAYS, ExampleLog, Examples, day_of, iso, read_truth
 from c360_stream.commands.evaluate.figures import Judged, recovery, scorer_figures
+from c360_stream.commands.evaluate.judgement import SILENCE, judgement
 from c360_stream.commands.evaluate.lead import lead_time
 from c360_stream.commands.evaluate.ledger import Matrices
 from c360_stream.commands.evaluate.maturity import LabelCounts
@@ -242,6 +243,13 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
         )
     campaign = Campaign(settings.contact_cost_cents, settings.offer_cost_cents, settings.margin_share)
     labels = replayed.labels.figures()
+    runs = {each.name: _run_figures(each, replayed, judged, kept, scores) for each in replayed.contestants}
+    _, account = np.unique(np.array(examples.ids, object)[kept], return_inverse=True)
+    kept_scores = {name: risk[kept] for name, risk in scores.items()}
+    orders = kept_scores | {SILENCE: examples.features[kept, INDEX["days_since_last_activity"]]}
+    for each in replayed.contestants:
+        thresholds = (each.settings.tier_medium, each.settings.tier_high, each.settings.tier_critical)
+        runs[each.name]["judgement"] = judgement(judged, account, orders, each.name, thresholds)
     return {
         "world": world.shown(),
         "change": None if change is None else iso(change),
@@ -257,8 +265,8 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
         "tier_high": settings.tier_high,
         "lightgbm_fits": [iso(day) for day in fits],
         "floor_kinds": kinds,
-        "scorers": {name: scorer_figures(judged, risk[kept], campaign) for name, risk in scores.items()},
-        "runs": {each.name: _run_figures(each, replayed, judged, kept, scores) for each in replayed.contestants},
+        "scorers": {name: scorer_figures(judged, risk, campaign) for name, risk in kept_scores.items()},
+        "runs": runs,
         "detectors": _detector_table(replayed, kept, judged),
         "labels": labels,
     }
@@ -287,6 +295,7 @@ def _run_figures(
         "alarms": alarm_figures(told.alarms, replayed.first_day, replayed.last_day, judged.change),
         "recovery": {} if best is None else recovery(judged, risk[kept], best[kept]),
         "lead_time": lead_time(matrices, judged.first_day, judged.horizon_days),
+        "calls": contestant.calls.figures(judged.first_day, judged.horizon_days),
         "champions": [
             {"model": name, "first_day": iso(day), "last_day": iso(end - 1)}
             for (day, name), end in zip(told.terms, ends, strict=True)

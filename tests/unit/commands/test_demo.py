@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from c360_stream.commands.demo import MARKER, _day_of, _run_flow, demo
-from c360_stream.commands.findings import measure, rank_correlation
+from c360_stream.commands.findings import Ranking, measure
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.settings import Settings
 from c360_stream.simulation import SimulationSpec
@@ -68,22 +66,19 @@ def test_progress_is_the_newest_score_published(tmp_path: Path) -> None:
 
 def test_measures_of_a_case_worked_out_by_hand() -> None:
     churned = np.array([True, False] + [False] * 17 + [True])
+    accounts = ["a"] * 10 + ["b"] * 9 + ["a"]
     risk, true = np.linspace(0.9, 0.1, 20), np.linspace(0.1, 0.9, 20)
-    quality = measure(SPAN, churned, risk, true)
-    assert quality.auc == quality.true_auc == 0.5
-    assert quality.top == quality.true_top == 0.5
-    assert quality.agreement == pytest.approx(-1)
+    silent_days = np.array([np.inf, *np.arange(18.0), np.inf])
+    quality = measure(SPAN, accounts, churned, risk=risk, silent_days=silent_days, true=true)
+    assert quality.scores == quality.truth == Ranking(0.5, 0.5, 0.5)
+    assert quality.rule == Ranking(1.0, 1.0, 1.0), "an account that nobody ever used is the most silent of all"
+    assert (quality.examples, quality.left) == (20, 1)
     assert quality.observed == 0.1
     assert quality.predicted == pytest.approx(0.5)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
-def test_rank_correlation_looks_at_ranks_alone(pairs: list[tuple[int, int]]) -> None:
-    first, second = (np.array(values, float) for values in zip(*pairs, strict=True))
-    found = rank_correlation(first, second)
-    if len(set(first)) == 1 or len(set(second)) == 1:
-        assert np.isnan(found)
-    else:
-        assert found == pytest.approx(rank_correlation(second, np.exp(first)))
-        assert found == pytest.approx(-rank_correlation(-first, second))
-        assert rank_correlation(first, first) == pytest.approx(1)
+def test_nobody_left_and_nothing_can_be_caught() -> None:
+    risk, none = np.full(4, 0.2), np.zeros(4)
+    quality = measure(SPAN, ["a"] * 4, np.zeros(4, np.bool_), risk=risk, silent_days=none, true=risk)
+    assert (quality.left, quality.scores.top) == (0, 0.0)
+    assert np.isnan([quality.scores.auc, quality.scores.caught]).all()

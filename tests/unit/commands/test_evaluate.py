@@ -81,7 +81,7 @@ def evaluated(hostile_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     found = figures(evaluated)
     assert found.keys() == {
-        *("format", "runs", "lightgbm", "criteria", "summary", "run_summary", "detector_summary"),
+        *("format", "runs", "lightgbm", "verdicts", "criteria", "summary", "run_summary", "detector_summary"),
         *("worlds", "environment"),
     }
     [world] = found["worlds"]
@@ -99,6 +99,14 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     assert run["champions"][0]["model"] == "prior-rule"
     assert run["champions"][-1]["last_day"] == world["last_tick"]
     assert run["lead_time"]["cancellations"] > 0
+    judged, calls = run["judgement"], run["calls"]
+    own = scorers["default"]["segments"]["all"]
+    assert judged["roc_auc"]["value"] == pytest.approx(own["roc_auc"], rel=1e-5)
+    above = own["roc_auc"] - scorers["lightgbm-28d"]["segments"]["all"]["roc_auc"]
+    assert judged["against"]["lightgbm-28d"]["value"] == pytest.approx(above, abs=1e-5)
+    assert sum(band["examples"] for band in judged["bands"]) == world["examples"]
+    assert calls["model"]["cancellations"] == calls["rule"]["cancellations"] == run["lead_time"]["cancellations"]
+    assert 0 < calls["model"]["caught"] <= calls["model"]["cancellations"]
     assert world["detectors"]["river"].keys() == {"ADWIN", "PageHinkley", "KSWIN", "DDM"}
     assert world["labels"]["by_age"][60] == 1.0
     assert found["runs"]["default"]["warmup_outcomes"] == 60
@@ -119,6 +127,58 @@ def test_the_report_shows_the_figures(evaluated: Path) -> None:
         assert f">{name}</td>" in page
         assert str(value) in text
     assert page.count("<figure>") == page.count("<svg ") == 9
+
+
+def test_the_verdict_comes_first_and_the_projects_own_limits_last(evaluated: Path) -> None:
+    found, page = figures(evaluated), unescape((evaluated / "report.html").read_text())
+    [verdict] = found["verdicts"]
+    sentences = [verdict["headline"], *(each for key in ("ranking", "probabilities", "calls") for each in verdict[key])]
+    places = [page.index(each) for each in sentences]
+    rest = [page.index(each) for each in (*verdict["limits"], *verdict["basis"], "<h2>Quality", "<svg ", "<h2>Details")]
+    assert places + rest == sorted(places + rest)
+    limits = page.index("<h2>Appendix: the project's own limits")
+    assert all(page.index(row["what"]) > limits > rest[-1] for row in found["criteria"])
+
+
+def test_the_terminal_says_the_verdict_first(tmp_path: Path) -> None:
+    done = evaluate("--log-dir", write_log(tmp_path / "log"), "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    [verdict] = figures(tmp_path / "out")["verdicts"]
+    assert done.stdout.startswith(f"log, default: {verdict['headline']}\n")
+    assert " ".join(verdict["calls"]) in " ".join(done.stdout.replace("\n- ", "\n").split())
+
+
+def test_a_company_that_nobody_left(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", accounts=30, days=130)
+    (log / "truth.jsonl").unlink()
+    for path in log.glob("*.billing.events.v1/*.jsonl"):
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if '"subscription_cancelled"' not in line))
+    done = evaluate("--log-dir", log, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    [verdict] = figures(tmp_path / "out")["verdicts"]
+    assert verdict["grade"] == "nobody"
+    assert verdict["headline"] in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_log_that_is_hardly_long_enough(tmp_path: Path) -> None:
+    done = evaluate("--log-dir", write_log(tmp_path / "log", accounts=6, days=75), "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    [verdict] = figures(tmp_path / "out")["verdicts"]
+    assert verdict["grade"] in {"nobody", "too_few"}
+    assert verdict["headline"] in done.stdout
+
+
+def test_a_model_that_is_the_rule_is_not_called_better_than_it(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_text(
+        "[worlds]\nseeds = [1]\naccounts = 200\ndays = 260\nevents_per_account_day = 6\n"
+        '[[run]]\nname = "rule"\nchampion = "inactivity-rule"\n[[run]]\nname = "base"\nchampion = "base-rate"\n'
+    )
+    done = evaluate("--sweep", tmp_path / "sweep.toml", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    grades = {one["run"]: one["grade"] for one in figures(tmp_path / "out")["verdicts"]}
+    assert grades["rule"] in {"as_rule", "worse_than_rule"}
+    assert grades["base"] in {"chance", "worse_than_rule"}
 
 
 def test_the_report_needs_nothing_from_elsewhere_and_runs_nothing(evaluated: Path) -> None:
