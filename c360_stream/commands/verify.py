@@ -233,16 +233,16 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
 def _table(stored: Stored, rebuilt: Rebuilt) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("feature", no_wrap=True)
-    table.add_column("topic", no_wrap=True)
     for name in ("rebuilt", "stored", "adds"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("topic", no_wrap=True)
     table.add_column("")
     rows = zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)
     for spec, value, contribution in sorted(rows, key=lambda row: -abs(row[2])):
         known = _shown(stored.features[spec.name]) if spec.name in stored.features else ""
         mark = Text("differs", style="bold red") if spec.name in rebuilt.differing else Text("")
-        table.add_row(spec.name, spec.group, _shown(value), known, f"{contribution:+.3f}", mark)
-    table.add_row("base (the average account)", "", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", style="dim")
+        table.add_row(spec.name, _shown(value), known, f"{contribution:+.3f}", spec.group, mark)
+    table.add_row("base (the average account)", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", "", style="dim")
     return table
 
 

@@ -86,12 +86,12 @@ SPECS: tuple[Feature, ...] = (
     Feature("avg_csat_30d", "satisfaction", "low", bad_at=3, good_at=4),
     # Detractors give 0 to 6, promoters 9 and 10.
     Feature("nps_score", "satisfaction", "low", bad_at=6, good_at=9),
-    Feature("days_since_last_activity", "usage", "high", bad_at=7, good_at=1, null_is_bad=True, bad_says_all=True),
+    Feature("days_since_last_activity", "usage", "high", bad_at=6.5, good_at=1, null_is_bad=True, bad_says_all=True),
     Feature("mrr_cents", "size", actionable=False),
     Feature("downgraded_90d", "downgrade", "high", bad_at=1, good_at=0),
     Feature("payment_failures_30d", "payments", "high", bad_at=1, good_at=0),
     Feature("account_age_days", "tenure", actionable=False),
-    Feature("days_to_renewal", "renewal", "low", bad_at=60, good_at=90),
+    Feature("days_to_renewal", "renewal", "low", bad_at=60, good_at=180),
 )
 
 FEATURES: tuple[str, ...] = tuple(spec.name for spec in SPECS)

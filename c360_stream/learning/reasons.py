@@ -8,7 +8,6 @@ nor bad, it ends with what such accounts do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import compress, pairwise
 from typing import NamedTuple, TypeVar
@@ -113,9 +112,9 @@ def _reasons(
         column, value = np.insert(column, at, len(FEATURES)), np.insert(value, at, np.nan)
         part, plain = np.insert(part, at, rest[alone]), np.insert(plain, at, True)
         counts[alone] = 1
-    values, columns, parts = nullable(value), column.tolist(), part.tolist()
-    text = list(map(sentence, columns, values, parts, plain.tolist()))
-    return Reasons(_offsets(counts), [_NAMES[i] for i in columns], values, parts, text)
+    values, columns = nullable(value), column.tolist()
+    text = list(map(_sentence, columns, values, (part > 0).tolist(), plain.tolist()))
+    return Reasons(_offsets(counts), [_NAMES[i] for i in columns], values, part.tolist(), text)
 
 
 def moves(
@@ -135,7 +134,7 @@ def moves(
     model_moved
         Shape (n,): what the model's change adds. It appears as a feature named `model`.
     most
-        How many at most. Less than 0.05 is left out, but for the strongest that can be told where `asked`.
+        How many at most. Less than 0.05 is left out, but for the strongest of all where `asked`.
     asked
         Whether a score has been made because something moved.
     """
@@ -147,7 +146,7 @@ def moves(
     order, told = strongest_first(np.where(can, np.abs(part), -np.inf), most)
     weak = np.abs(np.take_along_axis(part.T, order, axis=1)) < MOVE_MIN
     if asked:
-        weak[:, 0] = False
+        weak[:, 0] &= part[order[:, 0], np.arange(len(features))] != _strongest(part)
     told &= ~weak
     row, group = np.nonzero(told)[0], order[told]
     of_row = column[group, row]
@@ -164,26 +163,34 @@ def moves(
     return Moves(_offsets(told.sum(axis=1)), [_NAMES[i] for i in columns], then, now, strength, text)
 
 
+def _strongest(part: Floats) -> Floats:
+    """The strongest part of each row, told or not; `part` is of shape (parts, n)."""
+    return np.asarray(part[np.argmax(np.abs(part), axis=0), np.arange(part.shape[1])], np.float64)
+
+
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int32]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
 
-def _by_row(offsets: NDArray[np.int32], told: Sequence[T]) -> list[list[T]]:
-    return [list(told[start:end]) for start, end in pairwise(offsets.tolist())]
+def _by_row(offsets: NDArray[np.int32], told: list[T]) -> list[list[T]]:
+    return [told[start:end] for start, end in pairwise(offsets.tolist())]
 
 
-def sentence(column: int, value: float | None, part: float, plain: bool) -> str:
+def sentence(column: int, value: float | None, raises: bool, plain: bool) -> str:
     """What was measured in a column; where that does not say it plainly, also what such accounts do.
 
-    >>> sentence(FEATURES.index("usage_trend_ratio_7d_30d"), 0.36, 0.8, True)
+    >>> sentence(FEATURES.index("usage_trend_ratio_7d_30d"), 0.36, True, True)
     "Active users fell 64% against the month's average"
-    >>> sentence(FEATURES.index("account_age_days"), 34.0, 0.3, False)
+    >>> sentence(FEATURES.index("account_age_days"), 34.0, True, False)
     'Customer for 34 days (such accounts leave more often)'
     """
     if column == len(FEATURES):
         return NO_TOPIC
-    text = _fact(column, value).text
-    return text if plain else f"{text} (such accounts leave {'more' if part > 0 else 'less'} often)"
+    text = fact(column, value).text
+    return text if plain else f"{text} (such accounts leave {'more' if raises else 'less'} often)"
+
+
+_sentence = lru_cache(maxsize=16_384)(sentence)
 
 
 def _move(column: int, then: float | None, now: float | None, strength: float, plain: bool) -> str:

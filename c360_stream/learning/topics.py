@@ -59,10 +59,13 @@ class Topics(NamedTuple):
 
 def tones(features: Floats) -> Tones:
     """How values sound, shape (n, 21): `Tone`, as `Feature.tone` has it value by value."""
-    turned = features * _SIDE
-    sound = (turned >= _GOOD_AT).astype(np.int8) - (turned <= _BAD_AT)
-    nulls = np.isnan(features)
-    return np.where(nulls, _NULL, sound).astype(np.int8)
+    return _tones(features, slice(None))
+
+
+def _tones(values: Floats, columns: NDArray[np.intp] | slice) -> Tones:
+    turned = values * _SIDE[columns]
+    sound = (turned >= _GOOD_AT[columns]).astype(np.int8) - (turned <= _BAD_AT[columns])
+    return np.where(np.isnan(values), _NULL[columns], sound).astype(np.int8)
 
 
 def changes(before: Floats, now: Floats) -> tuple[Tones, NDArray[np.bool_]]:
@@ -71,10 +74,13 @@ def changes(before: Floats, now: Floats) -> tuple[Tones, NDArray[np.bool_]]:
     For the worse or the better by the feature's direction; where a value came or went, by how both sound.
     """
     turned = (now - before) * _SIDE
-    of_numbers = np.sign(np.nan_to_num(turned)).astype(np.int8) * _DIRECTED
-    of_nulls = np.sign(tones(now) - tones(before))
-    either, both = np.isnan(now) | np.isnan(before), np.isnan(now) & np.isnan(before)
-    return np.where(either, of_nulls, of_numbers).astype(np.int8), ~both & (now != before)
+    sound = ((turned > 0).astype(np.int8) - (turned < 0)) * _DIRECTED
+    changed = now != before
+    cells = np.nonzero(np.isnan(turned))
+    here, there = now[cells], before[cells]
+    sound[cells] = np.sign(_tones(here, cells[1]) - _tones(there, cells[1]))
+    changed[cells] = ~(np.isnan(here) & np.isnan(there))
+    return sound.astype(np.int8), changed
 
 
 def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = None) -> Topics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from c360_stream.commands.evaluate.ledger import ScoreLedger
+from c360_stream.commands.evaluate.reason_check import ReasonCheck
 from c360_stream.commands.evaluate.replay import ReplayedTick
 from c360_stream.features.columns import TOPICS
 from c360_stream.learning.barrier import HourBarrier
@@ -53,6 +54,7 @@ class Contestant:
         self.settings = settings
         self.told = Told()
         self.ledger = ScoreLedger(settings.shards, settings.tier_high)
+        self.reasons = ReasonCheck()
         self.learner = Learner(settings.shards, learning_config(settings))
         self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self._monitor = Monitor(monitor_config(settings))
@@ -66,6 +68,8 @@ class Contestant:
         scored = [each for scorer in self._scorers for each in scorer.version(tick.day, learned.version)]
         ticks = [each for each in scored if isinstance(each, ScoredTick)]
         self.ledger.take(tick.day, tick.rows, ticks)
+        for each in ticks:
+            self.reasons.take(each.scores)
         if not self.told.terms or self.told.terms[-1][1] != learned.version.model_name:
             self.told.terms.append((tick.day, learned.version.model_name))
         self._watch_hours(tick)

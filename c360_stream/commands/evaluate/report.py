@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from c360_stream.commands.evaluate import tables
+from c360_stream.commands.evaluate import reason_check, tables
 from c360_stream.commands.evaluate.criteria import PROMISED_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, number, page, paragraph, percent
 from c360_stream.commands.evaluate.pictures import draw
@@ -50,6 +50,7 @@ def _parts(figures: Figures) -> Iterator[str]:
         "soft",
     )
     yield tables.run_summary(figures)
+    yield from reason_check.section(figures)
     yield heading(2, "Drift detectors")
     yield paragraph(
         "River's detectors with their defaults, fed with the log loss (DDM: the errors) of every matured label of the"

@@ -181,5 +181,7 @@ def test_what_hardly_moved_is_not_told_unless_it_is_the_reason_for_the_score() -
     little = {"days_to_renewal": (9.0, 8.0, 0.04), "nps_score": (9.0, 3.0, 0.03)}
     assert moved_texts(little) == []
     assert moved_texts(little, asked=True) == ["Renewal is due in 8 days (before: Renewal is due in 9 days)"]
+    untold = {"avg_csat_30d": (2.0, 4.0, 0.045), "nps_score": (9.0, 9.0, 0.0)}
+    assert moved_texts(little | untold, asked=True) == [], "what moved it most cannot be told"
     nothing = np.full((1, len(FEATURES)), np.nan)
     assert moves(nothing, nothing, nothing, np.full(1, np.nan), asked=True).by_row() == [[]]
