@@ -90,19 +90,20 @@ class _Record(BaseModel):
 
 
 class Reason(_Record):
-    """Why an account's risk is what it is: one feature's part in it."""
+    """Why an account's risk is what it is: one topic's part in it, told by one of the topic's features."""
 
     feature: str
+    """Or `model`: no single topic can be told, and the contribution is what all that raise the risk add together."""
     value: float | None
     """The feature's value; null where its definition has none."""
     contribution: float
-    """Signed: positive raises the risk."""
+    """Of the whole topic, in log-odds, signed: positive raises the risk."""
     text: str
     """A sentence that a customer-success manager understands."""
 
 
 class Move(_Record):
-    """What moved an account's risk since its last score: one feature's part in it."""
+    """What moved an account's risk since its last score: one topic's part in it, told by one of its features."""
 
     feature: str
     """Or `model`: what the model has learnt since then."""
@@ -110,7 +111,8 @@ class Move(_Record):
     """The feature's value at the last score; null where its definition had none."""
     value: float | None
     contribution: float
-    """Signed: positive has raised the risk. All parts, told or not, add up to the change of the log-odds."""
+    """Of the whole topic, signed: positive has raised the risk. All parts, told or not, add up to the change of the
+    log-odds."""
     text: str
     """A sentence that a customer-success manager understands."""
 
@@ -145,7 +147,7 @@ class RiskScore(_Record):
     mrr_at_risk_cents: Cents | None
     """Revenue times risk."""
     reasons: list[Reason]
-    """The strongest first."""
+    """What raises the risk, the strongest first; what nobody can act on (revenue, age) comes last."""
     model_name: str
     model_version: str
     feature_version: Annotated[int, Field(ge=1)]
@@ -161,6 +163,8 @@ class RiskScore(_Record):
     """Months until the account is expected to cancel, within the next `C360_VALUE_MONTHS_MAX`."""
     lifetime_value_cents: Cents | None = None
     """Margin expected of the account in those months, discounted; null where revenue is unknown."""
+    mitigations: list[Reason] = []
+    """What lowers the risk, the strongest first."""
 
 
 class DriftAlarm(_Record):
@@ -285,6 +289,7 @@ class RiskScoreOut(msgspec.Struct, frozen=True, gc=False):
     segment: Segment | None
     expected_months: float | None
     lifetime_value_cents: int | None
+    mitigations: list[ReasonOut]
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -96,7 +96,7 @@ RISK_SCORES: list[dict[str, Any]] = [
                     "feature": "avg_dau_7d",
                     "value": 0.3,
                     "contribution": 0.84,
-                    "text": "0.3 active users a day on average over 7 days (raises the risk)",
+                    "text": "Only 0.3 active users a day on average over 7 days",
                 }
             ],
             "model_name": "online-logistic-blend",
@@ -109,13 +109,21 @@ RISK_SCORES: list[dict[str, Any]] = [
                     "before": 0.0,
                     "value": 1.0,
                     "contribution": 0.41,
-                    "text": "1 failed payment in 30 days (raises the risk; before: no failed payments in 30 days)",
+                    "text": "1 payment failure in 30 days (before: No payment failures in 30 days)",
                 }
             ],
             "risk_curve": [{"horizon_days": 30, "risk": 0.18}, {"horizon_days": 60, "risk": 0.31}],
             "segment": "at_risk",
             "expected_months": 7.4,
             "lifetime_value_cents": 168_000,
+            "mitigations": [
+                {
+                    "feature": "nps_score",
+                    "value": 9.0,
+                    "contribution": -0.12,
+                    "text": "The latest NPS answer was 9 of 10",
+                }
+            ],
         },
     }
 ]

@@ -50,6 +50,7 @@ class _Score(msgspec.Struct):
     previous_tier: str | None = None
     mrr_at_risk_cents: float | None = None
     reasons: list[_Reason] = []
+    mitigations: list[_Reason] = []
 
 
 class _Alarm(msgspec.Struct):
@@ -125,9 +126,8 @@ class Board:
             self._changes.add(score.as_of, score.tier, f"{score.account_id}, before: {score.previous_tier}")
         known = self._accounts.get(score.account_id)
         if known is None or score.as_of >= known.as_of:  # a crash may repeat older scores
-            reason = score.reasons[0].text if score.reasons else ""
             self._accounts[score.account_id] = _Row(
-                score.as_of, score.risk, score.tier, score.mrr_at_risk_cents, reason
+                score.as_of, score.risk, score.tier, score.mrr_at_risk_cents, _why(score)
             )
 
     def take_alarm(self, value: bytes) -> None:
@@ -171,6 +171,12 @@ class Board:
                 _cell(row.reason),
             )
         return table
+
+
+def _why(score: _Score) -> str:
+    """The strongest reason, and what speaks against the risk most."""
+    reason = score.reasons[0].text if score.reasons else ""
+    return f"{reason} (but: {score.mitigations[0].text})" if score.mitigations else reason
 
 
 def _cell(text: str) -> Text:

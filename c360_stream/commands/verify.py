@@ -23,7 +23,7 @@ from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import time_us
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import rfc3339_ms
 from c360_stream.settings import Settings, mask_dsn
@@ -31,7 +31,7 @@ from c360_stream.settings import Settings, mask_dsn
 Features = NDArray[np.float64]
 
 _SCORE = """
-SELECT toUnixTimestamp64Milli(as_of) AS as_of_ms, trigger, risk, model_name, model_version, reasons
+SELECT toUnixTimestamp64Milli(as_of) AS as_of_ms, trigger, risk, model_name, model_version, reasons, mitigations
 FROM risk_scores FINAL
 WHERE account_id = {account:String} AND ({any:Bool} OR toUnixTimestamp64Milli(as_of) = {as_of_ms:Int64})
 ORDER BY as_of DESC, trigger DESC
@@ -63,13 +63,16 @@ WHERE topic = {topic:String} AND partition = {partition:Int32} AND exception_mes
 class Stored:
     """A score as it is in the tables.
 
-    `features` has what is known of them: all at a tick, those of the reasons in between.
+    `features` has what is known of them: all at a tick, those of reasons and mitigations in between; `raising` and
+    `lowering` are the sentences of the two.
     """
 
     moment: Moment
     risk: float
     version: ModelVersion
     features: dict[str, float]
+    raising: list[str]
+    lowering: list[str]
 
 
 @dataclass(frozen=True)
@@ -141,16 +144,19 @@ def find_score(tables: TableStore, place: str, account: str, as_of: datetime | N
     if not versions:
         raise StateError(f"{place}: model_versions has no {name} {number}, which made the score", "restore that table")
     moment = Moment(account, score["as_of_ms"] * 1000, score["trigger"])
-    return Stored(moment, score["risk"], ModelVersion.from_json(versions[0]["parameters"]), _known(tables, score, key))
+    version, features = ModelVersion.from_json(versions[0]["parameters"]), _known(tables, score, key)
+    sentences = ([reason["text"] for reason in score[kind]] for kind in ("reasons", "mitigations"))
+    return Stored(moment, score["risk"], version, features, *sentences)
 
 
 def _known(tables: TableStore, score: dict[str, Any], key: dict[str, Any]) -> dict[str, float]:
     if score["trigger"] != "tick":
-        return {reason["feature"]: _number(reason["value"]) for reason in score["reasons"]}
+        named = [reason for kind in ("reasons", "mitigations") for reason in score[kind]]
+        return {each["feature"]: _number(each["value"]) for each in named if each["feature"] in INDEX}
     rows = tables.query(_FEATURES, key | {"as_of_ms": score["as_of_ms"]})
     if not rows:
         raise StateError(f"account_features has no row for {printable(key['account'])} at that tick", "restore it")
-    return {name: _number(rows[0][name]) for name in FEATURES}
+    return {name: _number(rows[0][name]) for name in INDEX}
 
 
 def _number(value: float | None) -> float:
@@ -181,7 +187,7 @@ def _rebuilt(settings: Settings, stored: Stored, history: History, *, late: bool
     columns = [*history.in_time, *history.late] if late else history.in_time
     features = features_at(settings, stored.moment, columns)
     scored = stored.version.score(features[None, :], stored.moment.as_of_us)
-    made = dict(zip(FEATURES, features.tolist(), strict=True))
+    made = dict(zip(INDEX, features.tolist(), strict=True))
     differing = [name for name, value in stored.features.items() if not np.array_equal(made[name], value, True)]
     return Rebuilt(features, scored, differing, float(scored.risk[0]) == stored.risk, late)
 
@@ -195,6 +201,9 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
     console.print(Text(f"model {version.model_name} {version.model_version}"))
     console.print(Text(f"log: {history.events:,} events of the account in {history.partitions} partitions before that"))
     console.print(_table(stored, rebuilt))
+    for what, sentences in (("raises", stored.raising), ("lowers", stored.lowering)):
+        for sentence in sentences:
+            console.print(Text(f"{what} the risk: {printable(sentence)}"))
     console.print(Text(f"risk rebuilt {rebuilt.risk!r}\n     stored  {stored.risk!r}\n"))
     verdict, style = ("equal", "bold green") if rebuilt.equal else ("NOT equal", "bold red")
     console.print(Text.assemble((verdict, style), ": ", _explanation(stored, rebuilt, history)))
@@ -203,7 +212,7 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
 def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
     late = f"{history.late_events:,} event(s) before that time came late"
     if rebuilt.equal:
-        what = "all 21 features" if stored.moment.trigger == "tick" else "the features of its reasons"
+        what = "all 21 features" if stored.moment.trigger == "tick" else "the features of its reasons and mitigations"
         how = "which the score counted, too" if rebuilt.with_late else "after the score was made"
         note = f"; {late}, {how}" if history.late else ""
         return f"{what} and the risk, bit for bit{note}."
@@ -224,15 +233,16 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
 def _table(stored: Stored, rebuilt: Rebuilt) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("feature", no_wrap=True)
-    for name in ("rebuilt", "stored", "contribution"):
+    for name in ("rebuilt", "stored", "adds"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("topic", no_wrap=True)
     table.add_column("")
-    rows = zip(FEATURES, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)
-    for name, value, contribution in sorted(rows, key=lambda row: -abs(row[2])):
-        known = _shown(stored.features[name]) if name in stored.features else ""
-        mark = Text("differs", style="bold red") if name in rebuilt.differing else Text("")
-        table.add_row(name, _shown(value), known, f"{contribution:+.3f}", mark)
-    table.add_row("base (the average account)", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", style="dim")
+    rows = zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)
+    for spec, value, contribution in sorted(rows, key=lambda row: -abs(row[2])):
+        known = _shown(stored.features[spec.name]) if spec.name in stored.features else ""
+        mark = Text("differs", style="bold red") if spec.name in rebuilt.differing else Text("")
+        table.add_row(spec.name, _shown(value), known, f"{contribution:+.3f}", spec.group, mark)
+    table.add_row("base (the average account)", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", "", style="dim")
     return table
 
 

@@ -38,7 +38,7 @@ TABLES: dict[str, pa.Schema] = {
             _TIME: "as_of produced_at",
             _REAL: "risk",
             pa.uint16(): "horizon_days feature_version",
-            pa.list_(_REASON): "reasons",
+            pa.list_(_REASON): "reasons mitigations",
             pa.list_(_MOVE): "moved",
             pa.list_(_POINT): "risk_curve",
         },

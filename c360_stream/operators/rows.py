@@ -22,7 +22,7 @@ from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.reasons import moves, reasons
 from c360_stream.learning.scoring import Outcomes, ScoredRows
 from c360_stream.learning.segments import SEGMENTS
-from c360_stream.learning.tiers import NO_TIER, TIERS
+from c360_stream.learning.tiers import HIGH, NO_TIER, TIERS
 from c360_stream.records import (
     DeadLetter,
     DriftAlarm,
@@ -89,7 +89,7 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
     if not scores.ids:
         return []
     produced_us = clock.produced_us(scores.as_of_us)
-    why = reasons(scores.features, scores.contributions, REASONS)
+    why, against = reasons(scores.features, scores.contributions, scores.tier >= HIGH, REASONS)
     changes = (scores.features, scores.before, scores.moved, scores.model_moved)
     moved = moves(*changes, REASONS, asked=scores.trigger == "event")
     plain = _plain_columns(settings, scores)
@@ -101,6 +101,7 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
         "reasons": why.by_row(),
         "moved": moved.by_row(),
         "risk_curve": _curves(scores),
+        "mitigations": against.by_row(),
     }
     # Whole columns go through `map`: rows one by one, a dict each, took 1.0 s a tick of 100,000 accounts, not 0.3.
     values = map(encode_risk_score, map(RiskScoreOut, *(record[name] for name in RiskScoreOut.__struct_fields__)))
@@ -111,6 +112,7 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
         "as_of": scores.as_of_us,
         "produced_at": produced_us,
         "reasons": nested("risk_scores", "reasons", *why),
+        "mitigations": nested("risk_scores", "mitigations", *against),
         "moved": nested("risk_scores", "moved", *moved),
         "risk_curve": nested(
             "risk_scores", "risk_curve", ends, scores.curve_days * len(scores.ids), scores.curve.ravel()

@@ -7,8 +7,8 @@ from deploy.dashboards.sql import AT_RISK, NEWEST_TICK, current
 from deploy.dashboards.vocabulary import MONEY, SEGMENTS, TIER
 
 _CHOSEN = "('$tier' = 'all' OR tier = '$tier') AND ('$segment' = 'all' OR segment = '$segment')"
-# The strongest reason that raises the risk; reasons are ordered by strength, some lower it.
-_WHY = "tupleElement(arrayFirst(reason -> tupleElement(reason, 'contribution') > 0, reasons), 'text')"
+_WHY = "tupleElement(reasons[1], 'text')"
+_AGAINST = "tupleElement(mitigations[1], 'text')"
 # As the tiers begin by default, for the bars of risks.
 _RISKY = (Threshold(0.1, "yellow"), Threshold(0.25, "orange"), Threshold(0.5, "red"))
 _ACCOUNT = Field("account", "account", width=130)
@@ -22,15 +22,16 @@ WHO = Section(
         Panel(
             "Who should be called first?",
             "The 50 active accounts with the most MRR at risk, by the tier and segment chosen above. The reason is"
-            " what raises the risk most; risk_scores has all of them,"
+            " what raises the risk most, and beside it stands what lowers it most; risk_scores has more of them,"
             f" and c360 verify rebuilds a score from the events. {MONEY}",
             "none",
             Kind.TABLE,
             (
                 sql(f"""
 SELECT account_id AS account, tier, coalesce(segment, '') AS segment, risk,
-       mrr_cents / 100 AS mrr, mrr_at_risk_cents / 100 AS mrr_at_risk, expected_months, {_WHY} AS why
-FROM {current("tier", "segment", "risk", "mrr_cents", "mrr_at_risk_cents", "expected_months", "reasons")}
+       mrr_cents / 100 AS mrr, mrr_at_risk_cents / 100 AS mrr_at_risk, expected_months, {_WHY} AS why,
+       {_AGAINST} AS against
+FROM {current("tier", "segment", "risk", "mrr_cents", "mrr_at_risk_cents", "expected_months", "reasons", "mitigations")}
 WHERE {_CHOSEN}
 ORDER BY mrr_at_risk DESC NULLS LAST, account LIMIT 50
 """),
@@ -44,6 +45,7 @@ ORDER BY mrr_at_risk DESC NULLS LAST, account LIMIT 50
                 Field("mrr_at_risk", "MRR at risk", "locale", 0, width=110),
                 Field("expected_months", "months expected", "none", 0, width=130),
                 _REASON,
+                Field("against", "speaks against it"),
             ),
             width=24,
             height=10,
@@ -121,8 +123,8 @@ WHY = Section(
     (
         Panel(
             "What drives the risk of those at risk?",
-            "Of the accounts in the tiers high and critical: how often each feature is among the reasons that"
-            " raise their risk, and the MRR of these accounts, the most frequent first."
+            "Of the accounts in the tiers high and critical: how often each feature is among the reasons, telling its"
+            " topic, and the MRR of these accounts, the most frequent first."
             f" A reason that many share is a case for the product or for pricing, not for single calls. {MONEY}",
             "none",
             Kind.TABLE,
@@ -133,7 +135,7 @@ SELECT tupleElement(reason, 'feature') AS feature, uniqExact(account_id) AS acco
        sum(mrr_cents) / 100 AS mrr, avg(tupleElement(reason, 'contribution')) AS contribution,
        argMax(tupleElement(reason, 'text'), (tupleElement(reason, 'contribution'), account_id)) AS example
 FROM {current("tier", "mrr_cents", "reasons")} ARRAY JOIN reasons AS reason
-WHERE {AT_RISK} AND tupleElement(reason, 'contribution') > 0
+WHERE {AT_RISK}
 GROUP BY feature ORDER BY accounts DESC, feature
 """),
             ),

@@ -28,7 +28,7 @@ WAIT_SECONDS = 0.5
 TABLES = """
 CREATE TABLE IF NOT EXISTS accounts (
     account_id TEXT PRIMARY KEY, risk REAL NOT NULL, tier TEXT NOT NULL, mrr_at_risk_cents INTEGER, reason TEXT,
-    as_of TEXT NOT NULL, score_id TEXT NOT NULL
+    mitigation TEXT, as_of TEXT NOT NULL, score_id TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS tasks (
     score_id TEXT PRIMARY KEY, account_id TEXT NOT NULL, before TEXT NOT NULL, tier TEXT NOT NULL, as_of TEXT NOT NULL
@@ -57,10 +57,11 @@ def take(database: sqlite3.Connection, message: Message) -> None:
         # Against what we hold, not against `previous_tier`: compaction may have removed what came between.
         if score["tier"] != tier:
             act(database, score, tier)
-    reason = score["reasons"][0]["text"] if score["reasons"] else None
+    # What raises the risk most, and what lowers it most; the latter field is absent in records of older releases.
+    why = (score[name][0]["text"] if score.get(name) else None for name in ("reasons", "mitigations"))
     database.execute(
-        "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (account_id, *(score[name] for name in ("risk", "tier", "mrr_at_risk_cents")), reason, *_which(score)),
+        "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (account_id, *(score[name] for name in ("risk", "tier", "mrr_at_risk_cents")), *why, *_which(score)),
     )
 
 

@@ -122,6 +122,7 @@ score = st.fixed_dictionaries(
         "as_of": st.integers(T0_US - 10**13, T0_US + 10**13),
         "risk": st.floats(0, 1),
         "reasons": st.lists(reason, max_size=4),
+        "mitigations": st.lists(reason, max_size=4),
         "moved": st.lists(move, max_size=4),
         "risk_curve": st.lists(st.tuples(st.integers(0, 2**16 - 1), st.floats(0, 1)), max_size=4),
         "previous_tier": st.none() | st.sampled_from(["low", "critical"]),
@@ -145,9 +146,10 @@ def test_scores_come_back_as_they_went_in(store: TableStore, rows: list[dict[str
     assert len(stored) == len(rows)
     for row, back in zip(rows, stored, strict=True):
         assert back["as_of"] == time_of(row["as_of"])
-        assert [tuple(r.values()) for r in back["reasons"]] == [
-            (feature, null_if_nan(value), contribution, text) for feature, value, contribution, text in row["reasons"]
-        ]
+        for kind in ("reasons", "mitigations"):
+            assert [tuple(r.values()) for r in back[kind]] == [
+                (feature, null_if_nan(value), contribution, text) for feature, value, contribution, text in row[kind]
+            ]
         assert [tuple(m.values()) for m in back["moved"]] == [
             (feature, null_if_nan(then), null_if_nan(now), contribution, text)
             for feature, then, now, contribution, text in row["moved"]

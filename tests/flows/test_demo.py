@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from c360_stream.features.definitions import SPECS
 from tests.reference.flow_run import DEADLINE_SECONDS
 from tests.reference.tables import query_elsewhere
 
@@ -191,6 +193,31 @@ def test_scores_say_more_than_a_number(demo: Demo) -> None:
     assert {each["metric"] for each in measured} >= {
         *("label_coverage", "empc_cents", "segment_stability", "false_flags_per_account_month", "mean_risk"),
     }
+
+
+def test_no_reason_of_an_account_at_risk_is_against_its_direction(demo: Demo) -> None:
+    """By the direction that is declared of a feature, and the quartiles of the values of all accounts."""
+    scores, ordinary = query_elsewhere(
+        f"chdb://{demo.log_dir / 'tables' / 'c360'}",
+        """
+        SELECT arrayMap(r -> (r.1, r.2, r.3), reasons) AS raising,
+               arrayMap(r -> (r.1, r.2, r.3), mitigations) AS lowering
+        FROM risk_scores FINAL WHERE trigger = 'tick' AND tier IN ('high', 'critical')
+        """,
+        "SELECT * FROM account_features FINAL",
+    )
+    assert len(scores) > 50
+    assert sum(not row["raising"] for row in scores) <= len(scores) // 100
+    for spec in SPECS:
+        known = [row[spec.name] for row in ordinary if row[spec.name] is not None]
+        lower, upper = np.quantile(known, [0.25, 0.75]) if known else (np.nan, np.nan)
+        for row in scores:
+            for kind, way in (("raising", 1), ("lowering", -1)):
+                for name, value, contribution in row[kind]:
+                    assert contribution * way > 0
+                    if name == spec.name and spec.bad is not None and value is not None:
+                        high_side = way if spec.bad == "high" else -way
+                        assert value >= lower if high_side > 0 else value <= upper, (name, value, contribution)
 
 
 def test_progress_goes_to_stderr_line_by_line(demo: Demo) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from c360_stream.commands.evaluate.calls import CallLists
 from c360_stream.commands.evaluate.ledger import ScoreLedger
+from c360_stream.commands.evaluate.reason_check import ReasonCheck
 from c360_stream.commands.evaluate.replay import ReplayedTick
 from c360_stream.features.columns import TOPICS
 from c360_stream.learning.barrier import HourBarrier
@@ -55,6 +56,7 @@ class Contestant:
         self.told = Told()
         self.ledger = ScoreLedger(settings.shards, settings.tier_high)
         self.calls = CallLists()
+        self.reasons = ReasonCheck()
         self.learner = Learner(settings.shards, learning_config(settings))
         self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self._monitor = Monitor(monitor_config(settings))
@@ -69,6 +71,8 @@ class Contestant:
         ticks = [each for each in scored if isinstance(each, ScoredTick)]
         self.ledger.take(tick.day, tick.rows, ticks)
         self.calls.take(tick.day, tick.rows, ticks)
+        for each in ticks:
+            self.reasons.take(each.scores)
         if not self.told.terms or self.told.terms[-1][1] != learned.version.model_name:
             self.told.terms.append((tick.day, learned.version.model_name))
         self._watch_hours(tick)

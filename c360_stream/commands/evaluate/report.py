@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from c360_stream.commands.evaluate import tables
+from c360_stream.commands.evaluate import reason_check, tables
 from c360_stream.commands.evaluate.criteria import LIMITS_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, page, paragraph
 from c360_stream.commands.evaluate.pictures import draw
@@ -34,6 +34,7 @@ def _parts(figures: Figures) -> Iterator[str]:
     yield heading(1, "Is it good enough to act on, and how is that known?")
     yield from _verdicts(figures)
     yield from _quality(figures)
+    yield from reason_check.section(figures)
     yield from _details(figures)
     yield from _limits(figures)
     yield from _footing(figures)

@@ -301,6 +301,7 @@ def _run_figures(
             for (day, name), end in zip(told.terms, ends, strict=True)
         ],
         "contest": _contest(told.metrics),
+        "reasons": contestant.reasons.figures(replayed.examples.features),
     }
 
 

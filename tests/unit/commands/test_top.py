@@ -67,7 +67,15 @@ def test_reasons_money_and_tier_changes_are_shown() -> None:
     assert "123,456" in shown
     assert "Active users fell 64%" in shown
     assert "second" not in shown
+    assert "but:" not in shown
     assert "2025-06-02  high      a, before: low" in shown
+
+
+def test_what_speaks_most_against_a_risk_stands_behind_its_strongest_reason() -> None:
+    mitigations = [{"text": "The latest NPS answer was 9 of 10"}, {"text": "second"}]
+    shown = frame(board_of(score("a", 2, 0.3, reasons=[{"text": "Only 18% used"}], mitigations=mitigations)))
+    assert "Only 18% used (but: The latest NPS answer was 9 of 10)" in shown
+    assert "second" not in shown
 
 
 def test_tombstones_of_both_transports_remove_the_account() -> None:

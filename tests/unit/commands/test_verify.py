@@ -20,7 +20,8 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.prior import prior_version
-from c360_stream.records import score_id
+from c360_stream.learning.reasons import NO_TOPIC
+from c360_stream.records import Trigger, score_id
 from c360_stream.settings import Settings, load_settings
 
 Columns = dict[str, Any]
@@ -51,9 +52,9 @@ def write(settings: Settings, events: Iterable[dict[str, Any]], kind: str = "pro
     (folder / "0.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
 
 
-def store_score(tables: TableStore, settings: Settings, change: float = 0.0) -> None:
+def store_score(tables: TableStore, settings: Settings, change: float = 0.0, trigger: Trigger = "tick") -> None:
     """Store the tick's score as the flow would from the log as it is now, or another risk."""
-    moment = Moment("a", TICK_US, "tick")
+    moment = Moment("a", TICK_US, trigger)
     history = read_history(settings, LogDirTransport(settings.log_dir), moment, lambda *_: ())
     features = features_at(settings, moment, history.in_time)
     risk = float(VERSION.score(features[None, :], TICK_US).risk[0])
@@ -66,9 +67,14 @@ def store_score(tables: TableStore, settings: Settings, change: float = 0.0) -> 
     )
     tables.insert("model_versions", {**names, **numbers, "as_of": times, "parameters": [VERSION.to_json()]})
     unknown: Columns = {each.name: [None] for each in TABLES["risk_scores"] if each.nullable}
-    score: Columns = {"score_id": [score_id("a", TICK_US, "tick")], "produced_at": times, "risk": [risk + change]}
-    rest: Columns = {"horizon_days": [60], "tier": ["low"], "trigger": ["tick"]}
-    nothing: Columns = {name: [[]] for name in ("reasons", "moved", "risk_curve")}
+    score: Columns = {"score_id": [score_id("a", TICK_US, trigger)], "produced_at": times, "risk": [risk + change]}
+    rest: Columns = {"horizon_days": [60], "tier": ["low"], "trigger": [trigger]}
+    nothing: Columns = {name: [[]] for name in ("moved", "risk_curve")}
+    told: Columns = {
+        "reasons": [[("model", None, 0.4, NO_TOPIC), ("nps_score", None, 0.3, "No NPS answer so far")]],
+        "mitigations": [[("avg_dau_7d", features[INDEX["avg_dau_7d"]], -0.2, "Many active users")]],
+    }
+    nothing |= told
     tables.insert("risk_scores", {**key, **score, **rest, **nothing, **names, **numbers, **unknown})
 
 
@@ -80,6 +86,21 @@ def test_equal(chdb_store: TableStore, settings: Settings, capsys: pytest.Captur
     assert "a as of 2024-03-04T00:00:00.000Z, daily tick" in shown
     assert "equal: all 21 features and the risk, bit for bit." in shown
     assert all(name in shown for name in FEATURES)
+    assert "raises the risk: No NPS answer so far\nlowers the risk: Many active users\n" in shown
+
+
+def test_between_ticks_the_features_of_reasons_and_mitigations_are_compared(
+    chdb_store: TableStore, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(settings, USE)
+    store_score(chdb_store, settings, trigger="event")
+    assert verify(settings, "a", TICK)
+    assert "equal: the features of its reasons and mitigations and the risk" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    write(settings, USE[:4])
+    assert not verify(settings, "a", TICK)
+    assert "differs" in next(line for line in capsys.readouterr().out.splitlines() if "avg_dau_7d" in line)
 
 
 def test_a_changed_log_or_risk_is_not_equal(

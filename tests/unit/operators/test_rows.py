@@ -12,13 +12,15 @@ import pytest
 from c360_stream.connectors.tables import TABLES, arrow_table
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.horizons import HorizonLearner
-from c360_stream.learning.reasons import CONTRIBUTION_MIN, MODEL, MOVE_MIN, sentence
+from c360_stream.learning.reasons import MODEL
 from c360_stream.learning.scoring import ScoredRows
+from c360_stream.learning.tiers import HIGH
 from c360_stream.learning.version import ModelVersion
-from c360_stream.operators.rows import REASONS, Clock, TableRows, TopicRecords, score_outputs
+from c360_stream.operators.rows import Clock, TableRows, TopicRecords, score_outputs
 from c360_stream.operators.sink import Blocks
 from c360_stream.records import RiskScore, Trigger
 from c360_stream.settings import Settings
+from tests.unit.learning.plain_reasons import plain_moves, plain_reasons
 from tests.unit.learning.rows import DAY_US, feature_rows
 
 DAY = 20_000
@@ -86,30 +88,27 @@ def test_a_row_of_the_table_says_what_its_record_says(trigger: Trigger, curve: b
         assert RiskScore.model_validate_json(record.value).account_id == record.key
 
 
-def test_reasons_and_moves_are_the_strongest_and_of_equal_ones_the_first_features() -> None:
+def test_reasons_mitigations_and_moves_are_those_of_a_loop_over_topics() -> None:
     scores = scored(300, "tick")
     _, records = outputs(scores)
+    seen = {"reasons": 0, "mitigations": 0, "moved": 0, MODEL: 0}
     for i, record in enumerate(records.records):
         assert record.value is not None
         told = msgspec.json.decode(record.value)
-        parts = scores.contributions[i].tolist()
-        strongest = sorted(range(len(parts)), key=lambda column: (-abs(parts[column]), column))[:REASONS]
-        value = [None if np.isnan(each) else float(each) for each in scores.features[i]]
-        assert told["reasons"] == [
-            {
-                "feature": FEATURES[j],
-                "value": value[j],
-                "contribution": parts[j],
-                "text": sentence(j, value[j], parts[j]),
-            }
-            for j in strongest
-            if abs(parts[j]) >= CONTRIBUTION_MIN
-        ]
-        changes = np.nan_to_num([*scores.moved[i], scores.model_moved[i]]).tolist()
-        first = sorted(range(len(changes)), key=lambda column: (-abs(changes[column]), column))[:REASONS]
-        assert [(each["feature"], each["contribution"]) for each in told["moved"]] == [
-            ((*FEATURES, MODEL)[j], changes[j]) for j in first if abs(changes[j]) >= MOVE_MIN
-        ]
+        parts, value, before = scores.contributions[i].tolist(), values(scores.features[i]), values(scores.before[i])
+        found = dict(zip(("reasons", "mitigations"), plain_reasons(value, parts, scores.tier[i] >= HIGH), strict=True))
+        changes = np.nan_to_num(scores.moved[i]).tolist()
+        moved = plain_moves(before, value, changes, float(np.nan_to_num(scores.model_moved[i])))
+        wanted = {name: [each._asdict() for each in some] for name, some in (found | {"moved": moved}).items()}
+        assert {name: told[name] for name in wanted} == wanted
+        for name in wanted:
+            seen[name] += len(told[name])
+        seen[MODEL] += any(each["feature"] == MODEL for each in told["reasons"])
+    assert min(seen.values()) > 0, seen
+
+
+def values(row: Any) -> list[float | None]:
+    return [None if np.isnan(each) else float(each) for each in row]
 
 
 def test_shards_join_to_one_block_whose_lists_stay_with_their_rows() -> None:
