@@ -102,6 +102,11 @@ def features_of(values: list[float]) -> NDArray[np.float64]:
     return rows
 
 
+def as_scored(value: float) -> float:
+    """The risk to its last bit: there and back through log-odds."""
+    return float(flat(FIRST_DAY).score(features_of([value]), 0).risk[0])
+
+
 def tick_rows(day: int, risk: dict[int, float], gone: list[int], new_ids: list[str]) -> TickRows:
     """Rows of the accounts that have a risk at a tick."""
     none = np.zeros(0, np.int32)
@@ -176,7 +181,7 @@ def test_each_subscription_has_tiers_of_its_own(days: list[Step], config: Scorin
     found = {day: tier for trigger, day, tier, _ in seen if trigger == "tick"}
     since: list[float] = []
     for number, step in enumerate(days):
-        since = [] if step.risk is None else [*since, step.risk]
+        since = [] if step.risk is None else [*since, as_scored(step.risk)]
         if since:
             rule = Tiers(THRESHOLDS, config.hysteresis, config.tier_min_days)
             assert found[FIRST_DAY + number] == tiers_of(since, rule)[-1]
