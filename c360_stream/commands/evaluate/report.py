@@ -10,6 +10,7 @@ from c360_stream.commands.evaluate import tables
 from c360_stream.commands.evaluate.criteria import PROMISED_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, number, page, paragraph, percent
 from c360_stream.commands.evaluate.pictures import draw
+from c360_stream.commands.evaluate.tiers import EXPLAINED, tier_table
 
 Figures = dict[str, Any]
 Scorers = dict[str, dict[str, Figures]]
@@ -50,6 +51,9 @@ def _parts(figures: Figures) -> Iterator[str]:
         "soft",
     )
     yield tables.run_summary(figures)
+    yield heading(2, "Do tiers stay?")
+    yield paragraph(EXPLAINED, "soft")
+    yield tier_table(figures)
     yield heading(2, "Drift detectors")
     yield paragraph(
         "River's detectors with their defaults, fed with the log loss (DDM: the errors) of every matured label of the"
