@@ -23,17 +23,15 @@ EXAMPLES_MAX = 500_000
 Row = dict[str, Any]
 Floats = NDArray[np.float64]
 
-# Accounts that have cancelled keep their last row in risk_latest: only those of the last tick or later are active.
-_ACTIVE = "risk_latest WHERE as_of >= (SELECT max(as_of) FROM risk_scores WHERE trigger = 'tick')"
 _RISKIEST = f"""
 SELECT account_id, tier, risk, mrr_at_risk_cents, arrayMap(r -> r.4, arrayFilter(r -> r.3 > 0, reasons)) AS texts
-FROM {_ACTIVE} ORDER BY risk DESC, account_id LIMIT {RISKIEST}
+FROM risk_active ORDER BY risk DESC, account_id LIMIT {RISKIEST}
 """  # noqa: S608 - no text from outside
-_TIERS = f"""
+_TIERS = """
 SELECT tier, count() AS accounts, avg(risk) AS mean_risk, sum(mrr_cents) AS mrr_cents,
        sum(mrr_at_risk_cents) AS mrr_at_risk_cents
-FROM {_ACTIVE} GROUP BY tier ORDER BY mean_risk DESC
-"""  # noqa: S608 - no text from outside
+FROM risk_active GROUP BY tier ORDER BY mean_risk DESC
+"""
 _SCORES = """
 SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between,
        max(as_of) AS last, minOrNullIf(as_of, model_name != {prior:String}) AS learnt_from

@@ -31,11 +31,7 @@ ALARMS_SHOWN_PER_KIND = 2
 STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "warning": "yellow"}
 # What changes the input, the tables or the features: commands that are to find the demo's need the demo's.
 _PINNED = ("clickhouse_dsn", "topic_prefix", "input_prefix", "core_actions", "category_prefixes", "dedupe_hours")
-# From the newest tick on: an account that has cancelled keeps its last row.
-_QUERY = (
-    "SELECT account_id, tier, round(risk, 2) FROM risk_latest"
-    " WHERE as_of >= (SELECT max(as_of) FROM account_features) ORDER BY risk DESC LIMIT 5"
-)
+_QUERY = "SELECT account_id, tier, round(risk, 2) FROM risk_active ORDER BY risk DESC LIMIT 5"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,9 @@ STATEMENTS = {
     "account_features": "SELECT * FROM account_features FINAL",
     "outcomes": "SELECT * FROM outcomes FINAL",
     "risk_scores": "SELECT * FROM risk_scores FINAL",
+    "departures": "SELECT * FROM departures FINAL",
+    "risk_latest": "SELECT account_id, active FROM risk_latest",
+    "risk_active": "SELECT account_id FROM risk_active",
     "dead_letters": "SELECT topic, partition, offset, exception_class, exception_message FROM dead_letters FINAL",
 }
 Tables = dict[str, list[TableRow]]
@@ -104,6 +107,17 @@ def risk_topic(log_dir: Path) -> list[TableRow]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
+def last_departures(truth: Truth) -> dict[str, datetime]:
+    """Of each account that has ever left: the last midnight that it had no row at, after one at which it had."""
+    day = timedelta(days=1)
+    found: dict[str, datetime] = {}
+    for account, as_of in truth.features:
+        after = as_of + day
+        if after <= truth.watermark and (account, after) not in truth.features:
+            found[account] = max(after, found.get(account, after))
+    return found
+
+
 def keyed(rows: Iterable[TableRow]) -> list[tuple[tuple[str, datetime], TableRow]]:
     """Rows of the tables with their (account, as-of)."""
     return [((row["account_id"], parse_time(row["as_of"])), row) for row in rows]
@@ -130,6 +144,10 @@ def differences(
     published = {row["score_id"]: row for row in again}
     newest = {record["account_id"]: "score_id" not in record for record in records}
     gone = {account: (account, truth.watermark) not in truth.features for account, _ in truth.features}
+    here = {account: None for account, is_gone in gone.items() if not is_gone}
+    departures = [(row["account_id"], parse_time(row["gone_at"])) for row in tables["departures"]]
+    latest = [(row["account_id"], not row["active"]) for row in tables["risk_latest"]]
+    active = [(row["account_id"], None) for row in tables["risk_active"]]
 
     def unequal(found: object, expected: object) -> str | None:
         return None if found == expected else f"{found} != {expected}"
@@ -141,6 +159,9 @@ def differences(
         "risk_scores at ticks": compare(ticks, truth.features, lambda _, __: None),
         "risk topic": compare(by_id.items(), published, wrong_copy),
         "tombstones": compare(newest.items(), gone, unequal),
+        "departures": compare(departures, last_departures(truth), unequal),
+        "risk_latest": compare(latest, gone, unequal),
+        "risk_active": compare(active, here, unequal),
         "dead_letters": compare(letters, rubbish, wrong_reason),
     }
 
@@ -152,6 +173,9 @@ SUBJECTS = (
     "risk_scores at ticks",
     "risk topic",
     "tombstones",
+    "departures",
+    "risk_latest",
+    "risk_active",
     "dead_letters",
 )
 
