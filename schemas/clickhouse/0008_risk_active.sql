@@ -3,12 +3,12 @@
 CREATE TABLE IF NOT EXISTS departures
 (
     account_id String,
-    gone_at    DateTime64(3, 'UTC') COMMENT 'the midnight whose tick found that the account had cancelled; the newest counts'
+    gone_at    DateTime64(3, 'UTC') COMMENT 'the midnight whose tick found that the account had cancelled since the one before'
 )
-ENGINE = ReplacingMergeTree(gone_at)
-ORDER BY account_id
+ENGINE = ReplacingMergeTree
+ORDER BY (account_id, gone_at)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'Accounts that have left, also if they came back; read with FINAL';
+COMMENT 'Every time that an account has left, also if it came back; read with FINAL';
 
 -- Those who left before this table was there: a cancellation makes outcomes known at the tick that found it. An account
 -- that was scored then or later has come back. Repeating this changes nothing: rows of a key replace each other.

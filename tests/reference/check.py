@@ -107,15 +107,10 @@ def risk_topic(log_dir: Path) -> list[TableRow]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def last_departures(truth: Truth) -> dict[str, datetime]:
-    """Of each account that has ever left: the last midnight that it had no row at, after one at which it had."""
-    day = timedelta(days=1)
-    found: dict[str, datetime] = {}
-    for account, as_of in truth.features:
-        after = as_of + day
-        if after <= truth.watermark and (account, after) not in truth.features:
-            found[account] = max(after, found.get(account, after))
-    return found
+def departures_of(truth: Truth) -> dict[tuple[str, datetime], None]:
+    """The midnights at which an account had no row, after one at which it had."""
+    after = ((account, as_of + timedelta(days=1)) for account, as_of in truth.features)
+    return {key: None for key in after if key not in truth.features and key[1] <= truth.watermark}
 
 
 def keyed(rows: Iterable[TableRow]) -> list[tuple[tuple[str, datetime], TableRow]]:
@@ -145,7 +140,7 @@ def differences(
     newest = {record["account_id"]: "score_id" not in record for record in records}
     gone = {account: (account, truth.watermark) not in truth.features for account, _ in truth.features}
     here = {account: None for account, is_gone in gone.items() if not is_gone}
-    departures = [(row["account_id"], parse_time(row["gone_at"])) for row in tables["departures"]]
+    departures = [((row["account_id"], parse_time(row["gone_at"])), None) for row in tables["departures"]]
     latest = [(row["account_id"], not row["active"]) for row in tables["risk_latest"]]
     active = [(row["account_id"], None) for row in tables["risk_active"]]
 
@@ -159,7 +154,7 @@ def differences(
         "risk_scores at ticks": compare(ticks, truth.features, lambda _, __: None),
         "risk topic": compare(by_id.items(), published, wrong_copy),
         "tombstones": compare(newest.items(), gone, unequal),
-        "departures": compare(departures, last_departures(truth), unequal),
+        "departures": compare(departures, departures_of(truth), unequal),
         "risk_latest": compare(latest, gone, unequal),
         "risk_active": compare(active, here, unequal),
         "dead_letters": compare(letters, rubbish, wrong_reason),

@@ -265,7 +265,7 @@ def test_shipped_migrations_can_be_repeated_in_any_database() -> None:
     for migration in load_migrations():
         assert migration.statements
         for statement in migration.statements:
-            # What is inserted into `departures` twice counts once: an account has one row.
+            # What is inserted into `departures` twice counts once: the whole row is its key.
             repeatable = ("IF NOT EXISTS", "OR REPLACE", "COMMENT COLUMN", "INSERT INTO departures\n")
             assert any(words in statement for words in repeatable)
             assert "c360." not in statement
