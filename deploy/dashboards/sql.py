@@ -28,10 +28,10 @@ def current(*columns: str) -> str:
     SELECT {", ".join(dict.fromkeys(("account_id", "as_of", "trigger", *columns)))}
     FROM risk_scores FINAL
     LEFT JOIN (
-        SELECT account_id AS departed, max(gone_at) AS gone_at FROM departures
+        SELECT account_id AS departed, max(gone_at) AS last_gone_at FROM departures
         WHERE gone_at <= $__toTime GROUP BY account_id
     ) AS departures ON departed = account_id
-    WHERE as_of >= {NEWEST_TICK} - INTERVAL 1 DAY AND as_of <= $__toTime AND as_of > gone_at
+    WHERE as_of >= {NEWEST_TICK} - INTERVAL 1 DAY AND as_of <= $__toTime AND as_of > last_gone_at
     ORDER BY account_id, as_of DESC, trigger DESC
     LIMIT 1 BY account_id
 )"""
