@@ -175,7 +175,10 @@ class Settings(BaseSettings):
     tier_medium: float = Field(0.10, gt=0, lt=1)
     tier_high: float = Field(0.25, gt=0, lt=1)
     tier_critical: float = Field(0.50, gt=0, lt=1)
-    tier_hysteresis: float = Field(0.10, ge=0, lt=1, description="share below its threshold at which a tier is left")
+    tier_hysteresis: float = Field(
+        0.20, ge=0, lt=1, description="share of its threshold by which the risk has to be below it to leave a tier"
+    )
+    tier_min_days: int = Field(7, ge=0, le=28, description="days in a row that the risk has to be so low")
     event_score_change_min: float = Field(0.05, gt=0, lt=1, description="a risk change this large is material")
     event_score_interval_seconds: int = Field(60, ge=1, description="of event time, an account")
 
@@ -236,6 +239,8 @@ class Settings(BaseSettings):
     def _tiers_ascend(self) -> Settings:
         if not self.tier_medium < self.tier_high < self.tier_critical:
             raise ValueError("tier_medium < tier_high < tier_critical must hold")
+        if self.tier_min_days > max(self.horizon_days, 7):  # risks are stored for the horizon and a week
+            raise ValueError(f"tier_min_days is {self.tier_min_days}, longer than horizon_days")
         return self
 
     @property

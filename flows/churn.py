@@ -209,6 +209,7 @@ def scoring_config(settings: Settings) -> ScoringConfig:
         settings.horizon_days,
         (settings.tier_medium, settings.tier_high, settings.tier_critical),
         settings.tier_hysteresis,
+        settings.tier_min_days,
         settings.event_score_change_min,
         settings.risk_curve_days,
         _same_named(ValueConfig, settings),

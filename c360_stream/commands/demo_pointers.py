@@ -18,8 +18,8 @@ from c360_stream.settings import Settings, load_settings
 _PINNED = ("clickhouse_dsn", "topic_prefix", "input_prefix", "core_actions", "category_prefixes", "dedupe_hours")
 # From the newest tick on: an account that has cancelled keeps its last row.
 _QUERY = (
-    "SELECT account_id, tier, round(risk, 2), round(mrr_at_risk_cents / 100) FROM risk_latest"
-    " WHERE as_of >= (SELECT max(as_of) FROM account_features) ORDER BY mrr_at_risk_cents DESC LIMIT 5"
+    "SELECT account_id, tier, round(risk, 2), round(mrr_at_risk_cents / 100) FROM risk_active"
+    " ORDER BY mrr_at_risk_cents DESC LIMIT 5"
 )
 
 

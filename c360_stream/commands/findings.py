@@ -27,20 +27,18 @@ Row = dict[str, Any]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-# Accounts that have cancelled keep their last row in risk_latest: only those of the last tick or later are customers.
-_ACTIVE = "risk_latest WHERE as_of >= (SELECT max(as_of) FROM risk_scores WHERE trigger = 'tick')"
 # Whom to call: the tiers that ask for it, most money first. If nobody is in them, who has most to lose anyway.
 _TO_CALL = f"""
 SELECT account_id, tier, risk, mrr_cents, mrr_at_risk_cents,
        arrayMap(r -> r.4, arrayFilter(r -> r.3 > 0, reasons)) AS texts
-FROM {_ACTIVE}
+FROM risk_active
 ORDER BY tier IN {CALLED_TIERS} DESC, mrr_at_risk_cents DESC NULLS LAST, risk DESC, account_id LIMIT {CALLED_MAX}
 """  # noqa: S608 - no text from outside
-_TIERS = f"""
+_TIERS = """
 SELECT tier, count() AS accounts, avg(risk) AS mean_risk, sum(mrr_cents) AS mrr_cents,
        sum(mrr_at_risk_cents) AS mrr_at_risk_cents
-FROM {_ACTIVE} GROUP BY tier ORDER BY mean_risk DESC
-"""  # noqa: S608 - no text from outside
+FROM risk_active GROUP BY tier ORDER BY mean_risk DESC
+"""
 _SCORES = """
 SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between, uniqExact(account_id) AS accounts,
        max(as_of) AS last, minOrNullIf(as_of, model_name != {prior:String}) AS learnt_from

@@ -152,7 +152,7 @@ def _to_call(console: Console, settings: Settings, findings: Findings) -> None:
 def _held(settings: Settings, rows: list[Row]) -> Iterator[str]:
     """Of each tier with a row whose risk is below where it begins: until when such a customer stays in it."""
     held = {row["tier"] for row in rows if row["risk"] < _enter(settings, row["tier"])}
-    days = getattr(settings, "tier_min_days", 0)
+    days = settings.tier_min_days
     for tier in (name for name in reversed(TIERS) if name in held):
         enter = _enter(settings, tier)
         until = f"its risk has been under {enter * (1 - settings.tier_hysteresis):.0%}"

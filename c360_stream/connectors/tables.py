@@ -50,6 +50,7 @@ TABLES: dict[str, pa.Schema] = {
     ),
     "account_features": _schema({_TEXT: "account_id", _TIME: "as_of"}, {_REAL: " ".join(FEATURES)}),
     "outcomes": _schema({_TEXT: "account_id", _TIME: "as_of known_at", pa.bool_(): "churned"}, {_REAL: "risk"}),
+    "departures": _schema({_TEXT: "account_id", _TIME: "gone_at"}),
     "drift_alarms": _schema(
         {_TEXT: "alarm_id kind subject method severity action detail", _TIME: "raised_at as_of"},
         {_REAL: "statistic threshold"},

@@ -38,6 +38,7 @@ class ScoringConfig:
     horizon_days: int
     thresholds: tuple[float, float, float]
     hysteresis: float
+    tier_min_days: int
     event_score_change_min: float
     risk_curve_days: tuple[int, ...] = ()
     value: ValueConfig = field(default_factory=ValueConfig)
@@ -159,7 +160,8 @@ class ShardScorer:
     """Holds what each account of a shard was last scored, and every score whose label may yet be known.
 
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
-    whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
+    whatever was emitted in between, because scores between ticks depend on how events happened to arrive. How long a
+    tier is kept follows from the stored risks of the ticks, so nothing else has to be remembered for it.
 
     Memory: (horizon + 9) x 8 + 339 bytes an account.
 
@@ -171,7 +173,7 @@ class ShardScorer:
 
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
-        self.tiers = Tiers(config.thresholds, config.hysteresis)
+        self.tiers = Tiers(config.thresholds, config.hysteresis, config.tier_min_days)
         self._ids: list[str] = []
         self._slots = config.horizon_days + CORRECTION_DAYS + 1
         self._stored = np.full((self._slots, 64), np.nan)
@@ -260,7 +262,8 @@ class ShardScorer:
         self._forget(rows.gone)
         account, as_of = rows.account, np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
         scored = version.score(rows.features, as_of)
-        scores = self._scored("tick", _Made(account, as_of, rows.features), version, scored)
+        tier = self.tiers.at_tick(self._recent(rows.day, account, scored.risk), self._tier[0, account])
+        scores = self._scored("tick", _Made(account, as_of, rows.features), version, scored, tier)
         stored = self._stored[rows.day % self._slots]
         stored[:] = np.nan
         stored[account] = scores.risk
@@ -283,6 +286,11 @@ class ShardScorer:
             self._check_value(rows, scores),
             self._keep_segments(rows, scores),
         )
+
+    def _recent(self, day: int, account: NDArray[np.int32], risk: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Risks of a tick's accounts at that tick and, newest first, those before that a tier depends on."""
+        before = (day - np.arange(1, self.tiers.ticks)) % self._slots
+        return np.vstack([risk, self._stored[before[:, None], account]])
 
     def _forget(self, gone: NDArray[np.int32]) -> None:
         self._risk[:, gone], self._tier[:, gone] = np.nan, NO_TIER
@@ -321,26 +329,26 @@ class ShardScorer:
         risk = scored.risk
         last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
         change = np.abs(risk - last)  # NaN, so never material, before the first tick
-        material = (change >= self.config.event_score_change_min) | (
-            (self.tiers.assign(risk, tier) != tier) & (tier != NO_TIER)
-        )
+        raised = self.tiers.between(risk, tier)
+        material = (change >= self.config.event_score_change_min) | ((raised != tier) & (tier != NO_TIER))
         chosen = np.flatnonzero(material)
         if not len(chosen):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
         # A row's bits do not depend on its company: what judged it is what it is scored.
         chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
-        scores = self._scored("event", _Made(account, as_of_us, features), version, chosen_scored)
+        scores = self._scored("event", _Made(account, as_of_us, features), version, chosen_scored, raised[chosen])
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
         made_of = zip(as_of_us.tolist(), features, strict=True)
         self._since.update(zip(account.tolist(), made_of, strict=True))
         return scores
 
-    def _scored(self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored) -> ScoredRows:
+    def _scored(
+        self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored, tier: NDArray[np.int8]
+    ) -> ScoredRows:
         account, as_of_us, features = made_of
         chain = 0 if trigger == "tick" else 1
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
-        tier = self.tiers.assign(scored.risk, previous)
         before, before_us = self._made_of(chain, account)
         log_odds = _log_odds(scored.risk)
         moved, model_moved = _moved(scored, version.score(before, before_us), log_odds, previous_risk)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -178,10 +177,16 @@ def outcome_rows(part: int, known_at_us: int, outcomes: Outcomes) -> list[Output
     return [TableRows(part, "outcomes", columns, n)] if n else []
 
 
-def tombstones(settings: Settings, part: int, accounts: Iterable[str]) -> list[Output]:
-    """Records that say on the risk topic that accounts are gone."""
-    records = [OutRecord(account, None) for account in accounts]
-    return [TopicRecords(part, settings.risk_topic, records)] if records else []
+def departures(settings: Settings, part: int, day: int, accounts: list[str]) -> list[Output]:
+    """Tombstones on the risk topic and rows of `departures`: both say that accounts are gone."""
+    if not accounts:
+        return []
+    columns = {"account_id": accounts, "gone_at": np.full(len(accounts), day * US_PER_DAY, np.int64)}
+    tombstones = [OutRecord(account, None) for account in accounts]
+    return [
+        TableRows(part, "departures", columns, len(accounts)),
+        TopicRecords(part, settings.risk_topic, tombstones),
+    ]
 
 
 def learned_outputs(settings: Settings, learned: LearnedTick) -> list[Output]:

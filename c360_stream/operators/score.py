@@ -20,7 +20,7 @@ from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
 from c360_stream.operators.keeping import Keeping
-from c360_stream.operators.rows import Clock, Output, feature_rows, outcome_rows, score_outputs, tombstones
+from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.turns import Turns
 from c360_stream.settings import Settings
@@ -163,7 +163,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
             *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
             *feature_rows(tick.shard, tick.scores),
             *outcome_rows(tick.shard, tick.day * US_PER_DAY, tick.outcomes),
-            *tombstones(self._step.settings, tick.shard, tick.gone),
+            *departures(self._step.settings, tick.shard, tick.day, tick.gone),
             ShardStats(tick.shard, tick_stats(tick)),
         ]
 

@@ -21,12 +21,17 @@ A cancellation is known when it happens, a stay only at the end of the horizon: 
 def current(*columns: str) -> str:
     """Subquery with the newest score of each active account at the end of the time range.
 
-    Unlike the view `risk_latest` it leaves out accounts that have cancelled, and can look back.
+    What the view `risk_active` is now, but it can look back. An active account has a score at the newest tick or, while
+    that is being written, at the one before.
     """
     return f"""(
     SELECT {", ".join(dict.fromkeys(("account_id", "as_of", "trigger", *columns)))}
     FROM risk_scores FINAL
-    WHERE as_of >= {NEWEST_TICK} AND as_of <= $__toTime
+    LEFT JOIN (
+        SELECT account_id AS departed, max(gone_at) AS last_gone_at FROM departures
+        WHERE gone_at <= $__toTime GROUP BY account_id
+    ) AS departures ON departed = account_id
+    WHERE as_of >= {NEWEST_TICK} - INTERVAL 1 DAY AND as_of <= $__toTime AND as_of > last_gone_at
     ORDER BY account_id, as_of DESC, trigger DESC
     LIMIT 1 BY account_id
 )"""

@@ -35,6 +35,7 @@ UNITS = {
 TABLES = (
     "risk_scores",
     "account_features",
+    "departures",
     "outcomes",
     "model_metrics",
     "model_versions",

@@ -24,6 +24,11 @@ def test_the_world_is_worth_replaying(world: WrittenLog, truth: Truth, tables: T
     """Else the tests beside this one would hold for want of cases."""
     assert sum(map(len, world.rubbish.values())) > 40
     assert 100 < sum(outcome.churned for outcome in truth.outcomes.values()) < len(truth.outcomes) / 2
+    returned = {row["account_id"] for row in tables["departures"]} & {
+        row["account_id"] for row in tables["risk_active"]
+    }
+    assert returned, "accounts that left and came back"
+    assert any(not row["active"] for row in tables["risk_latest"]), "accounts that left for good"
     for name in next(iter(truth.features.values())):
         assert len({row[name] for row in truth.features.values()}) > 1, name
     models = {row["model_name"] for row in tables["risk_scores"]}

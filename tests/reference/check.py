@@ -13,7 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,9 @@ STATEMENTS = {
     "account_features": "SELECT * FROM account_features FINAL",
     "outcomes": "SELECT * FROM outcomes FINAL",
     "risk_scores": "SELECT * FROM risk_scores FINAL",
+    "departures": "SELECT * FROM departures FINAL",
+    "risk_latest": "SELECT account_id, active FROM risk_latest",
+    "risk_active": "SELECT account_id FROM risk_active",
     "dead_letters": "SELECT topic, partition, offset, exception_class, exception_message FROM dead_letters FINAL",
 }
 Tables = dict[str, list[TableRow]]
@@ -104,6 +107,12 @@ def risk_topic(log_dir: Path) -> list[TableRow]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
+def departures_of(truth: Truth) -> dict[tuple[str, datetime], None]:
+    """The midnights at which an account had no row, after one at which it had."""
+    after = ((account, as_of + timedelta(days=1)) for account, as_of in truth.features)
+    return {key: None for key in after if key not in truth.features and key[1] <= truth.watermark}
+
+
 def keyed(rows: Iterable[TableRow]) -> list[tuple[tuple[str, datetime], TableRow]]:
     """Rows of the tables with their (account, as-of)."""
     return [((row["account_id"], parse_time(row["as_of"])), row) for row in rows]
@@ -130,6 +139,10 @@ def differences(
     published = {row["score_id"]: row for row in again}
     newest = {record["account_id"]: "score_id" not in record for record in records}
     gone = {account: (account, truth.watermark) not in truth.features for account, _ in truth.features}
+    here = {account: None for account, is_gone in gone.items() if not is_gone}
+    departures = [((row["account_id"], parse_time(row["gone_at"])), None) for row in tables["departures"]]
+    latest = [(row["account_id"], not row["active"]) for row in tables["risk_latest"]]
+    active = [(row["account_id"], None) for row in tables["risk_active"]]
 
     def unequal(found: object, expected: object) -> str | None:
         return None if found == expected else f"{found} != {expected}"
@@ -141,6 +154,9 @@ def differences(
         "risk_scores at ticks": compare(ticks, truth.features, lambda _, __: None),
         "risk topic": compare(by_id.items(), published, wrong_copy),
         "tombstones": compare(newest.items(), gone, unequal),
+        "departures": compare(departures, departures_of(truth), unequal),
+        "risk_latest": compare(latest, gone, unequal),
+        "risk_active": compare(active, here, unequal),
         "dead_letters": compare(letters, rubbish, wrong_reason),
     }
 
@@ -152,6 +168,9 @@ SUBJECTS = (
     "risk_scores at ticks",
     "risk topic",
     "tombstones",
+    "departures",
+    "risk_latest",
+    "risk_active",
     "dead_letters",
 )
 

@@ -93,6 +93,13 @@ def test_a_list_that_is_not_json_is_refused_by_name(monkeypatch: pytest.MonkeyPa
         load_settings()
 
 
+def test_a_tier_is_kept_no_longer_than_risks_are_stored() -> None:
+    assert load_settings(tier_min_days=7, horizon_days=1).tier_min_days == 7
+    assert load_settings(tier_min_days=28).tier_min_days == 28
+    with pytest.raises(ConfigurationError, match="tier_min_days is 9, longer than horizon_days"):
+        load_settings(tier_min_days=9, horizon_days=8)
+
+
 def test_tiers_must_ascend() -> None:
     with pytest.raises(ConfigurationError, match="tier_medium < tier_high < tier_critical"):
         load_settings(tier_medium=0.6)

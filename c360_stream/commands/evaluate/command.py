@@ -11,7 +11,7 @@ shares are 0 to 1; figures have six digits. Two runs over the same worlds give t
 | `verdicts` | by scenario and run: is it good enough to act on, in words; see `verdict.py` |
 | `criteria` | what was promised: `name`, `scenario`, `run`, `what`, `value`, `at_least`, `at_most`, `met`, `note` |
 | `summary` | by `scenario`, `scorer`, `segment`: of each metric `mean` and `sd` over the worlds (`sd` null of one) |
-| `run_summary` | by `scenario`, `run`: alarms a year, recovery and lead time, each `mean` and `sd` |
+| `run_summary` | by `scenario`, `run`: alarms a year, recovery, lead time and tiers, each `mean` and `sd` |
 | `detector_summary` | by `scenario`, `detector`: `false_per_year` and `delay_days`, each `mean` and `sd`; `detected` |
 | `worlds` | a list, below |
 | `environment` | machine, seconds and memory: the only key that differs between two runs |
@@ -26,8 +26,8 @@ truth, or empty), and
 | `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `profit`, `moving` |
 | `segments` | `all`; with a change `before` (horizons that end before it), `after_60d`, `late` (as-ofs after those) |
 | `blocks` | the same by 60 days: `block` counts from the change, or from the first day; `whole`: all days were judged |
-| `runs` | by run: `alarms`, `recovery`, `lead_time`, `champions`, `contest` (by model), in an outage `outage`; |
-| | `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
+| `runs` | by run: `alarms`, `recovery`, `lead_time`, `tiers`, `reasons`, `champions`, `contest` (by model), in an outage |
+| | `outage`; `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
 | `detectors` | `fed_with` (a run), `runs` and `river`: by name `detections`, `false_per_year`, `delay_days` |
 | `labels` | `by_age` (share of scores labelled at that age, days), `after`, `as_ofs`, `through_time` |
 

@@ -13,6 +13,7 @@ from c360_stream.commands.evaluate import reason_check, tables
 from c360_stream.commands.evaluate.criteria import LIMITS_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, page, paragraph
 from c360_stream.commands.evaluate.pictures import draw
+from c360_stream.commands.evaluate.tiers import EXPLAINED, tier_table
 
 Figures = dict[str, Any]
 _LOOKS = {"act": "good", "worse_than_rule": "bad", "chance": "bad"}
@@ -35,6 +36,9 @@ def _parts(figures: Figures) -> Iterator[str]:
     yield from _verdicts(figures)
     yield from _quality(figures)
     yield from reason_check.section(figures)
+    yield heading(2, "Do tiers stay?")
+    yield paragraph(EXPLAINED, "soft")
+    yield tier_table(figures)
     yield from _details(figures)
     yield from _limits(figures)
     yield from _footing(figures)

@@ -38,7 +38,7 @@ def summarised(worlds: Sequence[Figures]) -> list[Figures]:
 
 
 def runs_summarised(worlds: Sequence[Figures]) -> list[Figures]:
-    """One row a scenario and run: alarms, recovery and lead time, means over the worlds that have them.
+    """One row a scenario and run: alarms, recovery, lead time and tiers, means over the worlds that have them.
 
     `recovered` and `expected_recovered` count the worlds that the days of recovery are the mean of.
     """
@@ -65,6 +65,7 @@ def _run_row(run: Figures) -> Figures:
         **kinds,
         **run["recovery"],
         **{name: lead[name] for name in named},
+        **run["tiers"],
     }
 
 

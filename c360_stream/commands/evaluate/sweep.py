@@ -22,7 +22,7 @@ PEERS = ("lightgbm-28d", "floor", "oracle", "inactivity-rule", "base-rate")
 RUNS_MAX = 16
 _SHARED = frozenset({"horizon_days", "example_stride_days"})
 """The account shards take these too, and all runs of a world share the shards."""
-_TIERS = frozenset({"tier_medium", "tier_high", "tier_critical", "tier_hysteresis"})
+_TIERS = frozenset({"tier_medium", "tier_high", "tier_critical", "tier_hysteresis", "tier_min_days"})
 # Results do not depend on it, and a tick over few accounts is quicker in few arrays.
 _SHARDS = 4
 

@@ -26,6 +26,7 @@ from c360_stream.commands.evaluate.maturity import LabelCounts
 from c360_stream.commands.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
 from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.commands.evaluate.sweep import Sweep
+from c360_stream.commands.evaluate.tiers import tier_figures
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import INDEX
@@ -296,6 +297,7 @@ def _run_figures(
         "recovery": {} if best is None else recovery(judged, risk[kept], best[kept]),
         "lead_time": lead_time(matrices, judged.first_day, judged.horizon_days),
         "calls": contestant.calls.figures(judged.first_day, judged.horizon_days),
+        "tiers": tier_figures(matrices, judged.first_day, judged.horizon_days),
         "champions": [
             {"model": name, "first_day": iso(day), "last_day": iso(end - 1)}
             for (day, name), end in zip(told.terms, ends, strict=True)

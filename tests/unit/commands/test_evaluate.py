@@ -98,7 +98,6 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     run = world["runs"]["default"]
     assert run["champions"][0]["model"] == "prior-rule"
     assert run["champions"][-1]["last_day"] == world["last_tick"]
-    assert run["lead_time"]["cancellations"] > 0
     judged, calls = run["judgement"], run["calls"]
     own = scorers["default"]["segments"]["all"]
     assert judged["roc_auc"]["value"] == pytest.approx(own["roc_auc"], rel=1e-5)
@@ -107,6 +106,9 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     assert sum(band["examples"] for band in judged["bands"]) == world["examples"]
     assert calls["model"]["cancellations"] == calls["rule"]["cancellations"] == run["lead_time"]["cancellations"]
     assert 0 < calls["model"]["caught"] <= calls["model"]["cancellations"]
+    assert run["lead_time"]["cancellations"] == run["tiers"]["cancellations"] > 0
+    assert run["lead_time"]["entries"] <= run["tiers"]["entries"], "the former only if their horizon has passed"
+    assert 0 < run["tiers"]["recall"] <= 1
     assert world["detectors"]["river"].keys() == {"ADWIN", "PageHinkley", "KSWIN", "DDM"}
     assert world["labels"]["by_age"][60] == 1.0
     assert found["runs"]["default"]["warmup_outcomes"] == 60
@@ -121,6 +123,9 @@ def test_the_report_shows_the_figures(evaluated: Path) -> None:
             assert f"{row['roc_auc']['mean']:.3f}" in text
     for row in found["criteria"]:
         assert row["what"] in text
+    [row] = found["run_summary"]
+    assert "Do tiers stay?" in text
+    assert f">{row['high_days_per_account_month']['mean']:.2f}</td>" in page
     [world] = found["worlds"]
     assert f"{world['examples']:,} examples" in text
     for name, value in found["runs"]["default"].items():

@@ -95,7 +95,15 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_a_run_may_differ_in() -> None:
     names = run_settings()
-    assert {"learning_scheme", "champion", "challengers", "warmup_outcomes", "tier_high", "psi_warning"} <= names
+    assert {
+        "learning_scheme",
+        "champion",
+        "challengers",
+        "warmup_outcomes",
+        "tier_high",
+        "tier_min_days",
+        "psi_warning",
+    } <= names
     assert not names & {"log_dir", "shards", "horizon_days", "example_stride_days", "kafka_brokers"}
 
 

@@ -88,11 +88,14 @@ def test_nobody_to_call_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_tier_that_is_held_below_its_threshold_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = Settings.model_construct(log_dir=Path("out"), tier_critical=0.6, tier_hysteresis=0.2)
+    settings = Settings.model_construct(log_dir=Path("out"), tier_critical=0.6, tier_hysteresis=0.2, tier_min_days=5)
     out = shown(capsys, settings, to_call=[account("fading", "critical", 0.55), account("new", "high", 0.3)])
     assert "fading critical 55%*" in out
     assert "new high 30% " in out
-    assert "* critical begins at 60%; a customer stays critical until its risk has been under 48%" in out
+    assert (
+        "* critical begins at 60%; a customer stays critical until its risk has been under 48% for 5 days in a row"
+        in out
+    )
     assert "* high" not in out
 
 

@@ -255,7 +255,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_plain_client_finds_the_tables_at_the_same_dsn(chdb_store: TableStore, tmp_path: Path) -> None:
     chdb_store.insert("model_versions", VERSION)
     with closing(clickhouse_connect.get_client(dsn=f"chdb://{tmp_path}/tables")) as plain:
-        for table in [*TABLES, "risk_latest"]:
+        for table in [*TABLES, "risk_latest", "risk_active"]:
             rows = plain.query(f"SELECT * FROM {table} FINAL").result_rows
             assert rows == plain.query(f"SELECT * FROM c360.{table} FINAL").result_rows
             assert len(rows) == (table == "model_versions")
@@ -265,7 +265,9 @@ def test_shipped_migrations_can_be_repeated_in_any_database() -> None:
     for migration in load_migrations():
         assert migration.statements
         for statement in migration.statements:
-            assert any(words in statement for words in ("IF NOT EXISTS", "OR REPLACE", "COMMENT COLUMN"))
+            # What is inserted into `departures` twice counts once: the whole row is its key.
+            repeatable = ("IF NOT EXISTS", "OR REPLACE", "COMMENT COLUMN", "INSERT INTO departures\n")
+            assert any(words in statement for words in repeatable)
             assert "c360." not in statement
 
 

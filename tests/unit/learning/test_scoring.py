@@ -16,6 +16,7 @@ from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.labels import KnownLabels
+from c360_stream.learning.classifier import logit
 from c360_stream.learning.lead import NEVER
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.learning.model import ChurnModel
@@ -161,9 +162,18 @@ def test_only_material_changes_are_scored_between_ticks() -> None:
     assert scorer.rows(moved(DAY, 0.07)) == [], "against the last score that was emitted"
 
 
-def test_a_change_of_tier_is_material_however_small() -> None:
-    scorer = after_a_tick(-0.001)
-    assert [rows.tier.tolist() for rows in scorer.rows(moved(DAY, 0.002)) if isinstance(rows, ScoredRows)] == [[3]]
+def test_a_rise_in_tier_is_material_however_small() -> None:
+    """At 0.549 `critical` is not certain yet, at 0.551 it is: its threshold of 0.5 and the band of a tenth."""
+    scorer = ShardScorer(replace(SCORING, event_score_change_min=0.5))
+    scorer.version(DAY, flat(DAY, logit(0.49)))
+    scorer.rows(tick_rows(DAY, [0.0], ["acme"]))
+    assert scorer.rows(moved(DAY, logit(0.549) - logit(0.49))) == []
+    (scored,) = scorer.rows(moved(DAY, logit(0.551) - logit(0.49)))
+    assert isinstance(scored, ScoredRows)
+    assert (scored.previous_tier.tolist(), scored.tier.tolist()) == ([2], [3])
+    (fallen,) = scorer.rows(moved(DAY, -9.0))
+    assert isinstance(fallen, ScoredRows)
+    assert fallen.tier.tolist() == [3], "nothing falls before the next tick"
 
 
 def test_an_account_without_a_tick_waits_for_its_first() -> None:

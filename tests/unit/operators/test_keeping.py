@@ -63,7 +63,7 @@ def test_a_shard_writes_what_its_events_changed(tmp_path: Path) -> None:
 def test_a_scorer_writes_what_is_new(tmp_path: Path) -> None:
     keeper, scorer = (
         Keeping(True, "", tmp_path).of("score"),
-        ShardScorer(ScoringConfig(60, (0.1, 0.25, 0.5), 0.02, 0.05)),
+        ShardScorer(ScoringConfig(60, (0.1, 0.25, 0.5), 0.02, 7, 0.05)),
     )
     for ids in ([f"account {number}" for number in range(MANY)], ["one more"]):
         nobody = np.zeros(0, np.int32)
