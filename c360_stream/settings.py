@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     allowed_lateness_seconds: int = Field(3600, ge=0, le=86_400 * 30)
     dedupe_hours: int = Field(24, ge=1, le=24 * 30)
     idle_seconds: float = Field(30.0, gt=0, description="a partition read to its end for this long stops holding")
-    jump_days_max: int = Field(1, ge=1, description="replay: an unconfirmed leap this far ahead is refused")
+    jump_days_max: int = Field(
+        1, ge=1, description="an event this far ahead of its partition is refused if what follows contradicts it"
+    )
     late_share_max: float = Field(0.2, ge=0, le=1, description="replay: a larger share of late events is refused")
     read_ahead_hours: int = Field(24, ge=1, description="a partition this far ahead of the rest pauses")
 

@@ -26,8 +26,8 @@ truth, or empty), and
 | `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `profit`, `moving` |
 | `segments` | `all`; with a change `before` (horizons that end before it), `after_60d`, `late` (as-ofs after those) |
 | `blocks` | the same by 60 days: `block` counts from the change, or from the first day; `whole`: all days were judged |
-| `runs` | by run: `alarms`, `recovery`, `lead_time`, `tiers`, `reasons`, `champions`, `contest` (by model), in an outage |
-| | `outage`; `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
+| `runs` | by run: `alarms`, `recovery`, `lead_time`, `tiers`, `reasons`, `champions`, `contest` (by model), in an |
+| | outage `outage`; `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
 | `detectors` | `fed_with` (a run), `runs` and `river`: by name `detections`, `false_per_year`, `delay_days` |
 | `labels` | `by_age` (share of scores labelled at that age, days), `after`, `as_ofs`, `through_time` |
 
