@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0
@@ -81,7 +82,8 @@ class Listener:
         while True:
             seconds = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
             sources = [self._reading] if self._parent is None else [self._reading, self._parent]
-            ready, _, _ = select.select(sources, [], [], seconds)
+            # Not `select`, which refuses descriptors past 1,023: many partitions, or chDB, open as many.
+            ready = wait(sources, seconds)
             if not ready:
                 self._end_now(0, _CUT_SHORT)
             if self._parent in ready:
@@ -94,6 +96,12 @@ class Listener:
                 for number in numbers:
                     if number in STOP_SIGNALS:
                         self._hear(number)
+
+    @staticmethod
+    def _can_be_written(descriptor: int) -> bool:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        return any(events & select.POLLOUT for _, events in poll.poll(0))
 
     def _hear(self, number: int | None) -> None:
         with self._lock:
@@ -112,7 +120,7 @@ class Listener:
         if self._end is not None:
             self._end()
         with suppress(OSError):
-            if message and select.select([], [self._stderr], [], 0)[1]:
+            if message and self._can_be_written(self._stderr):
                 os.write(self._stderr, message)
         os._exit(code)
 

@@ -200,14 +200,15 @@ def test_no_reason_of_an_account_at_risk_is_against_its_direction(demo: Demo) ->
     scores, ordinary = query_elsewhere(
         f"chdb://{demo.log_dir / 'tables' / 'c360'}",
         """
-        SELECT arrayMap(r -> (r.1, r.2, r.3), reasons) AS raising,
+        SELECT risk, arrayMap(r -> (r.1, r.2, r.3), reasons) AS raising,
                arrayMap(r -> (r.1, r.2, r.3), mitigations) AS lowering
         FROM risk_scores FINAL WHERE trigger = 'tick' AND tier IN ('high', 'critical')
         """,
         "SELECT * FROM account_features FINAL",
     )
     assert len(scores) > 50
-    assert sum(not row["raising"] for row in scores) <= len(scores) // 100
+    # One that is held in its tier though its risk has fallen may have nothing left that raises it.
+    assert sum(not row["raising"] and row["risk"] >= 0.25 for row in scores) <= len(scores) // 100
     for spec in SPECS:
         known = [row[spec.name] for row in ordinary if row[spec.name] is not None]
         lower, upper = np.quantile(known, [0.25, 0.75]) if known else (np.nan, np.nan)

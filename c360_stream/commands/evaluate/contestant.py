@@ -56,7 +56,7 @@ class Contestant:
         self.told = Told()
         self.ledger = ScoreLedger(settings.shards, settings.tier_high)
         self.calls = CallLists()
-        self.reasons = ReasonCheck()
+        self.reasons = ReasonCheck(settings.tier_high)
         self.learner = Learner(settings.shards, learning_config(settings))
         self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self._monitor = Monitor(monitor_config(settings))

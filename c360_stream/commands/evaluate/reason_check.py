@@ -24,9 +24,17 @@ Floats = NDArray[np.float64]
 
 
 class ReasonCheck:
-    """Notes what the high and critical scores of one run are told. Memory: some 120 bytes for each of them."""
+    """Notes what the high and critical scores of one run are told. Memory: some 120 bytes for each of them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    high
+        Risk from which a score has to have a reason. One that is held in its tier for a few days more, though its risk
+        has fallen below this, may have nothing left that raises it.
+    """
+
+    def __init__(self, high: float = 0.0) -> None:
+        self._high = high
         self._scores = 0
         self._without = 0
         self._first_lowers = 0
@@ -42,12 +50,13 @@ class ReasonCheck:
         self._difference = max(self._difference, float(np.abs(added - log_odds).max()))
         chosen = np.flatnonzero(scores.tier >= HIGH)
         needed = np.ones(len(chosen), np.bool_)
-        self.count(*reasons(scores.features[chosen], scores.contributions[chosen], needed))
+        fallen = scores.risk[chosen] < self._high
+        self.count(*reasons(scores.features[chosen], scores.contributions[chosen], needed), fallen)
 
-    def count(self, raising: Reasons, lowering: Reasons) -> None:
-        """Count the reasons and mitigations of some high or critical scores."""
+    def count(self, raising: Reasons, lowering: Reasons, fallen: NDArray[np.bool_] | None = None) -> None:
+        """Count the reasons and mitigations of some high or critical scores; `fallen` may be without."""
         first, counts = raising.offsets[:-1], np.diff(raising.offsets)
-        self._without += int((counts == 0).sum())
+        self._without += int(np.count_nonzero((counts == 0) & ~(np.False_ if fallen is None else fallen)))
         contribution = np.array(raising.contribution)
         self._first_lowers += int((contribution[first[counts > 0]] <= 0).sum())
         self._entries += [self._told(raising, 1.0), self._told(lowering, -1.0)]
@@ -107,7 +116,8 @@ def section(figures: Figures) -> Iterator[str]:
     """The report's words about reasons: one row a world and run."""
     yield heading(2, "Reasons")
     yield paragraph(
-        "Of the scores in the tiers high and critical. Against its direction is a reason whose value is better than"
+        "Of the scores in the tiers high and critical; those that are held there though their risk has fallen may be"
+        " without a reason. Against its direction is a reason whose value is better than"
         " that of three quarters of all accounts, or a mitigation whose value is worse, by the declared direction"
         " of the feature. Contributions add up: the largest difference between the log-odds of a risk and the sum of"
         " its parts, of all scores.",

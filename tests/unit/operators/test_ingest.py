@@ -415,8 +415,10 @@ def test_closing_closes_the_reader() -> None:
 
 @pytest.mark.parametrize("batch_events", [100, 65_536])
 def test_a_replay_of_a_partition_that_is_newest_first_stops_and_a_live_run_does_not(batch_events: int) -> None:
-    newest_first = [viewed(number, 100 - number / 20) for number in range(1500)]
-    said = r"c360\.product\.events\.v1/0: 1,499 of its first 1,500 events come more than 3,600 s behind one before them"
+    # With a beginning that bears the newest time out; else nothing is late, and all waits for the end.
+    newest_first = [viewed(2000 + number, 100) for number in range(9)]
+    newest_first += [viewed(number, 99.9 - number / 20) for number in range(1491)]
+    said = r"c360\.product\.events\.v1/0: 1,491 of its first 1,500 events come more than 3,600 s behind one before them"
     with pytest.raises(InputError, match=said):
         read_all(partition(MemoryReader(TOPIC, newest_first), batch_events=batch_events))
     messages, letters = read_all(
