@@ -22,7 +22,7 @@ VOTERS_MIN = 4
 LOOK_AHEAD_EVENTS = 1024
 BEHIND_DAYS_MAX = 3650
 """An event this far before the rest is refused: 1970 or 2001 is some program's zero, and no customer's history."""
-SILENCE_DAYS = 31
+SILENCE_DAYS = 45
 """The last few events are believed so far ahead of all others, whatever those say."""
 SILENCE_DAYS_MAX = 400
 SILENCE_OF_SPACING = 32
@@ -299,7 +299,7 @@ def plausible_end(latest_us: Sequence[int], first_us: int, events: int) -> int:
     for beyond, time_us in zip(range(len(times) - start - 1, 0, -1), times[start + 1 :], strict=True):
         silence_us = SILENCE_DAYS_MAX * US_PER_DAY
         steps = events - beyond - 1
-        if steps > 0 and end_us > first_us:
+        if steps >= VOTERS and end_us > first_us:  # fewer have no rhythm
             spacing_us = SILENCE_OF_SPACING * (end_us - first_us) // steps
             silence_us = min(silence_us, max(SILENCE_DAYS * US_PER_DAY, spacing_us))
         if time_us - end_us > silence_us:

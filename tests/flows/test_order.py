@@ -80,6 +80,7 @@ def test_asked_for_it_runs_as_it_is_and_says_what_is_missing(
     read, accepted, letters, duplicates, late, after_tick = (int(count.replace(",", "")) for count in counts.groups())
     assert (read, duplicates) == (in_order.lines, 0)
     assert accepted + letters == read
-    assert 0.9 * accepted < after_tick <= late <= accepted
+    # Those of busy partitions; in a sparse one no event bears another out, so it waits, and is scored at its end.
+    assert 0.4 * accepted < after_tick <= late <= accepted
     share = f"{late / accepted:.1%} of the events came more than 3,600 s behind one before them"
     assert f"warning: {share}: scores that were made by then lack them; sort it: c360 sort " in run.output()
