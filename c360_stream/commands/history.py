@@ -97,10 +97,11 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
                     own = batch.numbers() == accounts.get(moment.account, -1)
                     chosen = np.flatnonzero(own & (batch.times() < moment.as_of_us))
                     chosen = chosen[[batch.offset_of(i) not in offsets for i in chosen.tolist()]]
-                    # The encoder may begin its numbers anew with each split: both parts are taken before.
-                    parts = batch.events.take(chosen[~late[chosen]]), batch.events.take(chosen[late[chosen]])
-                    history.in_time.extend(_present(encoder.split(parts[0])))
-                    history.late.extend(_present(encoder.split(parts[1])))
+                    # One split, since the encoder may begin its numbers anew with each; one shard, so the order stays.
+                    for columns in _present(encoder.split(batch.events.take(chosen))):
+                        for found, those in ((history.in_time, ~late[chosen]), (history.late, late[chosen])):
+                            if those.any():
+                                found.append(columns.take(np.flatnonzero(those)))
             scan = _Scan(kind, moment, offsets)
             for values in _batches(reader):
                 before, behind = scan.take(values)

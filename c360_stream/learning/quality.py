@@ -18,7 +18,7 @@ CLASS_SIZE_MIN = 10
 # Keeps the loss of a certain and wrong risk finite.
 RISK_MARGIN = 1e-6
 # Of the normal distribution: 95% lie this many standard deviations around the mean.
-_Z_95 = 1.959963984540054
+Z_95 = 1.959963984540054
 _BINS = 10
 _RECALL = 0.8
 # Plans beyond the most frequent ones have no segment of their own.
@@ -122,7 +122,7 @@ def roc_auc_interval(churned: Outcomes, risk: Values) -> tuple[float, float]:
     variance = float(np.sum(groups.churned * (of_churned - auc) ** 2)) / (positives - 1) / positives
     variance += float(np.sum(others * (of_others - auc) ** 2)) / (negatives - 1) / negatives
     odds = auc / (1 - auc)
-    factor = math.exp(_Z_95 * math.sqrt(variance) / (auc * (1 - auc)))
+    factor = math.exp(Z_95 * math.sqrt(variance) / (auc * (1 - auc)))
     return odds / (odds + factor), odds / (odds + 1 / factor)
 
 
@@ -228,7 +228,7 @@ def wilson_interval(count: float, examples: int) -> tuple[float, float]:
     if not examples:
         return float("nan"), float("nan")
     rate = count / examples
-    square = _Z_95 * _Z_95 / examples
+    square = Z_95 * Z_95 / examples
     centre = (rate + square / 2) / (1 + square)
     half = math.sqrt(square * (rate * (1 - rate) + square / 4)) / (1 + square)
     # Rounding must not put a bound on the wrong side of the rate, nor past 0 or 1.

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Z_95 = 1.959963984540054
 CLUSTERS_MIN = 2
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from c360_stream.commands.evaluate.clusters import Z_95, Estimate
+from c360_stream.commands.evaluate.clusters import Estimate
+from c360_stream.learning.quality import Z_95
 
 Figures = dict[str, Any]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from c360_stream.commands.evaluate.calls import IN_TIME_DAYS
-from c360_stream.commands.evaluate.clusters import Z_95, Estimate
+from c360_stream.commands.evaluate.clusters import Estimate
 from c360_stream.commands.evaluate.judgement import BATCH, SILENCE
 from c360_stream.commands.evaluate.pooled import Calls, Part, Pool, interval
-from c360_stream.learning.quality import wilson_interval
+from c360_stream.learning.quality import Z_95, wilson_interval
 
 Figures = dict[str, Any]
 
