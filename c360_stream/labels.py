@@ -201,7 +201,7 @@ class LabelLedger:
             (account, as_of)
             for account, time_us in self._cancelled
             for as_of in range(time_us // US_PER_DAY - self.horizon_days + 1, min(time_us // US_PER_DAY, today) + 1)
-            if as_of > today - self._slots and self._status[as_of % self._slots][account] in (PENDING, STAYED)
+            if as_of > today + 1 - self._slots and self._status[as_of % self._slots][account] in (PENDING, STAYED)
         }
         account, as_of_day = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
         return KnownLabels(account.astype(np.int32), as_of_day, np.ones(len(pairs), np.bool_))

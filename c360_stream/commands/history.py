@@ -29,7 +29,7 @@ from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import TimeJudge
-from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from c360_stream.records import Trigger
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -90,7 +90,7 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
         accounts = KnownAccounts(1)
         encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
         offsets = refused(topic, number)
-        with contextlib.closing(transport.reader(topic, number, None, live=False)) as reader:
+        with contextlib.closing(ReturningReader(transport.reader(topic, number, None, live=False))) as reader:
             if moment.trigger == "tick":
                 judge = TimeJudge(lateness_us, jump_us, alone=len(places) == 1)
                 for batch, late in _until_passed(_decoded(reader, kind, encoder), judge, moment):
@@ -113,17 +113,18 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
 def _until_passed(
     batches: Iterator[DecodedBatch], judge: TimeJudge, moment: Moment
 ) -> Iterator[tuple[DecodedBatch, NDArray[np.bool_]]]:
-    """Batches without absurd times, and which events are too late for a tick, up to where the mark has passed it.
+    """Batches, and which events are too late for a tick, up to where the mark has passed it.
 
-    The flow's own judge says what time the partition has come to, and so when it heard each event.
+    The flow's own judge says what time the partition has come to, and so when it heard each event. What the flow
+    refused its dead letters say: a live run judges by the clock that it had then.
     """
     while judge.high_us - judge.lateness_us < moment.as_of_us and (batch := next(batches, None)) is not None:
         verdicts = judge.judge(batch)
-        batch.refuse([(position, Refused(reason)) for position, reason in verdicts.refused])
-        yield batch, verdicts.of_accepted().high_us - judge.lateness_us >= moment.as_of_us
+        batch.give_back()
+        yield batch, verdicts.high_us - judge.lateness_us >= moment.as_of_us
 
 
-def _decoded(reader: RecordReader, kind: InputKind, encoder: EventEncoder) -> Iterator[DecodedBatch]:
+def _decoded(reader: ReturningReader, kind: InputKind, encoder: EventEncoder) -> Iterator[DecodedBatch]:
     """Decoded batches up to the end of a partition."""
     decoder, patience = Decoder(kind), _Patience(reader)
     while not reader.at_end:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from c360_stream.records import DeadLetter
 
+NO_TIME = -(2**62)
+END_OF_TIME = 2**62
+
 PRODUCT, BILLING, SUPPORT = 0, 1, 2
 TOPICS: tuple[str, ...] = ("product", "billing", "support")
 
@@ -104,6 +107,17 @@ class EventColumns:
             details=[self.details[i] for i in chosen.tolist()] if self.details else [],
         )
 
+    def without(self, refused: Sequence[Unsettled]) -> EventColumns:
+        """The events that are not among `refused`."""
+        candidates = np.flatnonzero(np.isin(self.event, np.array([each.event for each in refused], np.uint64)))
+        if not len(candidates):
+            return self
+        named = {(each.topic, each.account_hash, each.event, each.time_us) for each in refused}
+        account_hash = self.account_hash[self.account[candidates]]
+        columns = (each.tolist() for each in (account_hash, self.event[candidates], self.time_us[candidates]))
+        chosen = [(self.topic, *what) in named for what in zip(*columns, strict=True)]
+        return self.take(np.delete(np.arange(len(self)), candidates[chosen]))
+
 
 def joined_by_topic(parts: Sequence[EventColumns]) -> list[EventColumns]:
     """The parts of each topic as one."""
@@ -117,16 +131,16 @@ class Unsettled:
 
     Parameters
     ----------
-    time_us
-        Event time.
-    event
-        Hash of its `event_id`.
+    topic, account_hash, event, time_us
+        What tells it from the others, see `EventColumns`.
     letter
         The dead letter that it becomes if the other partitions do not bear its time out.
     """
 
-    time_us: int
+    topic: int
+    account_hash: int
     event: int
+    time_us: int
     letter: DeadLetter
 
 
@@ -145,32 +159,32 @@ class ShardBatch:
     mark_us
         No event below this is expected from the partition any more, except late ones; `NO_TIME` as long as its events
         do not confirm each other's time.
-    high_us
-        Event time that the partition has come to; `NO_TIME` as for the mark.
     first_us
-        Least time up to the partition's first confirmed event; `NO_TIME` before any event.
+        Least time of a settled event up to the first that moves the mark; `NO_TIME` without any.
     ended
         Whether the partition has been read to its end, for good.
     events
         This shard's events, or None.
-    latest_us
-        The few greatest event times read from the partition, confirmed or not.
-    events_read
-        Number of events read from the partition.
     unsettled
-        Those of this shard's events that the partition alone cannot judge.
+        Those of them that the partition alone cannot judge.
+    doubtful
+        Time and account hash of the unsettled events of all shards.
+    latest_us, events_read, accounts
+        Of the settled events read from the partition, which are those that it could judge: the greatest time, their
+        number, and the hashes of the first few accounts (`plausibility.VOTERS`).
     """
 
     shard: int
     partition: str
     mark_us: int
-    high_us: int
     first_us: int
     ended: bool
     events: EventColumns | None
-    latest_us: tuple[int, ...] = ()
+    unsettled: Sequence[Unsettled] = ()
+    doubtful: Sequence[tuple[int, int]] = ()
+    latest_us: int = NO_TIME
     events_read: int = 0
-    unsettled: tuple[Unsettled, ...] = ()
+    accounts: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -190,7 +204,3 @@ class Heartbeats:
     shard: int
     partition: str
     sent_us: tuple[int, ...]
-
-
-NO_TIME = -(2**62)
-END_OF_TIME = 2**62

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from c360_stream.events import US_PER_DAY
-from c360_stream.features.columns import BILLING, EventColumns
+from c360_stream.features.columns import BILLING, EventColumns, Unsettled
 from c360_stream.features.subscriptions import SubscriptionEvent
 
 
@@ -31,14 +32,11 @@ class EarlyEvents:
         self._count -= sum(map(len, due))
         return due
 
-    def discard(self, event: int, time_us: int) -> None:
-        """Forget the events with this hash and event time, which are heard on their own day."""
-        of_day = self._days.get(time_us // US_PER_DAY, [])
-        for number, events in enumerate(of_day):
-            others = np.flatnonzero((events.event != np.uint64(event)) | (events.time_us != time_us))
-            if len(others) < len(events):
-                self._count -= len(events) - len(others)
-                of_day[number] = events.take(others)
+    def discard(self, refused: Sequence[Unsettled]) -> None:
+        """Forget events."""
+        for day, waiting in self._days.items():
+            self._days[day] = [kept for events in waiting if len(kept := events.without(refused))]
+        self._count = sum(len(events) for waiting in self._days.values() for events in waiting)
 
     def __len__(self) -> int:
         return self._count

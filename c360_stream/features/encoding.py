@@ -228,6 +228,11 @@ class EventEncoder:
                     category[i] = _category(feature)
         return code, user, category
 
+    def hashes_of(self, number: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The hash of each account, as in `EventColumns`, by its number."""
+        hashes, _ = self._accounts.columns()
+        return np.asarray(hashes[number] * _SCOPE, np.uint64)
+
     def shards_of(self, encoded: Encoded) -> NDArray[np.int64]:
         """The shard of each event, int64 of shape (n,)."""
         _, shards = self._accounts.columns()
@@ -245,7 +250,7 @@ class EventEncoder:
         if not len(encoded):
             self._accounts.forget_if_full()
             return by_shard
-        hashes, shards = self._accounts.columns()
+        _, shards = self._accounts.columns()
         # Accounts in an order in which those of a shard follow each other; events in the order of their shards.
         present, account = np.unique(encoded.number, return_inverse=True)
         order = np.argsort(shards[present], kind="stable")
@@ -260,7 +265,7 @@ class EventEncoder:
         columns: list[Any] = [taken.time_us, heard_us, taken.event, taken.code, taken.user, taken.category]
         columns.append(taken.details)
         names = [self._accounts.names[i] for i in present.tolist()]
-        account_hash = hashes[present] * _SCOPE
+        account_hash = self.hashes_of(present)
         found, first = np.unique(shards[present], return_index=True)
         ends = [*first[1:].tolist(), len(present)]
         starts = np.searchsorted(shard[order], found)

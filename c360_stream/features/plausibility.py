@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,11 +19,14 @@ NEXT = 3
 VOTERS = 8
 VOTERS_MIN = 4
 """Fewer events than this, behind a leap or beyond a silence, prove nothing."""
+VETOES_MAX = 2 * VOTERS
+"""After so many leaps in a row that somebody comes late by, most of the voters decide: time does not stand still."""
 LOOK_AHEAD_EVENTS = 1024
+_LOOK_AT_FIRST = 64
 BEHIND_DAYS_MAX = 3650
 """An event this far before the rest is refused: 1970 or 2001 is some program's zero, and no customer's history."""
 SILENCE_DAYS = 45
-"""The last few events are believed so far ahead of all others, whatever those say."""
+"""The last few events are believed so far ahead of all others, and an account's own events are no proof beyond it."""
 SILENCE_DAYS_MAX = 400
 SILENCE_OF_SPACING = 32
 """They are believed further ahead if the input is sparse: so many times the mean time between its events."""
@@ -44,8 +47,11 @@ class TimedBatch(Protocol):
     def times(self) -> Times:
         """Event times, int64 of shape (events,)."""
 
-    def numbers(self) -> NDArray[np.int64]:
-        """A number for the account of each event."""
+    def accounts(self, window: slice) -> NDArray[np.uint64]:
+        """A hash of the account of each event in a window."""
+
+    def due(self) -> int:
+        """So many of the events are to be judged; those read on for come with the next batch."""
 
     def more(self) -> Times:
         """Read on; `times` of all events, which are no more than before if the partition has ended for now."""
@@ -95,15 +101,18 @@ class TimeJudge:
     """Follows the time that one partition has come to, and refuses absurd event times.
 
     An event that leaps ahead by more than the allowed lateness moves the time only if most of the next events do not
-    come late by it: of the next `NEXT`, and of the next `VOTERS`; beside other partitions, which hold the watermark,
-    only if no other account's does. Otherwise it counts at its own time, and time stands still; but if it is more than
-    `jump_us` ahead of the time and of most of the next events, and those are nearer to the time than to it, it is
-    refused. Events that are late in any case are not asked, and events of the same account, which have the same clock,
-    only where there are no others. So the verdict depends on the partition's order alone, not on how it was read.
+    come late by it: of the next `NEXT`, and of the next `VOTERS`. Of the latter one may; beside other partitions, which
+    hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that does not move the
+    time counts at its own time; but if it is more than `jump_us` ahead of the time and of most of the next events, and
+    those are nearer to the time than to it, it is refused. Events that are late in any case are not asked, and events
+    of the same account, which have the same clock, only where there are no others; beside other partitions they prove
+    no more than `SILENCE_DAYS`. So the verdict depends on the partition's order alone, not on how it was read.
 
     Where fewer than `VOTERS_MIN` events follow, a leap of up to `jump_us` is believed, and one of up to `SILENCE_DAYS`
-    if those events bear it out. What is further ahead is unsettled: all partitions together judge it. A live run
-    believes what the wall clock has reached, and no other time.
+    if those events bear it out. A live run believes what the wall clock has reached, and no other time.
+
+    What is neither believed nor refused is unsettled if it is ahead of the time by more than `SILENCE_DAYS`, or if no
+    time is known yet and too few events follow: all partitions together judge it.
 
     Parameters
     ----------
@@ -123,15 +132,17 @@ class TimeJudge:
         self.jump_us = jump_us
         self.alone = alone
         self._ahead = f"occurred_at: more than {jump_us // US_PER_DAY} days ahead of its partition"
-        self.high_us, self.first_us, self.events = NO_TIME, NO_TIME, 0
-        self.latest_us: tuple[int, ...] = ()
-        """The greatest times of accepted events, at most `VOTERS_MIN`, ascending."""
+        self.high_us, self.first_us, self.latest_us, self.events, self._vetoes = NO_TIME, NO_TIME, NO_TIME, 0, 0
+        """`latest_us`: the greatest time of a settled event; `events`: how many are settled."""
+        self.accounts: tuple[int, ...] = ()
+        """Hashes of the first `VOTERS` accounts of settled events."""
         if state:
-            self.high_us, self.first_us, self.events, self.latest_us = *state[:3], tuple(state[3])
+            self.high_us, self.first_us, self.latest_us, self.events, self._vetoes = state[:5]
+            self.accounts = tuple(state[5])
 
     def state(self) -> tuple[Any, ...]:
         """Plain data for the constructor."""
-        return self.high_us, self.first_us, self.events, self.latest_us
+        return self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, self.accounts
 
     def advance(self, high_us: int) -> None:
         """Take it that the partition has come to a time, whatever its events say."""
@@ -143,7 +154,7 @@ class TimeJudge:
         return self.first_us
 
     def judge(self, batch: TimedBatch, clock: Clock | None = None) -> Verdicts:
-        """Judge a batch, which may grow meanwhile.
+        """Judge the events of a batch that are due.
 
         Parameters
         ----------
@@ -157,10 +168,9 @@ class TimeJudge:
         highs: list[Times] = []
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
         oldest_us = NO_TIME if now_us is None else now_us - BEHIND_DAYS_MAX * US_PER_DAY
-        times = batch.times()
         start = 0
-        while start < len(times):
-            part = times[start : start + _AT_ONCE]
+        while start < (due := batch.due()):
+            part = batch.times()[start : min(start + _AT_ONCE, due)]
             before = np.maximum.accumulate(np.concatenate([[self.high_us], part]))[:-1]
             least = np.maximum(before - BEHIND_DAYS_MAX * US_PER_DAY, oldest_us)
             doubtful = (part - before > self.leap_us) | (part < least) | (part > latest_us)
@@ -168,7 +178,6 @@ class TimeJudge:
             if plain:
                 highs.append(before[:plain])
                 self.high_us = max(self.high_us, int(part[:plain].max()))
-                start += plain
             if plain < len(part):
                 highs.append(np.array([self.high_us], np.int64))
                 if part[plain] > latest_us:
@@ -176,48 +185,48 @@ class TimeJudge:
                 elif part[plain] < least[plain]:
                     verdict = _Verdict(refusal=BEHIND)
                 else:
-                    verdict = self._verdict(start, batch, now_us)
-                    times = batch.times()
-                self._heed(verdict, start, times, verdicts)
-                start += 1
-        verdicts.high_us = np.concatenate(highs) if highs else times[:0]
-        self._count(np.delete(times, [position for position, _ in verdicts.refused]))
+                    verdict = self._verdict(start + plain, batch, now_us)
+                self._heed(verdict, start + plain, batch, verdicts)
+            start += min(plain + 1, len(part))
+        verdicts.high_us = np.concatenate(highs) if highs else np.zeros(0, np.int64)
+        settled = _settled(start, verdicts)
+        self._count(batch.times()[settled], batch, settled)
         return verdicts
 
-    def _heed(self, verdict: _Verdict, position: int, times: Times, verdicts: Verdicts) -> None:
+    def _heed(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
             verdicts.refused.append((position, verdict.refusal))
         elif verdict.believed:
             if self.high_us == NO_TIME:
-                accepted = np.delete(times[: position + 1], [refused for refused, _ in verdicts.refused])
-                self._first(accepted)
-            self.high_us = int(times[position])
+                self.begin(int(batch.times()[_settled(position + 1, verdicts)].min()))
+            self.high_us = int(batch.times()[position])
         elif verdict.unsettled:
             verdicts.unsettled.append(position)
 
-    def _first(self, accepted: Times) -> None:
-        if len(accepted):
-            least = int(accepted.min())
-            self.first_us = least if self.first_us == NO_TIME else min(self.first_us, least)
-
-    def _count(self, accepted: Times) -> None:
+    def _count(self, times: Times, batch: TimedBatch, settled: NDArray[np.intp]) -> None:
+        if not len(times):
+            return
         if self.high_us == NO_TIME:
-            self._first(accepted)
-        self.events += len(accepted)
-        latest = np.concatenate([np.array(self.latest_us, np.int64), accepted])
-        if len(latest) > VOTERS_MIN:
-            latest = np.partition(latest, -VOTERS_MIN)[-VOTERS_MIN:]
-        self.latest_us = tuple(np.sort(latest).tolist())
+            self.begin(int(times.min()))
+        self.events += len(times)
+        self.latest_us = max(self.latest_us, int(times.max()))
+        if len(self.accounts) < VOTERS:
+            hashes = batch.accounts(slice(0, int(settled[-1]) + 1))[settled]
+            met, first = np.unique(hashes, return_index=True)
+            in_order = met[np.argsort(first)].tolist()
+            self.accounts = tuple(dict.fromkeys((*self.accounts, *in_order)))[:VOTERS]
 
     def _verdict(self, position: int, batch: TimedBatch, now_us: int | None) -> _Verdict:
         """Judge an event that leaps ahead of the partition, or the first one."""
         leap_us, known = int(batch.times()[position]), self.high_us != NO_TIME
         due_us = self.high_us - self.leap_us if known else leap_us - self.jump_us
         voters, others, looked_at = self._voters(position, batch, due_us)
+        far = known and leap_us - self.high_us > SILENCE_DAYS * US_PER_DAY
         enough = len(voters) >= VOTERS_MIN
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
-        if enough:
+        voted = enough and (len(others) >= VOTERS_MIN or self.alone or not far)
+        if voted:
             verdict = self._voted(leap_us, voters, others)
         elif now_us is not None:
             verdict = _Verdict(believed=True)
@@ -225,12 +234,15 @@ class TimeJudge:
             verdict = self._hardly_voted(leap_us, voters, looked_at)
         if now_us is not None and leap_us > now_us + _LEAP_MIN_US:
             verdict.believed = False
+        verdict.unsettled = verdict.refusal is None and not verdict.believed and (far if known else not voted)
         return verdict
 
     def _voted(self, leap_us: int, voters: Times, others: Times) -> _Verdict:
         on_time_us = leap_us - self.leap_us
         if min(_share(voters[:NEXT] >= on_time_us), _share(voters >= on_time_us)) >= 0.5:
-            return _Verdict(believed=self.alone or not (others < on_time_us).any())
+            vetoed = np.count_nonzero(others < on_time_us) > self.alone and self._vetoes < VETOES_MAX
+            self._vetoes = self._vetoes + 1 if vetoed else 0
+            return _Verdict(believed=not vetoed)
         if self.high_us == NO_TIME:
             return _Verdict()
         far_us = leap_us - max(self.high_us, int(np.median(voters)))
@@ -240,71 +252,94 @@ class TimeJudge:
     def _hardly_voted(self, leap_us: int, voters: Times, looked_at: int) -> _Verdict:
         on_time = _share(voters >= leap_us - self.leap_us) >= 0.5
         if self.high_us == NO_TIME:
-            return _Verdict(believed=on_time, unsettled=not on_time)
+            return _Verdict(believed=on_time)
         ahead_us = leap_us - self.high_us
         if ahead_us <= self.jump_us or (on_time and ahead_us <= SILENCE_DAYS * US_PER_DAY):
             return _Verdict(believed=True)
-        if looked_at < LOOK_AHEAD_EVENTS:
-            return _Verdict(unsettled=True)
-        # All that follows is late: nothing speaks for the leap, or against it.
-        return _Verdict(refusal=self._ahead if ahead_us > SILENCE_DAYS_MAX * US_PER_DAY else None)
+        # Where all that follows is late, nothing speaks for the leap, or against it.
+        absurd = looked_at >= LOOK_AHEAD_EVENTS and ahead_us > SILENCE_DAYS_MAX * US_PER_DAY
+        return _Verdict(refusal=self._ahead if absurd else None)
 
     def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, Times, int]:
         """Times of the events that vote on an event; of other accounts' ones; and how many events were looked at."""
+        own = batch.accounts(slice(position, position + 1))
+        look = _LOOK_AT_FIRST
         while True:
-            window = slice(position + 1, position + 1 + LOOK_AHEAD_EVENTS)
-            times, numbers = batch.times(), batch.numbers()
+            window = slice(position + 1, position + 1 + look)
+            times = batch.times()
             following = times[window]
             may_vote = following >= least_us
-            others = following[may_vote & (numbers[window] != numbers[position])]
-            if len(others) >= VOTERS or len(following) >= LOOK_AHEAD_EVENTS or len(batch.more()) == len(times):
+            others = following[may_vote & (batch.accounts(window) != own)]
+            if len(others) >= VOTERS or (len(following) >= look and look == LOOK_AHEAD_EVENTS):
+                break
+            if len(following) >= look:
+                look = LOOK_AHEAD_EVENTS
+            elif len(batch.more()) == len(times):
                 break
         chosen = others if len(others) >= VOTERS_MIN else following[may_vote]
         return chosen[:VOTERS], others[:VOTERS], len(following)
+
+
+def _settled(end: int, verdicts: Verdicts) -> NDArray[np.intp]:
+    """Positions before `end` of the events that are neither refused nor unsettled."""
+    return np.delete(np.arange(end), [*(position for position, _ in verdicts.refused), *verdicts.unsettled])
 
 
 def _share(votes: NDArray[np.bool_]) -> float:
     return np.count_nonzero(votes) / max(1, len(votes))
 
 
-def plausible_end(latest_us: Sequence[int], first_us: int, events: int) -> int:
+def plausible_end(
+    latest_us: int, unsettled: Collection[tuple[int, int]], first_us: int, events: int, accounts: Iterable[int]
+) -> int:
     """The greatest event time that all partitions together make plausible.
 
-    That is the time that `VOTERS_MIN` events have passed. The few that are later are believed as long as the silence
+    That is the greatest time of a settled event, or that of `VOTERS_MIN` unsettled ones; in an input of `VOTERS`
+    accounts or more those must be of different accounts. The few that are later are believed as long as the silence
     before each is no longer than `SILENCE_DAYS`; or, where the input is sparse, `SILENCE_OF_SPACING` times the
     mean time between events; where nothing is known of that, and at most, `SILENCE_DAYS_MAX`.
 
     Parameters
     ----------
     latest_us
-        The greatest event times of every partition, `VOTERS_MIN` each or all that it has; at least one.
+        The greatest time of a settled event of any partition; `NO_TIME` without any.
+    unsettled
+        Time and account of every unsettled event; at least one if no event is settled.
     first_us
         The first event time.
     events
-        Number of all events.
+        Number of settled events.
+    accounts
+        Accounts of settled events: all, or `VOTERS`.
 
     Examples
     --------
     >>> day = 86_400_000_000
-    >>> plausible_end([6 * day, 7 * day, 8 * day, 8 * day, 97 * day], 0, 500) // day
+    >>> plausible_end(8 * day, [(97 * day, 1)], 0, 500, []) // day
     8
-    >>> plausible_end([6 * day, 7 * day, 8 * day, 8 * day, 37 * day], 0, 500) // day
+    >>> plausible_end(8 * day, [(37 * day, 1)], 0, 500, []) // day
     37
-    >>> plausible_end([0, 10 * day, 75 * day], 0, 3) // day
-    75
+    >>> plausible_end(8 * day, [(97 * day, account) for account in range(4)], 0, 500, []) // day
+    97
     """
-    times = sorted(latest_us)
-    start = max(0, len(times) - VOTERS_MIN)
-    end_us = times[start]
-    for beyond, time_us in zip(range(len(times) - start - 1, 0, -1), times[start + 1 :], strict=True):
+    of_account: dict[int, int] = {}
+    for time_us, account in unsettled:
+        of_account[account] = max(time_us, of_account.get(account, NO_TIME))
+    many = len(of_account.keys() | set(accounts)) >= VOTERS
+    beyond = sorted(time_us for time_us, _ in unsettled if time_us > latest_us)
+    witnesses = sorted(of_account.values()) if many else beyond
+    end_us = max(latest_us, witnesses[-VOTERS_MIN]) if len(witnesses) >= VOTERS_MIN else latest_us
+    if end_us == NO_TIME:
+        end_us = beyond[0]
+    for before, time_us in enumerate(beyond):
         silence_us = SILENCE_DAYS_MAX * US_PER_DAY
-        steps = events - beyond - 1
+        steps = events + before - 1
         if steps >= VOTERS and end_us > first_us:  # fewer have no rhythm
             spacing_us = SILENCE_OF_SPACING * (end_us - first_us) // steps
             silence_us = min(silence_us, max(SILENCE_DAYS * US_PER_DAY, spacing_us))
         if time_us - end_us > silence_us:
             break
-        end_us = time_us
+        end_us = max(end_us, time_us)
     return end_us
 
 
@@ -316,7 +351,7 @@ def plausible_start(sure_us: Sequence[int], unsure_us: Sequence[int]) -> int | N
     sure_us
         First event times of partitions whose own events confirm them.
     unsure_us
-        Event times of partitions that have too few events to tell. They count if they are less than
+        Event times of partitions that confirm none. They count if they are less than
         `BEHIND_DAYS_MAX` before the sure ones; where there are none, before the middle of them all.
     """
     if not sure_us and not unsure_us:

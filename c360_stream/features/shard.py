@@ -227,23 +227,37 @@ class AccountShard:
         days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
         """
         out: list[Emission] = []
-        for events in joined_by_topic([batch.events for batch in batches if batch.events is not None]):
+        columns = [self._plausible(batch, out) for batch in batches]
+        for events in joined_by_topic([each for each in columns if each is not None]):
             self._take(events)
         for batch in batches:
-            self.unsettled.take(batch.unsettled)
             self.watermark.receive(batch)
             self._advance(out)
+        self.tally.settled += self.unsettled.accept_until(self.watermark.now_us)
         if self.watermark.ended and self._today is not None:
             if len((heard := self.ledger.heard(self._today)).account):
                 out.append(HeardLabels(self.number, self.watermark.now_us, heard))
-            letters, accepted = self.unsettled.settle(self.watermark.now_us)
-            out += letters
-            self.tally.settled += accepted
+            out += self.unsettled.refuse_after(self.watermark.now_us)
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
         moved = self._moved()
         if moved is not None:
             out.append(moved)
         return out
+
+    def _plausible(self, batch: ShardBatch, out: list[Emission]) -> EventColumns | None:
+        """The events of a batch without those that are known already to be too far behind the others."""
+        if self._today is None or not batch.unsettled or batch.events is None:
+            self.unsettled.take(batch.unsettled)
+            return batch.events
+        refused = [each for each in batch.unsettled if each.time_us < self._oldest_us()]
+        out += [each.letter for each in refused]
+        self.unsettled.take(each for each in batch.unsettled if each not in refused)
+        return batch.events.without(refused)
+
+    def _oldest_us(self) -> int:
+        """An unsettled event before this is refused."""
+        first_us = self.watermark.first_us
+        return NO_TIME if first_us is None else first_us - BEHIND_DAYS_MAX * US_PER_DAY
 
     def _take(self, events: EventColumns) -> None:
         """Apply what is heard by the day in progress; let the rest wait.
@@ -296,7 +310,7 @@ class AccountShard:
             first = self.watermark.first_day()
             if first is None or self.watermark.now_us == NO_TIME:
                 return
-            out += self.unsettled.refuse_before((first - BEHIND_DAYS_MAX) * US_PER_DAY)
+            out += self.unsettled.refuse_before(self._oldest_us())
             self._next_hour = first * 24
             self._start_day(first)
             self._today = first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from c360_stream.features.columns import Unsettled
@@ -29,28 +29,37 @@ class UnsettledEvents:
 
     def refuse_before(self, time_us: int) -> list[DeadLetter]:
         """Refuse the events before a time."""
-        return self._refuse([each for each in self._held if each.time_us < time_us])
+        return self._refuse(lambda each: each.time_us < time_us)
 
-    def settle(self, latest_us: int) -> tuple[list[DeadLetter], list[str]]:
-        """Refuse the events after a time, and let the others, whose topics are given too, be events like all."""
-        refused = self._refuse([each for each in self._held if each.time_us > latest_us])
-        accepted = [each.letter.topic for each in self._held]
-        self._held.clear()
-        return refused, accepted
+    def refuse_after(self, time_us: int) -> list[DeadLetter]:
+        """Refuse the events after a time."""
+        return self._refuse(lambda each: each.time_us > time_us)
 
-    def _refuse(self, refused: list[Unsettled]) -> list[DeadLetter]:
-        for each in refused:
-            self._early.discard(each.event, each.time_us)
-            self._held.remove(each)
+    def accept_until(self, time_us: int) -> list[str]:
+        """Let the events up to a time be events like all others; their topics."""
+        accepted = [each.letter.topic for each in self._held if each.time_us <= time_us]
+        if accepted:
+            self._held = [each for each in self._held if each.time_us > time_us]
+        return accepted
+
+    def _refuse(self, is_refused: Callable[[Unsettled], bool]) -> list[DeadLetter]:
+        refused = [each for each in self._held if is_refused(each)]
+        if refused:
+            self._early.discard(refused)
+            self._held = [each for each in self._held if not is_refused(each)]
         letters = [each.letter for each in refused]
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
 
     def state(self) -> list[Any]:
         """Plain data for `restore`."""
-        return [[each.time_us, each.event, each.letter.model_dump_json()] for each in self._held]
+        return [
+            [each.topic, each.account_hash, each.event, each.time_us, each.letter.model_dump_json()]
+            for each in self._held
+        ]
 
     def restore(self, state: list[Any]) -> None:
         """Take up what `state` gave."""
         self._held = [
-            Unsettled(time_us, event, DeadLetter.model_validate_json(letter)) for time_us, event, letter in state
+            Unsettled(topic, account_hash, event, time_us, DeadLetter.model_validate_json(letter))
+            for topic, account_hash, event, time_us, letter in state
         ]

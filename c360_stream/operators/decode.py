@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -23,6 +24,51 @@ HEARTBEATS_MAX = 10_000
 """How many heartbeats a batch keeps while it reads on for events: a quiet partition has years of them."""
 
 
+class ReturningReader:
+    """A reader that takes records back, to give them again.
+
+    Parameters
+    ----------
+    reader
+        The reader.
+    """
+
+    def __init__(self, reader: RecordReader) -> None:
+        self._reader = reader
+        self.topic, self.partition = reader.topic, reader.partition
+        self._returned: deque[tuple[tuple[int, ...], RawBatch]] = deque()
+
+    def read(self, records_max: int) -> RawBatch:
+        """As `RecordReader.read`; what was taken back comes in the pieces in which it was read."""
+        return self._returned.popleft()[1] if self._returned else self._reader.read(records_max)
+
+    @property
+    def returned(self) -> bool:
+        """Whether what comes next was taken back."""
+        return bool(self._returned)
+
+    def take_back(self, parts: Sequence[tuple[tuple[int, ...], RawBatch]]) -> None:
+        """Take back the last parts read, each with the position before it."""
+        self._returned.extendleft(reversed(parts))
+
+    @property
+    def at_end(self) -> bool:
+        """As `RecordReader.at_end`."""
+        return not self._returned and self._reader.at_end
+
+    def position(self) -> tuple[int, ...]:
+        """As `RecordReader.position`."""
+        return self._returned[0][0] if self._returned else self._reader.position()
+
+    def lag(self) -> int:
+        """As `RecordReader.lag`, but for what was taken back."""
+        return self._reader.lag()
+
+    def close(self) -> None:
+        """As `RecordReader.close`."""
+        self._reader.close()
+
+
 class DecodedBatch:
     """Records read from one partition: columns of the events, and refusals with their reason.
 
@@ -39,7 +85,7 @@ class DecodedBatch:
     """
 
     def __init__(
-        self, reader: RecordReader, decoder: Decoder, encoder: EventEncoder, records_max: int, *, live: bool = False
+        self, reader: ReturningReader, decoder: Decoder, encoder: EventEncoder, records_max: int, *, live: bool = False
     ) -> None:
         self._reader = reader
         self._decoder = decoder
@@ -49,6 +95,7 @@ class DecodedBatch:
         """Number of records read."""
         self._parts: list[RawBatch] = []
         self._starts: list[int] = []
+        self._resume_at: list[tuple[int, ...]] = []
         self._positions: list[int] = []
         self._encoded: list[Encoded] = []
         self.refusals: list[tuple[int, Refused]] = []
@@ -58,10 +105,12 @@ class DecodedBatch:
         """Number of accepted heartbeats that are not in `heartbeats` any more: older ones, see `more`."""
         size = 0
         while size < BATCH_BYTES_MAX and self.read < records_max:
-            asked = min(_READ_AT_ONCE, records_max - self.read)
-            if self._read(asked) < asked:
+            asked, returned = min(_READ_AT_ONCE, records_max - self.read), reader.returned
+            if self._read(asked) < asked and not returned:
                 break
             size += sum(map(len, self._parts[-1].values))
+        # What these hold is judged with this batch; what is read on for can be given back.
+        self._own_parts, self._due = len(self._parts), len(self._positions)
 
     @property
     def events(self) -> Encoded:
@@ -78,25 +127,48 @@ class DecodedBatch:
         """A number for the account of each event, int64 of shape (events,)."""
         return self.events.number
 
+    def accounts(self, window: slice) -> NDArray[np.uint64]:
+        """A hash of the account of each event in a window."""
+        return self._encoder.hashes_of(self.events.number[window])
+
+    def due(self) -> int:
+        """So many of the events are this batch's own; what was read on for can be given back."""
+        return self._due
+
     def more(self) -> NDArray[np.int64]:
         """Read on until there is another event or the partition's end for now; give `times` of all.
 
         In a replay, which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
         """
-        before = len(self.events)
+        before = len(self._positions)
         while not stop_requested():
             refused = len(self.refusals)
             read = self._read(_READ_ON)
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
-            if len(self.events) > before or (not read and self._reader.at_end):
+            if len(self._positions) > before or (not read and self._reader.at_end):
                 break
-            if not self._live and len(self.refusals) == refused:
+            if read and not self._live and len(self.refusals) == refused:
+                # It cannot be given again, nor what is before it.
                 self._parts[-1] = RawBatch([], [])
+                self._own_parts, self._due = len(self._parts), before
                 if (forgotten := len(self.heartbeats) - HEARTBEATS_MAX) > 0:
                     del self.heartbeats[:forgotten]
                     self.heartbeats_forgotten += forgotten
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
+
+    def give_back(self) -> None:
+        """Give the reader back what was only read on for."""
+        own = self._own_parts
+        if own == len(self._parts):
+            return
+        read_on = zip(self._resume_at[own:], self._parts[own:], strict=True)
+        self._reader.take_back([(position, part) for position, part in read_on if part.values])
+        self.read = self._starts[own]
+        self._encoded = [self.events.take(np.arange(self._due))]
+        self.refusals = [item for item in self.refusals if item[0] < self.read]
+        self.heartbeats = [item for item in self.heartbeats if item[0] < self.read]
+        del self._parts[own:], self._starts[own:], self._resume_at[own:], self._positions[self._due :]
 
     def refuse(self, chosen: Sequence[tuple[int, Refused]]) -> None:
         """Refuse events after all: pairs of a position in `events`, ascending, and why."""
@@ -156,6 +228,7 @@ class DecodedBatch:
         )
 
     def _read(self, records_max: int) -> int:
+        self._resume_at.append(self._reader.position())
         part = self._reader.read(records_max)
         start, self.read = self.read, self.read + len(part.values)
         # Every record is kept, since an event may yet be refused for its time.

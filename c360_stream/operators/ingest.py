@@ -23,7 +23,7 @@ from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD_OF_CLOCK, OUT_OF_TIME, TimeJudge, Verdicts
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.outbox import PULSE, Pulse
@@ -131,7 +131,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     Parameters
     ----------
     seen
-        The mark last told, `NO_TIME` before the first, and the state of the `TimeJudge`; empty at the beginning.
+        The mark last told, `NO_TIME` before the first, and the states of the `OrderWatch` and the `TimeJudge`; empty at
+        the beginning.
     alone
         Whether there is no other partition.
     """
@@ -149,18 +150,18 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
-        self._reader = reader
+        self._reader = ReturningReader(reader)
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
-        self._told_us: int = seen[0] if seen else NO_TIME
-        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, seen[1:], alone=alone)
+        self._told_us, order, judge = seen or (NO_TIME, (), ())
+        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=alone)
         self._clock = _wall_clock_us if settings.live else None
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())
         self._alignment = alignment
         self._decoder = Decoder(kind)
         self._encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
-        self._order = OrderWatch(settings, name)
+        self._order = OrderWatch(settings, name, order)
         self._ended = False
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
@@ -209,7 +210,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             # An idle partition's mark has followed the clock, and may be beyond what its own events have said.
             self._judge.advance(self._mark_us + self._lateness_us)
         verdicts = self._refuse(batch)
-        time_us, live = batch.times(), self._settings.live
+        time_us, live, told_us = batch.times(), self._settings.live, self._told_us
         highs_us = np.append(verdicts.high_us, self._judge.high_us)
         letters: list[Item] = list(self._dead_letters(batch, highs_us))
         unsettled = self._unsettled(batch, verdicts)
@@ -226,8 +227,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         recently = time.monotonic() - self._marked_at < MARK_SECONDS
         if not len(time_us) and live and (recently or self._mark_us == NO_TIME):
             return letters + beats
-        # Live, an idle partition's mark has followed the clock and may be beyond what it says next.
-        heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, self._told_us))
+        # Live, an idle partition's mark has followed the clock and may be beyond what it says now.
+        heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))
         self._order.count(time_us, heard_us, ended=at_end)
         return [*letters, *self._tell(self._encoder.split(batch.events, heard_us), unsettled), *beats]
 
@@ -238,7 +239,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         return [(key, Heartbeats(number, self._name, sent_us)) for number, key in shards]
 
     def _tell(
-        self, by_shard: Sequence[EventColumns | None] = (), unsettled: Mapping[int, tuple[Unsettled, ...]] | None = None
+        self, by_shard: Sequence[EventColumns | None] = (), unsettled: Mapping[int, list[Unsettled]] | None = None
     ) -> list[Item]:
         """Messages to all shards, with a mark at most a day further than the last one.
 
@@ -248,31 +249,46 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._told_us = min(self._mark_us, self._told_us + US_PER_DAY)
         self._ended = self._reader.at_end and not self._settings.live and self._told_us == self._mark_us
         judge, unsettled = self._judge, unsettled or {}
-        times = self._told_us, judge.high_us, judge.first_us, self._ended
-        known = judge.latest_us, judge.events
+        marks = self._told_us, judge.first_us, self._ended
+        doubtful = tuple((each.time_us, each.account_hash) for of_shard in unsettled.values() for each in of_shard)
         return [
-            (key, ShardBatch(number, self._name, *times, events, *known, unsettled.get(number, ())))
+            (
+                key,
+                ShardBatch(
+                    number,
+                    self._name,
+                    *marks,
+                    events,
+                    unsettled.get(number, ()),
+                    doubtful,
+                    judge.latest_us,
+                    judge.events,
+                    judge.accounts,
+                ),
+            )
             for number, (key, events) in enumerate(zip_longest(self._shard_keys, by_shard))
         ]
 
     def _refuse(self, batch: DecodedBatch) -> Verdicts:
         """Refuse implausible event times; the verdicts on the events that remain."""
         verdicts = self._judge.judge(batch, self._clock)
+        batch.give_back()
         if self._clock is not None:
             batch.refuse_heartbeats(self._clock() + US_PER_DAY, Refused(AHEAD_OF_CLOCK))
         if verdicts.refused:
             batch.refuse([(position, Refused(reason)) for position, reason in verdicts.refused])
         return verdicts.of_accepted()
 
-    def _unsettled(self, batch: DecodedBatch, verdicts: Verdicts) -> dict[int, tuple[Unsettled, ...]]:
+    def _unsettled(self, batch: DecodedBatch, verdicts: Verdicts) -> dict[int, list[Unsettled]]:
         """The events that the partition alone cannot judge, by shard."""
-        by_shard: dict[int, tuple[Unsettled, ...]] = {}
+        by_shard: dict[int, list[Unsettled]] = {}
         if verdicts.unsettled:
             events = batch.events.take(np.array(verdicts.unsettled, np.intp))
-            columns = (events.time_us.tolist(), events.event.tolist(), self._encoder.shards_of(events).tolist())
-            for position, time_us, event, shard in zip(verdicts.unsettled, *columns, strict=True):
+            hashes, shards = self._encoder.hashes_of(events.number), self._encoder.shards_of(events)
+            columns = (each.tolist() for each in (shards, hashes, events.event, events.time_us))
+            for position, shard, account, event, us in zip(verdicts.unsettled, *columns, strict=True):
                 letter = batch.letter_of(position, Refused(OUT_OF_TIME), int(max(verdicts.high_us[position], 0)))
-                by_shard[shard] = (*by_shard.get(shard, ()), Unsettled(time_us, event, letter))
+                by_shard.setdefault(shard, []).append(Unsettled(self._encoder.topic, account, event, us, letter))
         return by_shard
 
     def _mark(self, batch: DecodedBatch) -> int:
@@ -324,8 +340,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
-        """Where to resume: position, mark last told, what is known of the partition's time."""
-        return (self._reader.position(), self._told_us, *self._judge.state())
+        """Where to resume: position, mark last told, what is known of the partition's order and time."""
+        return self._reader.position(), self._told_us, self._order.state(), self._judge.state()
 
     def close(self) -> None:
         """Release the reader."""

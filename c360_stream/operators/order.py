@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ LATE = LateCounts()
 
 
 class OrderWatch:
-    """Counts the late events of one partition, since this process opened it.
+    """Counts the late events of one partition, since it was first read.
 
     Parameters
     ----------
@@ -39,15 +40,21 @@ class OrderWatch:
         Settings.
     name
         Name of the partition.
+    state
+        What `state` gave.
     total
         What to add to.
     """
 
-    def __init__(self, settings: Settings, name: str, total: LateCounts = LATE) -> None:
+    def __init__(self, settings: Settings, name: str, state: Sequence[int] = (), total: LateCounts = LATE) -> None:
         self._settings = settings
         self._name = name
-        self._counts = LateCounts()
+        self._counts = LateCounts(*state)
         self._total = total
+
+    def state(self) -> tuple[int, int]:
+        """Plain data for the constructor."""
+        return self._counts.events, self._counts.late
 
     def count(self, time_us: NDArray[np.int64], heard_us: NDArray[np.int64], *, ended: bool) -> None:
         """Count the next events.

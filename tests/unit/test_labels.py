@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from c360_stream.events import US_PER_DAY
-from c360_stream.labels import CORRECTION_DAYS, LabelLedger
+from c360_stream.labels import CORRECTION_DAYS, KnownLabels, LabelLedger
 from c360_stream.snapshot import pack, unpack
 
 HORIZON = 5
@@ -183,6 +185,24 @@ def settled(*cancellations: tuple[int, int, int], keep: bool = False) -> dict[in
             kept, ledger = unpack("s", pack("s", ledger.state())), LabelLedger(HORIZON, REACH)
             ledger.restore(kept)
     return found
+
+
+def churned(labels: KnownLabels) -> set[tuple[int, int]]:
+    """Account and as-of day of those who left."""
+    chosen = labels.churned
+    return set(zip(labels.account[chosen].tolist(), labels.as_of_day[chosen].tolist(), strict=True))
+
+
+@given(st.lists(st.tuples(st.integers(100, 160), st.integers(0, 2), st.integers(-40, 0)), max_size=8))
+def test_what_is_heard_on_a_day_is_known_at_its_midnight(cancellations: list[tuple[int, int, int]]) -> None:
+    """However late: at the end of a log nothing is told that the next tick would not tell."""
+    ledger = LabelLedger(HORIZON)
+    for day in range(100, 162):
+        for heard, account, before in cancellations:
+            if heard == day - 1:
+                ledger.cancelled(account, (heard + before) * US_PER_DAY + 5)
+        assert churned(ledger.heard(day - 1)) == churned(ledger.close(day).known)
+        ledger.open(day, np.arange(3, dtype=np.int32))
 
 
 def test_examples_are_settled_when_the_longest_horizon_has_passed() -> None:

@@ -96,7 +96,7 @@ class Filling:
 
     def _receive(self, shard: AccountShard, day: int, events: EventColumns | None) -> None:
         now_us = day * US_PER_DAY
-        batch = ShardBatch(shard.number, _PARTITION, now_us, now_us, START_DAY * US_PER_DAY, False, events)
+        batch = ShardBatch(shard.number, _PARTITION, now_us, START_DAY * US_PER_DAY, False, events)
         for rows in shard.receive([batch]):
             if isinstance(rows, TickRows | MovedRows):
                 self._scorers[shard.number].rows(rows)

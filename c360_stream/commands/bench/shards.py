@@ -48,7 +48,7 @@ class Shards:
         """Give every shard its part of a batch (or nothing but the time); what each emits."""
         first_us = self._first_us or 0
         for shard, events in zip(self._shards, columns or [None] * len(self._shards), strict=True):
-            yield shard.receive([ShardBatch(shard.number, _PARTITION, high_us, high_us, first_us, False, events)])
+            yield shard.receive([ShardBatch(shard.number, _PARTITION, high_us, first_us, False, events)])
 
     def accounts(self) -> int:
         """Number of accounts seen."""

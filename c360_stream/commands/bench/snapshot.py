@@ -155,7 +155,7 @@ class _Shard:
 
     def _receive(self, events: EventColumns | None) -> None:
         now, first = self._day * US_PER_DAY, START_DAY * US_PER_DAY + US_PER_DAY // 2
-        for rows in self.shard.receive([ShardBatch(self.number, _PARTITION, now, now, first, False, events)]):
+        for rows in self.shard.receive([ShardBatch(self.number, _PARTITION, now, first, False, events)]):
             if isinstance(rows, TickRows | MovedRows):
                 self.scorer.rows(rows)
 

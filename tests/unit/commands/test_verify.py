@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from c360_stream.commands import history
 from c360_stream.commands.history import Moment, features_at, read_history
 from c360_stream.commands.verify import verify
 from c360_stream.connectors.clickhouse import TableStore
@@ -18,6 +19,7 @@ from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.tables import TABLES
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
+from c360_stream.features import encoding
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.prior import prior_version
 from c360_stream.learning.reasons import NO_TOPIC
@@ -55,8 +57,8 @@ def write(settings: Settings, events: Iterable[dict[str, Any]], kind: str = "pro
 def store_score(tables: TableStore, settings: Settings, change: float = 0.0, trigger: Trigger = "tick") -> None:
     """Store the tick's score as the flow would from the log as it is now, or another risk."""
     moment = Moment("a", TICK_US, trigger)
-    history = read_history(settings, LogDirTransport(settings.log_dir), moment, lambda *_: ())
-    features = features_at(settings, moment, history.in_time)
+    found = read_history(settings, LogDirTransport(settings.log_dir), moment, lambda *_: ())
+    features = features_at(settings, moment, found.in_time)
     risk = float(VERSION.score(features[None, :], TICK_US).risk[0])
     times = np.array([TICK_US])
     names: Columns = {"model_name": [VERSION.model_name], "model_version": [VERSION.model_version]}
@@ -166,6 +168,24 @@ def test_times_that_the_flow_refused_do_not_count(chdb_store: TableStore, settin
     assert verify(settings, "a", TICK)
 
 
+def test_a_live_run_may_have_believed_what_a_replay_would_refuse(settings: Settings) -> None:
+    """It had a clock. What it refused has a dead letter."""
+    others = [event(100 + number, 1 + number / 10, f"b{number % 10}") for number in range(40)]
+    write(settings, [*others[:20], event(1, 60), *others[20:], event(2, 70)])
+    moment, transport = Moment("a", TICK_US, "tick"), LogDirTransport(settings.log_dir)
+    assert read_history(settings, transport, moment, lambda *_: ()).events == 2
+    assert read_history(settings, transport, moment, lambda *_: {20}).events == 1
+
+
+def test_more_accounts_than_are_remembered(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_REMEMBERED_MAX", 3)
+    monkeypatch.setattr(history, "READ_RECORDS_MAX", 10)
+    write(settings, [event(number, number / 10, f"a{number % 17}") for number in range(300)])
+    moment, transport = Moment("a5", TICK_US, "tick"), LogDirTransport(settings.log_dir)
+    found = read_history(settings, transport, moment, lambda *_: ())
+    assert (found.events, found.late_events) == (len(range(5, 300, 17)), 0)
+
+
 def test_scores_that_are_not_there(chdb_store: TableStore, settings: Settings) -> None:
     write(settings, USE)
     store_score(chdb_store, settings)
@@ -199,8 +219,8 @@ def test_escapes_and_rubbish_in_the_log(settings: Settings) -> None:
     ]
     (folder / "0.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     moment = Moment(name, TICK_US, "tick")
-    history = read_history(settings, LogDirTransport(settings.log_dir), moment, lambda *_: ())
-    assert history.events == 3
-    features = features_at(settings, moment, history.in_time)
+    found = read_history(settings, LogDirTransport(settings.log_dir), moment, lambda *_: ())
+    assert found.events == 3
+    features = features_at(settings, moment, found.in_time)
     assert features[INDEX["avg_dau_30d"]] == 2 / 30
     assert features[INDEX["account_age_days"]] == (71 / 24)

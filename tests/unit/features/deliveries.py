@@ -21,7 +21,6 @@ from c360_stream.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, In
 from c360_stream.events import Event as DecodedEvent
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.plausibility import VOTERS_MIN
 from c360_stream.features.shard import (
     AccountShard,
     Emission,
@@ -86,7 +85,7 @@ class Partition:
     def __init__(self, topic: InputKind, name: str, shards: int) -> None:
         self.topic, self.name, self.shards = topic, name, shards
         self.high_us = self.first_us = NO_TIME
-        self.times: list[int] = []
+        self.events = 0
 
     def say(self, events: Sequence[Event], *, ended: bool = False) -> list[ShardBatch]:
         """A message to each shard: the events, and the partition's mark after them."""
@@ -97,15 +96,14 @@ class Partition:
         heard_us = np.maximum(np.array(times, np.int64), highs[:-1] - LATENESS_US)
         self.high_us = int(highs[-1])
         mark_us = self.high_us - LATENESS_US if self.high_us != NO_TIME else NO_TIME
-        self.times = sorted([*self.times, *times])
+        self.events += len(times)
         by_shard = columns(self.topic, events, self.shards, heard_us) if events else [None] * self.shards
         return [
-            ShardBatch(shard, self.name, mark_us, self.high_us, self.first_us, ended, found, *self._known())
+            ShardBatch(
+                shard, self.name, mark_us, self.first_us, ended, found, latest_us=self.high_us, events_read=self.events
+            )
             for shard, found in enumerate(by_shard)
         ]
-
-    def _known(self) -> tuple[tuple[int, ...], int]:
-        return tuple(self.times[-VOTERS_MIN:]), len(self.times)
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class Delivery:
 def _in_turns(queues: list[deque[list[ShardBatch]]], draw: Random, *, aligned: bool) -> Iterator[list[ShardBatch]]:
     """Each partition's messages in their order, the partitions mixed."""
     while queues:
-        queue = min(queues, key=lambda waiting: waiting[0][0].high_us) if aligned else draw.choice(queues)
+        queue = min(queues, key=lambda waiting: waiting[0][0].latest_us) if aligned else draw.choice(queues)
         yield queue.popleft()
         if not queue:
             queues.remove(queue)

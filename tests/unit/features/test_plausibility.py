@@ -36,16 +36,22 @@ class Batch:
     """Part of a partition, of which more can be read."""
 
     all_us: NDArray[np.int64]
-    accounts: NDArray[np.int64]
+    of_accounts: NDArray[np.uint64]
     start: int
     end: int
     step: int = 1
 
+    def __post_init__(self) -> None:
+        self.own = self.end - self.start
+
     def times(self) -> NDArray[np.int64]:
         return self.all_us[self.start : self.end]
 
-    def numbers(self) -> NDArray[np.int64]:
-        return self.accounts[self.start : self.end]
+    def accounts(self, window: slice) -> NDArray[np.uint64]:
+        return self.of_accounts[self.start : self.end][window]
+
+    def due(self) -> int:
+        return self.own
 
     def more(self) -> NDArray[np.int64]:
         self.end = min(self.end + self.step, len(self.all_us))
@@ -66,6 +72,11 @@ class Judged:
         """Day that the partition has come to."""
         return int(self.state[0]) / US_PER_DAY  # type: ignore[call-overload,no-any-return]
 
+    @property
+    def latest(self) -> float:
+        """Day of the latest settled event."""
+        return int(self.state[2]) / US_PER_DAY  # type: ignore[call-overload,no-any-return]
+
 
 def judge(
     days: Sequence[float],
@@ -73,21 +84,23 @@ def judge(
     *,
     cut: Random | None = None,
     now: float | None = None,
+    alone: bool = True,
+    jump_days: int = JUMP_DAYS,
 ) -> Judged:
     """Judge a partition with these event times, in days; `cut` reads it in batches of any size."""
     times = np.array([round(day * US_PER_DAY) for day in days], np.int64)
-    numbers = np.array(accounts if accounts is not None else range(len(days)), np.int64)
+    numbers = np.array(accounts if accounts is not None else range(len(days)), np.uint64)
     found, state, start = Judged(), (), 0
     while start < len(times):
-        judge = TimeJudge(US_PER_HOUR, JUMP_DAYS * US_PER_DAY, state)
+        judge = TimeJudge(US_PER_HOUR, jump_days * US_PER_DAY, state, alone=alone)
         end = min(start + cut.randint(1, 5), len(times)) if cut else len(times)
         batch = Batch(times, numbers, start, end, cut.randint(1, 3) if cut else 1)
         verdicts = judge.judge(batch, None if now is None else lambda: round(now * US_PER_DAY))
-        assert len(verdicts.high_us) == len(batch.times())
+        assert len(verdicts.high_us) == batch.due()
         found.refused |= {start + position: reason for position, reason in verdicts.refused}
         found.unsettled += [start + position for position in verdicts.unsettled]
         found.highs += [us / US_PER_DAY for us in verdicts.high_us.tolist()]
-        state, start = judge.state(), batch.end
+        state, start = judge.state(), start + batch.due()
     found.state = state
     return found
 
@@ -209,18 +222,71 @@ def test_newest_first_is_not_absurd() -> None:
 
 def test_the_end_of_a_partition_is_left_to_all_partitions() -> None:
     assert judge([*STEADY, STEADY[-1] + 0.9]).high == pytest.approx(STEADY[-1] + 0.9), "within a day it is believed"
-    for leap in (20_002.5, 20_030.0, 40_000.0):
+    for leap, unsettled in {20_002.5: [], 20_030.0: [], 20_050.0: [60], 40_000.0: [60]}.items():
         found = judge([*STEADY, leap])
-        assert (found.refused, found.unsettled) == ({}, [60])
+        assert (found.refused, found.unsettled) == ({}, unsettled)
         assert found.high == pytest.approx(STEADY[-1])
-        assert found.state[3] == tuple(round(day * US_PER_DAY) for day in [*STEADY[-3:], leap])
+        assert found.latest == pytest.approx(STEADY[-1] if unsettled else leap)
     one = judge([20_000.0])
-    assert (one.unsettled, one.state[0], one.state[1]) == ([0], NO_TIME, 20_000 * US_PER_DAY)
+    assert (one.unsettled, one.state[:4]) == ([0], (NO_TIME, NO_TIME, NO_TIME, 0))
     few = judge([20_000.0, 20_030.0, 20_080.0, 20_080.1])
     assert (few.refused, few.unsettled) == ({}, [2, 3])
     assert few.high == pytest.approx(20_030.0)
-    assert judge([0.0, 20_000.0, 20_000.0]).unsettled == [0]
-    assert judge([20_000.0, 20_003.0, 20_001.5]).unsettled == [1, 2], "the one that follows says no"
+    assert judge([20_000.0, 20_050.0, 20_048.0]).unsettled == [1, 2], "the one that follows says no"
+
+
+def test_what_is_unsettled_begins_nothing() -> None:
+    found = judge([0.0, 20_000.0, 20_000.0])
+    assert (found.unsettled, found.state[1]) == ([0], 20_000 * US_PER_DAY)
+
+
+def test_beside_other_partitions_an_account_is_no_witness_of_its_own_far_leap() -> None:
+    """Its clock may be a year ahead; within a partition of its own nobody else says so."""
+    steady = [1 + i % 5 for i in range(60)]
+    for ahead, unsettled in {30.0: [], 365.0: list(range(60, 66))}.items():
+        days, accounts = [*STEADY, *(20_001.0 + ahead + i / 50 for i in range(6))], [*steady, *[9] * 6]
+        found = judge(days, accounts, alone=False)
+        assert (found.refused, found.unsettled) == ({}, unsettled)
+        assert judge(days, accounts).high == pytest.approx(days[-1]), "alone in a log, who else should"
+        assert judge(days, [*steady, *range(10, 16)], alone=False).high == pytest.approx(days[-1])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("every", [4, 7])
+def test_regular_stragglers_do_not_stop_time(every: int, alone: bool) -> None:
+    """Every few events come hours behind the others, after a night's silence: time goes on, and they are late."""
+    days = list[float]()
+    for i in range(3_000):
+        day = 20_000 + i // 100 + 0.3 + (i % 100) / 300
+        days.append(day - (0.25 if i % every == 3 else 0.0))
+    found = judge(days, alone=alone)
+    assert (found.refused, found.unsettled) == ({}, [])
+    late = sum(high - HOUR > day for high, day in zip(found.highs, days, strict=True))
+    assert late > 0.7 * len(days) / every
+    assert found.high > 20_029.5
+
+
+def test_a_tenth_of_the_clocks_ahead_leaves_the_others_in_time() -> None:
+    draw = Random(3)
+    clocks = [23 * HOUR if draw.random() < 0.1 else 0.0 for _ in range(300)]
+    events = sorted((20_000 + draw.random() * 30, draw.randrange(300)) for _ in range(20_000))
+    days, accounts = [day + clocks[account] for day, account in events], [account for _, account in events]
+    for alone in (True, False):
+        found = judge(days, accounts, alone=alone)
+        assert (found.refused, found.unsettled) == ({}, [])
+        late = [
+            high - HOUR > day for high, (day, account) in zip(found.highs, events, strict=True) if not clocks[account]
+        ]
+        assert sum(late) <= 0.001 * len(late)
+
+
+def test_a_sparse_partition_is_judged_in_the_batches_in_which_it_is_read() -> None:
+    """Every event leaps, and asks those behind it; they are judged with the batch that they come with."""
+    days = np.array([round((20_000 + i / 12) * US_PER_DAY) for i in range(1_000)], np.int64)
+    batch = Batch(days, np.arange(1_000, dtype=np.uint64), 0, 10)
+    verdicts = TimeJudge(US_PER_HOUR, US_PER_DAY).judge(batch)
+    assert len(verdicts.high_us) == 10
+    assert batch.end == 10 + VOTERS
 
 
 def test_live_the_wall_clock_decides_where_nothing_follows() -> None:
@@ -277,24 +343,48 @@ def test_a_single_event_ahead_makes_no_more_than_one_other_late(
     assert sum(late) <= 1
 
 
+def end(
+    unsettled: Sequence[tuple[int, int]],
+    *,
+    latest: int | None = 100,
+    events: int = 10_000,
+    accounts: Sequence[int] = range(VOTERS),
+) -> int:
+    """Day of the end that is plausible; times are days, and the first one is 0."""
+    latest_us = NO_TIME if latest is None else latest * US_PER_DAY
+    times = [(day * US_PER_DAY, account) for day, account in unsettled]
+    return plausible_end(latest_us, times, 0, events, accounts) // US_PER_DAY
+
+
 class TestAllPartitionsTogether:
     """What the last and the first events are held against."""
 
     def test_the_end(self) -> None:
-        day = US_PER_DAY
-        dense = [100 * day - i for i in range(VOTERS_MIN)]
-        assert plausible_end([*dense, 145 * day], 0, 10_000) == 145 * day
-        assert plausible_end([*dense, 146 * day], 0, 10_000) == 100 * day
-        assert plausible_end([*dense, 120 * day, 140 * day, 160 * day], 0, 10_000) == 160 * day
-        assert plausible_end([*dense, *[500 * day] * VOTERS_MIN], 0, 10_000) == 500 * day
-        assert plausible_end([*dense, *[500 * day] * (VOTERS_MIN - 1)], 0, 10_000) == 100 * day
-        assert plausible_end([5], 5, 1) == 5
+        for last_day, end_day in {145: 145, 146: 100}.items():
+            assert end([(last_day, 1)]) == end_day
+        assert end([(120, 1), (140, 1), (160, 1)]) == 160
+        assert end([(120, 1), (166, 1), (90, 1)]) == 120
+        assert end([(500, account) for account in range(VOTERS_MIN)]) == 500
+        assert end([(500, account) for account in range(VOTERS_MIN - 1)]) == 100
+        assert end([]) == 100
+
+    def test_many_events_of_an_account_are_one_witness(self) -> None:
+        """In an input of several accounts; where there are few, each may be the only one left."""
+        year_ahead = [(500, 1)] * 9
+        assert end(year_ahead) == 100
+        assert end(year_ahead, accounts=range(VOTERS - 1)) == 500
+        assert end([*year_ahead, (600, 2), (700, 3), (480, 4)]) == 500
+
+    def test_of_few_events_no_rhythm_is_known(self) -> None:
+        assert end([(300, 1)], latest=0, events=4, accounts=range(2)) == 300
+        assert end([(401, 1)], latest=0, events=4, accounts=range(2)) == 0
+        assert end([(10, 1), (75, 1)], latest=None, events=0, accounts=()) == 75
+        assert end([(0, 1), (10, 1), (900, 1)], latest=None, events=0, accounts=()) == 10
+        assert end([(5, 1)], latest=None, events=0, accounts=()) == 5
 
     def test_a_sparse_input_may_be_silent_for_long(self) -> None:
-        day = US_PER_DAY
-        assert plausible_end([0, 30 * day, 60 * day, 200 * day], 0, 4) == 200 * day
-        assert plausible_end([0, 0, 0, 300 * day], 0, 4) == 300 * day, "of one instant no rhythm is known"
-        assert plausible_end([0, 0, 0, 401 * day], 0, 4) == 0
+        assert end([(300, 1)], latest=100, events=20) == 100
+        assert end([(300, 1)], latest=100, events=16) == 300
 
     def test_the_start(self) -> None:
         year = 365 * US_PER_DAY

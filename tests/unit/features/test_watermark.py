@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from c360_stream.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.watermark import Watermark
@@ -10,16 +12,15 @@ from c360_stream.snapshot import pack, unpack
 
 def says(
     partition: str,
-    high_us: int,
+    latest_us: int,
     *,
     first_us: int = 0,
     ended: bool = False,
     mark_us: int | None = None,
-    latest_us: tuple[int, ...] | None = None,
+    doubtful: Sequence[tuple[int, int]] = (),
 ) -> ShardBatch:
-    latest = (high_us,) if latest_us is None and high_us != NO_TIME else latest_us or ()
-    mark_us = high_us if mark_us is None else mark_us
-    return ShardBatch(0, partition, mark_us, high_us, first_us, ended, None, latest, 100)
+    mark_us = latest_us if mark_us is None else mark_us
+    return ShardBatch(0, partition, mark_us, first_us, ended, None, (), doubtful, latest_us, 100, range(8))
 
 
 def test_a_partition_that_has_said_nothing_holds_it() -> None:
@@ -106,9 +107,8 @@ def test_at_the_end_no_single_event_moves_it_far() -> None:
     for last_day, end_day in ((109, 109), (145, 145), (146, 100)):
         last, end = last_day * US_PER_DAY, end_day * US_PER_DAY
         watermark = Watermark(["a", "b"], 0)
-        full = tuple(100 * US_PER_DAY - hours * US_PER_HOUR for hours in (3, 2, 1, 0))
-        watermark.receive(says("a", full[-1], first_us=99 * US_PER_DAY, ended=True, latest_us=full))
-        watermark.receive(says("b", full[-1], first_us=99 * US_PER_DAY, ended=True, latest_us=(full[-1], last)))
+        watermark.receive(says("a", 100 * US_PER_DAY, first_us=99 * US_PER_DAY, ended=True))
+        watermark.receive(says("b", 99 * US_PER_DAY, first_us=99 * US_PER_DAY, ended=True, doubtful=[(last, 3)]))
         assert watermark.now_us == end
 
 
@@ -116,8 +116,8 @@ def test_the_first_day_of_partitions_that_cannot_confirm_their_first_event() -> 
     """A lonely event at the zero of some program begins nothing."""
     watermark = Watermark(["a", "b", "c"], 0)
     day = 20_000 * US_PER_DAY
-    watermark.receive(says("a", NO_TIME, first_us=0, ended=True, latest_us=(0,)))
-    watermark.receive(says("c", NO_TIME, first_us=day - 3 * US_PER_DAY, ended=True, latest_us=(day - 3 * US_PER_DAY,)))
+    watermark.receive(says("a", NO_TIME, first_us=NO_TIME, ended=True, doubtful=[(0, 1)]))
+    watermark.receive(says("c", NO_TIME, first_us=NO_TIME, ended=True, doubtful=[(day - 3 * US_PER_DAY, 2)]))
     assert watermark.first_day() is None
     watermark.receive(says("b", day, first_us=day))
     assert watermark.first_day() == 19_997

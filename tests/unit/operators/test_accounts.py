@@ -8,16 +8,10 @@ from c360_stream import metrics
 from c360_stream.errors import StateError
 from c360_stream.features.columns import Heartbeats, ShardBatch
 from c360_stream.features.subscriptions import EVENTS_MAX
-from c360_stream.operators import stop
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
 from c360_stream.operators.keeping import Keeping
 from tests.unit.features.deliveries import Partition, plain, shard_config
 from tests.unit.features.events import at, event
-
-
-@pytest.fixture(autouse=True)
-def _no_failures_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_failures", [])
 
 
 def step(early_events_max: int = 1_000) -> AccountsStep:

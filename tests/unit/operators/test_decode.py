@@ -15,7 +15,7 @@ from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, INPUT_KINDS, D
 from c360_stream.features.columns import NO_TIME, PRODUCT, TOPICS
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode
-from c360_stream.operators.decode import DecodedBatch
+from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
 from tests.unit.operators.readers import MemoryReader
@@ -36,7 +36,8 @@ def ids(*names: str) -> list[int]:
     return [int(hashed) for hashed in encoded.event]
 
 
-def batch_of(reader: RecordReader, records_max: int = 100) -> DecodedBatch:
+def batch_of(reader: RecordReader | ReturningReader, records_max: int = 100) -> DecodedBatch:
+    reader = reader if isinstance(reader, ReturningReader) else ReturningReader(reader)
     return DecodedBatch(reader, DECODER, EventEncoder(PRODUCT, KnownAccounts(1), (), {}), records_max)
 
 
@@ -86,7 +87,7 @@ def test_heartbeats_are_no_events() -> None:
 def test_a_batch_of_nothing_but_heartbeats(kind: InputKind) -> None:
     beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(600)]
     encoder = EventEncoder(TOPICS.index(kind), KnownAccounts(1), (), {})
-    batch = DecodedBatch(MemoryReader(TOPIC, beats), Decoder(kind), encoder, 1000)
+    batch = DecodedBatch(ReturningReader(MemoryReader(TOPIC, beats)), Decoder(kind), encoder, 1000)
     assert batch.heartbeats == [(number, time_us(at(0, number))) for number in range(600)]
     assert (len(batch.events), encoder.split(batch.events)) == (0, [None])
 
@@ -121,6 +122,40 @@ def test_reading_on_through_years_of_heartbeats_keeps_the_newest(monkeypatch: py
     held = sum(len(part.values) for part in batch._parts)
     assert held < 1 + 3 * decode._READ_ON, "they are held in memory"
     assert [batch.dead_letter(position, why, 0).offset for position, why in batch.refusals] == [1, 1002]
+
+
+def test_what_was_read_on_for_is_given_back() -> None:
+    """Whole reads of it: with what they hold besides events, at the position where they began."""
+    many = [viewed(number) for number in range(3, 70)]
+    reader = ReturningReader(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), *many, NO_EVENT, viewed(71)]))
+    encoder = EventEncoder(PRODUCT, KnownAccounts(1), (), {})
+    batch = DecodedBatch(reader, DECODER, encoder, 3)
+    for _ in range(3):
+        batch.more()
+    assert (len(batch.events), batch.due(), reader.at_end) == (70, 2, True)
+    batch.give_back()
+    assert (batch.read, len(batch.events), [place for place, _ in batch.refusals]) == (3, 2, [1])
+    assert (reader.position(), reader.at_end) == ((3,), False)
+    second = DecodedBatch(reader, DECODER, encoder, 100)
+    assert second.events.event.tolist() == ids(*(f"e{number}" for number in [*range(3, 70), 71]))
+    assert (second.dead_letter(67, second.refusals[0][1], 0).offset, second.offset_of(67)) == (70, 71)
+    assert (reader.position(), reader.at_end) == ((72,), True)
+    second.give_back()
+    assert reader.at_end, "there was nothing to give back"
+
+
+def test_heartbeats_that_are_forgotten_are_not_given_back() -> None:
+    beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(200)]
+    reader = ReturningReader(MemoryReader(TOPIC, [viewed(0), *beats, viewed(2), *beats, viewed(4)]))
+    batch = batch_of(reader, 1)
+    batch.more()
+    batch.more()
+    assert (len(batch.events), batch.due()) == (3, 2)
+    batch.give_back()
+    again = batch_of(reader, 1)
+    assert len(batch.events) + len(again.events) == 3
+    assert batch.read + again.read == 403
+    assert len(batch.heartbeats) + len(again.heartbeats) == 400
 
 
 def test_reading_on_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

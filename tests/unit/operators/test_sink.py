@@ -58,11 +58,6 @@ class MemoryTables(TableStore):
         return [int(account) for name, accounts in self.inserts if name == table for account in accounts]
 
 
-@pytest.fixture(autouse=True)
-def _no_failures_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_failures", [])
-
-
 @pytest.fixture
 def store() -> MemoryTables:
     return MemoryTables()
@@ -188,10 +183,7 @@ def test_closing_publishes_nothing_unless_it_is_a_clean_stop() -> None:
         built.write_batch([rows("outcomes", 1)])
         if stopping:
             stop.request_stop()
-        try:
-            built.close()
-        finally:
-            stop._stop.clear()
+        built.close()
         assert tables_of(built).rows("outcomes") == stored
 
 
@@ -288,10 +280,7 @@ class TestOutbox:
         partition.write_batch([rows("outcomes", 1)])
         partition.snapshot()
         stop.request_stop()
-        try:
-            partition.close()
-        finally:
-            stop._stop.clear()
+        partition.close()
         assert (store.rows("outcomes"), store.closed) == ([], True)
 
     def test_another_partitions_state_is_refused(self, store: MemoryTables) -> None:

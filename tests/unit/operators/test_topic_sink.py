@@ -139,8 +139,7 @@ def test_it_is_told_which_records_are_published_at_once_or_from_the_outbox() -> 
     assert [record.value for record in told] == [b"1", b"3"]
 
 
-def test_a_topic_that_cannot_be_delivered_fails_the_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_failures", [])
+def test_a_topic_that_cannot_be_delivered_fails_the_snapshot() -> None:
     writer = MemoryWriter()
     topic = TopicWriterPartition({"t": writer})
     topic.write_batch([exact(b"1")])
