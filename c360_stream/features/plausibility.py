@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from c360_stream.events import US_PER_DAY
@@ -168,14 +169,21 @@ class TimeJudge:
         highs: list[Times] = []
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
         oldest_us = NO_TIME if now_us is None else now_us - BEHIND_DAYS_MAX * US_PER_DAY
+        borne_out: NDArray[np.bool_] | None = None
         start = 0
         while start < (due := batch.due()):
             part = batch.times()[start : min(start + _AT_ONCE, due)]
             before = np.maximum.accumulate(np.concatenate([[self.high_us], part]))[:-1]
             least = np.maximum(before - BEHIND_DAYS_MAX * US_PER_DAY, oldest_us)
-            doubtful = (part - before > self.leap_us) | (part < least) | (part > latest_us)
+            leaps = part - before > self.leap_us
+            if self.high_us != NO_TIME and leaps.any():
+                borne_out = self._borne_out(batch, now_us) if borne_out is None else borne_out
+                leaps[: max(0, len(borne_out) - start)] &= ~borne_out[start : start + len(part)]
+            doubtful = leaps | (part < least) | (part > latest_us)
             plain = int(np.argmax(doubtful)) if doubtful.any() else len(part)
             if plain:
+                if (part[:plain] - before[:plain] > self.leap_us).any():
+                    self._vetoes = 0
                 highs.append(before[:plain])
                 self.high_us = max(self.high_us, int(part[:plain].max()))
             if plain < len(part):
@@ -189,9 +197,19 @@ class TimeJudge:
                 self._heed(verdict, start + plain, batch, verdicts)
             start += min(plain + 1, len(part))
         verdicts.high_us = np.concatenate(highs) if highs else np.zeros(0, np.int64)
-        settled = _settled(start, verdicts)
-        self._count(batch.times()[settled], batch, settled)
+        self._count(batch, start, verdicts)
         return verdicts
+
+    def _borne_out(self, batch: TimedBatch, now_us: int | None) -> NDArray[np.bool_]:
+        """Which events, were they leaps, all of the next `VOTERS` bear out, all of other accounts: most of them."""
+        times, accounts = batch.times(), batch.accounts(slice(None))
+        if len(times) <= VOTERS:
+            return np.zeros(0, np.bool_)
+        followers = sliding_window_view(times, VOTERS)[1:]
+        of_others = (sliding_window_view(accounts, VOTERS)[1:] != accounts[:-VOTERS, None]).all(axis=1)
+        leap_us = times[:-VOTERS]
+        borne_out: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
+        return borne_out if now_us is None else borne_out & (leap_us <= now_us + _LEAP_MIN_US)
 
     def _heed(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
@@ -203,7 +221,12 @@ class TimeJudge:
         elif verdict.unsettled:
             verdicts.unsettled.append(position)
 
-    def _count(self, times: Times, batch: TimedBatch, settled: NDArray[np.intp]) -> None:
+    def _count(self, batch: TimedBatch, judged: int, verdicts: Verdicts) -> None:
+        times = batch.times()[:judged]
+        settled: slice | NDArray[np.intp] = slice(judged)
+        if verdicts.refused or verdicts.unsettled:
+            settled = _settled(judged, verdicts)
+            times = times[settled]
         if not len(times):
             return
         if self.high_us == NO_TIME:
@@ -211,8 +234,7 @@ class TimeJudge:
         self.events += len(times)
         self.latest_us = max(self.latest_us, int(times.max()))
         if len(self.accounts) < VOTERS:
-            hashes = batch.accounts(slice(0, int(settled[-1]) + 1))[settled]
-            met, first = np.unique(hashes, return_index=True)
+            met, first = np.unique(batch.accounts(slice(judged))[settled], return_index=True)
             in_order = met[np.argsort(first)].tolist()
             self.accounts = tuple(dict.fromkeys((*self.accounts, *in_order)))[:VOTERS]
 

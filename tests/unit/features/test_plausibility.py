@@ -321,13 +321,18 @@ def test_the_verdict_does_not_depend_on_how_the_partition_was_read(
     assert judge(days, numbers, cut=Random(seed)) == judge(days, numbers)
 
 
-@given(steps, st.integers(1, 5))
-def test_how_many_are_looked_at_together_changes_nothing(steps: list[float], at_once: int) -> None:
+@given(steps, st.integers(1, 12), st.integers(1, 5), st.booleans(), st.sampled_from([None, 10_001.0]))
+def test_how_many_are_looked_at_together_changes_nothing(
+    steps: list[float], accounts: int, at_once: int, alone: bool, now: float | None
+) -> None:
     days = (10_000 + np.cumsum(steps)).clip(0, 47_000).tolist()
-    together = judge(days)
+    numbers = [i % accounts for i in range(len(days))]
+    together = judge(days, numbers, alone=alone, now=now)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plausibility, "_AT_ONCE", at_once)
-        assert judge(days) == together
+        assert judge(days, numbers, alone=alone, now=now) == together
+        patch.setattr(TimeJudge, "_borne_out", lambda *_: np.zeros(0, np.bool_))
+        assert judge(days, numbers, alone=alone, now=now) == together, "one by one"
 
 
 @given(st.lists(st.floats(0, 60), min_size=20, max_size=200), st.floats(0.05, 0.99), st.data())
