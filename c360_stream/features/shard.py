@@ -249,9 +249,10 @@ class AccountShard:
         if self._today is None or not batch.unsettled or batch.events is None:
             self.unsettled.take(batch.unsettled)
             return batch.events
-        refused = [each for each in batch.unsettled if each.time_us < self._oldest_us()]
+        oldest_us = self._oldest_us()
+        refused = [each for each in batch.unsettled if each.time_us < oldest_us]
         out += [each.letter for each in refused]
-        self.unsettled.take(each for each in batch.unsettled if each not in refused)
+        self.unsettled.take(each for each in batch.unsettled if each.time_us >= oldest_us)
         return batch.events.without(refused)
 
     def _oldest_us(self) -> int:
