@@ -55,7 +55,7 @@ WHERE model_name = {name:String} AND model_version = {version:String}
 # Which times are implausible depends on what else was in the partition: what the flow decided is on record.
 _REFUSED = """
 SELECT offset FROM dead_letters FINAL
-WHERE topic = {topic:String} AND partition = {partition:Int32} AND exception_message LIKE 'occurred_at: more than %'
+WHERE topic = {topic:String} AND partition = {partition:Int32} AND exception_message LIKE 'occurred_at: %'
 """
 
 
@@ -226,7 +226,8 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
     if not rebuilt.differing:
         return f"{what} differs though the features agree: the stored score or model version was changed."
     return (
-        f"{what} differ; the log or the tables were changed since, or the settings of the features are not the run's."
+        f"{what} differ; the log or the tables were changed since, events were added from before the end of an earlier"
+        " run, or the settings of the features are not the run's."
     )
 
 

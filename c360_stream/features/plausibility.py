@@ -23,11 +23,16 @@ VOTERS_MIN = 4
 VETOES_MAX = 2 * VOTERS
 """After so many leaps in a row that somebody comes late by, most of the voters decide: time does not stand still."""
 LOOK_AHEAD_EVENTS = 1024
-_LOOK_AT_FIRST = 64
+BURST_EVENTS = 16_384
+"""So many events are looked at as long as they are all of one account."""
+MANY = 64
+"""So many events of an account prove more than a few do."""
 BEHIND_DAYS_MAX = 3650
 """An event this far before the rest is refused: 1970 or 2001 is some program's zero, and no customer's history."""
+LONE_DAYS = 7
+"""One account's events are believed so far ahead of all others."""
 SILENCE_DAYS = 45
-"""The last few events are believed so far ahead of all others, and an account's own events are no proof beyond it."""
+"""The last few events are believed so far ahead of all others, if they are of two accounts."""
 SILENCE_DAYS_MAX = 400
 SILENCE_OF_SPACING = 32
 """They are believed further ahead if the input is sparse: so many times the mean time between its events."""
@@ -36,10 +41,7 @@ _AT_ONCE = 1024
 
 AHEAD_OF_CLOCK = "occurred_at: more than 1 day in the future"
 BEHIND = f"occurred_at: more than {BEHIND_DAYS_MAX // 365} years before the rest of the input"
-OUT_OF_TIME = (
-    f"occurred_at: more than {SILENCE_DAYS} days ahead of the rest of the input,"
-    f" or {BEHIND_DAYS_MAX // 365} years before it"
-)
+AHEAD = "occurred_at: too far ahead of the rest of the input"
 
 
 class TimedBatch(Protocol):
@@ -106,14 +108,16 @@ class TimeJudge:
     hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that does not move the
     time counts at its own time; but if it is more than `jump_us` ahead of the time and of most of the next events, and
     those are nearer to the time than to it, it is refused. Events that are late in any case are not asked, and events
-    of the same account, which have the same clock, only where there are no others; beside other partitions they prove
-    no more than `SILENCE_DAYS`. So the verdict depends on the partition's order alone, not on how it was read.
+    of the same account, which have the same clock, only where there are no others. Those prove a leap of `LONE_DAYS`,
+    `MANY` of them one of `SILENCE_DAYS`, and any leap if they are `LOOK_AHEAD_EVENTS`, or in an input of one partition
+    with few accounts. So the verdict depends on the partition's order alone, not on how it was read.
 
     Where fewer than `VOTERS_MIN` events follow, a leap of up to `jump_us` is believed, and one of up to `SILENCE_DAYS`
-    if those events bear it out. A live run believes what the wall clock has reached, and no other time.
+    if those events bear it out, one of another account among them. A live run believes what the wall clock has reached,
+    and no other time.
 
-    What is neither believed nor refused is unsettled if it is ahead of the time by more than `SILENCE_DAYS`, or if no
-    time is known yet and too few events follow: all partitions together judge it.
+    What is neither believed nor refused is unsettled if it is ahead of the time by more than `jump_us`, or if no time
+    is known yet and too few events follow: all partitions together judge it.
 
     Parameters
     ----------
@@ -131,6 +135,7 @@ class TimeJudge:
         self.lateness_us = lateness_us
         self.leap_us = max(lateness_us, _LEAP_MIN_US)
         self.jump_us = jump_us
+        self._near_us = min(jump_us, LONE_DAYS * US_PER_DAY)
         self.alone = alone
         self._ahead = f"occurred_at: more than {jump_us // US_PER_DAY} days ahead of its partition"
         self.high_us, self.first_us, self.latest_us, self.events, self._vetoes = NO_TIME, NO_TIME, NO_TIME, 0, 0
@@ -170,7 +175,7 @@ class TimeJudge:
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
         oldest_us = NO_TIME if now_us is None else now_us - BEHIND_DAYS_MAX * US_PER_DAY
         borne_out: NDArray[np.bool_] | None = None
-        start = 0
+        start = self._counted = 0
         while start < (due := batch.due()):
             part = batch.times()[start : min(start + _AT_ONCE, due)]
             before = np.maximum.accumulate(np.concatenate([[self.high_us], part]))[:-1]
@@ -193,6 +198,7 @@ class TimeJudge:
                 elif part[plain] < least[plain]:
                     verdict = _Verdict(refusal=BEHIND)
                 else:
+                    self._count(batch, start + plain, verdicts)
                     verdict = self._verdict(start + plain, batch, now_us)
                 self._heed(verdict, start + plain, batch, verdicts)
             start += min(plain + 1, len(part))
@@ -222,11 +228,13 @@ class TimeJudge:
             verdicts.unsettled.append(position)
 
     def _count(self, batch: TimedBatch, judged: int, verdicts: Verdicts) -> None:
-        times = batch.times()[:judged]
-        settled: slice | NDArray[np.intp] = slice(judged)
+        """Take note of the settled ones of the events judged so far."""
+        chosen: slice | NDArray[np.intp] = slice(self._counted, judged)
         if verdicts.refused or verdicts.unsettled:
             settled = _settled(judged, verdicts)
-            times = times[settled]
+            chosen = settled[np.searchsorted(settled, self._counted) :]
+        self._counted = judged
+        times = batch.times()[chosen]
         if not len(times):
             return
         if self.high_us == NO_TIME:
@@ -234,7 +242,7 @@ class TimeJudge:
         self.events += len(times)
         self.latest_us = max(self.latest_us, int(times.max()))
         if len(self.accounts) < VOTERS:
-            met, first = np.unique(batch.accounts(slice(judged))[settled], return_index=True)
+            met, first = np.unique(batch.accounts(slice(judged))[chosen], return_index=True)
             in_order = met[np.argsort(first)].tolist()
             self.accounts = tuple(dict.fromkeys((*self.accounts, *in_order)))[:VOTERS]
 
@@ -242,22 +250,35 @@ class TimeJudge:
         """Judge an event that leaps ahead of the partition, or the first one."""
         leap_us, known = int(batch.times()[position]), self.high_us != NO_TIME
         due_us = self.high_us - self.leap_us if known else leap_us - self.jump_us
-        voters, others, looked_at = self._voters(position, batch, due_us)
-        far = known and leap_us - self.high_us > SILENCE_DAYS * US_PER_DAY
+        voters, others, on_time, looked_at, backed = self._voters(position, batch, due_us)
+        ahead_us = leap_us - self.high_us if known else 0
         enough = len(voters) >= VOTERS_MIN
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
-        voted = enough and (len(others) >= VOTERS_MIN or self.alone or not far)
+        # Who speaks first has nothing to be ahead of, and may be ahead of all others.
+        of_own = ahead_us <= self._provable_us(on_time) if known else backed
+        voted = enough and (len(others) >= VOTERS_MIN or of_own)
         if voted:
             verdict = self._voted(leap_us, voters, others)
         elif now_us is not None:
             verdict = _Verdict(believed=True)
         else:
-            verdict = self._hardly_voted(leap_us, voters, looked_at)
+            verdict = self._hardly_voted(leap_us, voters, others, looked_at, backed=backed)
         if now_us is not None and leap_us > now_us + _LEAP_MIN_US:
             verdict.believed = False
-        verdict.unsettled = verdict.refusal is None and not verdict.believed and (far if known else not voted)
+        doubtful = ahead_us > self._near_us if known else not voted
+        verdict.unsettled = doubtful and verdict.refusal is None and not verdict.believed
         return verdict
+
+    def _provable_us(self, on_time: int) -> int:
+        """How far a leap can be for which an account's own events are proof, so many of which are not late by it."""
+        if on_time >= LOOK_AHEAD_EVENTS or self._few_alone():
+            return END_OF_TIME
+        return (SILENCE_DAYS if on_time >= MANY else LONE_DAYS) * US_PER_DAY
+
+    def _few_alone(self) -> bool:
+        """Whether the partition is the input, and has few accounts: there may be nobody else to ask."""
+        return self.alone and len(self.accounts) < VOTERS
 
     def _voted(self, leap_us: int, voters: Times, others: Times) -> _Verdict:
         on_time_us = leap_us - self.leap_us
@@ -271,35 +292,48 @@ class TimeJudge:
         absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
         return _Verdict(refusal=self._ahead if absurd else None)
 
-    def _hardly_voted(self, leap_us: int, voters: Times, looked_at: int) -> _Verdict:
-        on_time = _share(voters >= leap_us - self.leap_us) >= 0.5
+    def _hardly_voted(self, leap_us: int, voters: Times, others: Times, looked_at: int, *, backed: bool) -> _Verdict:
+        on_time_us = leap_us - self.leap_us
+        on_time = _share(voters >= on_time_us) >= 0.5
         if self.high_us == NO_TIME:
-            return _Verdict(believed=on_time)
+            return _Verdict(believed=on_time and backed)
         ahead_us = leap_us - self.high_us
-        if ahead_us <= self.jump_us or (on_time and ahead_us <= SILENCE_DAYS * US_PER_DAY):
+        of_another = self._few_alone() or bool((others >= on_time_us).any())
+        borne_out = on_time and of_another and ahead_us <= SILENCE_DAYS * US_PER_DAY
+        if ahead_us <= self._near_us or borne_out:
             return _Verdict(believed=True)
         # Where all that follows is late, nothing speaks for the leap, or against it.
         absurd = looked_at >= LOOK_AHEAD_EVENTS and ahead_us > SILENCE_DAYS_MAX * US_PER_DAY
         return _Verdict(refusal=self._ahead if absurd else None)
 
-    def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, Times, int]:
-        """Times of the events that vote on an event; of other accounts' ones; and how many events were looked at."""
+    def _voters(self, position: int, batch: TimedBatch, least_us: int) -> tuple[Times, Times, int, int, bool]:
+        """What follows an event.
+
+        Returns
+        -------
+        Times of the events that vote on it; of other accounts' ones; how many events are not late by it; how many were
+        looked at; and whether half of their accounts, its own among them, have one that is not late.
+        """
+        on_time_us = int(batch.times()[position]) - self.leap_us
         own = batch.accounts(slice(position, position + 1))
-        look = _LOOK_AT_FIRST
+        look = MANY
         while True:
             window = slice(position + 1, position + 1 + look)
             times = batch.times()
-            following = times[window]
+            following, accounts = times[window], batch.accounts(window)
             may_vote = following >= least_us
-            others = following[may_vote & (batch.accounts(window) != own)]
-            if len(others) >= VOTERS or (len(following) >= look and look == LOOK_AHEAD_EVENTS):
+            others = following[may_vote & (accounts != own)]
+            look_max = LOOK_AHEAD_EVENTS if (accounts != own).any() else BURST_EVENTS
+            if len(others) >= VOTERS or len(following) >= look_max:
                 break
             if len(following) >= look:
-                look = LOOK_AHEAD_EVENTS
+                look = look_max
             elif len(batch.more()) == len(times):
                 break
         chosen = others if len(others) >= VOTERS_MIN else following[may_vote]
-        return chosen[:VOTERS], others[:VOTERS], len(following)
+        on_time = following >= on_time_us
+        asked, agreeing = (len(np.union1d(each, own)) for each in (accounts, accounts[on_time]))
+        return chosen[:VOTERS], others[:VOTERS], int(np.count_nonzero(on_time)), len(following), 2 * agreeing >= asked
 
 
 def _settled(end: int, verdicts: Verdicts) -> NDArray[np.intp]:
@@ -316,10 +350,11 @@ def plausible_end(
 ) -> int:
     """The greatest event time that all partitions together make plausible.
 
-    That is the greatest time of a settled event, or that of `VOTERS_MIN` unsettled ones; in an input of `VOTERS`
-    accounts or more those must be of different accounts. The few that are later are believed as long as the silence
-    before each is no longer than `SILENCE_DAYS`; or, where the input is sparse, `SILENCE_OF_SPACING` times the
-    mean time between events; where nothing is known of that, and at most, `SILENCE_DAYS_MAX`.
+    That is the greatest time of a settled event, or what unsettled ones of `VOTERS_MIN` accounts have passed. The few
+    that are later are believed as long as the silence before each is no longer than `SILENCE_DAYS`; or, where the input
+    is sparse, `SILENCE_OF_SPACING` times the mean time between events; where nothing is known of that, and at most,
+    `SILENCE_DAYS_MAX`. Those of the last account are believed for `LONE_DAYS` instead of `SILENCE_DAYS`. In an input of
+    fewer than `VOTERS` accounts every event counts as if it were of another one.
 
     Parameters
     ----------
@@ -337,29 +372,31 @@ def plausible_end(
     Examples
     --------
     >>> day = 86_400_000_000
-    >>> plausible_end(8 * day, [(97 * day, 1)], 0, 500, []) // day
+    >>> plausible_end(8 * day, [(16 * day, 1)], 0, 500, range(8)) // day
     8
-    >>> plausible_end(8 * day, [(37 * day, 1)], 0, 500, []) // day
+    >>> plausible_end(8 * day, [(37 * day, 1), (35 * day, 2)], 0, 500, range(8)) // day
     37
-    >>> plausible_end(8 * day, [(97 * day, account) for account in range(4)], 0, 500, []) // day
+    >>> plausible_end(8 * day, [(97 * day, account) for account in range(4)], 0, 500, range(8)) // day
     97
     """
-    of_account: dict[int, int] = {}
-    for time_us, account in unsettled:
-        of_account[account] = max(time_us, of_account.get(account, NO_TIME))
-    many = len(of_account.keys() | set(accounts)) >= VOTERS
-    beyond = sorted(time_us for time_us, _ in unsettled if time_us > latest_us)
-    witnesses = sorted(of_account.values()) if many else beyond
-    end_us = max(latest_us, witnesses[-VOTERS_MIN]) if len(witnesses) >= VOTERS_MIN else latest_us
-    if end_us == NO_TIME:
-        end_us = beyond[0]
-    for before, time_us in enumerate(beyond):
+    beyond = sorted((time_us, account) for time_us, account in unsettled if time_us > latest_us)
+    many = len({account for _, account in beyond} | set(accounts)) >= VOTERS
+    witnesses, met = list[int](), set[int]()
+    for number, (_, account) in enumerate(reversed(beyond)):
+        met.add(account if many else number)
+        witnesses.append(len(met))
+    end_us = beyond[0][0] if latest_us == NO_TIME else latest_us
+    lone_from_us: int | None = None
+    for before, ((time_us, _), of_accounts) in enumerate(zip(beyond, reversed(witnesses), strict=True)):
+        if many and of_accounts == 1:
+            lone_from_us = end_us if lone_from_us is None else lone_from_us
         silence_us = SILENCE_DAYS_MAX * US_PER_DAY
         steps = events + before - 1
         if steps >= VOTERS and end_us > first_us:  # fewer have no rhythm
-            spacing_us = SILENCE_OF_SPACING * (end_us - first_us) // steps
-            silence_us = min(silence_us, max(SILENCE_DAYS * US_PER_DAY, spacing_us))
-        if time_us - end_us > silence_us:
+            believed_us = (SILENCE_DAYS if lone_from_us is None else LONE_DAYS) * US_PER_DAY
+            silence_us = min(silence_us, max(believed_us, SILENCE_OF_SPACING * (end_us - first_us) // steps))
+        since_us = end_us if lone_from_us is None else lone_from_us
+        if of_accounts < VOTERS_MIN and time_us - since_us > silence_us:
             break
         end_us = max(end_us, time_us)
     return end_us

@@ -246,19 +246,13 @@ class AccountShard:
 
     def _plausible(self, batch: ShardBatch, out: list[Emission]) -> EventColumns | None:
         """The events of a batch without those that are known already to be too far behind the others."""
-        if self._today is None or not batch.unsettled or batch.events is None:
-            self.unsettled.take(batch.unsettled)
-            return batch.events
-        oldest_us = self._oldest_us()
-        refused = [each for each in batch.unsettled if each.time_us < oldest_us]
-        out += [each.letter for each in refused]
-        self.unsettled.take(each for each in batch.unsettled if each.time_us >= oldest_us)
-        return batch.events.without(refused)
-
-    def _oldest_us(self) -> int:
-        """An unsettled event before this is refused."""
+        self.unsettled.take(batch.unsettled)
         first_us = self.watermark.first_us
-        return NO_TIME if first_us is None else first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        if self._today is None or first_us is None or not batch.unsettled or batch.events is None:
+            return batch.events
+        oldest_us = first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        out += self.unsettled.refuse_behind(first_us)
+        return batch.events.without([each for each in batch.unsettled if each.time_us < oldest_us])
 
     def _take(self, events: EventColumns) -> None:
         """Apply what is heard by the day in progress; let the rest wait.
@@ -266,9 +260,10 @@ class AccountShard:
         Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
-        late = events.time_us < events.heard_us
-        self.tally.late += int(np.count_nonzero(late))
-        missed = events.time_us[late] // US_PER_DAY < events.heard_us[late] // US_PER_DAY
+        # A log that has grown since it ended may have events from before its end, which are late in no partition.
+        in_progress = NO_TIME if self._today is None else self._today
+        missed = events.time_us // US_PER_DAY < np.maximum(events.heard_us // US_PER_DAY, in_progress)
+        self.tally.late += int(np.count_nonzero(missed | (events.time_us < events.heard_us)))
         self.tally.after_tick += int(np.count_nonzero(missed))
         if self._today is None:
             self.early.put(events)
@@ -308,10 +303,10 @@ class AccountShard:
     def _advance(self, out: list[Emission]) -> None:
         """Run every tick that the watermark has reached."""
         if self._today is None:
-            first = self.watermark.first_day()
-            if first is None or self.watermark.now_us == NO_TIME:
+            first, first_us = self.watermark.first_day(), self.watermark.first_us
+            if first is None or first_us is None or self.watermark.now_us == NO_TIME:
                 return
-            out += self.unsettled.refuse_before(self._oldest_us())
+            out += self.unsettled.refuse_behind(first_us)
             self._next_hour = first * 24
             self._start_day(first)
             self._today = first

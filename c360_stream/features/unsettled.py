@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import Unsettled
 from c360_stream.features.early import EarlyEvents
+from c360_stream.features.plausibility import AHEAD, BEHIND, BEHIND_DAYS_MAX
 from c360_stream.records import DeadLetter
 
 
@@ -27,13 +30,14 @@ class UnsettledEvents:
         """Take more."""
         self._held += events
 
-    def refuse_before(self, time_us: int) -> list[DeadLetter]:
-        """Refuse the events before a time."""
-        return self._refuse(lambda each: each.time_us < time_us)
+    def refuse_behind(self, first_us: int) -> list[DeadLetter]:
+        """Refuse the events that are too far behind the first event time."""
+        oldest_us = first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        return self._refuse(lambda each: each.time_us < oldest_us, BEHIND, first_us)
 
-    def refuse_after(self, time_us: int) -> list[DeadLetter]:
-        """Refuse the events after a time."""
-        return self._refuse(lambda each: each.time_us > time_us)
+    def refuse_after(self, end_us: int) -> list[DeadLetter]:
+        """Refuse the events after the end."""
+        return self._refuse(lambda each: each.time_us > end_us, AHEAD, end_us)
 
     def accept_until(self, time_us: int) -> list[str]:
         """Let the events up to a time be events like all others; their topics."""
@@ -42,12 +46,13 @@ class UnsettledEvents:
             self._held = [each for each in self._held if each.time_us > time_us]
         return accepted
 
-    def _refuse(self, is_refused: Callable[[Unsettled], bool]) -> list[DeadLetter]:
+    def _refuse(self, is_refused: Callable[[Unsettled], bool], reason: str, refused_us: int) -> list[DeadLetter]:
         refused = [each for each in self._held if is_refused(each)]
         if refused:
             self._early.discard(refused)
             self._held = [each for each in self._held if not is_refused(each)]
-        letters = [each.letter for each in refused]
+        told = {"exception_message": reason, "refused_at": datetime.fromtimestamp(refused_us / 1e6, UTC)}
+        letters = [each.letter.model_copy(update=told) for each in refused]
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
 
     def state(self) -> list[Any]:

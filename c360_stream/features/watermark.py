@@ -121,6 +121,8 @@ class Watermark:
             {name: value for name, value in state[part].items() if name in known}
             for part in ("firsts", "latest", "events", "accounts")
         )
+        # Nor did it say when the first event of what had none will be.
+        self._firsts = {name: first for name, first in self._firsts.items() if first != NO_TIME}
         self._doubtful = {
             name: [(time_us, account) for time_us, account in doubtful]
             for name, doubtful in state["doubtful"].items()

@@ -21,7 +21,7 @@ _READ_ON = 64
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 _READ_AT_ONCE = 2048
 HEARTBEATS_MAX = 10_000
-"""How many heartbeats a batch keeps while it reads on for events: a quiet partition has years of them."""
+"""How many records a batch keeps while it reads on for events: a quiet partition has years of heartbeats."""
 
 
 class ReturningReader:
@@ -111,6 +111,7 @@ class DecodedBatch:
             size += sum(map(len, self._parts[-1].values))
         # What these hold is judged with this batch; what is read on for can be given back.
         self._own_parts, self._due = len(self._parts), len(self._positions)
+        self._forgets = False
 
     @property
     def events(self) -> Encoded:
@@ -147,7 +148,8 @@ class DecodedBatch:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
-            if read and not self._live and len(self.refusals) == refused:
+            self._forgets |= not self._live and self.read - self._starts[self._own_parts] > HEARTBEATS_MAX
+            if self._forgets and len(self.refusals) == refused:
                 # It cannot be given again, nor what is before it.
                 self._parts[-1] = RawBatch([], [])
                 self._own_parts, self._due = len(self._parts), before

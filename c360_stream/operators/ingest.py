@@ -20,7 +20,7 @@ from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.plausibility import AHEAD_OF_CLOCK, OUT_OF_TIME, TimeJudge, Verdicts
+from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
 from c360_stream.health import HEALTH
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
@@ -183,6 +183,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             raise StopIteration
         self._next_awake = None
         items = self._next_items()
+        if stop_requested():
+            # What was to be judged by what follows it may have been judged by less.
+            raise AbortExecution
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
         self._alignment.reached(self._name, self._judge.high_us, at_end=self._has_no_backlog())
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
@@ -287,7 +290,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             hashes, shards = self._encoder.hashes_of(events.number), self._encoder.shards_of(events)
             columns = (each.tolist() for each in (shards, hashes, events.event, events.time_us))
             for position, shard, account, event, us in zip(verdicts.unsettled, *columns, strict=True):
-                letter = batch.letter_of(position, Refused(OUT_OF_TIME), int(max(verdicts.high_us[position], 0)))
+                letter = batch.letter_of(position, Refused(AHEAD), int(max(verdicts.high_us[position], 0)))
                 by_shard.setdefault(shard, []).append(Unsettled(self._encoder.topic, account, event, us, letter))
         return by_shard
 

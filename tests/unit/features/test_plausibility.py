@@ -222,11 +222,10 @@ def test_newest_first_is_not_absurd() -> None:
 
 def test_the_end_of_a_partition_is_left_to_all_partitions() -> None:
     assert judge([*STEADY, STEADY[-1] + 0.9]).high == pytest.approx(STEADY[-1] + 0.9), "within a day it is believed"
-    for leap, unsettled in {20_002.5: [], 20_030.0: [], 20_050.0: [60], 40_000.0: [60]}.items():
+    for leap in (20_002.5, 20_030.0, 40_000.0):
         found = judge([*STEADY, leap])
-        assert (found.refused, found.unsettled) == ({}, unsettled)
-        assert found.high == pytest.approx(STEADY[-1])
-        assert found.latest == pytest.approx(STEADY[-1] if unsettled else leap)
+        assert (found.refused, found.unsettled) == ({}, [60])
+        assert found.high == found.latest == pytest.approx(STEADY[-1])
     one = judge([20_000.0])
     assert (one.unsettled, one.state[:4]) == ([0], (NO_TIME, NO_TIME, NO_TIME, 0))
     few = judge([20_000.0, 20_030.0, 20_080.0, 20_080.1])
@@ -243,12 +242,35 @@ def test_what_is_unsettled_begins_nothing() -> None:
 def test_beside_other_partitions_an_account_is_no_witness_of_its_own_far_leap() -> None:
     """Its clock may be a year ahead; within a partition of its own nobody else says so."""
     steady = [1 + i % 5 for i in range(60)]
-    for ahead, unsettled in {30.0: [], 365.0: list(range(60, 66))}.items():
-        days, accounts = [*STEADY, *(20_001.0 + ahead + i / 50 for i in range(6))], [*steady, *[9] * 6]
+    for ahead, count, believed in [(6, 6, True), (30, 6, False), (30, 70, True), (365, 70, False), (365, 1_100, True)]:
+        days = [*STEADY, *(20_001.0 + ahead + i / 50 for i in range(count))]
+        found = judge(days, [*steady, *[9] * count], alone=False)
+        assert found.refused == {}
+        assert (60 not in found.unsettled) == believed
+        assert judge(days, [*steady, *[9] * count]).high == pytest.approx(days[-1]), "alone in a log, who else should"
+    days, accounts = [*STEADY, *(20_366.0 + i / 50 for i in range(6))], [*steady, *range(10, 16)]
+    assert judge(days, accounts, alone=False).high == pytest.approx(days[-1])
+    assert judge(days[:63], accounts[:63], alone=False).unsettled == [60, 61, 62]
+
+
+def test_the_first_events_of_one_account_are_no_proof_against_all_others() -> None:
+    others = [(20_000 + i / 50, 1 + i % 20) for i in range(200)]
+    for count in (1, 2, 5, 70):
+        first = [(20_200 + i / 100, 0) for i in range(count)]
+        days, accounts = zip(*[*first, *others], strict=True)
         found = judge(days, accounts, alone=False)
-        assert (found.refused, found.unsettled) == ({}, unsettled)
-        assert judge(days, accounts).high == pytest.approx(days[-1]), "alone in a log, who else should"
-        assert judge(days, [*steady, *range(10, 16)], alone=False).high == pytest.approx(days[-1])
+        assert (found.refused, found.unsettled) == ({}, list(range(count)))
+        assert found.state[1] == 20_000 * US_PER_DAY
+    begun = judge([20_060.0, 20_060.1, *(20_000 + i for i in range(9))], [0, 0, *[1] * 9], alone=False)
+    assert begun.high == 20_060.1, "one account's history, sent late, is no proof against it"
+
+
+def test_a_long_burst_of_an_account_hides_nobody_behind_it() -> None:
+    steady = [(20_000 + i / 50, 1 + i % 20) for i in range(200)]
+    burst = [(20_044 + i / 10_000, 0) for i in range(1_100)]
+    days, accounts = zip(*[*steady[:100], *burst, *steady[100:]], strict=True)
+    found = judge(days, accounts, alone=False)
+    assert found.high == pytest.approx(steady[-1][0])
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -293,7 +315,7 @@ def test_live_the_wall_clock_decides_where_nothing_follows() -> None:
     now = STEADY[-1] + 0.1
     assert judge([*STEADY, now], now=now).high == pytest.approx(now)
     ahead = judge([*STEADY, now + 23 * HOUR], now=now)
-    assert (ahead.refused, ahead.unsettled) == ({}, [])
+    assert ahead.refused == {}
     assert ahead.high == pytest.approx(STEADY[-1]), "it counts at its own time"
     assert judge([*STEADY, now + 1.1], now=now).refused == {60: AHEAD_OF_CLOCK}
     assert judge([now], now=now).high == pytest.approx(now)
@@ -366,9 +388,15 @@ class TestAllPartitionsTogether:
 
     def test_the_end(self) -> None:
         for last_day, end_day in {145: 145, 146: 100}.items():
+            assert end([(last_day, 1), (last_day, 2)]) == end_day
+        assert end([(120, 1), (140, 2), (160, 3), (165, 2)]) == 165
+        assert end([(120, 1), (166, 1), (140, 2), (90, 1)]) == 140
+
+    def test_one_account_says_little(self) -> None:
+        for last_day, end_day in {107: 107, 108: 100}.items():
             assert end([(last_day, 1)]) == end_day
-        assert end([(120, 1), (140, 1), (160, 1)]) == 160
-        assert end([(120, 1), (166, 1), (90, 1)]) == 120
+        assert end([(100 + days, 1) for days in range(1, 40, 3)]) == 107
+        assert end([(140, 1), (141, 2), (147, 2), (148, 2)]) == 147
         assert end([(500, account) for account in range(VOTERS_MIN)]) == 500
         assert end([(500, account) for account in range(VOTERS_MIN - 1)]) == 100
         assert end([]) == 100
