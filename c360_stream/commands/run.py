@@ -191,7 +191,7 @@ def _say_done(settings: Settings, process: int, seconds: float) -> None:
         f"{read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters, {repeated:,.0f} duplicates,"
         f" {late:,.0f} late{behind}, {scores:,.0f} scores, {seconds:,.1f} s",
     )
-    if LATE.late > LATE_SHARE_WARNED * LATE.events:
+    if sum(each.late for each in LATE.values()) > LATE_SHARE_WARNED * sum(each.events for each in LATE.values()):
         _say(process, f"warning: {_late(settings)}")
     if misplaced:
         _say(
@@ -203,9 +203,10 @@ def _say_done(settings: Settings, process: int, seconds: float) -> None:
 
 def _late(settings: Settings) -> str:
     """What so many late events mean, and what to do."""
+    name, most = max(LATE.items(), key=lambda item: item[1].late)
     what = (
-        f"{LATE.late / LATE.events:.1%} of the events came more than {settings.allowed_lateness_seconds:,} s behind one"
-        " before them: scores that were made by then lack them"
+        f"{most.late:,} of the {most.events:,} events of {name} came more than {settings.allowed_lateness_seconds:,} s"
+        " behind one before them: scores that were made by then lack them"
     )
     if settings.live:
         return f"{what}; if they are that late, raise C360_ALLOWED_LATENESS_SECONDS"

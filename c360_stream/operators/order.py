@@ -21,14 +21,14 @@ LOOK_EVENTS = 10_000
 
 @dataclass
 class LateCounts:
-    """Events read from partitions, and how many of them were late."""
+    """Events read from a partition, and how many of them were late."""
 
     events: int = 0
     late: int = 0
 
 
-LATE = LateCounts()
-"""Of all partitions that this process reads, since its start."""
+LATE: dict[str, LateCounts] = {}
+"""Of each partition that this process reads, since its start."""
 
 
 class OrderWatch:
@@ -42,15 +42,17 @@ class OrderWatch:
         Name of the partition.
     state
         What `state` gave.
-    total
-        What to add to.
+    by_partition
+        Where to add what this process reads.
     """
 
-    def __init__(self, settings: Settings, name: str, state: Sequence[int] = (), total: LateCounts = LATE) -> None:
+    def __init__(
+        self, settings: Settings, name: str, state: Sequence[int] = (), by_partition: dict[str, LateCounts] = LATE
+    ) -> None:
         self._settings = settings
         self._name = name
         self._counts = LateCounts(*state)
-        self._total = total
+        self._read = by_partition.setdefault(name, LateCounts())
 
     def state(self) -> tuple[int, int]:
         """Plain data for the constructor."""
@@ -74,8 +76,8 @@ class OrderWatch:
         is_late = time_us < heard_us
         before, late = self._counts, int(np.count_nonzero(is_late))
         self._counts = LateCounts(before.events + len(time_us), before.late + late)
-        self._total.events += len(time_us)
-        self._total.late += late
+        self._read.events += len(time_us)
+        self._read.late += late
         if self._settings.live or self._counts.late < LATE_MIN:
             return
         looks = set(range(-before.events % LOOK_EVENTS, len(time_us) + 1, LOOK_EVENTS))
