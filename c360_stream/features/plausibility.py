@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -173,7 +175,7 @@ class TimeJudge:
         verdicts = Verdicts(np.zeros(0, np.int64), [], [])
         highs: list[Times] = []
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
-        oldest_us = NO_TIME if now_us is None else now_us - BEHIND_DAYS_MAX * US_PER_DAY
+        oldest_us = NO_TIME if now_us is None else oldest_plausible(now_us)
         borne_out: NDArray[np.bool_] | None = None
         start = self._counted = 0
         while start < (due := batch.due()):
@@ -221,20 +223,18 @@ class TimeJudge:
         if verdict.refusal is not None:
             verdicts.refused.append((position, verdict.refusal))
         elif verdict.believed:
+            time_us = int(batch.times()[position])
             if self.high_us == NO_TIME:
-                self.begin(int(batch.times()[_settled(position + 1, verdicts)].min()))
-            self.high_us = int(batch.times()[position])
+                self.begin(time_us)
+            self.high_us = time_us
         elif verdict.unsettled:
             verdicts.unsettled.append(position)
 
     def _count(self, batch: TimedBatch, judged: int, verdicts: Verdicts) -> None:
         """Take note of the settled ones of the events judged so far."""
-        chosen: slice | NDArray[np.intp] = slice(self._counted, judged)
-        if verdicts.refused or verdicts.unsettled:
-            settled = _settled(judged, verdicts)
-            chosen = settled[np.searchsorted(settled, self._counted) :]
-        self._counted = judged
-        times = batch.times()[chosen]
+        since, self._counted = slice(self._counted, judged), judged
+        chosen = _settled(since, verdicts)
+        times = batch.times()[since][chosen]
         if not len(times):
             return
         if self.high_us == NO_TIME:
@@ -242,7 +242,7 @@ class TimeJudge:
         self.events += len(times)
         self.latest_us = max(self.latest_us, int(times.max()))
         if len(self.accounts) < VOTERS:
-            met, first = np.unique(batch.accounts(slice(judged))[chosen], return_index=True)
+            met, first = np.unique(batch.accounts(since)[chosen], return_index=True)
             in_order = met[np.argsort(first)].tolist()
             self.accounts = tuple(dict.fromkeys((*self.accounts, *in_order)))[:VOTERS]
 
@@ -336,9 +336,13 @@ class TimeJudge:
         return chosen[:VOTERS], others[:VOTERS], int(np.count_nonzero(on_time)), len(following), 2 * agreeing >= asked
 
 
-def _settled(end: int, verdicts: Verdicts) -> NDArray[np.intp]:
-    """Positions before `end` of the events that are neither refused nor unsettled."""
-    return np.delete(np.arange(end), [*(position for position, _ in verdicts.refused), *verdicts.unsettled])
+def _settled(window: slice, verdicts: Verdicts) -> NDArray[np.bool_]:
+    """Which events of a window that ends with the last one judged are neither refused nor unsettled."""
+    refused = verdicts.refused[bisect_left(verdicts.refused, window.start, key=itemgetter(0)) :]
+    unsettled = verdicts.unsettled[bisect_left(verdicts.unsettled, window.start) :]
+    settled = np.ones(window.stop - window.start, np.bool_)
+    settled[[position - window.start for position in (*(place for place, _ in refused), *unsettled)]] = False
+    return settled
 
 
 def _share(votes: NDArray[np.bool_]) -> float:
@@ -402,6 +406,11 @@ def plausible_end(
     return end_us
 
 
+def oldest_plausible(time_us: int) -> int:
+    """An event before this is too far behind a time."""
+    return time_us - BEHIND_DAYS_MAX * US_PER_DAY
+
+
 def plausible_start(sure_us: Sequence[int], unsure_us: Sequence[int]) -> int | None:
     """The first event time that all partitions together make plausible; None without any.
 
@@ -416,5 +425,5 @@ def plausible_start(sure_us: Sequence[int], unsure_us: Sequence[int]) -> int | N
     if not sure_us and not unsure_us:
         return None
     middle_us = min(sure_us) if sure_us else sorted(unsure_us)[len(unsure_us) // 2]
-    oldest_us = middle_us - BEHIND_DAYS_MAX * US_PER_DAY
+    oldest_us = oldest_plausible(middle_us)
     return min([middle_us, *(time_us for time_us in unsure_us if time_us >= oldest_us)])

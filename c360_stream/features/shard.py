@@ -17,7 +17,7 @@ from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.features.growth import with_room
-from c360_stream.features.plausibility import BEHIND_DAYS_MAX
+from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
@@ -250,7 +250,7 @@ class AccountShard:
         first_us = self.watermark.first_us
         if self._today is None or first_us is None or not batch.unsettled or batch.events is None:
             return batch.events
-        oldest_us = first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        oldest_us = oldest_plausible(first_us)
         out += self.unsettled.refuse_behind(first_us)
         return batch.events.without([each for each in batch.unsettled if each.time_us < oldest_us])
 

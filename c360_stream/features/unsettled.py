@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import Unsettled
 from c360_stream.features.early import EarlyEvents
-from c360_stream.features.plausibility import AHEAD, BEHIND, BEHIND_DAYS_MAX
+from c360_stream.features.plausibility import AHEAD, BEHIND, oldest_plausible
 from c360_stream.records import DeadLetter
 
 
@@ -32,7 +31,7 @@ class UnsettledEvents:
 
     def refuse_behind(self, first_us: int) -> list[DeadLetter]:
         """Refuse the events that are too far behind the first event time."""
-        oldest_us = first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        oldest_us = oldest_plausible(first_us)
         return self._refuse(lambda each: each.time_us < oldest_us, BEHIND, first_us)
 
     def refuse_after(self, end_us: int) -> list[DeadLetter]:

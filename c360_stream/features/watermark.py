@@ -7,7 +7,7 @@ from typing import Any
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
-from c360_stream.features.plausibility import BEHIND_DAYS_MAX, plausible_end, plausible_start
+from c360_stream.features.plausibility import oldest_plausible, plausible_end, plausible_start
 
 
 class Watermark:
@@ -76,7 +76,7 @@ class Watermark:
     def _end(self) -> int:
         if self.first_us is None:
             return NO_TIME
-        oldest_us = self.first_us - BEHIND_DAYS_MAX * US_PER_DAY
+        oldest_us = oldest_plausible(self.first_us)
         doubtful = [each for of_name in self._doubtful.values() for each in of_name if each[0] >= oldest_us]
         latest_us = max(self.now_us, *self._latest.values())
         if latest_us == NO_TIME and not doubtful:
