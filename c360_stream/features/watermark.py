@@ -7,7 +7,8 @@ from typing import Any
 
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
-from c360_stream.features.plausibility import oldest_plausible, plausible_end, plausible_start
+from c360_stream.features.plausibility import oldest_plausible
+from c360_stream.features.span import plausible_end, plausible_start
 
 
 class Watermark:

@@ -23,9 +23,8 @@ from c360_stream.features.plausibility import (
     VOTERS,
     VOTERS_MIN,
     TimeJudge,
-    plausible_end,
-    plausible_start,
 )
+from c360_stream.features.span import plausible_end, plausible_start
 
 JUMP_DAYS = 1
 HOUR = 1 / 24
