@@ -253,7 +253,9 @@ class KafkaPlace:
     def __init__(self, brokers: str, create_topic: Callable[[str], object]) -> None:
         self.transport = KafkaTransport(Settings(kafka_brokers=brokers))
         self.create_topic = create_topic
-        self.producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0, "max.in.flight": 1, "log_level": 2})
+        # Idempotent: else what follows overtakes a record that the leader of a topic just made refuses at first.
+        options = {"linger.ms": 0, "enable.idempotence": True, "log_level": 2}
+        self.producer = Producer({"bootstrap.servers": brokers, **options})
 
     def topic(self) -> str:
         name = f"t-{uuid4().hex}"

@@ -131,7 +131,8 @@ class History:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.risk_topic
         self._random = random.Random(SEED)
-        self._producer = Producer({"bootstrap.servers": settings.kafka_brokers, "linger.ms": 1, "log_level": 2})
+        options = {"enable.idempotence": True, "linger.ms": 1, "log_level": 2}
+        self._producer = Producer({"bootstrap.servers": settings.kafka_brokers, **options})
         self._hour = 0
         self._since_snapshot: list[tuple[str, bytes]] = []
 

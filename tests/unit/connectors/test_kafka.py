@@ -41,7 +41,8 @@ def transport(cluster: MockCluster) -> KafkaTransport:
 
 @pytest.fixture
 def producer(cluster: MockCluster) -> Producer:
-    return Producer({"bootstrap.servers": cluster.brokers, "message.max.bytes": 100_000_000, "log_level": 2})
+    options = {"enable.idempotence": True, "message.max.bytes": 100_000_000, "log_level": 2}
+    return Producer({"bootstrap.servers": cluster.brokers, **options})
 
 
 def read_until(reader: KafkaReader, condition: Callable[[], bool]) -> list[RawBatch]:
