@@ -16,7 +16,7 @@ from c360_stream.connectors.ports import OutRecord, RawBatch, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
-from tests.contracts.test_transports import DEADLINE_SECONDS, read_all
+from tests.contracts.test_transports import DEADLINE_SECONDS, read_topic
 
 
 class StopError(Exception):
@@ -143,7 +143,7 @@ def values(transport: KafkaTransport, topic: str) -> list[bytes]:
 
 def batches_of(transport: KafkaTransport, topic: str) -> list[RawBatch]:
     """The same with all that belongs to it."""
-    return [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+    return read_topic(transport, topic)
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ class TransportContract:
         writer.write(records[:150])
         writer.write(records[150:])
         writer.flush()
-        found = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+        found = read_topic(transport, topic)
         assert sorted(value for batch in found for value in batch.values) == sorted(
             record.value for record in records if record.value is not None
         )
@@ -158,7 +158,7 @@ class TransportContract:
         writer.write([OutRecord("acct-1", None)])
         writer.flush()
         writer.close()
-        (batch,) = [batch for n in transport.partitions(topic) for batch in read_all(transport, topic, n)]
+        (batch,) = read_topic(transport, topic)
         if place.has_keys:
             assert (list(batch.values), batch.keys) == ([b""], [b"acct-1"])
             assert batch.headers == [[("c360.tombstone", b"true")]]
@@ -178,9 +178,7 @@ class TransportContract:
         resumed.write([OutRecord("a", b"2"), OutRecord("a", b"3")])
         resumed.flush()
         resumed.close()
-        found = [
-            v for n in transport.partitions(topic) for batch in read_all(transport, topic, n) for v in batch.values
-        ]
+        found = [value for batch in read_topic(transport, topic) for value in batch.values]
         assert found == ([b"1", b"2", b"2", b"3"] if place.has_keys else [b"1", b"2", b"3"])
 
     def test_it_is_heard_once_when_a_record_is_safe(self, place: Place) -> None:
@@ -219,10 +217,28 @@ class TransportContract:
 
 def read_all(transport: Transport, topic: str, partition: int) -> list[RawBatch]:
     """Every batch of a partition."""
-    reader = transport.reader(topic, partition, None, live=False)
-    found = batches(reader)
-    reader.close()
+    (found,) = read_side_by_side(transport, [(topic, partition)])
     return found
+
+
+def read_topic(transport: Transport, topic: str) -> list[RawBatch]:
+    """Every batch of a topic, partition by partition."""
+    places = [(topic, number) for number in transport.partitions(topic)]
+    return [batch for found in read_side_by_side(transport, places) for batch in found]
+
+
+def read_side_by_side(transport: Transport, places: Sequence[tuple[str, int]]) -> list[list[RawBatch]]:
+    """Every batch of each of some partitions: a broker tells of an end late, and so of all ends at once."""
+    readers = [transport.reader(topic, partition, None, live=False) for topic, partition in places]
+    found: list[list[RawBatch]] = [[] for _ in places]
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while unread := [number for number, reader in enumerate(readers) if not reader.at_end]:
+        assert time.monotonic() < deadline, "the readers never came to the end"
+        for number in unread:
+            found[number].append(readers[number].read(100))
+    for reader in readers:
+        reader.close()
+    return [[batch for batch in of_one if batch.values] for of_one in found]
 
 
 class LogDirPlace:

@@ -20,7 +20,7 @@ from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.events import Decoder, is_heartbeat
 from c360_stream.settings import INPUT_KINDS, Settings
 from tests.contracts.mock_cluster import PARTITIONS, MockCluster, mock_cluster
-from tests.contracts.test_transports import read_all
+from tests.contracts.test_transports import read_side_by_side
 
 DEADLINE_SECONDS = 60.0
 
@@ -43,13 +43,13 @@ def counts(settings: Settings) -> list[int]:
     """Heartbeats in each partition of the input topics, each of which the contract knows as one."""
     transport = KafkaTransport(settings)
     found = []
-    for kind in INPUT_KINDS:
-        for partition in range(PARTITIONS):
-            batches = read_all(transport, settings.input_topic(kind), partition)
-            values = [value for batch in batches for value in batch.values]
-            assert all(is_heartbeat(Decoder(kind).decode(value)) for value in values)
-            assert {key for batch in batches for key in batch.keys or ()} <= {b"c360-heartbeat"}
-            found.append(len(values))
+    places = [(kind, partition) for kind in INPUT_KINDS for partition in range(PARTITIONS)]
+    read = read_side_by_side(transport, [(settings.input_topic(kind), partition) for kind, partition in places])
+    for (kind, _), batches in zip(places, read, strict=True):
+        values = [value for batch in batches for value in batch.values]
+        assert all(is_heartbeat(Decoder(kind).decode(value)) for value in values)
+        assert {key for batch in batches for key in batch.keys or ()} <= {b"c360-heartbeat"}
+        found.append(len(values))
     return found
 
 
