@@ -4,15 +4,21 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bench-kafka performance-pictures dashboard-pictures schemas dashboards secrets lock clean
+.PHONY: demo test test-all lint bench bench-kafka performance-pictures dashboard-pictures schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
 	$(BIN)/c360 demo
 
-# A file's tests share fixtures, so they stay on one worker; the quick ones come last, so that both end together.
-test: .venv/installed  ## run all tests; those that need Java for Kafka skip without it
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests share fixtures, so they stay on one worker; the quick ones come last, so that all end together.
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+
+test: .venv/installed  ## run the quick tests: some minutes, and nothing but Python
+	$(PYTEST) -n 2 -m "not slow and not kafka"
+
+# More workers than cores: half of the time, these wait for a broker, a server or a process of their own.
+test-all: test  ## run the others too: crashes, clusters, schedules; those skip that need Java for Kafka, or other programs
+	$(PYTEST) -n 3 -m "slow or kafka"
 
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

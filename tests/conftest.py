@@ -10,6 +10,16 @@ from hypothesis import settings
 
 from c360_stream.connectors.clickhouse import TableStore, connect
 
+LONGEST_FIRST = ("simulation", "integration", "deploy", "flows", "contracts")
+"""Folders whose tests begin before all others, so that the processes that share the tests end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by folder; within one, they stay in the order in which they were found."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: min(ranks.get(parent, len(ranks)) for parent in item.path.parents))
+
+
 # How long an example takes says something of the machine, not of the program.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -26,6 +26,7 @@ from c360_stream.settings import Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.contracts.test_table_store import DAY_US, T0_US, columns
 
+pytestmark = pytest.mark.slow
 PASSWORD = "s3cret"
 PATIENCE_SECONDS = 120.0  # never reached, except where a test gives less
 MONTHS = 7

@@ -18,6 +18,8 @@ from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
 from tests.contracts.test_transports import DEADLINE_SECONDS, read_topic
 
+pytestmark = pytest.mark.slow
+
 
 class StopError(Exception):
     """The run is asked to stop."""

@@ -18,6 +18,7 @@ from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.metrics import REGISTRY
 from c360_stream.records import AlarmKind, Severity, Trigger
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/rules"
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"

@@ -14,6 +14,7 @@ from tests.flows.processes import children, ends, started, wait_until
 from tests.reference.flow_run import FlowRun
 from tests.reference.log import WrittenLog
 
+pytestmark = pytest.mark.slow
 STACKS = "Fatal Python error: Segmentation fault\n"
 WORDS = "what it saw last"
 CRASH = f"""
@@ -38,7 +39,6 @@ def test_a_crash_leaves_its_stacks_and_what_was_written(tmp_path: Path, kept: bo
     assert not kept or file.read_text() == WORDS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("processes", "victim"), [(1, 0), (2, 0), (2, 1)])
 def test_a_run_whose_native_code_crashes_leaves_its_stacks(
     world: WrittenLog, home: Path, processes: int, victim: int

@@ -14,6 +14,7 @@ from tests.reference.check import Tables
 from tests.reference.flow_run import SETTINGS, FlowRun
 from tests.reference.tables import query_elsewhere
 
+pytestmark = pytest.mark.slow
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Score = tuple[float, str, str, str]
 

@@ -18,6 +18,7 @@ from tests.reference.flow_run import FlowRun
 from tests.reference.log import topic_name, write_lines
 from tests.reference.tables import TableRow, query_elsewhere
 
+pytestmark = pytest.mark.slow
 HORIZON, STRIDE, TURNS, DAYS = 20, 7, 3, 90
 START = datetime(2024, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,7 +163,6 @@ def test_the_table_is_what_its_definition_says(log: tuple[Path, dict[str, list[E
     assert len({key[3] for key in found}) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["leave_out", "model"])
 def test_batches_processes_and_a_kill_change_nothing(
     log: tuple[Path, dict[str, list[Event]]], home: Path, policy: str

@@ -16,6 +16,7 @@ from tests.reference.flow_run import FlowRun
 from tests.reference.log import Mess, WrittenLog
 from tests.reference.worlds import WorldSpec, write_world
 
+pytestmark = pytest.mark.slow
 END_LINE = re.compile(
     r"c360 run: process 0: ([\d,]+) events read, ([\d,]+) accepted, ([\d,]+) dead letters, ([\d,]+) duplicates,"
     r" ([\d,]+) late \(([\d,]+) after the tick of their day\), [\d,]+ scores, [\d.,]+ s\n"

@@ -34,6 +34,7 @@ RISK_TOPIC = "c360.risk.scores.v1"
 LIVES_MAX = 6
 SCHEDULE_SECONDS_MAX = 60
 WORKERS_MAX = 3
+EPOCH_FACTORS = {1: 1, 2: 2, 3: 5}
 RECOVERY_PARTITIONS = 2
 SETTINGS: dict[str, Any] = {
     "shards": 3,
@@ -113,7 +114,8 @@ def run_schedule(seed: int) -> Result:
                 waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
                 stop=stop.request_stop,
             )
-            epoch = timedelta(milliseconds=draw.choice((20, 60, 200)))
+            # Workers of one process spin while they wait for each other's snapshots, which come the later for it.
+            epoch = timedelta(milliseconds=draw.choice((20, 60, 200)) * EPOCH_FACTORS[workers])
             batch = draw.choice((3, 20, 100))
             story.append(f"life {number}: {workers} workers, batches of {batch}, an epoch of {epoch}")
             with keeping_in_files() if in_files else nullcontext():

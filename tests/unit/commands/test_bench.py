@@ -18,6 +18,7 @@ from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.events import Decoder
 from c360_stream.settings import INPUT_KINDS, InputKind, Settings
 
+pytestmark = pytest.mark.slow
 FIELDS = {
     *("name", "unit", "value", "floor", "ratio_to_floor", "floor_is", "detail", "parameters", "machine"),
 }

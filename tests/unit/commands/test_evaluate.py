@@ -22,6 +22,7 @@ from c360_stream.cli import cli
 from c360_stream.commands.evaluate.command import writing
 from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
 
+pytestmark = pytest.mark.slow
 HOSTILE = "<script>alert(1)<&script>"
 SETTINGS = {"C360_WARMUP_OUTCOMES": "60", "C360_WARMUP_CHURNED": "5"}
 SWEEP = """
@@ -217,7 +218,6 @@ def test_truth_is_optional(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_sweep_gives_the_same_figures_in_any_number_of_processes(tmp_path: Path) -> None:
     (tmp_path / "sweep.toml").write_text(SWEEP)
     found = []
@@ -318,7 +318,6 @@ def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert_refused(evaluate(), "needs matplotlib", "pip install 'c360-stream[evaluate]'")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_was_simulated_is_removed_when_it_is_stopped(
