@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import clickhouse_connect
@@ -20,6 +20,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.exceptions import OperationalError, ProgrammingError
 
+from c360_stream.connectors.clickhouse_answers import AnswersOfClickHouse
 from c360_stream.connectors.migrations import Migration, applied_checksums, apply, load_migrations
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.connectors.repeats import rows_not_stored
@@ -142,33 +143,37 @@ class TableStore:
     def insert_rows(self, table: str, rows: pa.Table, token: str | None = None, *, repeated: bool = False) -> int:
         """Append rows in the form that `arrow_table` gives; token and errors as for `insert`.
 
-        With `repeated`, and whenever an attempt had failed, the rows are looked for afterwards: a database that was
-        killed may know the token and not have the rows.
+        With `repeated`, whenever an attempt had failed, and if the server has written fewer rows than it was given,
+        the rows are looked for afterwards: a database that was killed may know the token and not have the rows.
         """
         if not rows.num_rows:
             return 0
         # A token names the chunks of an insert: the server would not know rows again that are cut otherwise.
         rows = rows.combine_chunks()
-        attempts = self._append(table, rows, token)
-        if token and (repeated or attempts > 1):
+        attempts, written = self._append(table, rows, token)
+        if token and (repeated or attempts > 1 or written < rows.num_rows):
             lost = rows_not_stored(self.query, self._database, table, rows)
             if lost.num_rows:
                 LOG.warning("%s took %d rows of %s for stored, and had none of them", self._place, len(lost), table)
-                self._append(table, lost.combine_chunks(), None)
+                _, written = self._append(table, lost.combine_chunks(), None)
+                if written < lost.num_rows:
+                    refused = f"{self._place} says that it has written {written} of {lost.num_rows} rows of {table}"
+                    raise TransportError(refused, "see the server's log; nothing is lost: start again once it is mended")
         return int(rows.num_rows)
 
-    def _append(self, table: str, rows: pa.Table, token: str | None) -> int:
-        """Insert, and return how many attempts that took."""
+    def _append(self, table: str, rows: pa.Table, token: str | None) -> tuple[int, int]:
+        """Insert; return how many attempts that took, and how many rows the server says that it has written."""
         settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
         attempts = 0
 
-        def attempt() -> None:
+        def attempt() -> int:
             nonlocal attempts
             attempts += 1
-            self._client.insert_arrow(table, rows, settings=settings)
+            summary = self._client.insert_arrow(table, rows, settings=settings)
+            return rows.num_rows if self._embedded else summary.written_rows
 
-        self._attempt(f"insert into {table}", attempt)
-        return attempts
+        written = self._attempt(f"insert into {table}", attempt)
+        return attempts, written
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of a query as dictionaries; times are aware, in UTC.
@@ -343,7 +348,7 @@ def _open_server(dsn: str, parts: SplitResult) -> Client:
         if option in _FILE_OPTIONS and value != "certifi" and not os.access(value, os.R_OK):
             raise ConfigurationError(f"cannot read {value}, {option} in C360_CLICKHOUSE_DSN", "name another file")
     try:
-        return clickhouse_connect.get_client(
+        client: Any = clickhouse_connect.get_client(
             # Without its path: the driver cannot connect to a database that is still to be made.
             dsn=parts._replace(path="").geturl(),
             secure=parts.scheme == "clickhouses",
@@ -354,6 +359,8 @@ def _open_server(dsn: str, parts: SplitResult) -> Client:
             # A session would be locked by a request that timed out here but still runs there.
             autogenerate_session_id=False,
         )
+        client.http = AnswersOfClickHouse(client.http)
+        return cast(Client, client)
     except DriverError as error:
         raise _refusal(mask_dsn(dsn), error) from error
     except (TypeError, ValueError) as error:

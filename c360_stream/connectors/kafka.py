@@ -337,11 +337,18 @@ class _Ends:
     def _given(self) -> tuple[int, int]:
         answers, self._answers = self._answers, []
         try:
-            start, end = (answer.result().offset for answer in answers)
+            start, end = (_known_offset(answer.result().offset) for answer in answers)
         except KafkaException as error:
             self._offsets.refused(error.args[0])
             raise
         return start, end
+
+
+def _known_offset(offset: int) -> int:
+    """An offset as it is; a negative one is the answer of a broker that recovers, and does not know it yet."""
+    if offset < 0:
+        raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "the broker does not know its end yet"))
+    return offset
 
 
 class KafkaWriter:

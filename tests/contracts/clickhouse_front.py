@@ -54,6 +54,7 @@ TRANSPORT_PARAMETERS = {
     *("session_id", "session_timeout", "session_check", "compress", "decompress", "enable_http_compression"),
     *("client_protocol_version", "send_progress_in_http_headers", "http_headers_progress_interval_ms"),
 }
+STRANGERS_PAGE = b"<!doctype html><title>Sign in</title><p>Welcome to the guest network.</p>\n" * 20
 CODINGS = ("zstd", "lz4", "gzip")
 
 # As in ClickHouse's exceptionCodeToHTTPStatus; all else is 500.
@@ -82,7 +83,9 @@ class Fault:
     "drop-after": it is executed, then the connection ends;
     "cut": it is executed, and the connection ends in the middle of the answer;
     "late": it is executed, and answered `seconds` later;
-    "refuse": the answer is the error `code`, with `message`.
+    "refuse": the answer is the error `code`, with `message`;
+    "stranger": something on the way answers with a page of its own, as a captive portal or a proxy's login does;
+    "unwritten": it is not executed, and the answer says that no row was written.
     """
 
     kind: str
@@ -93,7 +96,7 @@ class Fault:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in {"drop-before", "drop-after", "cut", "late", "refuse"}:
+        if self.kind not in {"drop-before", "drop-after", "cut", "late", "refuse", "stranger", "unwritten"}:
             raise ValueError(f"no fault {self.kind!r}")
 
 
@@ -355,6 +358,12 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refusal(fault.code, fault.message)
             if fault and fault.kind == "drop-before":
                 hang_up(self.connection)
+                return
+            if fault and fault.kind == "stranger":
+                self._send(200, {"Content-Type": "text/html"}, STRANGERS_PAGE)
+                return
+            if fault and fault.kind == "unwritten":
+                self._answer(url, Answer(b"", "", {"written_rows": "0", "written_bytes": "0"}), cut=False)
                 return
             answer = front.execute(statement)
         except (Refusal, chdb.ChdbError, RuntimeError) as error:

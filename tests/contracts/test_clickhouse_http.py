@@ -128,6 +128,36 @@ def test_an_answer_that_breaks_off_is_asked_for_again(front: ClickHouseFront) ->
     assert [row["number"] for row in rows] == list(range(100_000))
 
 
+@pytest.mark.parametrize("statement", ["INSERT", "SELECT", "TRUNCATE"])
+def test_what_a_stranger_answers_is_no_answer(
+    front: ClickHouseFront, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store_of(front) as store:
+        front.fault("stranger", times=2, queries=rf"\s*{statement}\b")
+        store.command("TRUNCATE TABLE account_features")
+        store.insert("account_features", block("a"), token="1:0:1")
+        assert stored(store) == 30 * MONTHS
+    assert "no ClickHouse server that answered" in caplog.text
+    assert "guest network" not in caplog.text
+
+
+def test_a_stranger_that_stays_is_named(front: ClickHouseFront) -> None:
+    with store_of(front, patience_seconds=1.0) as store:
+        front.fault("stranger", times=100)
+        with pytest.raises(TransportError, match=r"no ClickHouse server that answered.*C360_CLICKHOUSE_DSN"):
+            store.insert("account_features", block("a"), token="1:0:1")
+
+
+def test_rows_that_were_not_written_are_inserted_again(front: ClickHouseFront) -> None:
+    front.fault("unwritten")
+    with store_of(front) as store:
+        store.insert("account_features", block("a"), token="1:0:1")
+        assert stored(store) == 30 * MONTHS
+        front.fault("unwritten", times=2)
+        with pytest.raises(TransportError, match="written 0 of 210 rows"):
+            store.insert("account_features", block("b"), token="1:0:2")
+
+
 class Crashes:
     """Kills a server while its client is at work, and starts it again once the client waits for it."""
 
