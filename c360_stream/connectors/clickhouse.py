@@ -158,7 +158,9 @@ class TableStore:
                 _, written = self._append(table, lost.combine_chunks(), None)
                 if written < lost.num_rows:
                     refused = f"{self._place} says that it has written {written} of {lost.num_rows} rows of {table}"
-                    raise TransportError(refused, "see the server's log; nothing is lost: start again once it is mended")
+                    raise TransportError(
+                        refused, "see the server's log; nothing is lost: start again once it is mended"
+                    )
         return int(rows.num_rows)
 
     def _append(self, table: str, rows: pa.Table, token: str | None) -> tuple[int, int]:

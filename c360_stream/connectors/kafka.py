@@ -141,16 +141,17 @@ class KafkaReader:
         self._connection = Connection(settings.kafka_brokers)
         self._consumer = make_client(Consumer, settings, self._connection, CONSUMER)
         self._ends = ends
-        start, end = self._first_watermarks(start_seconds_max)
+        found = self._first_watermarks(start_seconds_max, wait=resume is None)
+        start, self._high = found or (cast("tuple[int, ...]", resume)[0],) * 2
         self._next = resume[0] if resume else start
         self._end = -1  # where the broker last said that there was no more
-        self._high = end
         self._gone_at: float | None = None  # since when the broker has said that there is no such partition
-        self._lost = False  # whether the broker has no record at the position
+        self._lost = found is None  # whether the broker has no record at the position, or cannot say yet
         self._quiet_since = time.monotonic()  # since when there was neither a record nor the end
-        if not start <= self._next <= end:
-            raise self._out_of_range(start, end)
-        self._consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
+        if not start <= self._next <= self._high:
+            raise self._out_of_range(start, self._high)
+        if not self._lost:
+            self._consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
 
     def read(self, records_max: int) -> RawBatch:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
@@ -264,13 +265,19 @@ class KafkaReader:
             where = f"{self.topic}[{self.partition}]"
             raise TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
 
-    def _first_watermarks(self, seconds_max: float) -> tuple[int, int]:
-        """Ask until a leader answers: a partition has none for a moment after its topic is made."""
+    def _first_watermarks(self, seconds_max: float, *, wait: bool) -> tuple[int, int] | None:
+        """Ask until a leader answers: a partition has none for a moment after its topic is made.
+
+        None if it does not know them yet, while it recovers, and `wait` is false: whoever knows where to go on can
+        wait for that as for the end of any outage.
+        """
         deadline = time.monotonic() + seconds_max
         while True:
             try:
                 return self._ends.now(max(_PAUSE_SECONDS, deadline - time.monotonic()))
             except KafkaException as error:
+                if not wait and error.args[0].code() == KafkaError.OFFSET_NOT_AVAILABLE:
+                    return None
                 if time.monotonic() > deadline or error.args[0].code() in _DENIED:
                     raise self._unreadable(error.args[0]) from error
                 time.sleep(_PAUSE_SECONDS)

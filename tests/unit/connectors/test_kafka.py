@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import IsolationLevel, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
 from c360_stream.connectors import kafka, kafka_records
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka_client import OffsetsClient
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
@@ -146,6 +149,47 @@ def test_records_deleted_before_they_were_read_are_an_error(
     assert len(drain(fresh)) == 4
     with pytest.raises(TransportError, match="ends at offset 10, but was read up to 11"):
         transport.reader(topic, 0, (11,), live=True)
+
+
+class RecoveringOffsets(OffsetsClient):
+    """What brokers answer that do not know yet where a partition ends: seen while three of them came back."""
+
+    unknown = 0
+    """How many answers are so yet."""
+
+    def ask(
+        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
+    ) -> Future[ListOffsetsResultInfo]:
+        if RecoveringOffsets.unknown:
+            RecoveringOffsets.unknown -= 1
+            answer: Future[ListOffsetsResultInfo] = Future()
+            answer.set_result(ListOffsetsResultInfo(-1001, -1, -1))
+            return answer
+        return super().ask(partition, which, isolation, seconds_max)
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3, 6])
+def test_brokers_that_recover_while_a_run_resumes_are_waited_for(
+    transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    for number in range(10):
+        producer.produce(topic, b"%d" % number, partition=0)
+    producer.flush()
+    monkeypatch.setattr(
+        transport, "_offsets", RecoveringOffsets(Settings(kafka_brokers=transport._settings.kafka_brokers))
+    )
+    monkeypatch.setattr(kafka, "_LOOK_EVERY_SECONDS", 0.01)
+    for resume, values in ((7,), [b"7", b"8", b"9"]), ((10,), []), (None, [b"%d" % number for number in range(10)]):
+        monkeypatch.setattr(RecoveringOffsets, "unknown", answers)
+        reader = transport.reader(topic, 0, resume, live=True)
+        assert drain(reader) == values
+        assert (RecoveringOffsets.unknown, reader.lag()) == (0, 0)
+        reader.close()
+    monkeypatch.setattr(RecoveringOffsets, "unknown", answers)
+    reader = transport.reader(topic, 0, (11,), live=True)  # this one was made anew indeed
+    with pytest.raises(TransportError, match="ends at offset 10, but was read up to 11"):
+        drain(reader)
+    reader.close()
 
 
 def test_no_broker_at_the_start_is_an_error_that_names_it() -> None:
