@@ -263,9 +263,9 @@ DEAD_LETTERS = Topic(
     summary="Refused input, unchanged, and why it was refused.",
     description=(
         "The original key, value and headers, then six headers under the names that Kafka Connect gave them. A "
-        "refused tombstone has an empty value and the header `c360.tombstone`; a value over 8 MiB is cut to that and "
-        "has the header `c360.truncated`. `c360 redrive` sends them to their topic again, once what was wrong is "
-        "mended. In a log directory, which has no headers, a dead letter is JSON: schemas/events/dead-letter.json."
+        "refused tombstone is one here too; a value over 8 MiB is cut to that and has the header `c360.truncated`. "
+        "`c360 redrive` sends them to their topic again, once what was wrong is mended. In a log directory, which has "
+        "no headers, a dead letter is JSON: schemas/events/dead-letter.json."
     ),
     delivery=f"{_EXACT}; else at least once. Topic, partition and offset name the refused record.",
     tags=["output", "errors"],

@@ -176,7 +176,6 @@ DEAD_LETTER_HEADERS: dict[str, Any] = {
             "type": "string",
             "description": "Names the field and the rule, never a value of the record.",
         },
-        "c360.tombstone": {"const": "true", "description": "The refused record had no value."},
         "c360.truncated": {"const": "true", "description": "The value was cut to 8 MiB."},
         "__c360.redriven.from": {
             "type": "string",

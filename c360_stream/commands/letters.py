@@ -43,7 +43,8 @@ class Letter:
     exception_class: str
     exception_message: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    """None: it was a tombstone."""
     headers: Headers
 
     def fate(self, selection: Selection, input_topics: Collection[str]) -> Fate:
@@ -63,20 +64,19 @@ class Letter:
 
     def record(self, where: str) -> OutRecord:
         """The record to send: as it was, and two headers that say that it came from the dead letter `where`."""
-        gone = TOMBSTONE in self.headers and not self.value
-        own = [
-            header for header in self.headers if header[0] not in (FROM, TIMES) and not (gone and header == TOMBSTONE)
-        ]
+        own = [header for header in self.headers if header[0] not in (FROM, TIMES)]
         redriven = ((FROM, where.encode()), (TIMES, b"%d" % (self.times() + 1)))
-        return OutRecord(self.key, None if gone else self.value, (*own, *redriven))
+        return OutRecord(self.key, self.value, (*own, *redriven))
 
 
 def read_letter(key: bytes | None, value: bytes, headers: Headers) -> Letter | None:
-    """Read a record of the dead-letter topic; None if its headers are not those of a dead letter.
+    """Read a record of the dead-letter topic, as a reader gives it; None if its headers are not a dead letter's.
 
     >>> read_letter(b"acme", b"{}", [("kind", b"x")]) is None
     True
     """
+    gone = len(headers) > 0 and headers[-1] is TOMBSTONE  # the mark that the reader itself adds
+    headers = headers[:-1] if gone else headers
     own, added = headers[: -len(_FACTS)], headers[-len(_FACTS) :]
     if [name for name, _ in added] != [f"{_CONNECT}{name}" for name in _FACTS]:
         return None
@@ -86,7 +86,9 @@ def read_letter(key: bytes | None, value: bytes, headers: Headers) -> Letter | N
     partition_number, offset_number = _number(partition.encode()), _number(offset.encode())
     if partition_number is None or offset_number is None:
         return None
-    return Letter(topic, partition_number, offset_number, stage, exception_class, message, key, value, own)
+    return Letter(
+        topic, partition_number, offset_number, stage, exception_class, message, key, None if gone else value, own
+    )
 
 
 def _number(text: bytes | None) -> int | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.connectors.ports import BATCH_BYTES_MAX, RawBatch, RecordReader
+from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
 from c360_stream.events import Decoder, Refused
 from c360_stream.features.encoding import Encoded, EventEncoder
 from c360_stream.health import HEALTH
@@ -216,16 +216,19 @@ class DecodedBatch:
         """The refused record at `position`, unchanged, with the reason."""
         number, i = self._place(position)
         part = self._parts[number]
+        headers = list((part.headers and part.headers[i]) or ())
+        # The reader's own mark is no header of the record; one of the same name that somebody wrote is.
+        gone = bool(headers) and headers[-1] is TOMBSTONE
         return DeadLetter(
             topic=self._reader.topic,
             partition=self._reader.partition,
             offset=part.offsets[i],
             stage=refusal.stage,
             exception_class=type(refusal).__name__,
-            exception_message=refusal.reason,
+            exception_message="It has no value: a tombstone is no event" if gone else refusal.reason,
             key=part.keys[i] if part.keys else None,
-            value=part.values[i],
-            headers=list((part.headers and part.headers[i]) or ()),
+            value=None if gone else part.values[i],
+            headers=headers[:-1] if gone else headers,
             refused_at=datetime.fromtimestamp(refused_at_us / 1e6, UTC),
         )
 

@@ -288,7 +288,7 @@ def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:
         "exception_class": [letter.exception_class],
         "exception_message": [letter.exception_message],
         "key": [letter.key],
-        "value": [letter.value or b""],
+        "value": [letter.value],
         "headers": [[(name, value or b"") for name, value in letter.headers]],
         "refused_at": np.array([time_us(letter.refused_at)], np.int64),
     }

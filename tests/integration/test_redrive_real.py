@@ -22,7 +22,7 @@ from confluent_kafka import TopicPartition as Partition
 from c360_stream.cli import cli
 from c360_stream.connectors.kafka import setup_topics
 from c360_stream.connectors.kafka_redrive import Place, Redriver
-from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, Headers, OutRecord
+from c360_stream.connectors.ports import TRUNCATED, Headers, OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.operators.rows import TopicRecords, dead_letter_outputs
 from c360_stream.records import DeadLetter
@@ -198,7 +198,7 @@ def test_what_is_refused_again_and_again_is_left(settings: Settings) -> None:
 
 def test_tombstones_are_tombstones_again_and_cut_values_are_left(settings: Settings) -> None:
     product = settings.input_topic("product")
-    gone = letter(product, 1, headers=[("kind", b"x"), TOMBSTONE]).model_copy(update={"value": b""})
+    gone = letter(product, 1, headers=[("kind", b"x")]).model_copy(update={"value": None})
     post(settings, [gone, letter(product, 2, headers=[TRUNCATED])])
     assert "left: 1 that were cut to 8 MiB" in redrive(settings)
     (message,) = content(settings, product)

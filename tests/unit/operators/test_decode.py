@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c360_stream.connectors.ports import RecordReader
+from c360_stream.connectors.ports import TOMBSTONE, RawBatch, RecordReader
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, INPUT_KINDS, Decoder, InputKind, Refused, time_us
 from c360_stream.features.columns import NO_TIME, PRODUCT, TOPICS
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
+from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs
+from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
 from tests.unit.operators.readers import MemoryReader
@@ -58,6 +60,34 @@ def test_a_dead_letter_is_the_record_unchanged_with_its_reason() -> None:
     assert (letter.key, letter.value, letter.headers) == (b"key1", b"\xff\x00rubbish", [("h", b"1")])
     assert (letter.stage, letter.exception_class, letter.refused_at) == ("decode", "Refused", at(1))
     assert letter.exception_message
+
+
+def test_the_dead_letter_of_a_tombstone_is_one() -> None:
+    """Only the mark that a reader added counts, and it is no header of the record."""
+    forged = [("h", b"1"), ("c360.tombstone", b"true")]
+    reader = RawReader(RawBatch([b"", b"", b""], range(3), None, [[("h", b"1"), TOMBSTONE], forged, None]))
+    batch = batch_of(reader)
+    letters = [batch.dead_letter(position, refusal, 0) for position, refusal in batch.refusals]
+    assert [letter.value for letter in letters] == [None, b"", b""]
+    assert [letter.headers for letter in letters] == [[("h", b"1")], forged, []]
+    assert "tombstone" in letters[0].exception_message
+    settings = Settings(kafka_brokers="broker:9092")
+    rows, records = zip(*(dead_letter_outputs(settings, letter) for letter in letters), strict=True)
+    assert [out.columns["value"] for out in rows if isinstance(out, TableRows)] == [[None], [b""], [b""]]
+    published = [out.records[0] for out in records if isinstance(out, TopicRecords)]
+    assert [record.value for record in published] == [None, b"", b""]
+    assert [name for name, _ in published[0].headers if not name.startswith("__connect")] == ["h"]
+
+
+class RawReader(MemoryReader):
+    """Gives one batch as it is."""
+
+    def __init__(self, batch: RawBatch) -> None:
+        super().__init__(TOPIC, batch.values)
+        self._batch = batch
+
+    def read(self, records_max: int) -> RawBatch:
+        return self._batch if super().read(records_max).values else RawBatch([], [])
 
 
 def test_an_event_can_be_refused_after_all() -> None:
