@@ -26,6 +26,8 @@ LABEL org.opencontainers.image.title="c360-stream" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11.15-slim-bookworm"
+# /var/lib/c360 is for the state of a run: a volume that is mounted there and empty takes this owner and mode. It is not
+# declared as one, since every container that needs none would leave one behind.
 RUN python -m pip uninstall --yes pip setuptools wheel \
     && groupadd --system --gid 10001 c360 \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin c360 \
@@ -35,8 +37,6 @@ COPY --from=builder /opt/c360 /opt/c360
 ENV PATH=/opt/c360/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# State of a run; a volume that is made from it has this owner and mode.
-VOLUME /var/lib/c360
 # Where c360.toml may be mounted.
 WORKDIR /etc/c360
 USER 10001:10001
