@@ -137,7 +137,7 @@ def _directory(*, exists: bool = False) -> click.Path:
     return click.Path(file_okay=False, exists=exists, path_type=Path)
 
 
-def _log_dir(*, exists: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _log_dir(*, exists: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.option(
         "--log-dir",
         type=_directory(exists=exists),
@@ -245,7 +245,7 @@ def simulate(context: click.Context, /, start: datetime | None, until_now: bool,
     "c360 run --log-dir c360-log --until-end --recovery recovery",
     "c360 run --peers host1:9300,host2:9300 --process 0 --recovery /shared/recovery",
 )
-@_log_dir(exists=True)
+@_log_dir()
 @click.option("--until-end", is_flag=True, help="Stop at the end of the input: a replay or back-fill.")
 @click.option(
     "--processes",
@@ -297,7 +297,7 @@ def run(context: click.Context, /, log_dir: Path | None, until_end: bool, peers:
 
 
 @_command("c360 setup")
-@_log_dir()
+@_log_dir(exists=False)
 def setup(log_dir: Path | None) -> None:
     """Create the topics and the tables.
 
@@ -309,7 +309,7 @@ def setup(log_dir: Path | None) -> None:
 
 
 @_command("c360 doctor")
-@_log_dir()
+@_log_dir(exists=False)
 @click.pass_context
 def doctor(context: click.Context, log_dir: Path | None) -> None:
     """Check the setup and say how to mend it.

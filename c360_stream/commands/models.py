@@ -35,8 +35,19 @@ def models(settings: Settings) -> None:
     """Print the catalogue as a table, with what the tables know of each model.
 
     The standings are left out, with the reason, where there are no tables or another process has them.
+
+    Raises
+    ------
+    C360Error
+        If the tables cannot be read; the catalogue is printed all the same.
     """
-    standings, scores, why = _standings(settings)
+    failure: C360Error | None = None
+    standings: Rows = {}
+    scores, why = "", "no standings"
+    try:
+        standings, scores, why = _standings(settings)
+    except C360Error as error:
+        failure = error
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("model", "part", "learns"):
         table.add_column(column, no_wrap=True)
@@ -52,6 +63,8 @@ def models(settings: Settings) -> None:
         or "gain: log loss saved an example against the model that scores, where both have spoken; t: in standard"
         " errors, 3 promotes; log loss: of all examples on which a model has spoken"
     )
+    if failure is not None:
+        raise failure
 
 
 def _row(settings: Settings, name: str, scores: str, standing: dict[str, Any] | None) -> list[str]:
@@ -84,10 +97,9 @@ def _standings(settings: Settings) -> tuple[Rows, str, str]:
         return {}, "", "no standings yet: there are no tables"
     if settings.embedded_tables and lock_holder(directory) is not None:
         return {}, "", "no standings: another process has the tables open, say a run"
-    try:
-        with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
-            rows = {row["model_name"]: row for row in tables.query(_STANDINGS)}
-            scored = tables.query(_SCORES)
-    except C360Error as error:
-        return {}, "", f"no standings: {error.what}"
+    with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
+        if not tables.schema_version():
+            return {}, "", "no standings yet: there are no tables; c360 setup makes them"
+        rows = {row["model_name"]: row for row in tables.query(_STANDINGS)}
+        scored = tables.query(_SCORES)
     return rows, scored[0]["model_name"] if scored else "", ""

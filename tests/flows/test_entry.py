@@ -26,7 +26,9 @@ def environment(**settings: str) -> dict[str, str]:
 @contextmanager
 def started(*command: str, cwd: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=cwd, env=environment(**settings), stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment(**settings), stdout=pipe, stderr=pipe, text=True
+    ) as process:
         try:
             yield process
         finally:

@@ -56,6 +56,21 @@ def test_a_model_that_does_not_exist_is_a_wrong_setting(
     assert done.stderr.startswith("c360: error: setting champion: Input should be 'auto'")
 
 
+def test_tables_that_cannot_be_read_are_an_error_below_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("C360_CLICKHOUSE_DSN", "clickhouse://c360:wrong@127.0.0.1:1/c360")
+    done = CliRunner().invoke(cli, ["models"], prog_name="c360")
+    assert done.exit_code == 1
+    assert line_of(done.stdout, "base-rate")
+    assert done.stderr.startswith("c360: error: clickhouse://c360:***@127.0.0.1:1/c360: ")
+
+
+@pytest.mark.parametrize("command", [["models"], ["top", "--once"], ["interventions"], ["verify", "acme"]])
+def test_a_log_directory_that_is_not_there_is_wrong_use(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, [*command, "--log-dir", str(tmp_path / "nosuch")], prog_name="c360")
+    assert done.exit_code == 2
+    assert "nosuch" in done.stderr
+
+
 def test_standings_are_those_of_the_newest_week(tmp_path: Path) -> None:
     store = connect(f"chdb://{(tmp_path / 'tables' / 'c360').resolve()}")
     try:
