@@ -27,7 +27,7 @@ def main() -> None:
     command_line()
 
 
-def _end(number: int, frame: object = None) -> None:
+def _end(number: int, frame: object) -> None:
     """End at once: nothing is open that has to be put in order, and an import must not see an exception."""
     os._exit(0 if "run" in sys.argv[1:] else 128 + number)
 
@@ -44,7 +44,7 @@ def _listen(wakeups: int) -> None:
     """Act although the main thread is in C code, unless a command has taken a handler of its own."""
     while numbers := os.read(wakeups, 64):
         if signal.SIGTERM in numbers and signal.getsignal(signal.SIGTERM) is _end:
-            _end(signal.SIGTERM)
+            _end(signal.SIGTERM, None)
 
 
 if __name__ == "__main__":
