@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from c360_stream.errors import ConfigurationError
+from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.names import ChampionName, ModelName, SchemeName, TreatedPolicy
 
 CONFIG_FILE = "c360.toml"
@@ -235,6 +236,17 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ValueError("must be host:port")
+        return value
+
+    @field_validator("psi_overrides")
+    @classmethod
+    def _features_exist(cls, value: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (warning, critical) in value.items():
+            if name not in FEATURES:
+                close = difflib.get_close_matches(name, FEATURES, 1)
+                raise ValueError(f"there is no feature {name}" + (f": did you mean {close[0]}?" if close else ""))
+            if not 0 < warning <= critical:
+                raise ValueError(f"of {name}: 0 < warning <= critical must hold")
         return value
 
     @model_validator(mode="after")

@@ -254,12 +254,13 @@ def _note_origin(directory: Path, settings: Settings) -> None:
         return
     positions = {} if settings.uses_kafka else _output_positions(settings)
     written = directory / f"{ORIGIN}.new"
-    written.write_text(json.dumps({"place": _place(settings), "prefix": settings.topic_prefix, "begun_at": positions}))
+    noted = {"place": _place(settings), "prefix": settings.topic_prefix, "begun_at": positions}
+    written.write_text(json.dumps(noted | {"features": _feature_settings(settings)}))
     written.replace(origin)
 
 
 def _check_origin(directory: Path, settings: Settings) -> None:
-    """Refuse the store of another input.
+    """Refuse the store of another input, and one whose windows were filled by other rules.
 
     Positions mean nothing in another log, and a log directory's output would be cut back to them.
     """
@@ -269,18 +270,32 @@ def _check_origin(directory: Path, settings: Settings) -> None:
             f"recovery directory {directory} is of {kept['place']}, topics {kept['prefix']}.*; this run is on {place}",
             "name the recovery directory of this input, or an empty one",
         )
+    for name, now in _feature_settings(settings).items():
+        before = kept["features"].get(name, now)
+        if now != before:
+            raise StateError(
+                f"recovery directory {directory}: its windows were filled with {name} = {json.dumps(before)};"
+                f" now it is {json.dumps(now)}",
+                f"set C360_{name.upper()} back, {_OVER}",
+            )
 
 
 def _origin(directory: Path) -> dict[str, Any]:
     try:
         kept = json.loads((directory / ORIGIN).read_text())
         positions = {str(topic): tuple(map(int, position)) for topic, position in kept["begun_at"].items()}
-        return {"place": kept["place"], "prefix": kept["prefix"], "begun_at": positions}
+        features = dict(kept.get("features", {}))  # older stores have none
+        return {"place": kept["place"], "prefix": kept["prefix"], "begun_at": positions, "features": features}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise StateError(
             f"recovery directory {directory}: {ORIGIN}: {what}", f"restore it from a back-up, {_OVER}"
         ) from None
+
+
+def _feature_settings(settings: Settings) -> dict[str, Any]:
+    """What decides as what an event counts in the windows, in the form that JSON gives back."""
+    return {"core_actions": sorted(settings.core_actions), "category_prefixes": dict(settings.category_prefixes)}
 
 
 def _place(settings: Settings) -> str:

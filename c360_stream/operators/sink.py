@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from xxhash import xxh3_64_hexdigest
 
 from c360_stream import metrics
 from c360_stream.connectors.clickhouse import TableStore, connect
@@ -169,7 +170,8 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
             self._inserts.append(self._thread.submit(self._publish_now, chunk, repeated))
 
     def _publish_now(self, chunk: Chunk, repeated: bool) -> bool:
-        token = f"{chunk.store}:{self._name}:{chunk.sequence}"
+        # Also by its content: an older recovery directory gives the same numbers to other rows, and none may be lost.
+        token = f"{chunk.store}:{self._name}:{chunk.sequence}:{xxh3_64_hexdigest(chunk.content)}"
         return self._insert_now(*unpack_block(chunk.content), token, repeated)
 
     def _publish_sealed(self, *, repeated: bool = False) -> None:

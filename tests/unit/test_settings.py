@@ -100,6 +100,16 @@ def test_a_tier_is_kept_no_longer_than_risks_are_stored() -> None:
         load_settings(tier_min_days=9, horizon_days=8)
 
 
+def test_overrides_are_of_features_that_exist() -> None:
+    assert load_settings(psi_overrides={"mrr_cents": (0.1, 0.2)}).psi_overrides == {"mrr_cents": (0.1, 0.2)}
+    with pytest.raises(
+        ConfigurationError, match=r"psi_overrides: .*there is no feature mrr_cent: did you mean mrr_cents\?"
+    ):
+        load_settings(psi_overrides={"mrr_cent": (0.1, 0.2)})
+    with pytest.raises(ConfigurationError, match="of mrr_cents: 0 < warning <= critical must hold"):
+        load_settings(psi_overrides={"mrr_cents": (0.3, 0.2)})
+
+
 def test_tiers_must_ascend() -> None:
     with pytest.raises(ConfigurationError, match="tier_medium < tier_high < tier_critical"):
         load_settings(tier_medium=0.6)

@@ -156,6 +156,21 @@ def test_it_is_refused_for_another_input(settings: Settings, tmp_path: Path) -> 
             make(recovery, other)
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("core_actions", ("task_created",)), ("category_prefixes", {"board_": "boards"}), ("category_prefixes", {})],
+)
+def test_it_is_refused_if_its_windows_were_filled_by_other_rules(
+    settings: Settings, tmp_path: Path, name: str, other: object
+) -> None:
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    said = rf"its windows were filled with {name} = .*; now it is .*; set C360_{name.upper()} back, or name an empty"
+    with pytest.raises(StateError, match=said):
+        make(recovery, settings.model_copy(update={name: other}))
+    make(recovery, settings.model_copy(update={"core_actions": settings.core_actions[::-1]}))
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"place": 1', "[]", '{"place": "p", "prefix": "c360", "begun_at": 7}'])
 def test_a_damaged_note_of_its_input_is_named(settings: Settings, tmp_path: Path, text: str) -> None:
     recovery = tmp_path / "recovery"
