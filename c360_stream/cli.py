@@ -266,6 +266,11 @@ def simulate(context: click.Context, /, start: datetime | None, until_now: bool,
     metavar="DIR",
     help="Keep snapshots here and resume from them. All processes of a cluster share it.",
 )
+@click.option(
+    "--republish",
+    is_flag=True,
+    help="With an empty --recovery: publish again what was published before, if its recovery directory is lost.",
+)
 @click.pass_context
 def run(context: click.Context, /, log_dir: Path | None, until_end: bool, peers: str | None, **options: Any) -> None:
     """Run the churn flow.
@@ -287,6 +292,8 @@ def run(context: click.Context, /, log_dir: Path | None, until_end: bool, peers:
             raise click.UsageError("--process goes with --peers.", context)
         if peers is not None and options["processes"] > 1:
             raise click.UsageError("--peers and --processes exclude each other.", context)
+        if options["republish"] and options["recovery"] is None:
+            raise click.UsageError("--republish goes with --recovery.", context)
         settings = _settings(log_dir, live=False if until_end else None)
         place = ALONE if peers is None else place_among(peers.split(","), process)
         # In a cluster the engine's threads would turn an orderly exit into an abort.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ from c360_stream.operators.outbox import Pulse
 from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
-from c360_stream.operators.topic_sink import TopicSink
+from c360_stream.operators.topic_sink import Begun, TopicSink
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings, load_settings
 
@@ -55,7 +55,7 @@ def build(
     keep_state: bool = True,
     recovery: Path | None = None,
     exactly_once: bool = False,
-    begun_at: Mapping[str, tuple[int, ...]] | None = None,
+    begun: Begun | None = None,
     transport: Transport | None = None,
     open_store: Callable[[Settings], TableStore] | None = None,
 ) -> Dataflow:
@@ -72,8 +72,8 @@ def build(
     exactly_once
         Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
         `finish_outboxes` when the engine has returned.
-    begun_at
-        Positions of the output topics when the recovery store was made, to go back to before the first snapshot.
+    begun
+        How the recovery store began, to go back to before the first snapshot.
     transport, open_store
         Other places for topics and tables than the settings name.
 
@@ -144,7 +144,7 @@ def build(
     tables = TableSink(settings, recovering=exactly_once, open_store=open_store)
     rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
     op.output("tables", _spread("tables", rows_out, pulses, tables.parts), tables)
-    topics = TopicSink(settings, transport, recovering=exactly_once, begun_at=begun_at or {})
+    topics = TopicSink(settings, transport, recovering=exactly_once, begun=begun or Begun())
     records_out = op.filter_map("topic_records", outputs, _only(TopicRecords))
     op.output("topics", _spread("topics", records_out, pulses, topics.parts), topics)
     return dataflow

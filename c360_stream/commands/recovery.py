@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 from bytewax.recovery import init_db_dir
 
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
+from c360_stream.operators.topic_sink import Begun
 from c360_stream.segments import FULL, RESTORE, STATE_FOLDER
 from c360_stream.settings import Settings
 
@@ -36,7 +38,12 @@ _MISSING_PARTS = re.compile(r"Missing recovery partitions (\{.*?\}) of \d+")
 
 @contextmanager
 def recovery_store(
-    directory: Path | None, settings: Settings, *, process: int = 0, cluster: bool = False
+    directory: Path | None,
+    settings: Settings,
+    *,
+    process: int = 0,
+    cluster: bool = False,
+    republish: bool = False,
 ) -> Iterator[IO[str] | None]:
     """Make the recovery store if it is absent, readable by its owner alone, lock it, and see that it fits the input.
 
@@ -46,6 +53,8 @@ def recovery_store(
         Where it is. None: there is none.
     process, cluster
         Number of this process if several are started one by one with the same directory: process 0 makes the store.
+    republish
+        Whether a new store may publish what has been published before it.
 
     Yields
     ------
@@ -56,7 +65,7 @@ def recovery_store(
     ConfigurationError
         If the directory cannot be used.
     StateError
-        If it is in use, of another input, or not made in time by process 0.
+        If it is in use, of another input, not made in time by process 0, or new where something has been published.
     """
     if directory is None:
         yield None
@@ -68,6 +77,8 @@ def recovery_store(
                 lock = _lock(directory, f".lock-{process}", held)
             else:
                 lock = _prepare(directory, held, cluster=cluster)
+                if not republish and not (directory / ORIGIN).exists():
+                    _refuse_to_repeat(directory, settings)
                 _make(directory)
                 _note_origin(directory, settings)
         except OSError as error:
@@ -82,10 +93,12 @@ def recovery_store(
         yield lock
 
 
-def begun_at(directory: Path | None) -> dict[str, tuple[int, ...]]:
-    """Where the output topics were when the recovery store was made."""
-    positions: dict[str, tuple[int, ...]] = _origin(directory)["begun_at"] if directory else {}
-    return positions
+def begun(directory: Path | None) -> Begun:
+    """How the recovery store began."""
+    if directory is None:
+        return Begun()
+    origin = _origin(directory)
+    return Begun(origin["store"], origin["begun_at"])
 
 
 def native_file(directory: Path | None, process: int) -> Path | None:
@@ -254,7 +267,12 @@ def _note_origin(directory: Path, settings: Settings) -> None:
         return
     positions = {} if settings.uses_kafka else _output_positions(settings)
     written = directory / f"{ORIGIN}.new"
-    noted = {"place": _place(settings), "prefix": settings.topic_prefix, "begun_at": positions}
+    noted = {
+        "place": _place(settings),
+        "prefix": settings.topic_prefix,
+        "begun_at": positions,
+        "store": uuid4().hex,
+    }
     written.write_text(json.dumps(noted | {"features": _feature_settings(settings)}))
     written.replace(origin)
 
@@ -285,7 +303,8 @@ def _origin(directory: Path) -> dict[str, Any]:
         kept = json.loads((directory / ORIGIN).read_text())
         positions = {str(topic): tuple(map(int, position)) for topic, position in kept["begun_at"].items()}
         features = dict(kept.get("features", {}))  # older stores have none
-        return {"place": kept["place"], "prefix": kept["prefix"], "begun_at": positions, "features": features}
+        noted = {"place": kept["place"], "prefix": kept["prefix"], "store": str(kept.get("store", ""))}
+        return noted | {"begun_at": positions, "features": features}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise StateError(
@@ -301,6 +320,21 @@ def _feature_settings(settings: Settings) -> dict[str, Any]:
 def _place(settings: Settings) -> str:
     place = f"kafka {settings.kafka_brokers}" if settings.uses_kafka else f"log directory {settings.log_dir.resolve()}"
     return f"{place}, input {settings.input_prefix}.*" if settings.input_prefix else place
+
+
+def _refuse_to_repeat(directory: Path, settings: Settings) -> None:
+    """Refuse a new store where another one, which is lost or was begun anew, has published: nothing knows what."""
+    topics = [topic for topic in settings.output_topics if topic != settings.heartbeat_topic]
+    with closing(open_transport(settings)) as transport:
+        for topic in topics if settings.uses_kafka or settings.log_dir.is_dir() else ():
+            for number in transport.partitions(topic):
+                with closing(transport.reader(topic, number, None, live=True)) as reader:
+                    if reader.lag():
+                        raise StateError(
+                            f"recovery directory {directory} is new, but {topic} has records: what was published"
+                            " before would be published again",
+                            "put the recovery directory back; or publish it all again: --republish",
+                        )
 
 
 def _output_positions(settings: Settings) -> dict[str, tuple[int, ...]]:

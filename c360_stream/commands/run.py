@@ -19,7 +19,7 @@ from c360_stream import metrics
 from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_cluster
 from c360_stream.commands.forming import FormingWatch
 from c360_stream.commands.order import LATE_SHARE_WARNED, refuse_disorder
-from c360_stream.commands.recovery import begun_at, explain, inspect, native_file, recovery_store
+from c360_stream.commands.recovery import begun, explain, inspect, native_file, recovery_store
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
     CollectorWatch,
@@ -42,7 +42,14 @@ from c360_stream.settings import Settings, unknown_settings
 _CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)
 
 
-def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None, place: Place = ALONE) -> None:
+def run(
+    settings: Settings,
+    *,
+    processes: int = 1,
+    recovery: Path | None = None,
+    place: Place = ALONE,
+    republish: bool = False,
+) -> None:
     """Run the flow until its input ends, or until it is asked to stop.
 
     Parameters
@@ -55,6 +62,8 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
         Directory of the recovery store; made if it is absent. None: a crash starts from the beginning.
     place
         Which process this is of a cluster whose processes are started one by one.
+    republish
+        Whether a new recovery store may publish what has been published before it.
 
     Raises
     ------
@@ -71,7 +80,8 @@ def run(settings: Settings, *, processes: int = 1, recovery: Path | None = None,
             _say(place.process, f"warning: setting {name} is unknown, and without effect")
         if not settings.live and not settings.uses_kafka:
             refuse_disorder(settings)
-        with recovery_store(recovery, settings, process=place.process, cluster=len(place.peers) > 1) as lock:
+        in_cluster = len(place.peers) > 1
+        with recovery_store(recovery, settings, process=place.process, cluster=in_cluster, republish=republish) as lock:
             if processes > 1:
                 run_cluster(processes, recovery, lock, listener)
             else:
@@ -88,7 +98,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
         keep_state=recovery is not None,
         recovery=recovery,
         exactly_once=recovery is not None,
-        begun_at=begun_at(recovery),
+        begun=begun(recovery),
     )
     # State is long-lived and has no cycles: looking through it while it grows cost a fifth of a resume.
     gc.disable()

@@ -94,6 +94,43 @@ class LogDirTransport:
         return self.root / topic
 
 
+class SnapshotMark:
+    """Which snapshot of which recovery store holds all that is in a log directory's output topics, noted beside them.
+
+    An older copy of a recovery directory would cut the topics back to where they were, and say nothing.
+
+    Parameters
+    ----------
+    root
+        The log directory.
+    prefix
+        Of the topics.
+    """
+
+    def __init__(self, root: Path, prefix: str) -> None:
+        self._path = root / f".{prefix}.snapshot.json"
+
+    def read(self) -> tuple[str, int] | None:
+        """Store and number; None before the first one."""
+        if not self._path.exists():
+            return None
+        with named_errors(self._path):
+            text = self._path.read_bytes()
+        try:
+            noted = json.loads(text)
+            return str(noted["store"]), int(noted["snapshot"])
+        except (ValueError, KeyError, TypeError):
+            mend = "remove it, if the recovery directory is the newest there is"
+            raise TransportError(f"{self._path} is damaged", mend) from None
+
+    def write(self, store: str, snapshot: int) -> None:
+        """Note, at once or not at all."""
+        written = self._path.with_suffix(".new")
+        with named_errors(self._path):
+            written.write_text(json.dumps({"store": store, "snapshot": snapshot}))
+            written.replace(self._path)
+
+
 class LogDirReader:
     """Reads the lines of one file, ended by newlines alone; carriage returns and blank lines are kept.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as until_done
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
+from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.connectors.ports import Heard, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
@@ -23,8 +25,29 @@ from c360_stream.settings import Settings
 
 CHUNK_RECORDS_MAX = 20_000
 CHUNK_BYTES_MAX = 32 * 1024 * 1024
+OLDER = "the recovery directory is older than what has been published from it"
+PUT_THE_NEWEST_BACK = "put the newest one back; or publish everything once more: name an empty one, and --republish"
 
-Positions = dict[str, tuple[int, ...]]
+Positions = Mapping[str, tuple[int, ...]]
+
+
+class Begun(NamedTuple):
+    """How a recovery store began: its name, and where the output topics were."""
+
+    store: str = ""
+    positions: Positions = MappingProxyType({})
+
+
+class WriterState(NamedTuple):
+    """What a snapshot holds of `TopicWriterPartition`."""
+
+    store: str
+    snapshot: int
+    """Its number, from 1."""
+    positions: Positions
+
+
+_NO_STATE = WriterState("", 0, {})
 # One for all partitions of the process: four of them left the engine a fifth of the interpreter while a tick went out.
 _publisher = ThreadPoolExecutor(1, "topics")
 _codec = pa.Codec("zstd", compression_level=1)
@@ -42,14 +65,13 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
     ----------
     recovering
         Whether there is a recovery store, which an outbox needs.
-    begun_at
-        Positions of the topics when the recovery store was made.
+    begun
+        How the recovery store began.
     """
 
-    def __init__(
-        self, settings: Settings, transport: Transport, *, recovering: bool, begun_at: Mapping[str, tuple[int, ...]]
-    ) -> None:
-        self._begun_at = begun_at
+    def __init__(self, settings: Settings, transport: Transport, *, recovering: bool, begun: Begun) -> None:
+        self._begun = begun
+        self._mark = SnapshotMark(settings.log_dir, settings.topic_prefix)
         self._recovering = recovering
         self._transport = transport
         self._topics = settings.output_topics
@@ -71,11 +93,27 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         heard = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
             return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state), heard)
-        positions = resume_state or self._begun_at
-        return TopicWriterPartition({t: self._transport.writer(t, positions.get(t)) for t in self._topics}, heard)
+        state = WriterState(*(resume_state or (self._begun.store, 0, self._begun.positions)))
+        mark = self._mark if self._recovering else None
+        if mark is not None:
+            _refuse_older(state, mark.read())
+        writers = {topic: self._transport.writer(topic, state.positions.get(topic)) for topic in self._topics}
+        return TopicWriterPartition(writers, heard, state, mark)
 
 
-class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions]):
+def _refuse_older(state: WriterState, newest: tuple[str, int] | None) -> None:
+    """Refuse a recovery store from which, or beside which, more has been published than it knows of."""
+    if newest is None or (not state.snapshot and newest[0] != state.store):
+        return  # a store that has just been made: whoever made it has seen what is there
+    if newest[0] != state.store:
+        raise StateError(
+            "another recovery directory has published to these topics since this one was used", PUT_THE_NEWEST_BACK
+        )
+    if newest[1] > state.snapshot:
+        raise StateError(OLDER, PUT_THE_NEWEST_BACK)
+
+
+class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str, int, Positions]]):
     """Appends to the topics at once: in a log directory, whose writers take back; and where nothing is kept.
 
     Parameters
@@ -84,15 +122,29 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions
         By topic.
     heard
         By topic, who hears of each record that is acknowledged: with the next pulse, or at the next snapshot.
+    state
+        Of the snapshot that this goes on from.
+    mark
+        Where to note, beside the topics, which snapshot holds all that is in them. None: nowhere.
     """
 
-    def __init__(self, writers: Mapping[str, RecordWriter], heard: Mapping[str, Heard] = NOBODY) -> None:
+    def __init__(
+        self,
+        writers: Mapping[str, RecordWriter],
+        heard: Mapping[str, Heard] = NOBODY,
+        state: WriterState = _NO_STATE,
+        mark: SnapshotMark | None = None,
+    ) -> None:
         self._writers = writers
         self._heard = heard
+        self._state = state
+        self._mark = mark
+        self._marked = True
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
         """Append records."""
+        self._note_snapshot()
         for item in items:
             if isinstance(item, Pulse):
                 self._hear()
@@ -106,16 +158,28 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, Positions
             with watched(topic):
                 self._writers[topic].write([])
 
+    def _note_snapshot(self) -> None:
+        """Note the last snapshot: it is durable, since the engine gives nothing of the next epoch before."""
+        if self._mark is not None and not self._marked:
+            self._mark.write(self._state.store, self._state.snapshot)
+            self._marked = True
+
     @failing_loudly
-    def snapshot(self) -> Positions:
+    def snapshot(self) -> tuple[str, int, Positions]:
         """Make sure that everything is delivered; where the topics end then."""
         for topic, writer in self._writers.items():
             with measured(topic):
                 writer.flush()
-        return {topic: writer.position() for topic, writer in self._writers.items()}
+        positions = {topic: writer.position() for topic, writer in self._writers.items()}
+        if positions != self._state.positions:
+            self._state = WriterState(self._state.store, self._state.snapshot + 1, positions)
+            self._marked = False
+        return (*self._state,)
 
     def close(self) -> None:
         """Release the writers. A clean stop delivers what is at hand."""
+        if not stop_requested() and first_failure() is None:
+            finish_later(self._note_snapshot)
         for writer in self._writers.values():
             if stop_requested():
                 writer.flush()
@@ -144,10 +208,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     def __init__(self, writer: OutboxWriter, outbox: Outbox, heard: Mapping[str, Heard] = NOBODY) -> None:
         if writer.newest(outbox.store) > outbox.newest:
             # The next chunks would be taken for those that were published under the same numbers, and be lost.
-            raise StateError(
-                "the recovery directory is older than what has been published from it",
-                "put the newest one back, or name an empty one and replay",
-            )
+            raise StateError(OLDER, PUT_THE_NEWEST_BACK)
         self._writer = writer
         self._outbox = outbox
         self._heard = heard

@@ -22,7 +22,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from c360_stream.commands import recovery as module
-from c360_stream.commands.recovery import ORIGIN, RECOVERY_PARTITIONS, begun_at, explain, recovery_store
+from c360_stream.commands.recovery import ORIGIN, RECOVERY_PARTITIONS, begun, explain, recovery_store
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.settings import Settings, load_settings
 
@@ -118,7 +118,7 @@ def test_none_is_made_unasked(settings: Settings, tmp_path: Path) -> None:
     with recovery_store(None, settings) as lock:
         assert lock is None
     assert list(tmp_path.iterdir()) == [settings.log_dir]
-    assert begun_at(None) == {}
+    assert begun(None).positions == {}
 
 
 def test_a_directory_of_other_files_is_left_as_it_is(settings: Settings, tmp_path: Path) -> None:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
 from c360_stream.errors import StateError, TransportError
 from c360_stream.operators import outbox, stop, topic_sink
 from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.topic_sink import TopicOutboxPartition, TopicWriterPartition, pack_records, unpack_records
+from c360_stream.operators.topic_sink import (
+    Begun,
+    TopicOutboxPartition,
+    TopicSink,
+    TopicWriterPartition,
+    pack_records,
+    unpack_records,
+)
+from c360_stream.settings import load_settings
 
 DEADLINE_SECONDS = 10.0
 
@@ -110,10 +121,59 @@ def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
     writer = MemoryWriter()
     topic = TopicWriterPartition({"t": writer})
     topic.write_batch([exact(b"1", b"2"), PULSE, exact()])
-    assert topic.snapshot() == {"t": (2,)}
+    assert topic.snapshot() == ("", 1, {"t": (2,)})
     assert [record.value for record in writer.written] == [b"1", b"2"]
     topic.close()
     assert writer.closed
+
+
+class LoggedTopic:
+    """A topic of a log directory, published under a recovery store."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self.settings = load_settings(log_dir=log_dir)
+        self.transport = LogDirTransport(log_dir)
+
+    def built(self, state: Any, store: str = "store") -> TopicOutboxPartition | TopicWriterPartition:
+        begun = Begun(store, dict.fromkeys(self.settings.output_topics, (0,)))
+        return TopicSink(self.settings, self.transport, recovering=True, begun=begun).build_part("step", "0", state)
+
+    def lived(self, state: Any, *values: bytes, store: str = "store") -> Any:
+        """The newest durable snapshot of a life that wrote records and was killed."""
+        partition = self.built(state, store)
+        for value in values:
+            partition.write_batch([TopicRecords(0, self.settings.risk_topic, [OutRecord("a", value)])])
+            state = partition.snapshot()
+        partition.write_batch([PULSE])  # which comes once the snapshot is durable
+        return state
+
+    def values(self) -> list[bytes]:
+        return (self.transport.root / self.settings.risk_topic / "0.jsonl").read_bytes().split(b"\n")[:-1]
+
+
+def test_a_log_directory_refuses_a_state_that_is_older_than_what_was_published(tmp_path: Path) -> None:
+    topic = LoggedTopic(tmp_path)
+    older = topic.lived(None, b"1")
+    newest = topic.lived(older, b"2", b"3")
+    assert topic.lived(newest) == newest, "a crash goes on from the newest"
+    for refused in (older, None):
+        with pytest.raises(StateError, match="older than what has been published"):
+            topic.built(refused)
+    assert topic.values() == [b"1", b"2", b"3"], "nothing was cut off"
+    other = topic.lived(None, b"4", store="another")
+    with pytest.raises(StateError, match="another recovery directory has published to these topics since"):
+        topic.built(newest)
+    topic.lived(other, b"5", store="another")
+
+
+def test_a_note_that_is_damaged_is_named(tmp_path: Path) -> None:
+    topic = LoggedTopic(tmp_path)
+    state = topic.lived(None, b"1")
+    (note,) = tmp_path.glob(".*.snapshot.json")
+    for text in ("", "[]", '{"store": "store"}'):
+        note.write_text(text)
+        with pytest.raises(TransportError, match=r"snapshot\.json is damaged"):
+            topic.built(state)
 
 
 def test_it_is_told_which_records_are_delivered() -> None:
