@@ -27,7 +27,7 @@ ORPHANS_KEPT = 4
 DISK_FACTOR = 2.0
 SEGMENTS_MAX = 64
 """So many files of a key are bearable however small they are."""
-RESTORE = "restore the whole directory from a back-up, or name an empty directory to start over"
+RESTORE = "restore the whole directory from a back-up, or name an empty directory, with --republish, to start over"
 FULL = ("the disk is full", "free some space and run again: it resumes")
 _FILE = re.compile(r"(\d+)-(\d+)\.segment")
 _NAME = re.compile(r"[a-z_]+-[A-Za-z0-9_]+")

@@ -213,7 +213,7 @@ def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None =
     if (version, of_step) != (STATE_VERSION, step):
         raise StateError(
             f"snapshot is of step {of_step}, state version {version}; this is {step}, version {STATE_VERSION}",
-            "run with the settings and the release that wrote it, or with an empty recovery directory",
+            "run with the settings and the release that wrote it, or with an empty recovery directory and --republish",
         )
     if not name:
         return _page_decoder.decode(state)

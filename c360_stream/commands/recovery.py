@@ -28,7 +28,7 @@ MADE_SECONDS_MAX = 60.0
 """How long the other processes of a cluster wait until process 0 has made the store."""
 FREE_BYTES_MIN = 1024 * 1024
 """A disk with less is full: a journal's next page may not fit."""
-_OVER = "or name an empty directory to start over"
+_OVER = "or name an empty directory, with --republish, to start over"
 _NOT_FOREIGN = re.compile(
     r"\..*|lost\+found|origin\.json(\.new)?|state|native-\d+\.txt|part-\d+\.sqlite3(-journal|-wal|-shm)?"
 )

@@ -63,7 +63,7 @@ _GONE = frozenset(
     | {KafkaError.UNKNOWN_TOPIC_ID, KafkaError.INCONSISTENT_TOPIC_ID}
 )
 _SETUP = "create it: c360 setup; or let this user see it"
-_START_OVER = "to go on without them, start with an empty recovery directory"
+_START_OVER = "to go on without them, start with an empty recovery directory and --republish"
 
 
 class KafkaTransport:
@@ -296,7 +296,7 @@ class KafkaReader:
         if self._next > end:
             return TransportError(
                 f"{where} ends at offset {end}, but was read up to {self._next}: it was made anew",
-                "start with an empty recovery directory",
+                "start with an empty recovery directory and --republish",
             )
         return TransportError(
             f"{where} starts at offset {start} now: {self._next}..{start - 1} were deleted before they were read",

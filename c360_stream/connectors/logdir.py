@@ -31,7 +31,7 @@ BLOCKS_PER_READ_MAX = 32
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LOG_FILE = re.compile(r"[^.].*\.jsonl(\.gz)?")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_RESTORE = "restore it, or start with an empty recovery directory"
+_RESTORE = "restore it, or start with an empty recovery directory and --republish"
 
 
 class LogDirTransport:

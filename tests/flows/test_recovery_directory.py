@@ -24,7 +24,9 @@ def has_written(run: FlowRun, risk_bytes: float) -> bool:
 
 def published(run: FlowRun) -> dict[str, bytes]:
     """What is in the output topics."""
-    return {path.parent.name: path.read_bytes() for path in run.log_dir.glob("*.v1/0.jsonl") if "events" not in str(path)}
+    return {
+        path.parent.name: path.read_bytes() for path in run.log_dir.glob("*.v1/0.jsonl") if "events" not in str(path)
+    }
 
 
 def test_an_older_one_is_refused_and_the_newest_goes_on(
@@ -38,7 +40,9 @@ def test_an_older_one_is_refused_and_the_newest_goes_on(
     (home / "older").rename(home / "recovery")
     before = published(run)
     assert ends(run.start(), run) == 1
-    assert "the recovery directory is older than what has been published from it; put the newest one back" in run.output()
+    assert (
+        "the recovery directory is older than what has been published from it; put the newest one back" in run.output()
+    )
     assert published(run) == before
     shutil.rmtree(home / "recovery")
     (home / "newest").rename(home / "recovery")

@@ -16,6 +16,7 @@ from typing import Any
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from clickhouse_connect.driver.summary import QuerySummary
 
 from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.migrations import Migration, load_migrations, pending
@@ -131,10 +132,11 @@ class UnsteadyClient:
         self.calls = 0
         self.database: str | None = None
 
-    def insert_arrow(self, table: str, rows: Any, settings: dict[str, Any]) -> None:
+    def insert_arrow(self, table: str, rows: Any, settings: dict[str, Any]) -> QuerySummary:
         self.calls += 1
         if self.failures:
             raise self.failures.pop(0)
+        return QuerySummary({"written_rows": str(rows.num_rows)})
 
 
 def store_on(client: UnsteadyClient, patience_seconds: float, waiting: Waiting = wait_patiently) -> TableStore:
