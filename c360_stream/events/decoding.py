@@ -278,8 +278,12 @@ class Decoder:
         time_us = times_us([event.occurred_at for event in events])
         if int(time_us.min()) < _TIME_MIN_US or int(time_us.max()) >= _TIME_END_US:
             return None
-        if self._of_products and not self._event_types.issuperset([event.event_type for event in events]):
-            return None  # the first of a new type is looked at, and then known
+        if self._of_products:
+            try:
+                for event_type in {event.event_type for event in events} - self._event_types:
+                    self._check_event_type(event_type)
+            except Refused:
+                return None
         return events, time_us
 
     def _one_by_one(self, raws: Sequence[bytes], start: int) -> Decoded:
