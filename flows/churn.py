@@ -33,7 +33,7 @@ from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.monitor import MonitorStep
 from c360_stream.operators.outbox import Pulse
-from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs, learned_outputs
+from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.topic_sink import Begun, TopicSink
@@ -103,8 +103,12 @@ def build(
     accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
     letters = op.merge(
         "dead_letters",
-        op.filter_map("refused", read, _only(DeadLetter)),
-        op.filter_map("refused_after_all", op.map("of_shards", accounts, lambda item: item[1]), _only(DeadLetter)),
+        op.filter_map("refused", read, _only(DeadLetters)),
+        op.filter_map(
+            "refused_after_all",
+            accounts,
+            lambda item: DeadLetters([item[1]]) if isinstance(item[1], DeadLetter) else None,
+        ),
     )
     rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, HeardLabels, Heartbeats)))
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
@@ -134,7 +138,7 @@ def build(
 
     outputs = op.merge(
         "outputs",
-        op.flat_map("letters_out", letters, lambda letter: dead_letter_outputs(settings, letter)),
+        op.flat_map("letters_out", letters, lambda item: dead_letter_outputs(settings, item.letters)),
         op.flat_map("learned_out", learned, lambda item: learned_outputs(settings, item[1])),
         op.map("scores_out", scored, lambda item: item[1]),
         op.map("monitor_out", monitored, lambda item: item[1]),

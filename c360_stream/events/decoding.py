@@ -143,6 +143,7 @@ _SHAPES: dict[InputKind, Any] = {
 }
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _EVENT_TYPES_KEPT_MAX = 4096
+_REASONS_KEPT_MAX = 1024
 _BLOCK = 512
 _TIME_MIN_US, _TIME_END_US = time_us(EVENT_TIME_MIN), time_us(EVENT_TIME_END)
 # A string, or what there is of one at the end of the record: it always matches, so the scan stays linear.
@@ -220,11 +221,12 @@ class Decoder:
     c360_stream.events.decoding.Refused: Object missing required field `occurred_at`
     """
 
-    __slots__ = ("_event_types", "_of_products", "_read")
+    __slots__ = ("_event_types", "_of_products", "_read", "_refusals")
 
     def __init__(self, kind: InputKind) -> None:
         self._read: Callable[[bytes], Any] = msgspec.json.Decoder(_SHAPES[kind]).decode
         self._event_types: set[str] = set()
+        self._refusals: dict[tuple[str, RefusalStage], Refused] = {}
         self._of_products = kind == "product"
 
     def decode(self, raw: bytes) -> Event:
@@ -295,8 +297,20 @@ class Decoder:
                 events.append(self.decode(raw))
                 positions.append(position)
             except Refused as refusal:
-                refused.append((position, refusal))
+                refused.append((position, self._kept(refusal)))
         return Decoded(events, times_us([event.occurred_at for event in events]), positions, refused)
+
+    def _kept(self, refusal: Refused) -> Refused:
+        """The same for all records that are refused for the same reason.
+
+        An exception that was raised holds on to the record, by the frames of its traceback.
+        """
+        reason = (refusal.reason, refusal.stage)
+        if (kept := self._refusals.get(reason)) is None:
+            kept = Refused(*reason)
+            if len(self._refusals) < _REASONS_KEPT_MAX:
+                self._refusals[reason] = kept
+        return kept
 
     def _check_event_type(self, event_type: str) -> None:
         # The pattern costs as much as the rest of the decoding, and event types are few.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
@@ -27,6 +28,7 @@ from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.outbox import PULSE, Pulse
+from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.records import DeadLetter
 from c360_stream.settings import INPUT_KINDS, Settings
@@ -38,7 +40,12 @@ PULSE_SECONDS = 0.2
 END_TOLD_SECONDS = 1.0
 """How long it may take until a reader tells that a record was the last one."""
 
-Item = tuple[str, ShardBatch | Heartbeats] | DeadLetter | Pulse
+Item = tuple[str, ShardBatch | Heartbeats] | DeadLetters | Pulse
+LETTERS_AT_ONCE = 2048
+LETTERS_BYTES_MAX = 128 * 1024 * 1024
+"""Of the dead letters between two snapshots, over all partitions: they wait in memory until the second one vouches for
+them. A partition whose share is used up is not read on before that, however many are refused."""
+_LETTER_BYTES = 64  # what one has beside its key, value and headers
 
 
 def partition_name(topic: str, partition: int) -> str:
@@ -121,7 +128,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
             tuple(seen),
             self.alignment,
             accounts=self._accounts.known,
-            alone=len(self.partitions) == 1,
+            partitions=len(self.partitions),
         )
 
 
@@ -133,8 +140,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     seen
         The mark last told, `NO_TIME` before the first, and the states of the `OrderWatch` and the `TimeJudge`; empty at
         the beginning.
-    alone
-        Whether there is no other partition.
+    partitions
+        How many there are.
     """
 
     def __init__(
@@ -146,7 +153,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alignment: ReadAlignment,
         *,
         accounts: KnownAccounts,
-        alone: bool = True,
+        partitions: int = 1,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -154,7 +161,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
         self._told_us, order, judge = seen or (NO_TIME, (), ())
-        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=alone)
+        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=partitions == 1)
         self._clock = _wall_clock_us if settings.live else None
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())
@@ -166,6 +173,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
         self._beat_at = -math.inf  # when a heartbeat was last read, and no event
+        self._letters_bytes_max = LETTERS_BYTES_MAX // partitions
+        self._letters_bytes = 0  # of dead letters since the last snapshot
         self._marked_at = 0.0
         self._pulsed_at = 0.0
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
@@ -199,6 +208,10 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return self._tell()
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
+            return []
+        if self._letters_bytes > self._letters_bytes_max:
+            self._next_awake = datetime.now(UTC) + POLL
+            HEALTH.waiting(f"the snapshot that keeps the dead letters of {self._name}")
             return []
         live, records_max = self._settings.live, self._settings.batch_events
         batch = DecodedBatch(self._reader, self._decoder, self._encoder, records_max, live=live)
@@ -324,18 +337,23 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
-        for _, refusal in batch.refusals:
-            metrics.DEAD_LETTERS.labels(topic, refusal.stage).inc()
+        for stage, number in Counter(refusal.stage for _, refusal in batch.refusals).items():
+            metrics.DEAD_LETTERS.labels(topic, stage).inc(number)
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 
-    def _dead_letters(self, batch: DecodedBatch, highs_us: NDArray[np.int64]) -> Iterator[DeadLetter]:
-        if not batch.refusals:
-            return
+    def _dead_letters(self, batch: DecodedBatch, highs_us: NDArray[np.int64]) -> Iterator[DeadLetters]:
         # In a replay the processing clock is event time, so that its records depend on the input alone.
-        clocks = batch.clocks(np.maximum(highs_us, 0))
-        for (position, refusal), event_time_us in zip(batch.refusals, clocks, strict=True):
-            yield batch.dead_letter(position, refusal, event_time_us if self._clock is None else self._clock())
+        clocks = batch.clocks(np.maximum(highs_us, 0)) if batch.refusals else []
+        now_us = None if self._clock is None else self._clock()
+        for first in range(0, len(clocks), LETTERS_AT_ONCE):
+            some = zip(batch.refusals[first : first + LETTERS_AT_ONCE], clocks[first:], strict=False)
+            letters = [
+                batch.dead_letter(position, refusal, event_time_us if now_us is None else now_us)
+                for (position, refusal), event_time_us in some
+            ]
+            self._letters_bytes += sum(map(_bytes_of, letters))
+            yield DeadLetters(letters)
 
     def next_awake(self) -> datetime | None:
         """When to ask again."""
@@ -344,8 +362,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
         """Where to resume: position, mark last told, what is known of the partition's order and time."""
+        self._letters_bytes = 0
         return self._reader.position(), self._told_us, self._order.state(), self._judge.state()
 
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
+
+
+def _bytes_of(letter: DeadLetter) -> int:
+    size = _LETTER_BYTES + len(letter.key or b"") + len(letter.value or b"")
+    return size + sum(len(name) + len(value or b"") for name, value in letter.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.connectors.tables import nested
-from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
+from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us, times_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable
 from c360_stream.learning.interventions import InterventionRow
@@ -274,28 +275,31 @@ def heartbeat_outputs(settings: Settings, clock: Clock, partition: str, sent_us:
     ]
 
 
-def dead_letter_outputs(settings: Settings, letter: DeadLetter) -> list[Output]:
-    """The row of `dead_letters` and the record of the dead-letter topic.
+@dataclass(slots=True)
+class DeadLetters:
+    """Dead letters of one partition: one by one, the engine's steps would cost more than all the rest."""
 
-    In Kafka the record is the original, with headers added. A log directory has room for neither key, headers
+    letters: list[DeadLetter]
+
+
+def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetter]) -> list[Output]:
+    """Rows of `dead_letters` and records of the dead-letter topic, for letters of one partition.
+
+    In Kafka a record is the original, with headers added. A log directory has room for neither key, headers
     nor arbitrary bytes, so there the record is the letter as JSON.
     """
-    columns = {
-        "topic": [letter.topic],
-        "partition": [letter.partition],
-        "offset": [letter.offset],
-        "stage": [letter.stage],
-        "exception_class": [letter.exception_class],
-        "exception_message": [letter.exception_message],
-        "key": [letter.key],
-        "value": [letter.value],
-        "headers": [[(name, value or b"") for name, value in letter.headers]],
-        "refused_at": np.array([time_us(letter.refused_at)], np.int64),
-    }
-    record = OutRecord(letter.key, letter.model_dump_json().encode())
+    names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
+    columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
+    columns["headers"] = [[(name, value or b"") for name, value in letter.headers] for letter in letters]
+    columns["refused_at"] = times_us([letter.refused_at for letter in letters])
     if settings.uses_kafka:
-        record = OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers()))
+        records = [
+            OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers())) for letter in letters
+        ]
+    else:
+        records = [OutRecord(letter.key, letter.model_dump_json().encode()) for letter in letters]
+    partition = letters[0].partition
     return [
-        TableRows(letter.partition, "dead_letters", columns, 1),
-        TopicRecords(letter.partition, settings.dead_letter_topic, [record]),
+        TableRows(partition, "dead_letters", columns, len(letters)),
+        TopicRecords(partition, settings.dead_letter_topic, records),
     ]

@@ -21,6 +21,7 @@ from c360_stream.features.shard import (
 )
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
+from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from flows.churn import shard_config
@@ -99,8 +100,8 @@ class LogReplay:
             reading.remove(part)
             return
         for item in items:
-            if isinstance(item, DeadLetter):
-                self.refused += 1
+            if isinstance(item, DeadLetters):
+                self.refused += len(item.letters)
             elif isinstance(item, tuple) and isinstance(item[1], ShardBatch):  # a heartbeat measures nothing here
                 yield from self._give(item[1])
 

@@ -22,6 +22,7 @@ from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, shard_key
+from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
@@ -82,7 +83,7 @@ def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
     keyed = [item for item in found if isinstance(item, tuple)]
     assert [key for key, _ in keyed] == [shard_key(each.shard) for _, each in keyed]
     messages = [each for _, each in keyed if isinstance(each, ShardBatch)]
-    return messages, [item for item in found if isinstance(item, DeadLetter)]
+    return messages, [letter for item in found if isinstance(item, DeadLetters) for letter in item.letters]
 
 
 def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:

@@ -19,6 +19,7 @@ from c360_stream.features.encoding import KnownAccounts
 from c360_stream.features.shard import AccountShard, ShardConfig, TickRows
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition
+from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from c360_stream.snapshot import pack, unpack
@@ -75,7 +76,7 @@ class Flow:
             self.read -= position
             accounts = KnownAccounts(SHARDS)
             alignment = ReadAlignment((name,), 0)
-            arguments: dict[str, Any] = {"accounts": accounts, "alone": len(self.names) == 1}
+            arguments: dict[str, Any] = {"accounts": accounts, "partitions": len(self.names)}
             open_[name] = IngestPartition(settings, reader, name, tuple(seen), alignment, **arguments)
         draw = Random(self.seed)
         while open_:
@@ -86,7 +87,7 @@ class Flow:
                 self.sources[name] = open_.pop(name).snapshot()
                 self.read += self.sources[name][0][0]
                 continue
-            self.letters += [item for item in items if isinstance(item, DeadLetter)]
+            self.letters += [letter for item in items if isinstance(item, DeadLetters) for letter in item.letters]
             for _, message in (item for item in items if isinstance(item, tuple)):
                 assert isinstance(message, ShardBatch)
                 self._hear(message)
