@@ -15,11 +15,11 @@ from c360_stream.events import Decoder, Refused
 from c360_stream.features.encoding import Encoded, EventEncoder
 from c360_stream.health import HEALTH
 from c360_stream.operators.stop import stop_requested
-from c360_stream.records import DeadLetter
+from c360_stream.records import DeadLetter, DeadLetterOut
 
 _READ_ON = 64
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
-_READ_AT_ONCE = 2048
+READ_AT_ONCE = 2048
 HEARTBEATS_MAX = 10_000
 """How many records a batch keeps while it reads on for events: a quiet partition has years of heartbeats."""
 
@@ -105,7 +105,7 @@ class DecodedBatch:
         """Number of accepted heartbeats that are not in `heartbeats` any more: older ones, see `more`."""
         size = 0
         while size < BATCH_BYTES_MAX and self.read < records_max:
-            asked, returned = min(_READ_AT_ONCE, records_max - self.read), reader.returned
+            asked, returned = min(READ_AT_ONCE, records_max - self.read), reader.returned
             if self._read(asked) < asked and not returned:
                 break
             size += sum(map(len, self._parts[-1].values))
@@ -210,16 +210,18 @@ class DecodedBatch:
 
     def letter_of(self, event: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The dead letter that the event at a position in `events` would be."""
-        return self.dead_letter(self._positions[event], refusal, refused_at_us)
+        letter = self.dead_letter(self._positions[event], refusal, refused_at_us)
+        fields = {name: getattr(letter, name) for name in letter.__struct_fields__[:-1]}
+        return DeadLetter(**fields, refused_at=datetime.fromtimestamp(refused_at_us / 1e6, UTC))
 
-    def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
+    def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetterOut:
         """The refused record at `position`, unchanged, with the reason."""
         number, i = self._place(position)
         part = self._parts[number]
         headers = list((part.headers and part.headers[i]) or ())
         # The reader's own mark is no header of the record; one of the same name that somebody wrote is.
         gone = bool(headers) and headers[-1] is TOMBSTONE
-        return DeadLetter(
+        return DeadLetterOut(
             topic=self._reader.topic,
             partition=self._reader.partition,
             offset=part.offsets[i],
@@ -229,7 +231,7 @@ class DecodedBatch:
             key=part.keys[i] if part.keys else None,
             value=None if gone else part.values[i],
             headers=headers[:-1] if gone else headers,
-            refused_at=datetime.fromtimestamp(refused_at_us / 1e6, UTC),
+            refused_us=refused_at_us,
         )
 
     def _read(self, records_max: int) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.connectors.tables import nested
-from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us, times_us
+from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable
 from c360_stream.learning.interventions import InterventionRow
@@ -24,11 +24,12 @@ from c360_stream.learning.scoring import Outcomes, ScoredRows
 from c360_stream.learning.segments import SEGMENTS
 from c360_stream.learning.tiers import HIGH, NO_TIER, TIERS
 from c360_stream.records import (
-    DeadLetter,
+    DeadLetterOut,
     DriftAlarm,
     Heartbeat,
     HorizonRiskOut,
     RiskScoreOut,
+    encode_dead_letters,
     encode_risk_score,
     rfc3339_ms,
     score_id,
@@ -279,10 +280,10 @@ def heartbeat_outputs(settings: Settings, clock: Clock, partition: str, sent_us:
 class DeadLetters:
     """Dead letters of one partition: one by one, the engine's steps would cost more than all the rest."""
 
-    letters: list[DeadLetter]
+    letters: list[DeadLetterOut]
 
 
-def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetter]) -> list[Output]:
+def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) -> list[Output]:
     """Rows of `dead_letters` and records of the dead-letter topic, for letters of one partition.
 
     In Kafka a record is the original, with headers added. A log directory has room for neither key, headers
@@ -291,13 +292,13 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetter]) -> li
     names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
     columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
     columns["headers"] = [[(name, value or b"") for name, value in letter.headers] for letter in letters]
-    columns["refused_at"] = times_us([letter.refused_at for letter in letters])
+    columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
     if settings.uses_kafka:
         records = [
             OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers())) for letter in letters
         ]
     else:
-        records = [OutRecord(letter.key, letter.model_dump_json().encode()) for letter in letters]
+        records = list(map(OutRecord, columns["key"], encode_dead_letters(letters)))
     partition = letters[0].partition
     return [
         TableRows(partition, "dead_letters", columns, len(letters)),

@@ -125,8 +125,8 @@ def test_headers_of_dead_letters_are_those_that_are_sent() -> None:
         ' "exception_message": "why", "value": null, "headers": [], "refused_at": "2025-03-05T00:00:00Z"}'
     )
     schema = DOCUMENT["components"]["messages"]["DeadLetter"]["headers"]
-    assert schema["required"] == [name for name, _ in letter.connect_headers()]
-    check(schema, {name: value.decode() for name, value in letter.connect_headers()})
+    assert schema["required"] == [name for name, _ in letter.out().connect_headers()]
+    check(schema, {name: value.decode() for name, value in letter.out().connect_headers()})
 
 
 def test_servers_are_the_security_protocols_of_the_settings() -> None:

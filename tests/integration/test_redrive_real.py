@@ -62,7 +62,7 @@ def post(settings: Settings, letters: Sequence[DeadLetter]) -> None:
     """Write dead letters as the flow does."""
     producer = Producer({"bootstrap.servers": settings.kafka_brokers, "enable.idempotence": True})
     for each in letters:
-        (records,) = [out for out in dead_letter_outputs(settings, [each]) if isinstance(out, TopicRecords)]
+        (records,) = [out for out in dead_letter_outputs(settings, [each.out()]) if isinstance(out, TopicRecords)]
         (record,) = records.records
         headers = cast("list[tuple[str, str | bytes | None]]", list(record.headers))
         producer.produce(records.topic, record.value, record.key, headers=headers)

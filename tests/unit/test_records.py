@@ -25,6 +25,7 @@ from c360_stream.records import (
     RiskScoreOut,
     Segment,
     alarm_id,
+    encode_dead_letters,
     encode_risk_score,
     rfc3339_ms,
     score_id,
@@ -164,7 +165,8 @@ def test_dead_letter_keeps_every_byte(
         refused_at=datetime(2024, 3, 5, tzinfo=UTC),
     )
     assert DeadLetter.model_validate_json(letter.model_dump_json()) == letter
-    assert letter.connect_headers() == (
+    assert encode_dead_letters([letter.out()] * 2) == [letter.model_dump_json().encode()] * 2
+    assert letter.out().connect_headers() == (
         ("__connect.errors.topic", b"c360.product.events.v1"),
         ("__connect.errors.partition", b"3"),
         ("__connect.errors.offset", b"7"),

@@ -34,7 +34,7 @@ def letter(headers: Headers = (), value: bytes | None = b"{}", topic: str = TOPI
         refused_at=datetime(2025, 3, 5, tzinfo=UTC),
     )
     mark = [TOMBSTONE] if value is None else []  # which a reader adds
-    found = read_letter(b"acme", value or b"", [*headers, *made.connect_headers(), *mark])
+    found = read_letter(b"acme", value or b"", [*headers, *made.out().connect_headers(), *mark])
     assert found is not None
     return found
 

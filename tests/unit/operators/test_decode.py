@@ -58,7 +58,7 @@ def test_a_dead_letter_is_the_record_unchanged_with_its_reason() -> None:
     letter = batch.dead_letter(position, refusal, time_us(at(1)))
     assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 3, 1)
     assert (letter.key, letter.value, letter.headers) == (b"key1", b"\xff\x00rubbish", [("h", b"1")])
-    assert (letter.stage, letter.exception_class, letter.refused_at) == ("decode", "Refused", at(1))
+    assert (letter.stage, letter.exception_class, letter.refused_us) == ("decode", "Refused", time_us(at(1)))
     assert letter.exception_message
 
 
@@ -126,7 +126,7 @@ def test_a_batch_of_nothing_but_heartbeats(kind: InputKind) -> None:
 
 def test_a_batch_ends_where_its_bytes_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large records must not fill the memory: all of a batch are held until it is done."""
-    monkeypatch.setattr(decode, "_READ_AT_ONCE", 10)
+    monkeypatch.setattr(decode, "READ_AT_ONCE", 10)
     monkeypatch.setattr(decode, "BATCH_BYTES_MAX", 1)
     reader = MemoryReader(TOPIC, [viewed(number) for number in range(100)])
     assert [batch_of(reader, 50).read for _ in range(2)] == [10, 10]

@@ -23,7 +23,7 @@ from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, shard_key
 from c360_stream.operators.rows import DeadLetters
-from c360_stream.records import DeadLetter
+from c360_stream.records import DeadLetterOut
 from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
@@ -77,7 +77,7 @@ def beat(number: int, day: float) -> Event:
     return event(f"h{number}", HEARTBEAT_ACCOUNT, at(day), HEARTBEAT_TYPE)
 
 
-def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
+def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetterOut]]:
     """Messages to shards, but for heartbeats, and dead letters."""
     found = list(items)
     keyed = [item for item in found if isinstance(item, tuple)]
@@ -86,9 +86,9 @@ def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
     return messages, [letter for item in found if isinstance(item, DeadLetters) for letter in item.letters]
 
 
-def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:
+def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetterOut]]:
     """Everything up to the end."""
-    messages, letters = list[ShardBatch](), list[DeadLetter]()
+    messages, letters = list[ShardBatch](), list[DeadLetterOut]()
     while True:
         try:
             items = source.next_batch()
@@ -169,7 +169,7 @@ def test_batches_and_pauses_change_nothing_that_is_told(kinds: list[str], batch_
         ends = [(each.latest_us, each.mark_us) for each in messages if each.ended]
         return (
             events,
-            [(letter.offset, letter.exception_message, letter.refused_at) for letter in letters],
+            [(letter.offset, letter.exception_message, letter.refused_us) for letter in letters],
             firsts,
             ends,
         )
@@ -259,7 +259,7 @@ def test_heartbeats_change_nothing_that_is_told(kinds: list[str], beats: list[tu
             if each.events is not None:
                 events[each.shard] += zip(each.events.event.tolist(), each.events.heard_us.tolist(), strict=True)
         ends = [(each.latest_us, each.first_us, each.mark_us) for each in messages if each.ended]
-        return events, ends, [(letter.value, letter.refused_at) for letter in letters]
+        return events, ends, [(letter.value, letter.refused_us) for letter in letters]
 
     assert told(mixed) == told(records)
 

@@ -20,7 +20,7 @@ from c360_stream.features.shard import AccountShard, ShardConfig, TickRows
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition
 from c360_stream.operators.rows import DeadLetters
-from c360_stream.records import DeadLetter
+from c360_stream.records import DeadLetter, DeadLetterOut
 from c360_stream.settings import Settings
 from c360_stream.snapshot import pack, unpack
 from tests.unit.features.deliveries import Event, shard_config
@@ -57,7 +57,7 @@ class Flow:
     read: int = 0
     applied: int = 0
     repeats: int = 0
-    letters: list[DeadLetter] = field(default_factory=list)
+    letters: list[DeadLetterOut] = field(default_factory=list)
     ticks: set[tuple[int, str]] = field(default_factory=set)
 
     def run(self, log: Partitions) -> Flow:
@@ -108,7 +108,7 @@ class Flow:
         shard = self.shards[message.shard]
         for emission in shard.receive([message]):
             if isinstance(emission, DeadLetter):
-                self.letters.append(emission)
+                self.letters.append(emission.out())
             elif isinstance(emission, TickRows):
                 ids = [shard.accounts.ids[account] for account in emission.account.tolist()]
                 self.ticks |= {(emission.day - 19_800, account) for account in ids}
