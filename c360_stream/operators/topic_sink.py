@@ -93,7 +93,11 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         heard = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
             return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state), heard)
-        state = WriterState(*(resume_state or (self._begun.store, 0, self._begun.positions)))
+        if resume_state is None or isinstance(
+            resume_state, dict
+        ):  # positions alone: of a store that is older than marks
+            resume_state = (self._begun.store, 0, resume_state or self._begun.positions)
+        state = WriterState(*resume_state)
         mark = self._mark if self._recovering else None
         if mark is not None:
             _refuse_older(state, mark.read())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,40 @@ def test_every_shard_hears_the_mark_with_its_events() -> None:
         assert (each.partition, each.ended) == (NAME, False)
         assert (each.latest_us, each.mark_us) == (time_us(at(5)), time_us(at(5)) - US_PER_HOUR)
         assert each.first_us == time_us(at(4.9))
+
+
+def test_a_flood_of_refused_events_waits_for_the_snapshots_that_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is refused between two snapshots is held in memory."""
+    monkeypatch.setattr(ingest, "LETTERS_BYTES_MAX", 10_000)
+    rubbish, snapshots = [b"x" * 100] * 1_000, 0
+    source = partition(MemoryReader(TOPIC, [*rubbish, viewed(0, 5)]), batch_events=50)
+    offsets: list[int] = []
+    while True:
+        try:
+            letters = [letter for _ in range(30) for letter in split(source.next_batch())[1]]
+        except StopIteration:
+            break
+        assert len(letters) <= 10_000 / 100 + 50, "the share, and a batch"
+        offsets += [letter.offset for letter in letters]
+        source.snapshot()
+        snapshots += 1
+    assert offsets == list(range(1_000))[: len(offsets)]
+    assert snapshots > 1_000 * 100 / (10_000 + 50 * 100) - 1
+
+
+def test_an_idle_partition_is_looked_at_less_often_and_never_rarely() -> None:
+    reader = MemoryReader(TOPIC, [viewed(0, 5)])
+    source = partition(reader, live=True, idle_seconds=3600)
+    split(source.next_batch())
+    for _ in range(50):
+        assert split(source.next_batch()) == ([], [])
+        awake = source.next_awake()
+        assert awake is not None
+        assert awake - datetime.now(UTC) <= ingest.IDLE_POLL_MAX
+    reader.append(viewed(1, 5.1), b"rubbish")
+    messages, letters = split(source.next_batch())
+    assert sum(len(each.events) for each in messages if each.events is not None) == 1
+    assert [letter.offset for letter in letters] == [2]
 
 
 def test_the_end_is_told_once_with_the_last_events() -> None:
