@@ -16,9 +16,8 @@ PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 test: .venv/installed  ## run the quick tests: some minutes, and nothing but Python
 	$(PYTEST) -n 2 -m "not slow and not kafka"
 
-# More workers than cores: half of the time, these wait for a broker, a server or a process of their own.
 test-all: test  ## run the others too: crashes, clusters, schedules; those skip that need Java for Kafka, or other programs
-	$(PYTEST) -n 3 -m "slow or kafka"
+	$(PYTEST) -n 2 -m "slow or kafka"
 
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

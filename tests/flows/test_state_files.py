@@ -71,7 +71,7 @@ def test_kills_and_other_numbers_of_processes_change_nothing(
     run.finish()
     assert_same(run, world, truth, tables, resumed=True)
     state = home / "recovery" / "state"
-    shards = {f"{step}-{shard}" for step in ("accounts", "score") for shard in range(16)}
+    shards = {f"{step}-{shard}" for step in ("accounts", "score") for shard in range(6)}
     assert {folder.name for folder in state.iterdir()} == {*shards, "learn-model", "monitor-monitor"}
     assert max(len(list(folder.iterdir())) for folder in state.iterdir()) < FILES_MAX
 

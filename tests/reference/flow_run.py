@@ -18,7 +18,9 @@ from tests.reference.oracle import TOPICS
 
 DEADLINE_SECONDS = 120.0
 # The smallest worlds must reach the learnt model and see outcomes: the defaults are for real companies.
+# Of so few accounts sixteen shards would have one or two each, and twice the work at every tick.
 SETTINGS = {
+    "C360_SHARDS": "6",
     "C360_METRICS_ADDRESS": "127.0.0.1:0",
     "C360_SNAPSHOT_SECONDS": "1",
     "C360_HORIZON_DAYS": "30",
