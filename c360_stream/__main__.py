@@ -14,7 +14,7 @@ def main() -> None:
     `c360 run` hears SIGTERM and SIGINT itself, once it has come so far. The other commands leave them to their
     defaults; but process 1, which a container's command is, has no default for SIGTERM: it would do nothing.
     """
-    run, process_1 = "run" in sys.argv[1:], os.getpid() == 1
+    run, process_1 = _is_run(), os.getpid() == 1
     defaults = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
     if process_1 and not run:
         threading.Thread(target=_listen, args=(_wakeups(),), name="SIGTERM", daemon=True).start()
@@ -29,7 +29,12 @@ def main() -> None:
 
 def _end(number: int, frame: object) -> None:
     """End at once: nothing is open that has to be put in order, and an import must not see an exception."""
-    os._exit(0 if "run" in sys.argv[1:] else 128 + number)
+    os._exit(0 if _is_run() else 128 + number)
+
+
+def _is_run() -> bool:
+    """Whether the command is `run`: all other words may be values of others."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "") == "run"
 
 
 def _wakeups() -> int:

@@ -97,7 +97,9 @@ def build(
     )
 
     dataflow = Dataflow("churn")
-    read = op.input("ingest", dataflow, IngestSource(settings, transport, partitions, alignment))
+    read = op.input(
+        "ingest", dataflow, IngestSource(settings, transport, partitions, alignment, recovering=exactly_once)
+    )
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
     accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from bytewax.recovery import init_db_dir
 
+from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.operators.topic_sink import Begun
@@ -98,7 +99,7 @@ def begun(directory: Path | None) -> Begun:
     if directory is None:
         return Begun()
     origin = _origin(directory)
-    return Begun(origin["store"], origin["begun_at"])
+    return Begun(origin["store"], origin["begun_at"], origin["mark"])
 
 
 def native_file(directory: Path | None, process: int) -> Path | None:
@@ -272,6 +273,7 @@ def _note_origin(directory: Path, settings: Settings) -> None:
         "prefix": settings.topic_prefix,
         "begun_at": positions,
         "store": uuid4().hex,
+        "mark": None if settings.uses_kafka else SnapshotMark(settings.log_dir, settings.topic_prefix).read(),
     }
     written.write_text(json.dumps(noted | {"features": _feature_settings(settings)}))
     written.replace(origin)
@@ -303,7 +305,9 @@ def _origin(directory: Path) -> dict[str, Any]:
         kept = json.loads((directory / ORIGIN).read_text())
         positions = {str(topic): tuple(map(int, position)) for topic, position in kept["begun_at"].items()}
         features = dict(kept.get("features", {}))  # older stores have none
+        mark = kept.get("mark")
         noted = {"place": kept["place"], "prefix": kept["prefix"], "store": str(kept.get("store", ""))}
+        noted["mark"] = (str(mark[0]), int(mark[1])) if mark else None
         return noted | {"begun_at": positions, "features": features}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"

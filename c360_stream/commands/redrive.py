@@ -26,6 +26,7 @@ from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import INPUT_KINDS, Settings
 
+_PAUSE_SECONDS = 0.1
 LETTERS_PER_TRANSACTION = 500
 EXAMPLES_MAX = 5
 GROUPS_MAX = 50
@@ -95,7 +96,10 @@ def redrive(
             patience_seconds=settings.outage_seconds_max,
         )
         readers = [
-            stack.enter_context(contextlib.closing(_reader(transport, place.topic, *start))) for start in starts.items()
+            stack.enter_context(
+                contextlib.closing(_reader(transport, place.topic, number, start, settings.outage_seconds_max))
+            )
+            for number, start in starts.items()
         ]
         lags = [reader.lag() for reader in readers]
         with _progress(sum(lags)) as advance:
@@ -111,8 +115,17 @@ def _existing(transport: KafkaTransport, settings: Settings, topic: str) -> froz
     return frozenset(found)
 
 
-def _reader(transport: KafkaTransport, topic: str, partition: int, start: int) -> KafkaReader:
-    return transport.reader(topic, partition, (start,), live=False)
+def _reader(transport: KafkaTransport, topic: str, partition: int, start: int, seconds_max: float) -> KafkaReader:
+    """A reader that knows how much there is."""
+    reader = transport.reader(topic, partition, (start,), live=False)
+    deadline = time.monotonic() + seconds_max
+    while not reader.knows_end:
+        if time.monotonic() > deadline:
+            reader.close()
+            raise TransportError(f"the broker does not know where {topic}[{partition}] ends", "run it again later")
+        time.sleep(_PAUSE_SECONDS)
+        reader.read(0)  # which asks
+    return reader
 
 
 class _Pass:

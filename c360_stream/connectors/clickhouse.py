@@ -151,7 +151,7 @@ class TableStore:
         # A token names the chunks of an insert: the server would not know rows again that are cut otherwise.
         rows = rows.combine_chunks()
         attempts, written = self._append(table, rows, token)
-        if token and (repeated or attempts > 1 or written < rows.num_rows):
+        if (token and (repeated or attempts > 1)) or written < rows.num_rows:
             lost = rows_not_stored(self.query, self._database, table, rows)
             if lost.num_rows:
                 LOG.warning("%s took %d rows of %s for stored, and had none of them", self._place, len(lost), table)

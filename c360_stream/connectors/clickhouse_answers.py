@@ -9,7 +9,7 @@ from urllib3.exceptions import ProtocolError
 
 SUMMARY = "X-ClickHouse-Summary"
 """A server sends it with whatever it executes."""
-_OK = 200
+_SUCCESSES = range(200, 300)
 
 
 class ForeignAnswerError(ProtocolError):
@@ -34,7 +34,7 @@ class AnswersOfClickHouse:
             If the answer is a success without a summary.
         """
         response = self._manager.request(method, url, **options)
-        if response.status == _OK and SUMMARY not in response.headers:
+        if response.status in _SUCCESSES and SUMMARY not in response.headers:
             response.close()
             raise ForeignAnswerError(f"it was no ClickHouse server that answered: {SUMMARY} is missing")
         return response

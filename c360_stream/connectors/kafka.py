@@ -27,6 +27,7 @@ from c360_stream.connectors.kafka_client import (
     OffsetsClient,
     Patience,
     Sender,
+    known_offset,
     list_topics,
     make_client,
     open_sender,
@@ -189,6 +190,11 @@ class KafkaReader:
         self._consumer.assign([Partition(self.topic, self.partition, self._next)])
 
     @property
+    def knows_end(self) -> bool:
+        """Whether the broker has said where the partition ends: one that recovers may not know it yet."""
+        return not self._lost
+
+    @property
     def at_end(self) -> bool:
         """Whether the last `read` reached the end, and the broker is there to say so."""
         return self._next == self._end and not self._connection.outage and not self._lost
@@ -344,18 +350,11 @@ class _Ends:
     def _given(self) -> tuple[int, int]:
         answers, self._answers = self._answers, []
         try:
-            start, end = (_known_offset(answer.result().offset) for answer in answers)
+            start, end = (known_offset(answer.result()) for answer in answers)
         except KafkaException as error:
             self._offsets.refused(error.args[0])
             raise
         return start, end
-
-
-def _known_offset(offset: int) -> int:
-    """An offset as it is; a negative one is the answer of a broker that recovers, and does not know it yet."""
-    if offset < 0:
-        raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "the broker does not know its end yet"))
-    return offset
 
 
 class KafkaWriter:

@@ -390,13 +390,31 @@ class OffsetsClient:
 
     def refused(self, error: KafkaError) -> None:
         """Hear that a request was refused."""
-        if error.code() not in OUTAGE:
+        if error.code() not in OUTAGE and error.code() != KafkaError.OFFSET_NOT_AVAILABLE:
             self._admin = None
 
     def _client(self) -> AdminClient:
         if self._admin is None:
             self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
         return self._admin
+
+
+def known_offset(answer: ListOffsetsResultInfo, least: int = 0) -> int:
+    """The offset of an answer.
+
+    Parameters
+    ----------
+    least
+        The least that means something: -1, where it says that there is no such offset.
+
+    Raises
+    ------
+    KafkaException
+        If it is less: the answer of a broker that recovers, and does not know yet.
+    """
+    if answer.offset < least:
+        raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "the broker does not know it yet"))
+    return int(answer.offset)
 
 
 def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, list[int]]:

@@ -30,6 +30,7 @@ from c360_stream.connectors.kafka_client import (
     Connection,
     OffsetsClient,
     Patience,
+    known_offset,
     make_client,
     open_sender,
 )
@@ -228,7 +229,7 @@ class KafkaOutbox:
             future = self._offsets.ask(self._marker, latest, IsolationLevel.READ_UNCOMMITTED, _ASK_SECONDS_MAX)
             while True:
                 try:
-                    return future.result(WAIT_SECONDS).offset
+                    return known_offset(future.result(WAIT_SECONDS))
                 except TimeoutError:
                     patience.wait()
                 except KafkaException as error:

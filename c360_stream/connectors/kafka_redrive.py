@@ -22,6 +22,7 @@ from c360_stream.connectors.kafka_client import (
     Connection,
     OffsetsClient,
     Patience,
+    known_offset,
     make_client,
     open_sender,
 )
@@ -93,7 +94,7 @@ class Place:
         start = done.offset if first <= done.offset <= end else first
         if since is None:
             return start
-        at = self._ask(done.partition, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)))
+        at = self._ask(done.partition, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)), least=-1)
         return max(start, at if at >= 0 else end)
 
     def metadata(self) -> Any:
@@ -104,13 +105,13 @@ class Place:
         """Close the connection."""
         self._consumer.close()
 
-    def _ask(self, partition: int, which: OffsetSpec) -> int:
+    def _ask(self, partition: int, which: OffsetSpec, least: int = 0) -> int:
         place = Partition(self.topic, partition)
 
         def answer() -> int:
             asked = self._offsets.ask(place, which, IsolationLevel.READ_COMMITTED, _ASK_SECONDS_MAX)
             try:
-                return asked.result().offset
+                return known_offset(asked.result(), least)
             except KafkaException as error:
                 self._offsets.refused(error.args[0])
                 raise

@@ -45,8 +45,8 @@ END_TOLD_SECONDS = 1.0
 Item = tuple[str, ShardBatch | Heartbeats] | DeadLetters | Pulse
 LETTERS_AT_ONCE = 2048
 LETTERS_BYTES_MAX = 128 * 1024 * 1024
-"""Of the dead letters between two snapshots, over all partitions: they wait in memory until the second one vouches for
-them. A partition whose share is used up is not read on before that, however many are refused."""
+"""Of dead letters that a process reads between two snapshots: with a recovery store they wait in memory until the
+second one vouches for them. A partition that has some is not read on then, however many are refused."""
 _LETTER_BYTES = 64  # what one has beside its key, value and headers
 
 
@@ -86,6 +86,26 @@ def input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...
     return tuple(sorted(found))
 
 
+class LettersHeld:
+    """Dead letters that wait in this process for the next snapshot, in bytes by partition."""
+
+    def __init__(self, bytes_max: float) -> None:
+        self._bytes_max = bytes_max
+        self._bytes: dict[str, int] = {}
+
+    def add(self, partition: str, size: int) -> None:
+        """Take more."""
+        self._bytes[partition] = self._bytes.get(partition, 0) + size
+
+    def kept(self, partition: str) -> None:
+        """Forget those of a partition: a snapshot has them."""
+        self._bytes.pop(partition, None)
+
+    def must_wait(self, partition: str) -> bool:
+        """Whether there are too many, some of this partition."""
+        return partition in self._bytes and sum(self._bytes.values()) > self._bytes_max
+
+
 class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
     """All partitions of the three input topics.
 
@@ -99,16 +119,25 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         Names of all partitions, as `input_partitions` gives them.
     alignment
         Shared by the partitions of this process.
+    recovering
+        Whether there is a recovery store, for whose snapshots dead letters wait.
     """
 
     def __init__(
-        self, settings: Settings, transport: Transport, partitions: tuple[str, ...], alignment: ReadAlignment
+        self,
+        settings: Settings,
+        transport: Transport,
+        partitions: tuple[str, ...],
+        alignment: ReadAlignment,
+        *,
+        recovering: bool = False,
     ) -> None:
         self.settings = settings
         self.transport = transport
         self.partitions = partitions
         self.alignment = alignment
         self._accounts = threading.local()
+        self._letters = LettersHeld(LETTERS_BYTES_MAX if recovering else math.inf)
 
     def list_parts(self) -> list[str]:
         """Names of all partitions. The engine asks in every process, once the cluster is complete."""
@@ -130,7 +159,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
             tuple(seen),
             self.alignment,
             accounts=self._accounts.known,
-            partitions=len(self.partitions),
+            alone=len(self.partitions) == 1,
+            letters=self._letters,
         )
 
 
@@ -142,8 +172,10 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     seen
         The mark last told, `NO_TIME` before the first, and the states of the `OrderWatch` and the `TimeJudge`; empty at
         the beginning.
-    partitions
-        How many there are.
+    alone
+        Whether there is no other partition.
+    letters
+        What is refused, shared by the partitions of this process.
     """
 
     def __init__(
@@ -155,7 +187,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alignment: ReadAlignment,
         *,
         accounts: KnownAccounts,
-        partitions: int = 1,
+        alone: bool = True,
+        letters: LettersHeld | None = None,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -163,7 +196,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
         self._told_us, order, judge = seen or (NO_TIME, (), ())
-        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=partitions == 1)
+        self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=alone)
         self._clock = _wall_clock_us if settings.live else None
         # The mark to come to; the last one told may be behind it.
         self._mark_us = max(self._told_us, self._mark_of_events())
@@ -175,8 +208,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._next_awake: datetime | None = None
         self._caught_up_since: float | None = None
         self._beat_at = -math.inf  # when a heartbeat was last read, and no event
-        self._letters_bytes_max = LETTERS_BYTES_MAX // partitions
-        self._letters_bytes = 0  # of dead letters since the last snapshot
+        self._letters = letters or LettersHeld(math.inf)
         self._looked_at = self._marked_at = 0.0
         self._pulsed_at = 0.0
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
@@ -211,7 +243,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
             return []
-        if self._letters_bytes > self._letters_bytes_max:
+        if self._letters.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + POLL
             return []
         if self._is_still_idle():
@@ -376,7 +408,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
                 batch.dead_letter(position, refusal, event_time_us if now_us is None else now_us)
                 for (position, refusal), event_time_us in some
             ]
-            self._letters_bytes += sum(map(_bytes_of, letters))
+            self._letters.add(self._name, sum(map(_bytes_of, letters)))
             yield DeadLetters(letters)
 
     def next_awake(self) -> datetime | None:
@@ -386,7 +418,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
         """Where to resume: position, mark last told, what is known of the partition's order and time."""
-        self._letters_bytes = 0
+        self._letters.kept(self._name)
         return self._reader.position(), self._told_us, self._order.state(), self._judge.state()
 
     def close(self) -> None:

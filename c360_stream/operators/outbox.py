@@ -51,6 +51,8 @@ class Outbox:
         Of the sink partition: snapshots of another one are refused.
     resume_state
         What `seal` gave last, if anything.
+    store
+        Name of the recovery store, if it has one.
 
     Examples
     --------
@@ -64,12 +66,12 @@ class Outbox:
     >>> resumed.take()
     """
 
-    def __init__(self, name: str, resume_state: bytes | None) -> None:
+    def __init__(self, name: str, resume_state: bytes | None, store: str = "") -> None:
         self._name = name
         self._open: list[bytes] = []
         self._sealed: list[bytes] = []
         # A store's name is made with the store: numbers begin again with a new one.
-        self._store = uuid4().hex
+        self._store = store or uuid4().hex
         self._next = 1  # number of the first chunk that is not published
         self._taken = 0  # sealed chunks that are being published
         if resume_state is not None:

@@ -32,10 +32,11 @@ Positions = Mapping[str, tuple[int, ...]]
 
 
 class Begun(NamedTuple):
-    """How a recovery store began: its name, and where the output topics were."""
+    """How a recovery store began: its name, where the output topics were, and which snapshot held all in them."""
 
     store: str = ""
     positions: Positions = MappingProxyType({})
+    mark: tuple[str, int] | None = None
 
 
 class WriterState(NamedTuple):
@@ -92,7 +93,8 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         outbox = self._transport.outbox(for_part, waiting) if self._recovering else None
         heard = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
-            return TopicOutboxPartition(outbox, Outbox(f"topics {for_part}", resume_state), heard)
+            waiting_chunks = Outbox(f"topics {for_part}", resume_state, self._begun.store)
+            return TopicOutboxPartition(outbox, waiting_chunks, heard)
         if resume_state is None or isinstance(
             resume_state, dict
         ):  # positions alone: of a store that is older than marks
@@ -100,15 +102,15 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         state = WriterState(*resume_state)
         mark = self._mark if self._recovering else None
         if mark is not None:
-            _refuse_older(state, mark.read())
+            _refuse_older(state, self._begun.mark, mark.read())
         writers = {topic: self._transport.writer(topic, state.positions.get(topic)) for topic in self._topics}
         return TopicWriterPartition(writers, heard, state, mark)
 
 
-def _refuse_older(state: WriterState, newest: tuple[str, int] | None) -> None:
+def _refuse_older(state: WriterState, begun: tuple[str, int] | None, newest: tuple[str, int] | None) -> None:
     """Refuse a recovery store from which, or beside which, more has been published than it knows of."""
-    if newest is None or (not state.snapshot and newest[0] != state.store):
-        return  # a store that has just been made: whoever made it has seen what is there
+    if newest is None or (not state.snapshot and newest == begun):
+        return  # nothing has been published since it was made
     if newest[0] != state.store:
         raise StateError(
             "another recovery directory has published to these topics since this one was used", PUT_THE_NEWEST_BACK
@@ -143,7 +145,7 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
         self._heard = heard
         self._state = state
         self._mark = mark
-        self._marked = True
+        self._marked = mark is None or not state.snapshot  # a crash may have come before the note
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:

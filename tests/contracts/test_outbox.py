@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.kafka_client import OffsetsClient
 from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
 from c360_stream.connectors.ports import OutRecord, RawBatch, TopicRecord
 from c360_stream.errors import TransportError
@@ -146,6 +149,39 @@ def values(transport: KafkaTransport, topic: str) -> list[bytes]:
 def batches_of(transport: KafkaTransport, topic: str) -> list[RawBatch]:
     """The same with all that belongs to it."""
     return read_topic(transport, topic)
+
+
+class RecoveringOffsets(OffsetsClient):
+    """What brokers answer that do not know yet where a partition ends."""
+
+    unknown = 2
+    """How many answers are so yet."""
+
+    def ask(
+        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
+    ) -> Future[ListOffsetsResultInfo]:
+        if not self.unknown:
+            return super().ask(partition, which, isolation, seconds_max)
+        self.unknown -= 1
+        answer: Future[ListOffsetsResultInfo] = Future()
+        answer.set_result(ListOffsetsResultInfo(-1001, -1, -1))
+        return answer
+
+
+def test_brokers_that_recover_do_not_make_it_forget_what_was_published(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(kafka_brokers=cluster.brokers, topic_prefix=f"t-{uuid4().hex}")
+    make_topics(cluster, settings)
+    transport = KafkaTransport(settings)
+    outbox = transport.outbox("0")
+    outbox.publish("store", 1, batch_of(settings, 1))
+    outbox.close()
+    offsets = RecoveringOffsets(settings)
+    monkeypatch.setattr(transport, "_offsets", offsets)
+    again = transport.outbox("0")
+    assert (again.newest("store"), offsets.unknown) == (1, 0)
+    again.close()
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,17 @@ def test_a_run_that_is_still_imported_ends_well(tmp_path: Path, number: signal.S
     assert (process.returncode, said) == (0, "")
 
 
+def test_only_the_command_run_ends_well(tmp_path: Path) -> None:
+    """Not one that has a value of that name."""
+    command = ["simulate", "--accounts", "5", "--days", "5", "--seed", "1", "--out", "run"]
+    with started(sys.executable, "-m", "c360_stream", *command, cwd=tmp_path) as process:
+        while process.poll() is None and not hears(process.pid):
+            pass
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=SECONDS_MAX)
+    assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
+
+
 @pytest.mark.skipif(
     subprocess.run([*AS_PROCESS_1, "true"], capture_output=True, check=False).returncode != 0,
     reason="this user may make no namespaces",

@@ -22,7 +22,7 @@ from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, shard_key
+from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, LettersHeld, shard_key
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetterOut
 from c360_stream.settings import Settings
@@ -123,11 +123,12 @@ def test_every_shard_hears_the_mark_with_its_events() -> None:
         assert each.first_us == time_us(at(4.9))
 
 
-def test_a_flood_of_refused_events_waits_for_the_snapshots_that_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_of_refused_events_waits_for_the_snapshots_that_keep_them() -> None:
     """All that is refused between two snapshots is held in memory."""
-    monkeypatch.setattr(ingest, "LETTERS_BYTES_MAX", 10_000)
     rubbish, snapshots = [b"x" * 100] * 1_000, 0
     source = partition(MemoryReader(TOPIC, [*rubbish, viewed(0, 5)]), batch_events=50)
+    source._letters = LettersHeld(10_000)
+    source._letters.add("another partition", 1_000)
     offsets: list[int] = []
     while True:
         try:

@@ -76,7 +76,7 @@ class Flow:
             self.read -= position
             accounts = KnownAccounts(SHARDS)
             alignment = ReadAlignment((name,), 0)
-            arguments: dict[str, Any] = {"accounts": accounts, "partitions": len(self.names)}
+            arguments: dict[str, Any] = {"accounts": accounts, "alone": len(self.names) == 1}
             open_[name] = IngestPartition(settings, reader, name, tuple(seen), alignment, **arguments)
         draw = Random(self.seed)
         while open_:

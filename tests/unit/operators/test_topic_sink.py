@@ -134,13 +134,15 @@ class LoggedTopic:
         self.settings = load_settings(log_dir=log_dir)
         self.transport = LogDirTransport(log_dir)
 
-    def built(self, state: Any, store: str = "store") -> TopicOutboxPartition | TopicWriterPartition:
-        begun = Begun(store, dict.fromkeys(self.settings.output_topics, (0,)))
+    def built(
+        self, state: Any, store: str = "store", mark: tuple[str, int] | None = None
+    ) -> TopicOutboxPartition | TopicWriterPartition:
+        begun = Begun(store, dict.fromkeys(self.settings.output_topics, (0,)), mark)
         return TopicSink(self.settings, self.transport, recovering=True, begun=begun).build_part("step", "0", state)
 
-    def lived(self, state: Any, *values: bytes, store: str = "store") -> Any:
+    def lived(self, state: Any, *values: bytes, store: str = "store", mark: tuple[str, int] | None = None) -> Any:
         """The newest durable snapshot of a life that wrote records and was killed."""
-        partition = self.built(state, store)
+        partition = self.built(state, store, mark)
         for value in values:
             partition.write_batch([TopicRecords(0, self.settings.risk_topic, [OutRecord("a", value)])])
             state = partition.snapshot()
@@ -160,7 +162,9 @@ def test_a_log_directory_refuses_a_state_that_is_older_than_what_was_published(t
         with pytest.raises(StateError, match="older than what has been published"):
             topic.built(refused)
     assert topic.values() == [b"1", b"2", b"3"], "nothing was cut off"
-    other = topic.lived(None, b"4", store="another")
+    with pytest.raises(StateError, match="another recovery directory has published to these topics since"):
+        topic.built(None, store="made before these were published, and never used")
+    other = topic.lived(None, b"4", store="another", mark=("store", 3))
     with pytest.raises(StateError, match="another recovery directory has published to these topics since"):
         topic.built(newest)
     topic.lived(other, b"5", store="another")
