@@ -36,7 +36,7 @@ def contestant_and_scores(undisturbed: FlowRun) -> tuple[Contestant, dict[tuple[
 
 def flow_settings(run: FlowRun) -> Settings:
     names = {name.removeprefix("C360_").lower(): value for name, value in SETTINGS.items()}
-    return load_settings(log_dir=run.log_dir, kafka_brokers="", live=False, shards=3, **names)
+    return load_settings(log_dir=run.log_dir, kafka_brokers="", live=False, **{**names, "shards": 3})
 
 
 def test_the_tick_scores_are_equal_to_the_bit(
