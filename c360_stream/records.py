@@ -231,11 +231,8 @@ class DeadLetter(_Record):
         return DeadLetterOut(**fields, refused_us=(self.refused_at - _EPOCH) // timedelta(microseconds=1))
 
 
-class DeadLetterOut(msgspec.Struct, frozen=True):
-    """Twin of `DeadLetter` for many: not validated, and the time is in microseconds since the epoch.
-
-    Where refused events come in floods, making and writing the other took three times as long as all the rest.
-    """
+class Refusal(msgspec.Struct, frozen=True):
+    """Which record was refused, and why: what a dead letter has beside the record itself, as `DeadLetter` describes."""
 
     topic: str
     partition: int
@@ -243,10 +240,6 @@ class DeadLetterOut(msgspec.Struct, frozen=True):
     stage: str
     exception_class: str
     exception_message: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-    refused_us: int
 
     def connect_headers(self) -> tuple[tuple[str, bytes], ...]:
         """The headers that the dead-letter topic adds, under the names that Kafka Connect gave them."""
@@ -261,13 +254,19 @@ class DeadLetterOut(msgspec.Struct, frozen=True):
         return tuple((f"__connect.errors.{name}", fact.encode()) for name, fact in facts.items())
 
 
-class _DeadLetterJson(msgspec.Struct):
-    topic: str
-    partition: int
-    offset: int
-    stage: str
-    exception_class: str
-    exception_message: str
+class DeadLetterOut(Refusal, frozen=True):
+    """Twin of `DeadLetter` for many: not validated, and the time is in microseconds since the epoch.
+
+    Where refused events come in floods, making and writing the other took three times as long as all the rest.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    refused_us: int
+
+
+class _DeadLetterJson(Refusal, frozen=True):
     key: str | None
     value: str | None
     headers: list[tuple[str, str | None]]

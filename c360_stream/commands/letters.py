@@ -11,6 +11,7 @@ from enum import Enum
 from xxhash import xxh3_64_hexdigest
 
 from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, Headers, OutRecord
+from c360_stream.records import Refusal
 
 FROM, TIMES = "__c360.redriven.from", "__c360.redriven.times"
 """Headers of a record that was redriven: from which dead letter, and how often by now."""
@@ -32,16 +33,9 @@ class Fate(Enum):
     REPEATED = f"were redriven {TIMES_MAX} times and refused each time"
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Refusal, frozen=True):
     """A refused record, as it was, and why it was refused. `headers` are the record's own."""
 
-    topic: str
-    partition: int
-    offset: int
-    stage: str
-    exception_class: str
-    exception_message: str
     key: bytes | None
     value: bytes | None
     """None: it was a tombstone."""
