@@ -95,9 +95,7 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         if outbox is not None:
             waiting_chunks = Outbox(f"topics {for_part}", resume_state, self._begun.store)
             return TopicOutboxPartition(outbox, waiting_chunks, heard)
-        if resume_state is None or isinstance(
-            resume_state, dict
-        ):  # positions alone: of a store that is older than marks
+        if not isinstance(resume_state, tuple):  # none, or of a store that is older than marks: positions alone
             resume_state = (self._begun.store, 0, resume_state or self._begun.positions)
         state = WriterState(*resume_state)
         mark = self._mark if self._recovering else None
@@ -145,7 +143,7 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
         self._heard = heard
         self._state = state
         self._mark = mark
-        self._marked = mark is None or not state.snapshot  # a crash may have come before the note
+        self._marked = not state.snapshot  # of one that is gone on from, a crash may have come before the note
 
     @failing_loudly
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import confluent_kafka
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
+
+from c360_stream.connectors.kafka_client import OffsetsClient
 
 PARTITIONS = 4
 
@@ -80,6 +85,23 @@ class MockCluster:
             return None
         assert answer or result is ctypes.c_int, name
         assert not answer or result is not ctypes.c_int, f"{name}: error {answer}"
+        return answer
+
+
+class RecoveringOffsets(OffsetsClient):
+    """What brokers answer that do not know yet where a partition ends: seen while three of them came back."""
+
+    unknown = 0
+    """How many answers are so yet."""
+
+    def ask(
+        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
+    ) -> Future[ListOffsetsResultInfo]:
+        if not self.unknown:
+            return super().ask(partition, which, isolation, seconds_max)
+        self.unknown -= 1
+        answer: Future[ListOffsetsResultInfo] = Future()
+        answer.set_result(ListOffsetsResultInfo(-1001, -1, -1))
         return answer
 
 

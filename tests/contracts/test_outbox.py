@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
-from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError
 
 from c360_stream.connectors.kafka import KafkaTransport
-from c360_stream.connectors.kafka_client import OffsetsClient
 from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
-from c360_stream.connectors.ports import OutRecord, RawBatch, TopicRecord
+from c360_stream.connectors.ports import OutRecord, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
-from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
+from tests.contracts.mock_cluster import MockCluster, RecoveringOffsets, Request, mock_cluster
 from tests.contracts.test_transports import DEADLINE_SECONDS, read_topic
 
 pytestmark = pytest.mark.slow
@@ -41,7 +38,7 @@ class OutboxContract:
         outbox.publish("store", 1, [*topical(settings.risk_topic, risks), (settings.alarm_topic, OutRecord("m", b"!"))])
         outbox.close()
         assert values(transport, settings.alarm_topic) == [b"!"]
-        found = batches_of(transport, settings.risk_topic)
+        found = read_topic(transport, settings.risk_topic)
         for key in {record.key for record in risks}:
             name = str(key).encode()
             mine = [
@@ -143,29 +140,7 @@ def batch_of(settings: Settings, sequence: int) -> list[TopicRecord]:
 
 def values(transport: KafkaTransport, topic: str) -> list[bytes]:
     """What readers of committed records see."""
-    return [value for batch in batches_of(transport, topic) for value in batch.values]
-
-
-def batches_of(transport: KafkaTransport, topic: str) -> list[RawBatch]:
-    """The same with all that belongs to it."""
-    return read_topic(transport, topic)
-
-
-class RecoveringOffsets(OffsetsClient):
-    """What brokers answer that do not know yet where a partition ends."""
-
-    unknown = 2
-    """How many answers are so yet."""
-
-    def ask(
-        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
-    ) -> Future[ListOffsetsResultInfo]:
-        if not self.unknown:
-            return super().ask(partition, which, isolation, seconds_max)
-        self.unknown -= 1
-        answer: Future[ListOffsetsResultInfo] = Future()
-        answer.set_result(ListOffsetsResultInfo(-1001, -1, -1))
-        return answer
+    return [value for batch in read_topic(transport, topic) for value in batch.values]
 
 
 def test_brokers_that_recover_do_not_make_it_forget_what_was_published(
@@ -178,6 +153,7 @@ def test_brokers_that_recover_do_not_make_it_forget_what_was_published(
     outbox.publish("store", 1, batch_of(settings, 1))
     outbox.close()
     offsets = RecoveringOffsets(settings)
+    offsets.unknown = 2
     monkeypatch.setattr(transport, "_offsets", offsets)
     again = transport.outbox("0")
     assert (again.newest("store"), offsets.unknown) == (1, 0)

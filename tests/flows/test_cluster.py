@@ -29,11 +29,6 @@ def places(number: int) -> Iterator[tuple[str, ...]]:
         yield "--peers", peers, "--process", str(process)
 
 
-def has_written(run: FlowRun, risk_bytes: float) -> bool:
-    """Whether the run has got on so far."""
-    return run.risk_bytes() > risk_bytes
-
-
 def test_processes_that_are_started_one_by_one_are_one_cluster(
     world: WrittenLog, truth: Truth, tables: Tables, home: Path
 ) -> None:
@@ -63,7 +58,7 @@ def test_processes_come_and_go_between_runs(
     run = FlowRun(world.path, home, recovery=True, settings=SMALL_BATCHES)
     for run.processes, share in ((1, 0.2), (3, 0.5)):
         enough = undisturbed.risk_bytes() * share
-        assert run.kill_when(partial(has_written, run, enough)), "it ended before it could be killed"
+        assert run.kill_when(partial(run.has_written, enough)), "it ended before it could be killed"
     run.processes = 2
     run.finish()
     assert_same(run, world, truth, tables, resumed=True)

@@ -18,10 +18,6 @@ from tests.reference.oracle import Truth
 pytestmark = pytest.mark.slow
 
 
-def has_written(run: FlowRun, risk_bytes: float) -> bool:
-    return run.risk_bytes() > risk_bytes
-
-
 def published(run: FlowRun) -> dict[str, bytes]:
     """What is in the output topics."""
     return {
@@ -33,9 +29,9 @@ def test_an_older_one_is_refused_and_the_newest_goes_on(
     world: WrittenLog, truth: Truth, undisturbed: FlowRun, tables: Tables, home: Path
 ) -> None:
     run = FlowRun(world.path, home, recovery=True, settings=SMALL_BATCHES)
-    assert run.kill_when(partial(has_written, run, undisturbed.risk_bytes() * 0.2))
+    assert run.kill_when(partial(run.has_written, undisturbed.risk_bytes() * 0.2))
     shutil.copytree(home / "recovery", home / "older")
-    assert run.kill_when(partial(has_written, run, undisturbed.risk_bytes() * 0.8))
+    assert run.kill_when(partial(run.has_written, undisturbed.risk_bytes() * 0.8))
     (home / "recovery").rename(home / "newest")
     (home / "older").rename(home / "recovery")
     before = published(run)

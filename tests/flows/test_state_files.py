@@ -46,10 +46,6 @@ def finished(small: WrittenLog, in_files: dict[str, str], tmp_path_factory: pyte
     return run
 
 
-def has_written(run: FlowRun, risk_bytes: float) -> bool:
-    return run.risk_bytes() > risk_bytes
-
-
 @pytest.mark.parametrize("number", range(2))
 def test_kills_and_other_numbers_of_processes_change_nothing(
     world: WrittenLog,
@@ -65,7 +61,7 @@ def test_kills_and_other_numbers_of_processes_change_nothing(
     killed = 0
     for share in sorted(draw.uniform(0.05, 0.8) for _ in range(4)):
         run.processes = draw.randint(1, 2)
-        killed += run.kill_when(partial(has_written, run, undisturbed.risk_bytes() * share))
+        killed += run.kill_when(partial(run.has_written, undisturbed.risk_bytes() * share))
     assert killed > 1, run.output()
     run.processes = draw.randint(1, 2)
     run.finish()

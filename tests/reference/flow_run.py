@@ -127,6 +127,10 @@ class FlowRun:
         files = (self.log_dir / RISK_TOPIC).glob("*.jsonl")
         return sum(file.stat().st_size for file in files)
 
+    def has_written(self, risk_bytes: float) -> bool:
+        """Whether the run has got on so far: more bytes than these in the risk topic."""
+        return self.risk_bytes() > risk_bytes
+
     def tables(self) -> Tables:
         """The tables, read after the run."""
         return read_tables(self.dsn)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import IsolationLevel, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, Producer
 
 from c360_stream.connectors import kafka, kafka_records
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
-from c360_stream.connectors.kafka_client import OffsetsClient
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
-from tests.contracts.mock_cluster import MockCluster, Request, mock_cluster
+from tests.contracts.mock_cluster import MockCluster, RecoveringOffsets, Request, mock_cluster
 from tests.contracts.test_transports import DEADLINE_SECONDS, batches, drain, read_all, read_topic
 
 NOBODY = "127.0.0.1:1"
@@ -151,23 +148,6 @@ def test_records_deleted_before_they_were_read_are_an_error(
         transport.reader(topic, 0, (11,), live=True)
 
 
-class RecoveringOffsets(OffsetsClient):
-    """What brokers answer that do not know yet where a partition ends: seen while three of them came back."""
-
-    unknown = 0
-    """How many answers are so yet."""
-
-    def ask(
-        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
-    ) -> Future[ListOffsetsResultInfo]:
-        if RecoveringOffsets.unknown:
-            RecoveringOffsets.unknown -= 1
-            answer: Future[ListOffsetsResultInfo] = Future()
-            answer.set_result(ListOffsetsResultInfo(-1001, -1, -1))
-            return answer
-        return super().ask(partition, which, isolation, seconds_max)
-
-
 @pytest.mark.parametrize("answers", [1, 2, 3, 6])
 def test_brokers_that_recover_while_a_run_resumes_are_waited_for(
     transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch, answers: int
@@ -175,17 +155,16 @@ def test_brokers_that_recover_while_a_run_resumes_are_waited_for(
     for number in range(10):
         producer.produce(topic, b"%d" % number, partition=0)
     producer.flush()
-    monkeypatch.setattr(
-        transport, "_offsets", RecoveringOffsets(Settings(kafka_brokers=transport._settings.kafka_brokers))
-    )
+    offsets = RecoveringOffsets(transport._settings)
+    monkeypatch.setattr(transport, "_offsets", offsets)
     monkeypatch.setattr(kafka, "_LOOK_EVERY_SECONDS", 0.01)
     for resume, values in ((7,), [b"7", b"8", b"9"]), ((10,), []), (None, [b"%d" % number for number in range(10)]):
-        monkeypatch.setattr(RecoveringOffsets, "unknown", answers)
+        offsets.unknown = answers
         reader = transport.reader(topic, 0, resume, live=True)
         assert drain(reader) == values
-        assert (RecoveringOffsets.unknown, reader.lag()) == (0, 0)
+        assert (offsets.unknown, reader.lag()) == (0, 0)
         reader.close()
-    monkeypatch.setattr(RecoveringOffsets, "unknown", answers)
+    offsets.unknown = answers
     reader = transport.reader(topic, 0, (11,), live=True)  # this one was made anew indeed
     with pytest.raises(TransportError, match="ends at offset 10, but was read up to 11"):
         drain(reader)
