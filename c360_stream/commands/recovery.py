@@ -90,7 +90,7 @@ def recovery_store(
         if failure := inspect(directory):
             raise failure
         if not process:
-            _forget_incomplete_epoch(directory)
+            forget_incomplete_epoch(directory)
         yield lock
 
 
@@ -232,7 +232,7 @@ def _in_use(part: Path) -> bool:
         return False
 
 
-def _forget_incomplete_epoch(directory: Path) -> None:
+def forget_incomplete_epoch(directory: Path) -> None:
     """Delete the snapshots that a run which was killed had stored of an epoch that others had not come to the end of.
 
     The engine goes on from the epoch before, but leaves them; of a key that gets nothing in the epoch's second attempt
@@ -240,7 +240,7 @@ def _forget_incomplete_epoch(directory: Path) -> None:
     """
     executions: list[tuple[int, int, int]] = []
     reached: dict[tuple[int, int], int] = {}
-    parts = [directory / f"part-{number}.sqlite3" for number in range(RECOVERY_PARTITIONS)]
+    parts = sorted(directory.glob("part-*.sqlite3"))
     for part in parts:
         executions += _query(part, "SELECT ex_num, worker_count, resume_epoch FROM exs")
         for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):

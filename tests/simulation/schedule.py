@@ -18,6 +18,7 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
 
+from c360_stream.commands.recovery import forget_incomplete_epoch
 from c360_stream.operators import outbox, stop
 from c360_stream.settings import Settings
 from flows.churn import build
@@ -34,8 +35,8 @@ RISK_TOPIC = "c360.risk.scores.v1"
 LIVES_MAX = 6
 SCHEDULE_SECONDS_MAX = 60
 WORKERS_MAX = 3
-EPOCH_FACTORS = {1: 1, 2: 2, 3: 5}
 RECOVERY_PARTITIONS = 2
+EPOCH_FACTORS = {1: 1, 2: 2, 3: 5}
 SETTINGS: dict[str, Any] = {
     "shards": 3,
     "horizon_days": 10,
@@ -118,6 +119,7 @@ def run_schedule(seed: int) -> Result:
             epoch = timedelta(milliseconds=draw.choice((20, 60, 200)) * EPOCH_FACTORS[workers])
             batch = draw.choice((3, 20, 100))
             story.append(f"life {number}: {workers} workers, batches of {batch}, an epoch of {epoch}")
+            forget_incomplete_epoch(recovery)  # as `c360 run` does
             with keeping_in_files() if in_files else nullcontext():
                 ended = live(topics, tables, fate, recovery, workers=workers, batch_events=batch, epoch=epoch)
             story += [*fate.trace, f"{'came to the end' if ended else 'ended'} after {fate.calls} calls"]
