@@ -34,7 +34,7 @@ from c360_stream.records import DeadLetterOut
 from c360_stream.settings import INPUT_KINDS, Settings
 
 POLL = timedelta(milliseconds=5)
-IDLE_POLL_MAX = timedelta(milliseconds=50)
+IDLE_POLL_MAX = timedelta(milliseconds=100)
 IDLE_SHARE = 200
 PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
@@ -258,7 +258,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         return items
 
     def _idle_poll(self) -> timedelta:
-        """When to look again: an event waits a two-hundredth of the quiet before it, and 50 ms at most."""
+        """When to look again: an event waits a two-hundredth of the quiet before it, and 100 ms at most."""
         quiet_seconds = time.monotonic() - (self._caught_up_since or 0.0)
         return max(POLL, min(IDLE_POLL_MAX, timedelta(seconds=quiet_seconds / IDLE_SHARE)))
 
