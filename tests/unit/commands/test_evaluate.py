@@ -28,8 +28,8 @@ SETTINGS = {"C360_WARMUP_OUTCOMES": "60", "C360_WARMUP_CHURNED": "5"}
 SWEEP = """
 [worlds]
 seeds = [1, 2]
-accounts = 60
-days = 150
+accounts = 40
+days = 140
 events_per_account_day = 6
 [settings]
 warmup_outcomes = 60
