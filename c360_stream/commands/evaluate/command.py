@@ -120,7 +120,8 @@ def evaluate(
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigurationError(
-            f"c360 evaluate needs {' and '.join(missing)}", "install it: pip install 'c360-stream[evaluate]'"
+            f"c360 evaluate needs {' and '.join(missing)}",
+            "in the checkout: pip install --require-hashes -r requirements.lock",
         )
     began = time.perf_counter()
     with writing(out) as scratch, Board(len(worlds)) as board:

@@ -315,7 +315,7 @@ def test_options_that_do_not_go_together(tmp_path: Path, line: str, said: str) -
 
 def test_a_library_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert_refused(evaluate(), "needs matplotlib", "pip install 'c360-stream[evaluate]'")
+    assert_refused(evaluate(), "needs matplotlib", "pip install --require-hashes -r requirements.lock")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
