@@ -98,9 +98,10 @@ def front_requirements(work: Path) -> Path:
 
 
 def _debian_image(engine: Engine, work: Path) -> None:
+    if not engine.execute(["docker", "image", "inspect", DEBIAN_IMAGE]).returncode:
+        return
     archive = work / "debian.tar"
     if not archive.exists():
         packages = ("python3", "python3-venv", "ca-certificates")
         debian_system(DEBIAN_SUITE, packages, archive, f"--customize-hook={AS_PYTHON_IMAGE}")
-    if engine.execute(["docker", "image", "inspect", DEBIAN_IMAGE]).returncode:
-        docker(engine, "import", "-", DEBIAN_IMAGE, input_file=archive)
+    docker(engine, "import", "-", DEBIAN_IMAGE, input_file=archive)
