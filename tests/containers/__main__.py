@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -78,8 +78,10 @@ def _prove(engine: Engine, work: Path, say: Callable[[str], None]) -> None:
         try:
             for step in Proof(stack).steps():
                 say(step)
-        finally:
-            stack.remove()
+        except BaseException:
+            with suppress(CommandError, ProofError):  # why it failed counts, not what follows from that
+                stack.remove()
+            raise
 
 
 def _engine(wanted: str, work: Path) -> Engine:

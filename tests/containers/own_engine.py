@@ -66,12 +66,12 @@ class OwnEngine:
         self._log = work / "dockerd.log"
         self._cgroups = Cgroups("c360-containers-" + hashlib.sha256(str(work).encode()).hexdigest()[:8])
         self._init = 0
-        if not self._root.is_dir():
-            debian_system(SUITE, PACKAGES, self._root)
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Have it up in the machine's network."""
+        """Make it, once, and have it up in the machine's network."""
+        if not self._root.is_dir():
+            debian_system(SUITE, PACKAGES, self._root)
         with self._up("machine"):
             yield
 

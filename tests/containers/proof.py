@@ -267,7 +267,7 @@ class Proof:
         return done.returncode != 0 or any(int(value, 16) & SIGTERM_BIT for value in _values(done.stdout, "SigCgt"))
 
     def _check_stop(self, container: str, command: tuple[str, ...]) -> None:
-        """It ends by itself, not by SIGKILL after the time to stop; 0: by a handler of its own, or it was done before."""
+        """It ends by itself, not by SIGKILL when time is up; 0: by a handler of its own, or it was done before."""
         docker(self._stack.engine, "stop", container)
         code = int(docker(self._stack.engine, "inspect", "--format", "{{.State.ExitCode}}", container))
         last = last_lines(self._stack.engine.execute(["docker", "logs", container]))
