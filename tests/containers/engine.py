@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 from urllib.request import urlopen
@@ -28,15 +28,11 @@ class Engine(Protocol):
 
     name: str
 
-    @contextmanager
-    def building(self) -> Iterator[None]:
+    def building(self) -> AbstractContextManager[None]:
         """Have it up with a way to package indexes, for builds."""
-        yield
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """Have it up with networks, for containers."""
-        yield
 
     def execute(self, command: Sequence[str], *, input_file: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command that talks to the engine; whatever it ends with."""
@@ -100,15 +96,13 @@ class InstalledEngine:
         """Whether there is one."""
         return shutil.which("docker") is not None and not call(["docker", "version"]).returncode
 
-    @contextmanager
-    def building(self) -> Iterator[None]:
+    def building(self) -> AbstractContextManager[None]:
         """It is up."""
-        yield
+        return nullcontext()
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> AbstractContextManager[None]:
         """It is up."""
-        yield
+        return nullcontext()
 
     def execute(self, command: Sequence[str], *, input_file: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command; builds are the engine's own, since other builders do not see its images."""
