@@ -47,7 +47,6 @@ def main() -> int:
 
     try:
         work: Path = options.work.resolve()
-        work.mkdir(parents=True, exist_ok=True)
         with _alone(work):
             engine = _engine(options.engine, work)
             say(engine.name)
@@ -94,8 +93,13 @@ def _engine(wanted: str, work: Path) -> Engine:
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """Keep others out of the work folder."""
-    with (work / "lock").open("w") as lock:
+    """Make the work folder, and keep others out of it."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        file = (work / "lock").open("w")
+    except OSError as error:
+        raise EngineUnavailableError(f"{error.filename}: {error.strerror}; give another --work") from error
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

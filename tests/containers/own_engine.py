@@ -99,8 +99,14 @@ class OwnEngine:
     def _up(self, network: str) -> Iterator[None]:
         init = self._work / "init.pid"
         init.unlink(missing_ok=True)
-        self._cgroups.remove()  # of a run that was killed
-        cgroups = [str(folder) for folder in self._cgroups.make()]
+        try:
+            self._cgroups.remove()  # of a run that was killed
+            cgroups = [str(folder) for folder in self._cgroups.make()]
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}"
+            raise EngineUnavailableError(
+                f"{what}; to make an engine here takes a root that may make cgroups"
+            ) from error
         command = ["bash", str(SCRIPT), "start", network, str(self._root), str(self._work), str(self._repository)]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
