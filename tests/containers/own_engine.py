@@ -20,7 +20,6 @@ from tests.containers.engine import (
     call,
     last_lines,
 )
-from tests.integration.guard import guarded
 
 SUITE = "trixie"
 """Debian 13: Docker Engine 26.1 and Compose 2.26. Debian 12's engine knows no start intervals of health checks."""
@@ -55,7 +54,9 @@ class OwnEngine:
     def __init__(self, work: Path, repository: Path) -> None:
         if os.geteuid():
             raise EngineUnavailableError("start an engine that `docker` talks to; to make one here takes root")
-        if missing := [program for program in ("mmdebstrap", "unshare", "nsenter", "ip") if not shutil.which(program)]:
+        if missing := [
+            program for program in ("mmdebstrap", "unshare", "nsenter", "setpriv", "ip") if not shutil.which(program)
+        ]:
             raise EngineUnavailableError(
                 f"start an engine that `docker` talks to; to make one here takes {', '.join(missing)}: on Debian 12 or "
                 "later `apt-get install mmdebstrap util-linux iproute2`"
@@ -99,18 +100,12 @@ class OwnEngine:
     def _up(self, network: str) -> Iterator[None]:
         init = self._work / "init.pid"
         init.unlink(missing_ok=True)
-        try:
-            self._cgroups.remove()  # of a run that was killed
-            cgroups = [str(folder) for folder in self._cgroups.make()]
-        except OSError as error:
-            what = f"{error.filename}: {error.strerror}"
-            raise EngineUnavailableError(
-                f"{what}; to make an engine here takes a root that may make cgroups"
-            ) from error
-        command = ["bash", str(SCRIPT), "start", network, str(self._root), str(self._work), str(self._repository)]
+        # `unshare` heeds no SIGTERM; what it has started is killed with it.
+        command = ["setpriv", "--pdeathsig", "KILL", "--", "bash", str(SCRIPT), "start", network]
+        command += map(str, (self._root, self._work, self._repository, *self._make_cgroups()))
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                guarded([*command, *cgroups]),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -122,6 +117,14 @@ class OwnEngine:
         finally:
             self._stop(process)
             self._cgroups.remove()
+
+    def _make_cgroups(self) -> list[Path]:
+        try:
+            self._cgroups.remove()  # of a run that was killed
+            return self._cgroups.make()
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}"
+            raise EngineUnavailableError(f"{what}; an engine made here takes a root that may make cgroups") from error
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes], init: Path) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
