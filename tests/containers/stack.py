@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 STAND_INS = HERE / "stand-ins.yml"
 WITHOUT_INIT = HERE / "process-1.yml"
 LOG_LINES = 20
+# Compose writes it before each line of a log, even without colours.
+ERASE_LINE = "\x1b[2K"
 WAIT_SECONDS_MAX = 240
 POLL_SECONDS = 0.5
 
@@ -177,7 +179,8 @@ class Stack:
         """An error that shows the project as it is now."""
         shown = self.attempt("ps", "--all", profile="*")
         logs = self.attempt("logs", "--tail", str(LOG_LINES), profile="*")
-        return ProofError(f"{what}\n\n{shown.stdout}{shown.stderr}\n{logs.stdout}{logs.stderr}")
+        text = f"{what}\n\n{shown.stdout}{shown.stderr}\n{logs.stdout}{logs.stderr}"
+        return ProofError(text.replace(ERASE_LINE, ""))
 
     def _containers(self, label: str) -> list[dict[str, Any]]:
         filters = ["--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", f"label={label}"]
