@@ -217,16 +217,17 @@ class Front:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._listener: Listener | None = None
+        self._host: str = options.host
         self._port: int = options.port
 
     def up(self) -> str:
         """Listen, at the same address as before; return it."""
         with self._lock:
             if self._listener is None:
-                self._listener = Listener(self, self._port, self._tls)
+                self._listener = Listener(self, (self._host, self._port), self._tls)
                 self._port = self._listener.server_port
                 serve_in_background(self._listener)
-        return f"127.0.0.1:{self._port}"
+        return f"{self._host}:{self._port}"
 
     def down(self) -> None:
         """Close the listening socket and every connection."""
@@ -297,11 +298,11 @@ class Listener(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, front: Front, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, front: Front, address: tuple[str, int], tls: ssl.SSLContext | None) -> None:
         self.front = front
         self._tls = tls
         self._connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(address, Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -531,6 +532,7 @@ def main() -> None:
     """Serve until SIGTERM, or with --while-stdin-open until whoever started this is gone."""
     parser = argparse.ArgumentParser(prog="python -m tests.contracts.clickhouse_front", description=main.__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="where chDB keeps the database")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; default 127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default="")
