@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from c360_stream.asyncapi import examples
-from c360_stream.connectors.kafka import DAY_MS
 from c360_stream.connectors.kafka_client import MESSAGE_BYTES_MAX
+from c360_stream.connectors.kafka_topics import DAY_MS
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
 from c360_stream.settings import Settings
 

@@ -93,7 +93,17 @@ def _topics(settings: Settings) -> Iterator[Check]:
     if len(set(inputs.values())) > 1:
         differing = ", ".join(f"{topic} {count}" for topic, count in inputs.items())
         yield Check("input topics", f"partition counts differ: {differing}", "give them one number of partitions")
+    yield from _retention(settings, inputs)
     yield from _unread(settings, inputs)
+
+
+def _retention(settings: Settings, inputs: Mapping[str, int]) -> Iterator[Check]:
+    """Whether the input topics that are there are kept for as long as a replay needs them."""
+    from c360_stream.commands.retention import look_at_retention
+
+    for note in look_at_retention(settings, [topic for topic, count in inputs.items() if count]):
+        kind = Warned if note.is_warning else Check
+        yield kind(f"retention of {note.topic}", note.found)
 
 
 def _unread(settings: Settings, inputs: Mapping[str, int]) -> Iterator[Check]:

@@ -37,7 +37,7 @@ def setup(settings: Settings) -> None:
 
 
 def _kafka_topics(settings: Settings) -> list[str]:
-    from c360_stream.connectors.kafka import setup_topics
+    from c360_stream.connectors.kafka_topics import setup_topics
 
     return setup_topics(settings)
 
