@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from c360_stream.connectors.letter_retention import letter_retention_days, set_letter_retention
 from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
+
+if TYPE_CHECKING:
+    from c360_stream.connectors.clickhouse import TableStore
 
 
 def topics(settings: Settings) -> list[str]:
@@ -34,6 +39,16 @@ def setup(settings: Settings) -> None:
         for migration in tables.migrate():
             click.echo(f"tables {place}: applied {migration}")
         click.echo(f"tables {place}: schema version {tables.schema_version()}")
+        click.echo(f"tables {place}: dead_letters {_keep_letters(tables, settings.dead_letter_retention_days)}")
+
+
+def _keep_letters(tables: TableStore, days: int) -> str:
+    """Set how long refused input is kept; say it."""
+    changed = set_letter_retention(tables, days)
+    kept_days = letter_retention_days(tables)
+    if kept_days is None:
+        return "have a TTL that is not c360's: it was left so"
+    return f"{'are now' if changed else 'are'} kept {f'for {kept_days} days' if kept_days else 'for ever'}"
 
 
 def _kafka_topics(settings: Settings) -> list[str]:

@@ -164,7 +164,8 @@ def _differences(settings: Settings, name: str, topic: TopicMetadata, described:
     partitions, asked = len(topic.partitions), _partitions(settings, name)
     if asked not in (partitions, -1):
         found.append(f" ({asked} asked for)")
-        if partitions < asked:
+        # Not of the other outputs: keys would move, and what is compacted keep an older value where they were.
+        if partitions < asked and name not in settings.output_topics:
             where = f"--bootstrap-server {settings.kafka_brokers}"
             commands.append(f"kafka-topics.sh {where} --alter --topic {name} --partitions {asked}")
     replicas = min(len(partition.replicas) for partition in topic.partitions.values())
