@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from c360_stream.connectors.letter_retention import letter_retention_days, set_letter_retention
+from c360_stream.connectors.logdir import named_errors
+from c360_stream.private import make_private_directory
 from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
 
 if TYPE_CHECKING:
@@ -62,5 +64,9 @@ def _log_folders(settings: Settings) -> Iterator[str]:
     for topic in topics(settings):
         folder = settings.log_dir / topic
         known = folder.is_dir()
-        folder.mkdir(parents=True, exist_ok=True)
+        with named_errors(folder):
+            if topic in settings.output_topics:
+                make_private_directory(folder, "topic folder")
+            else:  # whose events these are writes them, as whichever user
+                folder.mkdir(parents=True, exist_ok=True)
         yield f"{topic}: {'exists' if known else 'created'}, {folder}"
