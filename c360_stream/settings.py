@@ -139,7 +139,10 @@ class Settings(BaseSettings):
         0, ge=0, le=36_500, description="of the billing topic that setup makes, where subscriptions start; 0: for ever"
     )
     dead_letter_retention_days: int = Field(
-        30, ge=0, le=36_500, description="of refused input, topic and table; 0: for ever"
+        30,
+        ge=0,
+        le=3_650,  # the table's rule adds them to a time that ends in 2106
+        description="of refused input, topic and table; 0: for ever",
     )
 
     # Time

@@ -1,4 +1,4 @@
-"""Whether the input topics keep their records for as long as a replay needs them."""
+"""Whether topics and tables keep things for as long as they should: input for a replay, refused input no longer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from c360_stream.connectors.kafka_topics import (
     in_days,
     retention_ms,
 )
+from c360_stream.connectors.letter_retention import letter_retention_days
+from c360_stream.connectors.migrations import Database
 from c360_stream.errors import TransportError
 from c360_stream.features.subscriptions import HISTORY_DAYS as WINDOW_DAYS
 from c360_stream.learning.contest import HALF_LIFE_DAYS as LEARNING_DAYS
 from c360_stream.settings import INPUT_KINDS, Settings
 
 SECONDS_PER_DAY = 86_400
+_LETTERS_SETTING = "C360_DEAD_LETTER_RETENTION_DAYS"
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,17 @@ def replay_days(settings: Settings) -> int:
 
 
 def look_at_retention(settings: Settings, topics: Iterable[str]) -> list[RetentionNote]:
-    """Ask the broker how long it keeps the input topics.
+    """Ask the broker how long it keeps topics.
 
     Parameters
     ----------
     topics
-        Input topics that are there.
+        Input topics that are there, and that of dead letters if it is.
     """
     try:
         described = describe_topics(settings, topics)
     except TransportError as error:
-        return [RetentionNote("input topics", f"how long they are kept was not looked at: {error.what}")]
+        return [RetentionNote("topics", f"how long they are kept was not looked at: {error.what}")]
     return [note for topic, config in described.items() for note in judge_retention(settings, topic, config)]
 
 
@@ -65,6 +68,9 @@ def judge_retention(settings: Settings, topic: str, config: Described) -> Iterat
     if isinstance(config, KafkaError):
         hint = "let this user describe the topic's configuration (DescribeConfigs), or ask who may"
         yield RetentionNote(topic, f"how long it is kept was not looked at: {config.str()}; {hint}")
+        return
+    if topic == settings.dead_letter_topic:
+        yield _letters(settings, topic, int(config[RETENTION_MS]))
         return
     policies = config[CLEANUP_POLICY].split(",")
     if "compact" in policies:
@@ -80,6 +86,33 @@ def judge_retention(settings: Settings, topic: str, config: Described) -> Iterat
         command = alter_command(settings, topic, {RETENTION_BYTES: "-1"})
         found = f"{RETENTION_BYTES} is {config[RETENTION_BYTES]}: a partition that is larger loses its oldest records"
         yield RetentionNote(topic, f"{found}, however young; {command}")
+
+
+def letters_kept(settings: Settings, tables: Database) -> str:
+    """What is wrong with how long the table of refused input keeps it; empty if nothing is.
+
+    Raises
+    ------
+    TransportError
+        What the database says.
+    """
+    kept_days, asked_days = letter_retention_days(tables), settings.dead_letter_retention_days
+    if kept_days in (asked_days, None):
+        return ""
+    kept, asked = (f"for {days} days" if days else "for ever" for days in (kept_days, asked_days))
+    return f"dead_letters are kept {kept}, {_LETTERS_SETTING} asks {asked}: run c360 setup"
+
+
+def _letters(settings: Settings, topic: str, kept_ms: int) -> RetentionNote:
+    asked = retention_ms(settings.dead_letter_retention_days)
+    if str(kept_ms) == asked:
+        return RetentionNote(topic, f"kept {_for(kept_ms)}", is_warning=False)
+    command = alter_command(settings, topic, {RETENTION_MS: asked})
+    return RetentionNote(topic, f"kept {_for(kept_ms)}, {_LETTERS_SETTING} asks {_for(int(asked))}: {command}")
+
+
+def _for(kept_ms: int) -> str:
+    return f"for {in_days(kept_ms)}" if kept_ms >= 0 else in_days(kept_ms)
 
 
 def _too_short(settings: Settings, topic: str, kept_ms: int) -> RetentionNote:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from confluent_kafka import KafkaError
 
@@ -40,6 +42,17 @@ def test_the_need_follows_the_settings() -> None:
     longer = {"horizon_days": 180, "risk_curve_days": (), "allowed_lateness_seconds": 86_401}
     assert replay_days(SETTINGS.model_copy(update=longer)) == 92 + 180 + 90 + 2
     assert replay_days(SETTINGS.model_copy(update=longer | {"risk_curve_days": (7, 365)})) == 92 + 365 + 90 + 2
+
+
+def test_the_docs_name_the_need_and_the_defaults() -> None:
+    docs = " ".join((Path(__file__).parents[3] / "docs" / "operations.md").read_text().split())
+    assert f"It needs {replay_days(SETTINGS)} days at least: 92 of the longest windows, 90 until outcomes" in docs
+    for name in (
+        "topic_partitions",
+        "topic_replication",
+        *(name for name in Settings.model_fields if "retention" in name),
+    ):
+        assert f"| `C360_{name.upper()}` | {getattr(SETTINGS, name)} |" in docs
 
 
 @pytest.mark.parametrize("topic", [PRODUCT, BILLING])
@@ -85,6 +98,24 @@ def test_a_topic_that_may_not_be_described_is_said_to_be() -> None:
     [note] = notes(PRODUCT, denied)
     assert note.is_warning
     assert "was not looked at: Topic authorization failed.; let this user describe" in note.found
+
+
+@pytest.mark.parametrize(
+    ("days", "asked_days", "found"),
+    [
+        (30, 30, "kept for 30 days"),
+        (-1 / DAY_MS, 0, "kept for ever"),
+        (7, 30, f"kept for 7 days, C360_DEAD_LETTER_RETENTION_DAYS asks for 30 days: {ALTER} {{topic}} --add-config"),
+        (-1 / DAY_MS, 30, "kept for ever, C360_DEAD_LETTER_RETENTION_DAYS asks for 30 days: "),
+        (30, 0, "kept for 30 days, C360_DEAD_LETTER_RETENTION_DAYS asks for ever: "),
+    ],
+)
+def test_dead_letters_are_kept_as_the_setting_says_or_worth_a_warning(days: float, asked_days: int, found: str) -> None:
+    settings = SETTINGS.model_copy(update={"dead_letter_retention_days": asked_days})
+    topic = settings.dead_letter_topic
+    [note] = notes(topic, config(days), settings)
+    assert note.found.startswith(found.format(topic=topic))
+    assert note.is_warning is (":" in found)
 
 
 def test_no_topics_are_no_question_to_a_broker() -> None:
