@@ -69,22 +69,23 @@ def judge_retention(settings: Settings, topic: str, config: Described) -> Iterat
         hint = "let this user describe the topic's configuration (DescribeConfigs), or ask who may"
         yield RetentionNote(topic, f"how long it is kept was not looked at: {config.str()}; {hint}")
         return
+    found_ms, bytes_max = int(config.get(RETENTION_MS, -1)), int(config.get(RETENTION_BYTES, -1))
     if topic == settings.dead_letter_topic:
-        yield _letters(settings, topic, int(config[RETENTION_MS]))
+        yield _letters(settings, topic, found_ms)
         return
-    policies = config[CLEANUP_POLICY].split(",")
+    policies = config.get(CLEANUP_POLICY, "delete").split(",")
     if "compact" in policies:
         command = alter_command(settings, topic, {CLEANUP_POLICY: "delete"})
         found = f"{CLEANUP_POLICY} is {config[CLEANUP_POLICY]}: of each account all but the newest events get lost"
         yield RetentionNote(topic, f"{found}; {command}")
-    kept_ms = int(config[RETENTION_MS]) if "delete" in policies else -1
+    kept_ms = found_ms if "delete" in policies else -1
     if 0 <= kept_ms < replay_days(settings) * DAY_MS:
         yield _too_short(settings, topic, kept_ms)
     elif "compact" not in policies:
         yield _long_enough(settings, topic, kept_ms)
-    if "delete" in policies and int(config[RETENTION_BYTES]) >= 0:
+    if "delete" in policies and bytes_max >= 0:
         command = alter_command(settings, topic, {RETENTION_BYTES: "-1"})
-        found = f"{RETENTION_BYTES} is {config[RETENTION_BYTES]}: a partition that is larger loses its oldest records"
+        found = f"{RETENTION_BYTES} is {bytes_max}: a partition that is larger loses its oldest records"
         yield RetentionNote(topic, f"{found}, however young; {command}")
 
 

@@ -49,7 +49,7 @@ def _keep_letters(tables: TableStore, days: int) -> str:
     changed = set_letter_retention(tables, days)
     kept_days = letter_retention_days(tables)
     if kept_days is None:
-        return "have a TTL that is not c360's: it was left so"
+        return "are kept by a rule of their own: it was left so"
     return f"{'are now' if changed else 'are'} kept {f'for {kept_days} days' if kept_days else 'for ever'}"
 
 

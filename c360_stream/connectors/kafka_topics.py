@@ -26,7 +26,7 @@ RETENTION_MS, RETENTION_BYTES, CLEANUP_POLICY = "retention.ms", "retention.bytes
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
 Described = Mapping[str, str] | KafkaError
-"""Configuration of a topic, defaults of the broker included; or why it is not known."""
+"""Configuration of a topic, defaults of the broker included, as far as the broker tells; or why it does not."""
 
 
 def setup_topics(settings: Settings) -> list[str]:
@@ -150,7 +150,8 @@ def _describe(admin: AdminClient, connection: Connection, topics: Iterable[str])
     found: dict[str, Described] = {}
     for topic, resource in resources.items():
         try:
-            found[topic] = {name: entry.value for name, entry in asked[resource].result().items()}
+            entries = asked[resource].result().items()
+            found[topic] = {name: entry.value for name, entry in entries if entry.value is not None}
         except KafkaException as error:
             if error.args[0].code() not in _DENIED:
                 raise connection.error(f"cannot describe {topic}", error.args[0]) from error
@@ -164,7 +165,7 @@ def _differences(settings: Settings, name: str, topic: TopicMetadata, described:
     partitions, asked = len(topic.partitions), _partitions(settings, name)
     if asked not in (partitions, -1):
         found.append(f" ({asked} asked for)")
-        # Not of the other outputs: keys would move, and what is compacted keep an older value where they were.
+        # Not of the other outputs: keys would move, and a compacted topic keep their older values where they were.
         if partitions < asked and name not in settings.output_topics:
             where = f"--bootstrap-server {settings.kafka_brokers}"
             commands.append(f"kafka-topics.sh {where} --alter --topic {name} --partitions {asked}")
@@ -175,7 +176,9 @@ def _differences(settings: Settings, name: str, topic: TopicMetadata, described:
     if isinstance(described, KafkaError):
         found.append(f"; its configuration was not looked at: {described.str()}")
     else:
-        odd = {key: value for key, value in wanted_topics(settings)[name].items() if described[key] != value}
+        wanted = wanted_topics(settings)[name].items()
+        # What a broker of another make does not know cannot be changed there.
+        odd = {key: value for key, value in wanted if described.get(key, value) != value}
         found += [f"; {_difference(key, described[key], value)}" for key, value in odd.items()]
         if odd:
             commands.insert(0, alter_command(settings, name, odd))

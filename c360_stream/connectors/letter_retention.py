@@ -11,18 +11,19 @@ _OURS = re.compile(r" TTL toDateTime\(stored_at\) \+ toIntervalDay\((\d+)\)(?= S
 
 
 def letter_retention_days(database: Database) -> int | None:
-    """Days after which rows are deleted; 0: never. None if somebody has given the table a rule of another form.
+    """Days after which rows are deleted; 0: never.
+
+    None if somebody has made it another kind of table, or given it a rule of another form.
 
     Raises
     ------
     TransportError
         What the database says.
     """
-    (found,) = database.query(_ENGINE)
-    ours = _OURS.search(found["engine_full"])
-    if ours is None and " TTL " in found["engine_full"]:
-        return None
-    return int(ours[1]) if ours else 0
+    engine = "".join(row["engine_full"] for row in database.query(_ENGINE))
+    if ours := _OURS.search(engine):
+        return int(ours[1])
+    return 0 if "MergeTree" in engine and " TTL " not in engine else None
 
 
 def set_letter_retention(database: Database, days: int) -> bool:

@@ -101,6 +101,14 @@ def test_a_rule_of_somebody_elses_is_left(upgraded: TableStore) -> None:
     assert letter_retention_days(upgraded) is None
 
 
+def test_a_table_of_another_kind_is_left_too(upgraded: TableStore) -> None:
+    upgraded.command("RENAME TABLE dead_letters TO letters")
+    assert letter_retention_days(upgraded) is None, "there is none"
+    upgraded.command("CREATE VIEW dead_letters AS SELECT * FROM letters")
+    assert letter_retention_days(upgraded) is None
+    assert not set_letter_retention(upgraded, 10)
+
+
 def test_a_letter_that_is_stored_again_is_one_row(upgraded: TableStore) -> None:
     insert(upgraded, 0, times=3)
     assert offsets(upgraded) == [0]

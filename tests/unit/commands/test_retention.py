@@ -118,6 +118,10 @@ def test_dead_letters_are_kept_as_the_setting_says_or_worth_a_warning(days: floa
     assert note.is_warning is (":" in found)
 
 
+def test_a_broker_that_tells_less_is_taken_for_one_that_keeps_all() -> None:
+    assert notes(PRODUCT, {}) == [RetentionNote(PRODUCT, "kept for ever", is_warning=False)]
+
+
 def test_no_topics_are_no_question_to_a_broker() -> None:
     away = SETTINGS.model_copy(update={"kafka_brokers": "127.0.0.1:1"})
     assert look_at_retention(away, []) == []
