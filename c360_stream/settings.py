@@ -125,6 +125,26 @@ class Settings(BaseSettings):
         description="prefix of the input topics where another run writes those of topic_prefix; empty: topic_prefix",
     )
 
+    # What `c360 setup` makes, and how long it is kept
+    topic_partitions: int = Field(
+        4, ge=-1, le=100_000, description="of each topic that setup makes; -1: the broker's default"
+    )
+    topic_replication: int = Field(
+        -1, ge=-1, le=32_767, description="replicas of each partition that setup makes; -1: the broker's default"
+    )
+    input_retention_days: int = Field(
+        400, ge=0, le=36_500, description="of the product and support topics that setup makes; 0: for ever"
+    )
+    billing_retention_days: int = Field(
+        0, ge=0, le=36_500, description="of the billing topic that setup makes, where subscriptions start; 0: for ever"
+    )
+    dead_letter_retention_days: int = Field(
+        30,
+        ge=0,
+        le=3_650,  # the table's rule adds them to a time that ends in 2106
+        description="of refused input, topic and table; 0: for ever",
+    )
+
     # Time
     allowed_lateness_seconds: int = Field(3600, ge=0, le=86_400 * 30)
     dedupe_hours: int = Field(24, ge=1, le=24 * 30)
@@ -238,6 +258,13 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port")
         return value
 
+    @field_validator("topic_partitions", "topic_replication")
+    @classmethod
+    def _some_or_the_brokers(cls, value: int) -> int:
+        if not value:
+            raise ValueError("must be 1 or more, or -1 for the broker's default")
+        return value
+
     @field_validator("psi_overrides")
     @classmethod
     def _features_exist(cls, value: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
@@ -275,6 +302,10 @@ class Settings(BaseSettings):
     def input_topic(self, kind: InputKind) -> str:
         """Name of an input topic."""
         return f"{self.input_prefix or self.topic_prefix}.{kind}.events.v1"
+
+    def retention_days(self, kind: InputKind) -> int:
+        """How long an input topic that setup makes keeps its records; 0: for ever."""
+        return self.billing_retention_days if kind == "billing" else self.input_retention_days
 
     @property
     def risk_topic(self) -> str:

@@ -17,7 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PASSWORD_BYTES = 32
-PASSWORDS = ("kafka_password", "clickhouse_password", "clickhouse_grafana_password", "grafana_admin_password")
+PASSWORDS = (
+    "kafka_password",
+    "clickhouse_password",
+    "clickhouse_setup_password",
+    "clickhouse_grafana_password",
+    "grafana_admin_password",
+)
 VARIABLE = "SECRETS_DIR"
 """Where the compose file finds them; it refuses to start without this, which `.env` sets."""
 
@@ -49,9 +55,18 @@ def clickhouse_dsn(passwords: Mapping[str, str]) -> str:
     return f"clickhouse://c360:{passwords['clickhouse_password']}@clickhouse:8123/c360\n"
 
 
+def clickhouse_setup_dsn(passwords: Mapping[str, str]) -> str:
+    """What `c360 setup` makes and changes the tables by."""
+    return f"clickhouse://c360_setup:{passwords['clickhouse_setup_password']}@clickhouse:8123/c360\n"
+
+
 def clickhouse_users(passwords: Mapping[str, str]) -> str:
     """Passwords of the users of deploy/clickhouse/users.d, as ClickHouse wants them."""
-    names = {"c360": "clickhouse_password", "grafana": "clickhouse_grafana_password"}
+    names = {
+        "c360": "clickhouse_password",
+        "c360_setup": "clickhouse_setup_password",
+        "grafana": "clickhouse_grafana_password",
+    }
     lines = [
         f"    <{user}><password_sha256_hex>{hashlib.sha256(passwords[name].encode()).hexdigest()}</password_sha256_hex>"
         f"</{user}>"
@@ -64,6 +79,7 @@ DERIVED: dict[str, Callable[[Mapping[str, str]], str]] = {
     "kafka_jaas": kafka_jaas,
     "kafka_client": kafka_client,
     "clickhouse_dsn": clickhouse_dsn,
+    "clickhouse_setup_dsn": clickhouse_setup_dsn,
     "clickhouse_users": clickhouse_users,
 }
 
@@ -81,7 +97,14 @@ def make(directory: Path) -> list[str]:
     # No line end: some programs would take it for a part of the password.
     lines = [_write(directory / name, secrets.token_urlsafe(PASSWORD_BYTES)) for name in PASSWORDS]
     passwords = {name: (directory / name).read_text().strip() for name in PASSWORDS}
-    return lines + [_write(directory / name, content(passwords)) for name, content in DERIVED.items()]
+    return lines + [_derive(directory / name, content(passwords)) for name, content in DERIVED.items()]
+
+
+def _derive(path: Path, content: str) -> str:
+    line = _write(path, content)
+    # Of another release, or of a password that was changed since.
+    stale = path.read_text() != content
+    return f"{line}, but it does not fit this release and these passwords: remove it, run this again" if stale else line
 
 
 def _write(path: Path, content: str) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from c360_stream.asyncapi import examples
-from c360_stream.connectors.kafka import DAY_MS
 from c360_stream.connectors.kafka_client import MESSAGE_BYTES_MAX
+from c360_stream.connectors.kafka_topics import DAY_MS, retention_ms
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
-from c360_stream.settings import Settings
+from c360_stream.settings import InputKind, Settings
 
 # Braces are no name of a prefix: this one stays a parameter of the addresses.
 _SETTINGS = Settings.model_construct(topic_prefix="{prefix}")
@@ -99,6 +99,10 @@ def _events(*models: str) -> list[MessageKind]:
     ]
 
 
+def _kept(kind: InputKind) -> dict[str, Any]:
+    return {"retention.ms": int(retention_ms(_SETTINGS.retention_days(kind)))}
+
+
 _INTAKE = (
     "Read once for every state that is kept: no consumer group, positions are in the recovery directory. A record "
     "that breaks the contract goes to the dead letters, with the reason, and stops nothing. An `event_id` that comes "
@@ -124,6 +128,7 @@ INPUTS: tuple[Topic, ...] = (
         description=f"Any snake_case `event_type`. {_IDS}",
         delivery=_INTAKE,
         tags=["input"],
+        configuration=_kept("product"),
         messages=_events("ProductEvent", "HeartbeatSent"),
     ),
     Topic(
@@ -136,6 +141,7 @@ INPUTS: tuple[Topic, ...] = (
         description=f"Amounts are integers of minor units. {_IDS}",
         delivery=_INTAKE,
         tags=["input"],
+        configuration=_kept("billing"),
         messages=_events(
             "SubscriptionStarted",
             "SubscriptionChanged",
@@ -155,6 +161,7 @@ INPUTS: tuple[Topic, ...] = (
         description=_IDS,
         delivery=_INTAKE,
         tags=["input"],
+        configuration=_kept("support"),
         messages=_events(
             "TicketOpened", "TicketSolved", "CsatSubmitted", "NpsSubmitted", "SuccessContacted", "HeartbeatSent"
         ),
@@ -265,12 +272,16 @@ DEAD_LETTERS = Topic(
         "The original key, value and headers, then six headers under the names that Kafka Connect gave them. A "
         "refused tombstone is one here too; a value over 8 MiB is cut to that and has the header `c360.truncated`. "
         "`c360 redrive` sends them to their topic again, once what was wrong is mended. In a log directory, which has "
-        "no headers, a dead letter is JSON: schemas/events/dead-letter.json."
+        "no headers, a dead letter is JSON: schemas/events/dead-letter.json. Kept for "
+        "`C360_DEAD_LETTER_RETENTION_DAYS` (30) days."
     ),
     delivery=f"{_EXACT}; else at least once. Topic, partition and offset name the refused record.",
     tags=["output", "errors"],
     key={"description": "The key of the refused record, unchanged: any bytes, or none."},
-    configuration={"max.message.bytes": MESSAGE_BYTES_MAX},
+    configuration={
+        "retention.ms": int(retention_ms(_SETTINGS.dead_letter_retention_days)),
+        "max.message.bytes": MESSAGE_BYTES_MAX,
+    },
     messages=[
         MessageKind(
             id="DeadLetter",

@@ -9,19 +9,21 @@ from pydantic import TypeAdapter
 
 from c360_stream import __version__
 from c360_stream.asyncapi.channels import TOPICS, MessageKind, Topic
+from c360_stream.settings import Settings
 
 ASYNCAPI_VERSION = "3.0.0"  # 3.1 adds nothing for Kafka, and fewer tools read it
 BINDING_VERSION = "0.5.0"
-PARTITIONS = 4
+PARTITIONS = Settings.model_construct().topic_partitions
 """Of the topics that `c360 setup` makes."""
 _LINE_LETTERS = 110
 _ABOUT = """\
 Churn detection for account-based businesses: product, billing and support events in; risk scores, drift alarms and
 refused input out.
 
-**Topics.** `c360 setup` makes them, with 4 partitions and the cluster's default replication, and leaves alone what is
-there; the addresses begin with `C360_TOPIC_PREFIX`. It also makes `{prefix}.outbox.v1`, which is internal: it says
-which batches have been published, may change at any time, and must not be written, read or emptied.
+**Topics.** `c360 setup` makes them, with 4 partitions and the cluster's default replication (`C360_TOPIC_PARTITIONS`,
+`C360_TOPIC_REPLICATION`), and leaves alone what is there; the addresses begin with `C360_TOPIC_PREFIX`. It also makes
+`{prefix}.outbox.v1`, which is internal: it says which batches have been published, may change at any time, and must not
+be written, read or emptied.
 
 **Delivery.** Read with `isolation.level=read_committed`. With `--recovery` each score of a tick, tombstone, alarm and
 dead letter is there exactly once, whatever crashed meanwhile; scores between ticks at least once, under the same

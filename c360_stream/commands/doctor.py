@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,7 +93,18 @@ def _topics(settings: Settings) -> Iterator[Check]:
     if len(set(inputs.values())) > 1:
         differing = ", ".join(f"{topic} {count}" for topic, count in inputs.items())
         yield Check("input topics", f"partition counts differ: {differing}", "give them one number of partitions")
+    kept = [*inputs, settings.dead_letter_topic]
+    yield from _retention(settings, [topic for topic in kept if counts[topic]])
     yield from _unread(settings, inputs)
+
+
+def _retention(settings: Settings, there: Sequence[str]) -> Iterator[Check]:
+    """Whether topics are kept for as long as they should."""
+    from c360_stream.commands.retention import look_at_retention
+
+    for note in look_at_retention(settings, there):
+        kind = Warned if note.is_warning else Check
+        yield kind(f"retention of {note.topic}", note.found)
 
 
 def _unread(settings: Settings, inputs: Mapping[str, int]) -> Iterator[Check]:
@@ -159,6 +170,7 @@ def _tables(settings: Settings) -> Check:
     # Opening an embedded database makes it, so look before.
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return Check(subject, "not there yet", "run c360 setup, which makes them")
+    from c360_stream.commands.retention import letters_kept
     from c360_stream.connectors.clickhouse import connect, lock_holder
 
     if settings.embedded_tables and lock_holder(directory) is not None:
@@ -166,6 +178,7 @@ def _tables(settings: Settings) -> Check:
     try:
         with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
             version, expected = tables.schema_version(), tables.schema_expected()
+            odd = letters_kept(settings, tables) if version == expected else ""
     except C360Error as error:
         return _problem(subject, error, "check C360_CLICKHOUSE_DSN and that the server runs")
     found = f"reachable, schema version {version}"
@@ -173,7 +186,7 @@ def _tables(settings: Settings) -> Check:
         return Check(subject, f"{found}, this release needs {expected}", "run c360 setup")
     if version > expected:
         return Check(subject, f"{found}, this release knows {expected}", "upgrade c360-stream")
-    return Check(subject, found)
+    return Warned(subject, f"{found}; {odd}") if odd else Check(subject, found)
 
 
 def _problem(subject: str, error: C360Error, mend: str) -> Check:

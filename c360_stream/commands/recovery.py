@@ -20,6 +20,7 @@ from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.operators.topic_sink import Begun
+from c360_stream.private import DIRECTORY_MODE, keep_private
 from c360_stream.segments import FULL, RESTORE, STATE_FOLDER
 from c360_stream.settings import Settings
 
@@ -175,32 +176,20 @@ def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
 
 
 def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     foreign = sorted(entry.name for entry in directory.iterdir() if not _NOT_FOREIGN.fullmatch(entry.name))
     if foreign and not (directory / ORIGIN).exists():
         raise StateError(
             f"recovery directory {directory} has no recovery store but other files: {foreign[0]}",
             "name a new or an empty directory",
         )
-    _protect(directory)
+    keep_private(directory, "recovery directory")  # whoever can write to it runs code here
     lock = _lock(directory, ".lock", held)
     if not cluster:  # the others of a cluster, started one by one, may have come first
         with ExitStack() as looked_at:
             for other in directory.glob(".lock-*"):
                 _lock(directory, other.name, looked_at)
     return lock
-
-
-def _protect(directory: Path) -> None:
-    """Keep others from the store: whoever can write to it runs code here."""
-    try:
-        directory.chmod(0o700)
-    except PermissionError:  # it belongs to somebody else, as a mounted volume may
-        if directory.stat().st_mode & 0o002:
-            raise ConfigurationError(
-                f"recovery directory {directory} belongs to another user, and everybody may write to it",
-                "make it this user's own, or take that right away: chmod o-w",
-            ) from None
 
 
 def _make(directory: Path) -> None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from c360_stream.connectors.letter_retention import letter_retention_days, set_letter_retention
+from c360_stream.connectors.logdir import named_errors
+from c360_stream.private import make_private_directory
 from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
+
+if TYPE_CHECKING:
+    from c360_stream.connectors.clickhouse import TableStore
 
 
 def topics(settings: Settings) -> list[str]:
@@ -34,10 +41,20 @@ def setup(settings: Settings) -> None:
         for migration in tables.migrate():
             click.echo(f"tables {place}: applied {migration}")
         click.echo(f"tables {place}: schema version {tables.schema_version()}")
+        click.echo(f"tables {place}: dead_letters {_keep_letters(tables, settings.dead_letter_retention_days)}")
+
+
+def _keep_letters(tables: TableStore, days: int) -> str:
+    """Set how long refused input is kept; say it."""
+    changed = set_letter_retention(tables, days)
+    kept_days = letter_retention_days(tables)
+    if kept_days is None:
+        return "are kept by a rule of their own: it was left so"
+    return f"{'are now' if changed else 'are'} kept {f'for {kept_days} days' if kept_days else 'for ever'}"
 
 
 def _kafka_topics(settings: Settings) -> list[str]:
-    from c360_stream.connectors.kafka import setup_topics
+    from c360_stream.connectors.kafka_topics import setup_topics
 
     return setup_topics(settings)
 
@@ -47,5 +64,9 @@ def _log_folders(settings: Settings) -> Iterator[str]:
     for topic in topics(settings):
         folder = settings.log_dir / topic
         known = folder.is_dir()
-        folder.mkdir(parents=True, exist_ok=True)
+        with named_errors(folder):
+            if topic in settings.output_topics:
+                make_private_directory(folder, "topic folder")
+            else:  # whose events these are writes them, as whichever user
+                folder.mkdir(parents=True, exist_ok=True)
         yield f"{topic}: {'exists' if known else 'created'}, {folder}"

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from c360_stream.connectors.logdir import LogDirTransport, named_errors
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import EVENT_BYTES_MAX, Decoder, InputKind
+from c360_stream.private import DIRECTORY_MODE, make_private_directory, open_private
 from c360_stream.settings import INPUT_KINDS, Settings
 
 MARKER = ".c360-sort"
@@ -98,7 +99,7 @@ def sort_log(settings: Settings, out: Path, memory_bytes: int) -> None:
         for kind, path in files:
             folder = out / path.parent.name
             with named_errors(folder):
-                folder.mkdir(exist_ok=True)
+                make_private_directory(folder)
             partition = _Partition(kind, path, work, memory_bytes=memory_bytes, counts=counts, progress=progress)
             partition.sort_into(folder / path.name)
             counts.partitions += 1
@@ -115,7 +116,7 @@ def _claimed(log_dir: Path, out: Path) -> Iterator[Path]:
     if out.resolve() == log_dir.resolve():
         raise ConfigurationError(f"--out {out} is the log directory itself", "name an empty directory")
     with named_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         foreign = [path.name for path in out.iterdir() if path.name not in (MARKER, WORK)]
         if foreign and not (out / MARKER).exists():
             raise ConfigurationError(f"--out {out} is not empty", "name an empty directory")
@@ -136,7 +137,7 @@ def _claimed(log_dir: Path, out: Path) -> Iterator[Path]:
                 if not begun:
                     marker.write(now)
                     marker.flush()
-                work.mkdir()
+                make_private_directory(work)
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -189,8 +190,8 @@ class _Partition:
             held.callback(incomplete.unlink, missing_ok=True)
             held.enter_context(named_errors(target))
             aside = held.enter_context(self._aside.open("w+b"))
-            with incomplete.open("wb") as raw:
-                with _compressed(raw, target.suffix == ".gz") as file:
+            with open_private(incomplete, "wb") as raw:
+                with _compressed(cast(BinaryIO, raw), target.suffix == ".gz") as file:
                     for _, line in self._sorted(aside):
                         _write_line(file, line, aside)
                 raw.flush()

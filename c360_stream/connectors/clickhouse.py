@@ -27,6 +27,7 @@ from c360_stream.connectors.repeats import rows_not_stored
 from c360_stream.connectors.tables import Column, arrow_table
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.native import leave_stacks_again
+from c360_stream.private import DIRECTORY_MODE, keep_private
 from c360_stream.settings import mask_dsn
 
 # They warn of every connection that fails, the latter with all parameters of the query: accounts are among them.
@@ -72,6 +73,12 @@ _CERTIFICATE_MENDS = {  # by OpenSSL's verification result
     62: "write the host into C360_CLICKHOUSE_DSN as the certificate has it",
     64: "write the host into C360_CLICKHOUSE_DSN as the certificate has it",
 }
+# What chDB makes. A directory with anything else in it is somebody's, who chooses its mode.
+_EMBEDDED_ENTRY = re.compile(
+    r"data|metadata(_dropped)?|store|tmp|status|uuid|flags|cores|access|disks|caches|filesystem_caches|workload"
+    r"|user_(files|defined|scripts)|format_schemas|preprocessed_configs|dictionaries_lib|named_collections"
+    r"|\..*|lost\+found"
+)
 _DSN_FORM = "clickhouse://user:password@host:8123/c360, clickhouses://... or chdb:///path/c360"
 
 T = TypeVar("T")
@@ -377,7 +384,9 @@ def _open_embedded(dsn: str, directory: Path) -> Client:
             "set C360_CLICKHOUSE_DSN to a ClickHouse server's, or install chdb",
         )
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        if all(_EMBEDDED_ENTRY.fullmatch(entry.name) for entry in directory.iterdir()):
+            keep_private(directory, "directory of the embedded database")
         if (holder := lock_holder(directory)) not in (None, os.getpid()):
             raise TransportError(
                 f"process {holder} has {directory} open",

@@ -9,18 +9,11 @@ from typing import cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    ConfigResource,
-    ListOffsetsResultInfo,
-    NewTopic,
-    OffsetSpec,
-)
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka_client import (
     ANY_PARTITION,
     CONSUMER,
-    MESSAGE_BYTES_MAX,
     OUTAGE,
     START_SECONDS_MAX,
     Connection,
@@ -43,7 +36,7 @@ from c360_stream.connectors.ports import (
     wait_patiently,
 )
 from c360_stream.errors import TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 CHUNK_RECORDS = 256
 """Of a call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
@@ -56,7 +49,6 @@ _STUCK_SECONDS = 10.0
 _LOOK_EVERY_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 _KNOWN_SECONDS = 1.0
-DAY_MS = 86_400_000
 _GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _GONE = frozenset(
@@ -395,82 +387,6 @@ class KafkaWriter:
         return Patience(self._connection, f"writing {self.topic}", self._seconds_max, self._waiting)
 
 
-def setup_topics(settings: Settings, *, partitions: int = 4, replication: int = -1) -> list[str]:
-    """Create the topics that are missing; safe to repeat.
-
-    Parameters
-    ----------
-    settings
-        Brokers, credentials and the prefix of the topics.
-    partitions
-        Of each topic that is created.
-    replication
-        Replicas of each partition; -1 takes the cluster's default.
-
-    Returns
-    -------
-    A line a topic: what was done, or in what an existing topic differs.
-
-    Raises
-    ------
-    TransportError
-        If the cluster cannot be reached or refuses.
-    """
-    connection = Connection(settings.kafka_brokers)
-    admin = make_client(AdminClient, settings, connection)
-    wanted = _wanted_topics(settings)
-    known = list_topics(admin, connection, START_SECONDS_MAX)
-    counts = {name: OUTBOX_PARTITIONS if name == settings.outbox_topic else partitions for name in wanted}
-    missing = [NewTopic(name, counts[name], replication, config=wanted[name]) for name in wanted if name not in known]
-    made: set[str] = set()
-    for name, created in (admin.create_topics(missing) if missing else {}).items():
-        try:
-            created.result()
-            made.add(name)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise connection.error(f"cannot create {name}", error.args[0]) from error
-    deadline = time.monotonic() + START_SECONDS_MAX
-    while not wanted.keys() <= (known := known | list_topics(admin, connection, START_SECONDS_MAX)).keys():
-        if time.monotonic() > deadline:
-            raise TransportError(f"{connection.name} created topics but does not list them", "repeat c360 setup")
-        time.sleep(0.1)
-    return [
-        f"{name}: {'created' if name in made else 'exists'}, {len(known[name])} partitions"
-        + (f" ({counts[name]} asked for)" if len(known[name]) != counts[name] else "")
-        + _differences(admin, connection, name, config)
-        for name, config in wanted.items()
-    ]
-
-
-def _wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
-    return {
-        **{settings.input_topic(kind): {} for kind in INPUT_KINDS},
-        settings.risk_topic: {"cleanup.policy": "compact"},
-        settings.alarm_topic: {},
-        # Small segments, since the one being written is kept whole.
-        settings.heartbeat_topic: {"retention.ms": str(DAY_MS), "segment.ms": str(DAY_MS // 4)},
-        settings.dead_letter_topic: {"max.message.bytes": str(MESSAGE_BYTES_MAX)},
-        # Small segments, since the one being written is not compacted and each start reads it.
-        settings.outbox_topic: {"cleanup.policy": "compact", "segment.bytes": str(4 * 1024 * 1024)},
-    }
-
-
 def _outbox_topics(settings: Settings) -> dict[str, int]:
     """What an outbox writes to, and the number of partitions that it needs at least."""
     return {**dict.fromkeys(settings.output_topics, 1), settings.outbox_topic: OUTBOX_PARTITIONS}
-
-
-def _differences(admin: AdminClient, connection: Connection, topic: str, wanted: dict[str, str]) -> str:
-    """What differs in the configuration of an existing topic, for a person to mend."""
-    if not wanted:
-        return ""
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    try:
-        described = admin.describe_configs([resource])[resource].result()
-    except KafkaException as error:
-        raise connection.error(f"cannot describe {topic}", error.args[0]) from error
-    found = {name: described[name].value for name in wanted}
-    return "".join(
-        f"; {name} is {found[name]}, should be {wanted[name]}" for name in wanted if found[name] != wanted[name]
-    )

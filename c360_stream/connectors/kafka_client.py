@@ -10,7 +10,12 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+    TopicMetadata,
+)
 
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, Heard, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import ConfigurationError, TransportError
@@ -418,7 +423,13 @@ def known_offset(answer: ListOffsetsResultInfo, least: int = 0) -> int:
 
 
 def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, list[int]]:
-    """Every topic's partition numbers, ascending.
+    """Every topic's partition numbers, ascending; raises as `fetch_topics`."""
+    topics = fetch_topics(admin, connection, timeout_seconds)
+    return {name: sorted(topic.partitions) for name, topic in topics.items()}
+
+
+def fetch_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, TopicMetadata]:
+    """Every topic that has partitions.
 
     Raises
     ------
@@ -431,4 +442,4 @@ def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: flo
     except KafkaException as error:
         admin.poll(0)  # hear why
         raise connection.error("no answer", error.args[0]) from error
-    return {name: sorted(topic.partitions) for name, topic in topics.items() if topic.partitions}
+    return {name: topic for name, topic in topics.items() if topic.partitions}

@@ -24,6 +24,7 @@ from c360_stream.connectors.ports import (
     wait_patiently,
 )
 from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.private import make_private_directory, open_private
 
 # Lines of a block are decoded while it is in the processor's cache: at 1 MiB reading costs 0.26 us a line, not 0.15.
 BLOCK_BYTES = 256 * 1024
@@ -127,7 +128,8 @@ class SnapshotMark:
         """Note, at once or not at all."""
         written = self._path.with_suffix(".new")
         with named_errors(self._path):
-            written.write_text(json.dumps({"store": store, "snapshot": snapshot}))
+            with open_private(written, "w") as file:
+                file.write(json.dumps({"store": store, "snapshot": snapshot}))
             written.replace(self._path)
 
 
@@ -264,6 +266,7 @@ class LogDirReader:
 class LogDirWriter:
     """Appends one JSON value a line to a file.
 
+    What it writes are scores and customers' own input: folder and file are its user's alone.
     Opened with a position, it cuts the file to it: what was written after the snapshot is about to be written
     again. Opened without one, it cuts an incomplete last line, which is what a crash leaves.
     """
@@ -272,8 +275,8 @@ class LogDirWriter:
         self.topic = topic
         self._path = path
         with named_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            make_private_directory(path.parent, "topic folder")
+            self._file = open_private(path, "ab", buffering=0)
             self._lock()
             size = os.fstat(self._file.fileno()).st_size
             self._bytes = resume[0] if resume else _whole_lines_bytes(path)

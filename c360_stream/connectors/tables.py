@@ -85,6 +85,9 @@ TABLES: dict[str, pa.Schema] = {
     ),
 }
 
+FILLED_BY_DATABASE = {"dead_letters": frozenset({"stored_at"})}
+"""Columns that are no part of an insert: what is written twice is the same row, whenever that was."""
+
 
 def arrow_table(table: str, columns: Mapping[str, Column]) -> pa.Table:
     """Columns as `TableStore.insert` takes them, in Arrow form; raises as it does."""

@@ -18,6 +18,7 @@ from xxhash import xxh3_64_hexdigest
 
 from c360_stream import metrics
 from c360_stream.connectors.clickhouse import TableStore, connect
+from c360_stream.connectors.letter_retention import set_letter_retention
 from c360_stream.connectors.tables import arrow_table
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.heartbeats import Acknowledged
@@ -53,6 +54,7 @@ def open_tables(settings: Settings) -> TableStore:
     store = connect(settings.dsn, patience_seconds=settings.outage_seconds_max, waiting=waiting)
     if settings.embedded_tables:
         store.migrate()
+        set_letter_retention(store, settings.dead_letter_retention_days)
     elif store.schema_version() != store.schema_expected():
         raise StateError(
             f"ClickHouse has schema version {store.schema_version()}, this release needs {store.schema_expected()}",

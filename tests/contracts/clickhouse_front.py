@@ -19,6 +19,7 @@ import contextlib
 import email.parser
 import email.policy
 import json
+import os
 import re
 import signal
 import socket
@@ -132,8 +133,9 @@ class Refusal(Exception):  # noqa: N818
 class Engine:
     """chDB, called from the one thread that runs `serve`: it crashes when called from some threads."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = str(directory)
+    def __init__(self, directory: Path, users: Path | None = None) -> None:
+        # It heeds `config.xml` of the working directory, if that is named here, too.
+        self._directory = f"{directory}?users_config={users}" if users else str(directory)
         self._jobs: SimpleQueue[tuple[Statement, Future[Answer]] | None] = SimpleQueue()
         self.version = ""
 
@@ -204,6 +206,7 @@ class Front:
         self.engine = engine
         self.user: str = options.user
         self.password: str = options.password
+        self.owner: str = options.owner
         self.reader: str = options.reader
         self.reader_profile: dict[str, str] = json.loads(options.reader_profile)
         self.profile: dict[str, str] = {}
@@ -403,7 +406,7 @@ class Handler(BaseHTTPRequestHandler):
         user = self.headers.get("X-ClickHouse-User", user) or "default"
         password = self.headers.get("X-ClickHouse-Key", password)
         front = self.server.front
-        if (user, password) == (front.user, front.password):
+        if (user, password) == (front.user, front.password) or f"{user}:{password}" == front.owner:
             return front.profile
         if front.reader and f"{user}:{password}" == front.reader:
             return front.reader_profile
@@ -536,13 +539,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default="")
+    parser.add_argument("--owner", default="", help="USER:PASSWORD of one who may do as --user does")
     parser.add_argument("--reader", default="", help="USER:PASSWORD of another user")
     parser.add_argument("--reader-profile", default='{"readonly": "2"}', help="JSON: the settings of that user")
+    parser.add_argument("--users", type=Path, help="absolute path of a config.xml: grants of user `default`, for all")
     parser.add_argument("--certificate", help="PEM file: TLS instead of plain HTTP")
     parser.add_argument("--key", help="PEM file of the certificate's private key")
     parser.add_argument("--while-stdin-open", action="store_true")
     options = parser.parse_args()
-    engine = Engine(options.dir)
+    if options.users:
+        os.chdir(options.users.parent)
+    engine = Engine(options.dir, options.users)
     front = Front(engine, options)
 
     def ready() -> None:
@@ -573,6 +580,8 @@ class ClickHouseFront:
         Who may use it.
     certificate, key
         PEM files, for TLS.
+    users
+        A file `config.xml` that grants user `default` what everybody shall be able to do, and no more.
     """
 
     def __init__(
@@ -583,10 +592,13 @@ class ClickHouseFront:
         password: str = "secret",
         certificate: Path | None = None,
         key: Path | None = None,
+        users: Path | None = None,
     ) -> None:
         self._arguments = ["--dir", str(directory), "--user", user, "--password", password, "--while-stdin-open"]
         if certificate is not None:
             self._arguments += ["--certificate", str(certificate), "--key", str(key)]
+        if users is not None:
+            self._arguments += ["--users", str(users)]
         self._scheme = "clickhouses" if certificate is not None else "clickhouse"
         self._credentials = f"{user}:{password}"
         # Bound but never listening: nobody else gets the port while the front is down.

@@ -18,6 +18,7 @@ from c360_stream.cli import cli
 from c360_stream.commands.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings, secret_fields
 from tests.deploy.compose import COMPOSE_FILE, ROOT, Compose, MissingVariableError, Service, load, make_secrets
+from tests.deploy.test_secrets import PASSWORDS
 
 OURS = ("setup", "worker", "heartbeat", "history", "demo")
 NAMES = ("kafka", "clickhouse", *OURS, "prometheus", "alertmanager", "grafana")
@@ -88,7 +89,7 @@ def test_every_secret_is_made_and_used(compose: Compose, secrets: Path) -> None:
 
 def test_no_secret_is_in_the_file(secrets: Path) -> None:
     text = COMPOSE_FILE.read_text()
-    for name in ("kafka_password", "clickhouse_password", "clickhouse_grafana_password", "grafana_admin_password"):
+    for name in PASSWORDS:
         assert (secrets / name).read_text() not in text
 
 
@@ -197,6 +198,17 @@ def test_the_settings_of_the_workers_are_accepted(compose: Compose, monkeypatch:
         0
     ].removeprefix("CLIENTS://")
     assert re.fullmatch(rf"clickhouse://c360:[\w-]{{43}}@clickhouse:{HTTP_PORT}/c360", settings.dsn)
+
+
+def test_only_setup_has_the_password_of_the_user_that_changes_tables(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "/run/secrets/clickhouse_setup_dsn"
+    assert [service.name for service in compose.services.values() if place in service.files] == ["setup"]
+    assert "/run/secrets/clickhouse_dsn" not in compose.services["setup"].files
+    for name, value in compose.services["setup"].environment_here().items():
+        monkeypatch.setenv(name, value)
+    assert re.fullmatch(rf"clickhouse://c360_setup:[\w-]{{43}}@clickhouse:{HTTP_PORT}/c360", Settings().dsn)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -15,8 +15,13 @@ import pytest
 
 from tests.deploy.compose import ROOT, make_secrets
 
-PASSWORDS = {"kafka_password", "clickhouse_password", "clickhouse_grafana_password", "grafana_admin_password"}
-DERIVED = {"kafka_jaas", "kafka_client", "clickhouse_dsn", "clickhouse_users"}
+CLICKHOUSE_PASSWORDS = {
+    "c360": "clickhouse_password",
+    "c360_setup": "clickhouse_setup_password",
+    "grafana": "clickhouse_grafana_password",
+}
+PASSWORDS = {"kafka_password", "grafana_admin_password", *CLICKHOUSE_PASSWORDS.values()}
+DERIVED = {"kafka_jaas", "kafka_client", "clickhouse_dsn", "clickhouse_setup_dsn", "clickhouse_users"}
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -56,6 +61,20 @@ def test_what_is_missing_is_made_from_what_is_there(tmp_path: Path) -> None:
     after = contents(make_secrets(tmp_path))
     assert before.items() <= after.items()
     assert f'user_c360="{before["kafka_password"]}"' in after["kafka_jaas"]
+
+
+def test_what_was_made_by_an_older_release_is_kept_and_said_to_be_so(tmp_path: Path) -> None:
+    users = make_secrets(tmp_path) / "clickhouse_users"
+    old = re.sub(r"    <c360_setup>.*\n", "", users.read_text())
+    users.write_text(old)
+    command = [sys.executable, str(ROOT / "deploy/make_secrets.py"), "secrets"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+    stale = [line for line in done.stdout.splitlines() if "remove it" in line]
+    assert [line.partition(": kept, but ")[0] for line in stale] == ["secrets/clickhouse_users"]
+    assert users.read_text() == old
+    users.unlink()
+    make_secrets(tmp_path)
+    assert "<c360_setup>" in users.read_text()
 
 
 def test_an_environment_file_keeps_its_lines(tmp_path: Path) -> None:
@@ -105,9 +124,8 @@ def test_clickhouse_lets_in_nobody_without_a_password(tmp_path: Path) -> None:
     assert default is not None
     assert default.attrib == {"remove": "remove"}
     names = {user.tag for user in users} - {"default"}
-    assert names == {user.tag for user in given} == {"c360", "grafana"}
-    for user, name in {"c360": "clickhouse_password", "grafana": "clickhouse_grafana_password"}.items():
+    assert names == {user.tag for user in given} == set(CLICKHOUSE_PASSWORDS)
+    for user, name in CLICKHOUSE_PASSWORDS.items():
         password = (secrets / name).read_bytes()
         assert given.findtext(f"{user}/password_sha256_hex") == hashlib.sha256(password).hexdigest()
         assert "::/0" not in [ip.text for ip in users.findall(f"{user}/networks/ip")]
-    assert users.findtext("grafana/grants/query") == "GRANT SELECT ON c360.*"

@@ -13,7 +13,8 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka import KafkaReader, KafkaTransport, setup_topics
+from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka_topics import setup_topics
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -61,8 +62,12 @@ def test_setup_makes_every_topic_once(prefixed: Settings, admin: AdminClient) ->
     *made, outbox = setup_topics(prefixed)
     assert all(line.endswith(": created, 4 partitions") for line in made)
     assert outbox == f"{prefixed.outbox_topic}: created, 16 partitions"
-    *again, outbox = setup_topics(prefixed, partitions=6)
-    assert all(line.endswith(": exists, 4 partitions (6 asked for)") for line in again)
+    *again, outbox = setup_topics(prefixed.model_copy(update={"topic_partitions": 6}))
+    for line in again:
+        topic, _, rest = line.partition(": ")
+        command = f"kafka-topics.sh --bootstrap-server {prefixed.kafka_brokers} --alter --topic {topic} --partitions 6"
+        left = "" if topic in prefixed.output_topics else f"; it was left so; to change it: {command}"
+        assert rest == f"exists, 4 partitions (6 asked for){left}"
     assert outbox == f"{prefixed.outbox_topic}: exists, 16 partitions"
     assert len(again) == 7
     for topic in (prefixed.risk_topic, prefixed.outbox_topic):
@@ -76,12 +81,15 @@ def test_setup_makes_every_topic_once(prefixed: Settings, admin: AdminClient) ->
 def test_setup_says_what_is_wrong_with_a_topic_that_somebody_else_made(prefixed: Settings, admin: AdminClient) -> None:
     done(admin.create_topics([NewTopic(prefixed.risk_topic, 1, -1)]))
     (line,) = [line for line in setup_topics(prefixed) if prefixed.risk_topic in line]
-    assert line.endswith("exists, 1 partitions (4 asked for); cleanup.policy is delete, should be compact")
+    found, left = "exists, 1 partitions (4 asked for)", "it was left so; to change it"
+    tool = f"--bootstrap-server {prefixed.kafka_brokers} --alter --topic {prefixed.risk_topic}"
+    command = f"kafka-configs.sh {tool} --add-config cleanup.policy=compact"
+    assert line.endswith(f"{found}; cleanup.policy is delete, should be compact; {left}: {command}")
 
 
 def test_setup_says_why_it_is_refused(prefixed: Settings) -> None:
     with pytest.raises(TransportError, match=r"cannot create .*[Rr]eplication"):
-        setup_topics(prefixed, replication=99)
+        setup_topics(prefixed.model_copy(update={"topic_replication": 99}))
 
 
 def test_asking_about_a_topic_does_not_make_it(place: KafkaPlace) -> None:
@@ -133,7 +141,7 @@ def test_aborted_transactions_are_not_read(place: KafkaPlace, kafka_brokers: str
 
 
 def test_the_largest_value_fits_as_a_dead_letter(prefixed: Settings) -> None:
-    setup_topics(prefixed, partitions=1)
+    setup_topics(prefixed.model_copy(update={"topic_partitions": 1}))
     transport = KafkaTransport(prefixed)
     writer = transport.writer(prefixed.dead_letter_topic, None)
     writer.write([OutRecord(None, b"x" * VALUE_BYTES_MAX, [("__connect.errors.stage", b"decode")])])

@@ -19,7 +19,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from c360_stream.connectors.kafka import KafkaTransport, setup_topics
+from c360_stream.commands.retention import look_at_retention
+from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.kafka_topics import setup_topics
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -81,7 +83,7 @@ def broker(folder: Path) -> Iterator[Broker]:
 def secured(broker: Broker, folder: Path) -> dict[str, str]:
     """Settings of each kind; their topics are there."""
     prefix = f"t-{uuid4().hex}"
-    setup_topics(Settings(kafka_brokers=broker.address, topic_prefix=prefix), partitions=1)
+    setup_topics(Settings(kafka_brokers=broker.address, topic_prefix=prefix, topic_partitions=1))
     return {"topic_prefix": prefix, "kafka_ssl_ca_location": str(folder / "ca.pem")}
 
 
@@ -172,6 +174,25 @@ def test_what_may_not_be_read_or_written_is_named_at_once(broker: Broker, secure
         read_on(reader)
     for client in (writer, reader, outbox):
         client.close()
+
+
+def test_a_topic_that_may_not_be_described_is_said_to_be_by_setup_and_doctor(
+    broker: Broker, secured: dict[str, str]
+) -> None:
+    settings = settings_of(broker, "SASL_PLAINTEXT", secured, topic_partitions=1)
+    product, billing = settings.input_topic("product"), settings.input_topic("billing")
+    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 2})
+    pattern = (ResourceType.TOPIC, billing, ResourcePatternType.LITERAL)
+    done(admin.create_acls([AclBinding(*pattern, "User:bob", "*", AclOperation.DESCRIBE, AclPermissionType.ALLOW)]))
+    deny(admin, ResourceType.TOPIC, billing, AclOperation.DESCRIBE_CONFIGS)
+    lines = setup_topics(settings)
+    assert f"{product}: exists, 1 partitions" in lines
+    [line] = [line for line in lines if line.startswith(billing)]
+    assert line.startswith(f"{billing}: exists, 1 partitions; its configuration was not looked at: ")
+    notes = {note.topic: note for note in look_at_retention(settings, [product, billing])}
+    assert not notes[product].is_warning
+    assert notes[billing].is_warning
+    assert "let this user describe the topic's configuration (DescribeConfigs)" in notes[billing].found
 
 
 def test_a_transactional_id_that_may_not_be_used_is_an_error(broker: Broker, secured: dict[str, str]) -> None:

@@ -16,8 +16,9 @@ import pytest
 from confluent_kafka import Producer
 
 from c360_stream.connectors import kafka_outbox
-from c360_stream.connectors.kafka import KafkaTransport, setup_topics
+from c360_stream.connectors.kafka import KafkaTransport
 from c360_stream.connectors.kafka_outbox import marker_partition
+from c360_stream.connectors.kafka_topics import setup_topics
 from c360_stream.connectors.ports import TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -36,7 +37,7 @@ PROCESS_SECONDS_MAX = 120
 @pytest.fixture
 def settings(kafka_brokers: str) -> Settings:
     settings = Settings(kafka_brokers=kafka_brokers, topic_prefix=f"t-{uuid4().hex}", outage_seconds_max=120)
-    setup_topics(settings, partitions=2)
+    setup_topics(settings.model_copy(update={"topic_partitions": 2}))
     return settings
 
 
@@ -51,7 +52,7 @@ def broker() -> Iterator[Broker]:
 def own(broker: Broker) -> Settings:
     """Settings for topics on that broker."""
     settings = Settings(kafka_brokers=broker.address, topic_prefix=f"t-{uuid4().hex}", outage_seconds_max=120)
-    setup_topics(settings, partitions=2)
+    setup_topics(settings.model_copy(update={"topic_partitions": 2}))
     return settings
 
 

@@ -20,8 +20,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Pro
 from confluent_kafka import TopicPartition as Partition
 
 from c360_stream.cli import cli
-from c360_stream.connectors.kafka import setup_topics
 from c360_stream.connectors.kafka_redrive import Place, Redriver
+from c360_stream.connectors.kafka_topics import setup_topics
 from c360_stream.connectors.ports import TRUNCATED, Headers, OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.operators.rows import TopicRecords, dead_letter_outputs

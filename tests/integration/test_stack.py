@@ -171,7 +171,7 @@ def test_refused_repeated_and_late_events_are_shown(stack: Stack) -> None:
         stack.wait(lambda seen=seen: stack.prometheus.value(seen) is not None, metric, SEEN_SECONDS_MAX)  # type: ignore[misc]
     stack.wait(lambda: _is_shown(stack, "Which step refuses what?"), "the panel of refused events", SEEN_SECONDS_MAX)
     letters = "SELECT count() FROM dead_letters FINAL"
-    stack.wait(lambda: int(stack.tables.rows(letters)[1][0][0]) == BROKEN_EVENTS, "dead letters", SEEN_SECONDS_MAX)
+    stack.wait(lambda: int(stack.all_tables.rows(letters)[1][0][0]) == BROKEN_EVENTS, "dead letters", SEEN_SECONDS_MAX)
 
 
 def test_the_services_stop_when_they_are_told_to(stack: Stack) -> None:

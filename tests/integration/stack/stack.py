@@ -58,12 +58,14 @@ class Stack:
         self._services = compose.load(secrets).services
         self._secrets = secrets
         self.places = Places(self._services, self._folders())
-        dsn = secrets / "clickhouse_dsn"
-        dsn.write_text(self.places.translate(dsn.read_text(), "worker"))
+        for name, service in {"clickhouse_dsn": "worker", "clickhouse_setup_dsn": "setup"}.items():
+            dsn = secrets / name
+            dsn.write_text(self.places.translate(dsn.read_text(), service))
         self.prometheus = Prometheus(self.places.address("prometheus", 9090))
         self.alertmanager = Alertmanager(self.places.address("alertmanager", 9093))
-        password = self._secret("clickhouse_grafana_password")
-        self.tables = ClickHouse(self.places.address("clickhouse", 8123), "grafana", password)
+        address = self.places.address("clickhouse", 8123)
+        self.tables = ClickHouse(address, "grafana", self._secret("clickhouse_grafana_password"))
+        self.all_tables = ClickHouse(address, "c360", self._secret("clickhouse_password"))
         self.started = self.live_since = datetime.now(UTC)
 
     def __enter__(self) -> Self:
@@ -169,6 +171,7 @@ class Stack:
         command = [sys.executable, "-m", "tests.contracts.clickhouse_front", "--dir", str(self.home / "clickhouse")]
         command += ["--port", str(self.places.port("clickhouse", 8123))]
         command += ["--user=c360", f"--password={self._secret('clickhouse_password')}"]
+        command += [f"--owner=c360_setup:{self._secret('clickhouse_setup_password')}"]
         command += [f"--reader=grafana:{self._secret('clickhouse_grafana_password')}"]
         command += ["--reader-profile", json.dumps(profile)]
         self._run("clickhouse", command, cwd=ROOT)
@@ -224,7 +227,7 @@ class Stack:
 
     def _has_scores(self) -> bool:
         yesterday = datetime.now(UTC).date() - timedelta(days=1)
-        newest = f"SELECT count() FROM risk_latest WHERE toDate(as_of) >= toDate('{yesterday}')"
+        newest = f"SELECT count() FROM risk_scores WHERE toDate(as_of) >= toDate('{yesterday}')"
         return _holds(lambda: int(self.tables.rows(newest)[1][0][0]) > 0)
 
     def _has_heartbeats(self) -> bool:

@@ -126,6 +126,18 @@ def test_unknown_settings_are_problems_and_warnings_are_not(
     assert not warning.mend, "no problem: it works as it is"
 
 
+def test_a_retention_that_was_set_since_setup_is_worth_a_warning(settings: Settings) -> None:
+    setup(settings)
+    longer = settings.model_copy(update={"dead_letter_retention_days": 0})
+    *_, tables = checks(longer)
+    assert str(tables).startswith("warning  tables chdb:")
+    asked = "C360_DEAD_LETTER_RETENTION_DAYS asks for ever: run c360 setup"
+    assert tables.found.endswith(f"; dead_letters are kept for 30 days, {asked}")
+    setup(longer)
+    *_, tables = checks(longer)
+    assert str(tables).startswith("ok ")
+
+
 def write_hours(settings: Settings, partition: int, hours: Iterable[int]) -> None:
     """Product events at these hours since the epoch, in this order, between lines that are none."""
     path = settings.log_dir / settings.input_topic("product") / f"{partition}.jsonl"
