@@ -216,7 +216,8 @@ def simulate(context: click.Context, /, start: datetime | None, until_now: bool,
     """Write realistic events to a log directory or Kafka.
 
     Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the
-    probabilities that its cancellations were drawn from.
+    probabilities that its cancellations were drawn from. Interrupted, it is repeated with the same command: a log
+    directory shows nothing before it is whole and is begun anew, topics keep what was written and get the rest.
 
     With --until-now the company has lived for --days before today, with --live it then lives on in real time. Started
     again, both go on with the company that the topics hold, from where they stopped. Write history before the first
