@@ -170,6 +170,7 @@ def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetim
         raise click.BadParameter(f"{value!r} is no date such as 2025-06-30 or 2025-06-30T00:00:00Z.") from None
 
 
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 _FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 _SCENARIO_HELP = "steady, price_increase, outage, seasonal or silent_decline."
 
@@ -215,7 +216,8 @@ def simulate(context: click.Context, /, start: datetime | None, until_now: bool,
     """Write realistic events to a log directory or Kafka.
 
     Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the
-    probabilities that its cancellations were drawn from.
+    probabilities that its cancellations were drawn from. Interrupted, it is repeated with the same command: a log
+    directory shows nothing before it is whole and is begun anew, topics keep what was written and get the rest.
 
     With --until-now the company has lived for --days before today, with --live it then lives on in real time. Started
     again, both go on with the company that the topics hold, from where they stopped. Write history before the first
@@ -315,17 +317,19 @@ def setup(log_dir: Path | None) -> None:
     command.setup(_settings(log_dir))
 
 
-@_command("c360 doctor")
+@_command("c360 doctor", "c360 doctor --json")
 @_log_dir(exists=False)
+@_json_option
 @click.pass_context
-def doctor(context: click.Context, log_dir: Path | None) -> None:
+def doctor(context: click.Context, log_dir: Path | None, as_json: bool) -> None:
     """Check the setup and say how to mend it.
 
-    Looks at the configuration, the topics, the tables and their schema version; changes nothing.
+    Looks at the configuration, the topics, the tables and their schema version; changes nothing. Says its verdict
+    first, then problems, warnings, what is in order, and the settings, secrets masked.
     """
     from c360_stream.commands import doctor as command
 
-    if not command.doctor(_settings(log_dir)):
+    if not command.doctor(_settings(log_dir), as_json=as_json):
         context.exit(1)
 
 
@@ -379,32 +383,38 @@ def heartbeat(context: click.Context, every: int | None, once: bool) -> None:
         command.heartbeat(_settings(None), every_seconds=every or HEARTBEAT_SECONDS)
 
 
-@_command("c360 top", "c360 top --once --rows 5")
+@_command("c360 top", "c360 top --once --rows 5", "c360 top --json")
 @_log_dir()
 @click.option("--once", is_flag=True, help="Print one board and stop.")
 @click.option("--rows", type=click.IntRange(1, 200), default=15, show_default=True, help="Accounts to show.")
-def top(log_dir: Path | None, once: bool, rows: int) -> None:
-    """Watch risk, tier changes, alarms and lag."""
+@_json_option
+def top(log_dir: Path | None, once: bool, rows: int, as_json: bool) -> None:
+    """Watch risk, tier changes, alarms and lag.
+
+    Accounts stand by tier, most MRR at risk first: a tier outlasts the risk that led to it for some days. --json prints
+    one board and stops.
+    """
     from c360_stream.commands import top as command
 
-    command.top(_settings(log_dir), once=once, rows=rows)
+    command.top(_settings(log_dir), once=once, rows=rows, as_json=as_json)
 
 
-@_command("c360 models")
+@_command("c360 models", "c360 models --json")
 @_log_dir()
-def models(log_dir: Path | None) -> None:
+@_json_option
+def models(log_dir: Path | None, as_json: bool) -> None:
     """List the models and how they stand.
 
     What each is and how it learns, which scores and which run in shadow, and what the outcomes say of them.
     """
     from c360_stream.commands import models as command
 
-    command.models(_settings(log_dir))
+    command.models(_settings(log_dir), as_json=as_json)
 
 
 @_command("c360 interventions", "c360 interventions --json")
 @_log_dir()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@_json_option
 def interventions(log_dir: Path | None, as_json: bool) -> None:
     """Compare what became of contacted accounts.
 
@@ -415,19 +425,20 @@ def interventions(log_dir: Path | None, as_json: bool) -> None:
     command.interventions(_settings(log_dir), as_json=as_json)
 
 
-@_command("c360 verify acme --as-of 2025-06-30")
+@_command("c360 verify acme --as-of 2025-06-30", "c360 verify acme --json")
 @click.argument("account")
 @click.option("--as-of", callback=_moment, metavar="T", help="Date or RFC 3339 time.  [default: the newest]")
 @_log_dir()
+@_json_option
 @click.pass_context
-def verify(context: click.Context, account: str, as_of: datetime | None, log_dir: Path | None) -> None:
+def verify(context: click.Context, account: str, as_of: datetime | None, log_dir: Path | None, as_json: bool) -> None:
     """Rebuild a past score of ACCOUNT and compare.
 
     Reads the account's events from the log again and says whether they give the score that was stored.
     """
     from c360_stream.commands import verify as command
 
-    if not command.verify(_settings(log_dir), account, as_of):
+    if not command.verify(_settings(log_dir), account, as_of, as_json=as_json):
         context.exit(1)
 
 

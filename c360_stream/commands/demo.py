@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -61,7 +62,7 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
     Raises
     ------
     ConfigurationError
-        If the directory holds anything else, or the world is impossible.
+        If the directory holds anything else, the world is impossible, or the embedded database is not installed.
     C360Error
         If the flow failed.
     """
@@ -70,6 +71,11 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
     )
     # The defaults, without looking at the environment or c360.toml.
     settings = Settings.model_construct(log_dir=out, live=False, metrics_address="127.0.0.1:0", shards=SHARDS)
+    if find_spec("chdb") is None:
+        raise ConfigurationError(
+            "c360 demo needs the embedded database, which is not installed (the container image leaves it out)",
+            "run make demo in a clone, or install chdb",
+        )
     with _claimed(out, settings):
         # Tables first: if the database cannot work here, it says so before anything takes time.
         with contextlib.closing(connect(settings.dsn)) as tables:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 import click
 
 from c360_stream.commands import printable
+from c360_stream.commands.json_output import print_json
 from c360_stream.commands.order import LATE_SHARE_WARNED, look_at_heads
-from c360_stream.commands.scrape import partitions_read
+from c360_stream.commands.scrape import partitions_read, scrape, slow_line
 from c360_stream.commands.setup import topics
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error
 from c360_stream.operators.order import sort_command
 from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
+
+Status = Literal["problem", "warning", "ok"]
 
 
 @dataclass(frozen=True)
@@ -29,32 +34,69 @@ class Check:
     found: str
     mend: str = ""
 
+    @property
+    def status(self) -> Status:
+        """What it means."""
+        return "problem" if self.mend else "ok"
+
     def __str__(self) -> str:
         """One line for a person."""
-        verdict, mend = ("problem", f"; {self.mend}") if self.mend else ("ok", "")
-        return f"{verdict:9}{printable(f'{self.subject}: {self.found}{mend}')}"
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.status:9}{printable(f'{self.subject}: {self.found}{mend}')}"
+
+    def record(self) -> dict[str, str | None]:
+        """The same for `--json`."""
+        return {"status": self.status, "subject": self.subject, "found": self.found, "hint": self.mend or None}
 
 
 class Warned(Check):
     """Something to think about that works as it is."""
 
-    def __str__(self) -> str:
-        """One line for a person."""
-        return f"{'warning':9}{printable(f'{self.subject}: {self.found}')}"
+    @property
+    def status(self) -> Status:
+        """What it means."""
+        return "warning"
 
 
-def doctor(settings: Settings) -> bool:
-    """Print the settings, secrets masked, and the checks; return whether no check found a problem."""
-    for name, value in settings.masked().items():
-        click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
-    click.echo()
-    problems = 0
-    for check in checks(settings):
-        click.echo(check)
-        problems += bool(check.mend)
-    click.echo()
-    click.echo("everything is in order" if not problems else f"problems found: {problems}")
-    return not problems
+def doctor(settings: Settings, *, as_json: bool = False) -> bool:
+    """Print the verdict, the checks, problems first, and the settings, secrets masked.
+
+    Returns whether no check found a problem.
+    """
+    found = sorted(checks(settings), key=lambda check: get_args(Status).index(check.status))
+    counts = Counter(check.status for check in found)
+    if as_json:
+        print_json(
+            {
+                "ready": not counts["problem"],
+                "problems": counts["problem"],
+                "warnings": counts["warning"],
+                "checks": [check.record() for check in found],
+                "settings": settings.masked(),
+            }
+        )
+    else:
+        for line in (verdict(counts["problem"], counts["warning"]), "", *found, ""):
+            click.echo(line)
+        for name, value in settings.masked().items():
+            click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return not counts["problem"]
+
+
+def verdict(problems: int, warnings: int) -> str:
+    """What the checks come to.
+
+    >>> verdict(0, 0), verdict(0, 1), verdict(2, 1)
+    ('ready: everything is in order', 'ready, 1 warning', '2 problems, 1 warning')
+    """
+    counted = [
+        f"{number:,} {word}{'' if number == 1 else 's'}"
+        for number, word in ((problems, "problem"), (warnings, "warning"))
+        if number
+    ]
+    if problems:
+        return ", ".join(counted)
+    return ", ".join(["ready", *counted]) if counted else "ready: everything is in order"
 
 
 def checks(settings: Settings) -> Iterator[Check]:
@@ -66,6 +108,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     for warning in security_warnings(settings):
         yield Warned("security", warning)
     yield from _topics(settings)
+    yield from _slow(settings)
     yield _tables(settings)
 
 
@@ -113,6 +156,15 @@ def _unread(settings: Settings, inputs: Mapping[str, int]) -> Iterator[Check]:
         if read < inputs.get(topic, 0):
             found = f"the run at {settings.metrics_address} reads {read} partitions, the topic has {inputs[topic]}"
             yield Check(f"topic {topic}", found, "restart the run")
+
+
+def _slow(settings: Settings) -> Iterator[Check]:
+    """Processes that are there and do not answer."""
+    for process in scrape(settings.metrics_address):
+        if process.state == "slow":
+            yield Warned(
+                "run", f"{slow_line(process)}; /readyz says what it waits for, and c360 top whether it recovers"
+            )
 
 
 def _log_directory(settings: Settings) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.commands.refusals import Refusals
 from c360_stream.connectors.clickhouse import TableStore
 from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.learning.quality import roc_auc
@@ -45,6 +47,7 @@ SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between
 FROM risk_scores FINAL
 """
 _ALARMS = "SELECT as_of, kind, subject, severity, detail FROM drift_alarms FINAL ORDER BY as_of, kind, subject"
+_REFUSALS = "SELECT topic, exception_message, count() AS number FROM dead_letters FINAL GROUP BY ALL"
 # Churn is known as soon as it happens, staying only at the end of the horizon: as-ofs after the last account known
 # to have stayed would have churned accounts alone.
 _KNOWN = "SELECT min(as_of) AS first, maxIf(as_of, NOT churned) AS last FROM outcomes FINAL WHERE isNotNull(risk)"
@@ -122,15 +125,16 @@ class Findings:
         Customers in `CALLED_TIERS`, most MRR at risk first; if there are none, the others in that order.
     tiers
         Customers by tier.
-    scores, alarms, dead_letters, quality
-        Counts of the scores, all alarms by time, refused events, and how good the scores were, if that can be known.
+    scores, alarms, refusals, quality
+        Counts of the scores, all alarms by time, refused events by topic and reason, and how good the scores were, if
+        that can be known.
     """
 
     to_call: list[Row]
     tiers: list[Row]
     scores: Row
     alarms: list[Row]
-    dead_letters: int
+    refusals: Refusals
     quality: Quality | None
 
     @property
@@ -165,13 +169,13 @@ def read_findings(tables: TableStore, truth: Path) -> Findings:
         If the tables refuse.
     """
     (scores,) = tables.query(_SCORES, {"prior": PRIOR_RULE})
-    (letters,) = tables.query("SELECT count() AS number FROM dead_letters FINAL")
+    letters = tables.query(_REFUSALS)
     return Findings(
         tables.query(_TO_CALL),
         tables.query(_TIERS),
         scores,
         tables.query(_ALARMS),
-        letters["number"],
+        Counter({(row["topic"], row["exception_message"]): row["number"] for row in letters}),
         _quality(tables, truth),
     )
 

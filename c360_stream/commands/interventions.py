@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from c360_stream.commands import printable
+from c360_stream.commands.json_output import print_json
 from c360_stream.connectors.clickhouse import connect, lock_holder
 from c360_stream.features.contacts import NOT_CONTACTED
 from c360_stream.learning.playbooks import (
@@ -68,7 +67,7 @@ def interventions(settings: Settings, *, as_json: bool) -> None:
     """
     found = _found(settings)
     if as_json:
-        click.echo(json.dumps(_plain(found)))
+        print_json(_plain(found))
         return
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     if found.first is None or found.last is None:
@@ -163,28 +162,24 @@ def _p_value(value: float) -> str:
 
 
 def _plain(found: _Found) -> dict[str, Any]:
-    """What `--json` prints; null where a value has no meaning."""
+    """What `--json` prints."""
     against, between = against_not_contacted(found.cells), between_playbooks(found.cells)
     return {
         "first_week": found.first and f"{found.first:%Y-%m-%d}",
         "last_week": found.last and f"{found.last:%Y-%m-%d}",
-        "groups": [_numbers(asdict(group)) for group in summaries(found.cells)],
+        "groups": [asdict(group) for group in summaries(found.cells)],
         "by_tier": [
             asdict(cell) | dict(zip(("churn_rate_low", "churn_rate_high"), _churn_interval(cell), strict=True))
             for cell in found.cells
         ],
-        "against_not_contacted": [_numbers(asdict(each) | {"too_small": each.too_small}) for each in against],
-        "between_playbooks": [_numbers(asdict(each) | {"too_small": each.too_small}) for each in between],
+        "against_not_contacted": [asdict(each) | {"too_small": each.too_small} for each in against],
+        "between_playbooks": [asdict(each) | {"too_small": each.too_small} for each in between],
         "caution": found.why or _CAUTION,
     }
 
 
 def _churn_interval(cell: Cell) -> tuple[float, float]:
     return wilson_interval(cell.churned, cell.accounts)
-
-
-def _numbers(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in values.items()}
 
 
 def _found(settings: Settings) -> _Found:

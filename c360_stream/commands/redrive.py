@@ -20,6 +20,7 @@ from rich.text import Text
 
 from c360_stream.commands import printable
 from c360_stream.commands.letters import Fate, Letter, Selection, read_letter
+from c360_stream.commands.refusals import Refusals, reason_lines
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
 from c360_stream.connectors.kafka_redrive import Place, Redriver
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
@@ -33,6 +34,7 @@ GROUPS_MAX = 50
 LETTERS_PER_LINE = 10_000
 _TEXT_CHARACTERS_MAX = 100
 _OTHERS = ("(others)", "", "")
+_OTHER_REASONS = ("(others)", "other reasons")
 BY_KEY = -1
 
 Progressed = Callable[[int], object]
@@ -44,6 +46,7 @@ class _Tally:
 
     fates: Counter[Fate] = field(default_factory=Counter)
     groups: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    reasons: Refusals = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
     def take(self, letter: Letter | None, fate: Fate) -> None:
@@ -52,8 +55,10 @@ class _Tally:
             return
         group = (letter.topic, _short(letter.stage), _short(letter.exception_class))
         self.groups[group if group in self.groups or len(self.groups) < GROUPS_MAX else _OTHERS] += 1
+        what = _short(letter.exception_message)
+        reason = (letter.topic, what)
+        self.reasons[reason if reason in self.reasons or len(self.reasons) < GROUPS_MAX else _OTHER_REASONS] += 1
         if len(self.examples) < EXAMPLES_MAX:
-            what = _short(letter.exception_message)
             self.examples.append(f"  {letter.topic}[{letter.partition}] offset {letter.offset}: {what}")
 
 
@@ -197,9 +202,10 @@ def _report(tally: _Tally, *, dry_run: bool) -> None:
     if sent:
         table = Table("topic", "stage", "exception", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("would be sent" if dry_run else "sent", justify="right")
-        for group, number in sorted(tally.groups.items()):
+        for group, number in sorted(tally.groups.items(), key=lambda each: (-each[1], each[0])):
             table.add_row(*map(Text, group), f"{number:,}")
         console.print(table)
+        console.print(Text("\n".join(f"refused: {line}" for line in reason_lines(tally.reasons))))
     if dry_run and tally.examples:
         console.print(Text("\n".join(["for example", *tally.examples])))
     for fate in (Fate.REPEATED, Fate.CUT, Fate.UNKNOWN_TOPIC, Fate.FOREIGN, Fate.UNSELECTED):

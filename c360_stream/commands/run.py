@@ -20,6 +20,7 @@ from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_clus
 from c360_stream.commands.forming import FormingWatch
 from c360_stream.commands.order import LATE_SHARE_WARNED, refuse_disorder
 from c360_stream.commands.recovery import begun, explain, inspect, native_file, recovery_store
+from c360_stream.commands.refusals import reason_lines
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
     CollectorWatch,
@@ -201,6 +202,8 @@ def _say_done(settings: Settings, process: int, seconds: float) -> None:
         f"{read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters, {repeated:,.0f} duplicates,"
         f" {late:,.0f} late{behind}, {scores:,.0f} scores, {seconds:,.1f} s",
     )
+    for line in reason_lines(metrics.dead_letter_reasons()):
+        _say(process, f"dead letters: {line}")
     if sum(each.late for each in LATE.values()) > LATE_SHARE_WARNED * sum(each.events for each in LATE.values()):
         _say(process, f"warning: {_late(settings)}")
     if misplaced:

@@ -13,11 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from c360_stream.commands.simulate_out import TRUTH, drafted
 from c360_stream.connectors.ports import OutRecord, RecordWriter, Transport
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.settings import INPUT_KINDS, Settings, load_settings
-from c360_stream.simulation import EventSink, LogDirectorySink, SimulationSpec, account_of, simulate
+from c360_stream.simulation import LogDirectorySink, SimulationSpec, SimulationSummary, account_of, simulate
 
 LINES_PER_RUN = 10
 
@@ -85,7 +86,10 @@ def simulate_company(
     kafka: str | None,
     truth: Path | None,
 ) -> None:
-    """Simulate, with progress on stderr and a summary on stdout.
+    """Simulate, with progress on stderr and a summary on stdout. What was interrupted can be repeated.
+
+    A log directory shows nothing before it is whole, and a repeat begins anew. Topics keep what was written, and a
+    repeat writes the rest.
 
     Parameters
     ----------
@@ -101,7 +105,7 @@ def simulate_company(
     Raises
     ------
     ConfigurationError
-        If not exactly one place is given, it holds events already, or the world is impossible.
+        If not exactly one place is given, it holds other events already, or the world is impossible.
     TransportError
         If the events could not be written.
     """
@@ -110,29 +114,56 @@ def simulate_company(
     settings = load_settings(kafka_brokers=kafka or "")
     prefix = settings.input_prefix or settings.topic_prefix
     spec = SimulationSpec(accounts, days, seed, scenario=scenario, topic_prefix=prefix)
-    if kafka:
-        # Kafka places them, by another hash: one of ours after the other would be out of order in one of Kafka's.
-        spec = replace(spec, partitions=1)
     if start is not None:
         spec = replace(spec, start=start)
-    truth = truth or (out or Path()) / "truth.jsonl"
-    with _sink(settings, spec, out) as sink, day_progress("simulating", spec.days) as progress:
-        summary = simulate(spec, sink, truth, progress)
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.events.items())
-    click.echo(
-        f"{sum(summary.events.values()):,} events ({kinds}) of {spec.accounts:,} accounts over {spec.days:,} days"
-        f" in {out or kafka}; {summary.cancellations:,} cancellations; truth in {truth}"
-    )
-
-
-@contextlib.contextmanager
-def _sink(settings: Settings, spec: SimulationSpec, out: Path | None) -> Iterator[EventSink]:
-    """Open where the events go; `simulate` closes the sink itself."""
     if out is not None:
-        yield LogDirectorySink(out, spec.topic_prefix, spec.partitions)
-        return
+        _to_directory(spec, out, truth)
+    else:
+        # Kafka places them, by another hash: one of ours after the other would be out of order in one of Kafka's.
+        _to_kafka(replace(spec, partitions=1), settings, truth or Path(TRUTH))
+
+
+def _to_directory(spec: SimulationSpec, out: Path, truth: Path | None) -> None:
+    with drafted(out, spec, truth=truth is None) as draft:
+        said = draft.said
+        if not said:
+            sink = LogDirectorySink(draft.directory, spec.topic_prefix, spec.partitions)
+            with day_progress("simulating", spec.days) as progress:
+                summary = simulate(spec, sink, truth or draft.directory / TRUTH, progress)
+            said = _summary(spec, summary, f"in {out}", truth or out / TRUTH)
+            draft.publish(said)
+    click.echo(said)
+
+
+def _to_kafka(spec: SimulationSpec, settings: Settings, truth: Path) -> None:
+    """Write what the topics do not hold yet, a day at a time: a repeat has to look at the last one only."""
+    from c360_stream.commands.simulate_again import Begun, RestSink, find_begun
+
     with contextlib.closing(open_transport(settings)) as transport:
-        yield KafkaEventSink(transport, settings, spec)
+        begun = find_begun(transport, settings, spec)
+        events = KafkaEventSink(transport, settings, spec)
+        if begun is not None:
+            click.echo(
+                f"c360 simulate: the topics hold this company up to {begun.day}: only the rest is written", err=True
+            )
+        sink = RestSink(events, begun or Begun(date.min, {}))
+        with day_progress("simulating", spec.days) as progress:
+
+            def day_done(day: int, count: int) -> None:
+                events.flush()
+                progress(day, count)
+
+            summary = simulate(spec, sink, truth, day_done)
+    there = f", {sink.left:,} of them were there already" if begun is not None else ""
+    click.echo(_summary(spec, summary, f"in {settings.kafka_brokers}{there}", truth))
+
+
+def _summary(spec: SimulationSpec, summary: SimulationSummary, where: str, truth: Path) -> str:
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.events.items())
+    return (
+        f"{sum(summary.events.values()):,} events ({kinds}) of {spec.accounts:,} accounts over {spec.days:,} days"
+        f" {where}; {summary.cancellations:,} cancellations; truth in {truth}"
+    )
 
 
 @contextlib.contextmanager

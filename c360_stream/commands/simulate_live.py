@@ -14,6 +14,7 @@ from typing import TextIO
 
 import click
 
+from c360_stream.commands.letters import FROM as REDRIVEN_FROM
 from c360_stream.commands.signals import listening
 from c360_stream.commands.simulate import WORLD_HEADER, KafkaEventSink, day_progress, world_header
 from c360_stream.connectors.ports import RecordReader, Transport
@@ -165,23 +166,41 @@ def find_company(transport: Transport, settings: Settings, asked: SimulationSpec
 
 
 def _same_company(topic: str, world: bytes, asked: SimulationSpec) -> SimulationSpec:
+    """The company that a header names, if it is the one asked for; how long it has been there does not matter."""
     try:
         told = json.loads(world)
         spec = replace(asked, **told | {"start": date.fromisoformat(told["start"])})
     except (ValueError, TypeError, KeyError):
-        spec = None
-    if spec is None or (spec.accounts, spec.seed, spec.scenario) != (asked.accounts, asked.seed, asked.scenario):
-        raise ConfigurationError(
-            f"{topic} holds another simulated company: {world.decode(errors='replace')[:200]}",
-            "ask for that one with --accounts, --seed and --scenario, or set another C360_TOPIC_PREFIX",
-        )
+        raise _another(topic, world) from None
+    same_company(topic, spec, replace(asked, start=spec.start, days=spec.days))
     return spec
 
 
-def _last_simulated(transport: Transport, topic: str, partition: int) -> tuple[bytes, EventPlace] | None:
-    """World of a partition's simulated events and the place of the latest, looked for from its end backwards.
+def same_company(topic: str, found: SimulationSpec, asked: SimulationSpec) -> None:
+    """Refuse with `ConfigurationError` to mix two simulated companies in a topic."""
+    if world_header(found) != world_header(asked):
+        raise _another(topic, world_header(found)[1])
 
-    It need not be the last: dead letters are sent again with their headers.
+
+def _another(topic: str, world: bytes) -> ConfigurationError:
+    return ConfigurationError(
+        f"{topic} holds another simulated company: {world.decode(errors='replace')[:200]}",
+        "ask for that one with its --accounts, --seed and the rest, or set another C360_TOPIC_PREFIX",
+    )
+
+
+def _last_simulated(transport: Transport, topic: str, partition: int) -> tuple[bytes, EventPlace] | None:
+    """World of a partition's simulated events and the place of the latest."""
+    for found in simulated_from_end(transport, topic, partition):
+        if found:
+            return max(found, key=lambda each: each[1])
+    return None
+
+
+def simulated_from_end(transport: Transport, topic: str, partition: int) -> Iterator[list[tuple[bytes, EventPlace]]]:
+    """World and place of each simulated event of a partition, looked for from its end backwards, some at a time.
+
+    They are in order: dead letters that were sent again, with their headers, are left out.
     """
     with contextlib.closing(transport.reader(topic, partition, None, live=True)) as reader:
         (begin,) = reader.position()
@@ -191,11 +210,9 @@ def _last_simulated(transport: Transport, topic: str, partition: int) -> tuple[b
     while high > begin:
         low = max(begin, high - next(windows, window))
         with contextlib.closing(transport.reader(topic, partition, (low,), live=True)) as reader:
-            latest = max(_simulated(reader, high), key=lambda found: found[1], default=None)
-        if latest is not None:
-            return latest
+            found = list(_simulated(reader, high))
+        yield found
         high = low
-    return None
 
 
 def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, EventPlace]]:
@@ -210,8 +227,9 @@ def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, EventPl
                 f"{reader.topic}[{reader.partition}]: nothing to read for {SILENCE_SECONDS_MAX:g} s", "c360 doctor"
             )
         for line, headers in zip(batch.values, batch.headers or (), strict=False):
-            world = dict(headers or ()).get(WORLD_HEADER)
-            if world is None:
+            named = dict(headers or ())
+            world = named.get(WORLD_HEADER)
+            if world is None or REDRIVEN_FROM in named:
                 continue
             try:
                 place = EventPlace.of(line)

@@ -18,6 +18,7 @@ from rich.text import Text
 from c360_stream.commands import printable
 from c360_stream.commands.demo_pointers import commands
 from c360_stream.commands.findings import CALLED_TIERS, CURRENT_DAYS, Findings, Quality, Ranking, Row
+from c360_stream.commands.refusals import reason_lines
 from c360_stream.commands.setup import topics
 from c360_stream.learning.tiers import TIERS
 from c360_stream.settings import Settings
@@ -260,8 +261,9 @@ def _behind(console: Console, company: Company, findings: Findings) -> None:
         console,
         f"{spec.accounts:,} accounts, {spec.start} to {spec.start + timedelta(days=spec.days - 1)}, scenario"
         f" {spec.scenario}.",
-        f"{company.read:,} events: {company.accepted:,} accepted, {findings.dead_letters:,} refused, {company.late:,}"
-        f" late, {company.duplicates:,} duplicates.",
+        f"{company.read:,} events: {company.accepted:,} accepted, {findings.refusals.total():,} refused,"
+        f" {company.late:,} late, {company.duplicates:,} duplicates.",
+        *(f"Refused: {line}." for line in reason_lines(findings.refusals)),
         f"{scores['ticks']:,} daily scores, and {scores['between']:,} within a day because events moved an account.",
     )
 

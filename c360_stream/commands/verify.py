@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import printable
+from c360_stream.commands import escaped, printable
 from c360_stream.commands.history import History, Moment, features_at, read_history
+from c360_stream.commands.json_output import print_json
 from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
@@ -63,16 +64,16 @@ WHERE topic = {topic:String} AND partition = {partition:Int32} AND exception_mes
 class Stored:
     """A score as it is in the tables.
 
-    `features` has what is known of them: all at a tick, those of reasons and mitigations in between; `raising` and
-    `lowering` are the sentences of the two.
+    `features` has what is known of them: all at a tick, those of reasons and mitigations in between. `reasons`, which
+    raise the risk, and `mitigations`, which lower it, are as the score tells them.
     """
 
     moment: Moment
     risk: float
     version: ModelVersion
     features: dict[str, float]
-    raising: list[str]
-    lowering: list[str]
+    reasons: list[dict[str, Any]]
+    mitigations: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,15 @@ class Rebuilt:
         return self.risk_equal and not self.differing
 
 
-def verify(settings: Settings, account: str, as_of: datetime | None) -> bool:
+def verify(settings: Settings, account: str, as_of: datetime | None, *, as_json: bool = False) -> bool:
     """Rebuild a score, print the comparison, and return whether it is equal.
 
     Parameters
     ----------
     as_of
         As-of time of a stored score; None takes the newest.
+    as_json
+        Whether to print one JSON object.
 
     Raises
     ------
@@ -127,7 +130,10 @@ def verify(settings: Settings, account: str, as_of: datetime | None) -> bool:
         with contextlib.closing(open_transport(settings)) as transport:
             history = read_history(settings, transport, stored.moment, refused)
     rebuilt = rebuild(settings, stored, history)
-    _show(stored, rebuilt, history)
+    if as_json:
+        print_json(_record(stored, rebuilt, history))
+    else:
+        _show(stored, rebuilt, history)
     return rebuilt.equal
 
 
@@ -145,8 +151,7 @@ def find_score(tables: TableStore, place: str, account: str, as_of: datetime | N
         raise StateError(f"{place}: model_versions has no {name} {number}, which made the score", "restore that table")
     moment = Moment(account, score["as_of_ms"] * 1000, score["trigger"])
     version, features = ModelVersion.from_json(versions[0]["parameters"]), _known(tables, score, key)
-    sentences = ([reason["text"] for reason in score[kind]] for kind in ("reasons", "mitigations"))
-    return Stored(moment, score["risk"], version, features, *sentences)
+    return Stored(moment, score["risk"], version, features, score["reasons"], score["mitigations"])
 
 
 def _known(tables: TableStore, score: dict[str, Any], key: dict[str, Any]) -> dict[str, float]:
@@ -196,17 +201,54 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
     console = Console(highlight=False)
     moment, version = stored.moment, stored.version
     trigger = "daily tick" if moment.trigger == "tick" else "score between ticks"
-    head = f"{printable(moment.account)} as of {rfc3339_ms(moment.as_of_us)}, {trigger}"
+    head = f"{escaped(moment.account)} as of {rfc3339_ms(moment.as_of_us)}, {trigger}"
     console.print(Text(head, style="bold"))
     console.print(Text(f"model {version.model_name} {version.model_version}"))
     console.print(Text(f"log: {history.events:,} events of the account in {history.partitions} partitions before that"))
     console.print(_table(stored, rebuilt))
-    for what, sentences in (("raises", stored.raising), ("lowers", stored.lowering)):
-        for sentence in sentences:
-            console.print(Text(f"{what} the risk: {printable(sentence)}"))
-    console.print(Text(f"risk rebuilt {rebuilt.risk!r}\n     stored  {stored.risk!r}\n"))
+    for what, told in (
+        ("Reasons: topics that raise the risk", stored.reasons),
+        ("Mitigations: topics that lower the risk", stored.mitigations),
+    ):
+        lines = [f" {printable(each['text'])}" for each in told] or [" none"]
+        console.print(Text("\n").join([Text(what, style="bold"), *map(Text, lines)]))
+    console.print(Text(f"\nrisk rebuilt {rebuilt.risk!r}\n     stored  {stored.risk!r}\n"))
     verdict, style = ("equal", "bold green") if rebuilt.equal else ("NOT equal", "bold red")
     console.print(Text.assemble((verdict, style), ": ", _explanation(stored, rebuilt, history)))
+
+
+def _record(stored: Stored, rebuilt: Rebuilt, history: History) -> dict[str, Any]:
+    """The comparison for `--json`: named as in a score, and what was rebuilt beside it."""
+    moment, version = stored.moment, stored.version
+    rows = zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)
+    return {
+        "account_id": moment.account,
+        "as_of": datetime.fromtimestamp(0, UTC) + timedelta(microseconds=moment.as_of_us),
+        "trigger": moment.trigger,
+        "model_name": version.model_name,
+        "model_version": version.model_version,
+        "equal": rebuilt.equal,
+        "explanation": _explanation(stored, rebuilt, history),
+        "risk": stored.risk,
+        "risk_rebuilt": rebuilt.risk,
+        "base_log_odds": float(rebuilt.scored.base_log_odds),
+        "features": [
+            {
+                "feature": spec.name,
+                "group": spec.group,
+                "value": stored.features.get(spec.name),
+                "value_rebuilt": value,
+                "contribution": contribution,
+                "equal": spec.name not in rebuilt.differing if spec.name in stored.features else None,
+            }
+            for spec, value, contribution in rows
+        ],
+        "reasons": stored.reasons,
+        "mitigations": stored.mitigations,
+        "events": history.events,
+        "late_events": history.late_events,
+        "partitions": history.partitions,
+    }
 
 
 def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
@@ -232,19 +274,32 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
 
 
 def _table(stored: Stored, rebuilt: Rebuilt) -> Table:
+    """The features: what raises the risk, the strongest first, then what lowers it, then what does neither."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("feature", no_wrap=True)
-    for name in ("rebuilt", "stored", "adds"):
+    for name in ("rebuilt", "stored", "log\nodds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("topic", no_wrap=True)
     table.add_column("")
-    rows = zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)
-    for spec, value, contribution in sorted(rows, key=lambda row: -abs(row[2])):
-        known = _shown(stored.features[spec.name]) if spec.name in stored.features else ""
-        mark = Text("differs", style="bold red") if spec.name in rebuilt.differing else Text("")
-        table.add_row(spec.name, _shown(value), known, f"{contribution:+.3f}", spec.group, mark)
-    table.add_row("base (the average account)", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", "", style="dim")
+    rows = list(zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True))
+    for effect in _EFFECTS:
+        group = sorted((row for row in rows if _effect(row[2]) == effect), key=lambda row: -abs(row[2]))
+        if group:
+            table.add_row(Text(effect, style="bold"))
+        for spec, value, contribution in group:
+            known = _shown(stored.features[spec.name]) if spec.name in stored.features else ""
+            mark = Text("differs", style="bold red") if spec.name in rebuilt.differing else Text("")
+            table.add_row(spec.name, _shown(value), known, f"{contribution:+.3f}", spec.group, mark)
+    table.add_row("(the average account)", "", "", f"{rebuilt.scored.base_log_odds:+.3f}", "", "", style="dim")
     return table
+
+
+_EFFECTS = ("raises the risk", "lowers the risk", "no effect")
+
+
+def _effect(contribution: float) -> str:
+    raises, lowers, none = _EFFECTS
+    return raises if contribution > 0 else lowers if contribution < 0 else none
 
 
 def _shown(value: float) -> str:

@@ -60,7 +60,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
             emitted = shard.receive(batches)
             for letter in emitted:
                 if isinstance(letter, DeadLetter):
-                    metrics.DEAD_LETTERS.labels(letter.topic, letter.stage).inc()
+                    metrics.count_dead_letters(letter.topic, letter.stage, letter.exception_message, 1)
             out += emitted
             self._count(shard)
         out += [value for value in values if isinstance(value, Heartbeats)]

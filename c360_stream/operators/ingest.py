@@ -393,8 +393,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
-        for stage, number in Counter(refusal.stage for _, refusal in batch.refusals).items():
-            metrics.DEAD_LETTERS.labels(topic, stage).inc(number)
+        for (stage, reason), number in Counter((each.stage, each.reason) for _, each in batch.refusals).items():
+            metrics.count_dead_letters(topic, stage, reason, number)
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 

@@ -194,7 +194,7 @@ class Proof:
         refused = self._stack.command("demo", "--out", "/tmp/demo")
         text = refused.stdout + refused.stderr
         self._check(refused.returncode == 2, f"demo: exit code {refused.returncode}\n{text}")
-        self._check("embedded database is not installed" in text, f"demo says\n{text}")
+        self._check("needs the embedded database, which is not installed" in text, f"demo says\n{text}")
         return "models refuses a wrong password, and demo says that the image has no embedded database"
 
     def _stops_as_a_whole(self) -> str:

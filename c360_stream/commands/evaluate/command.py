@@ -17,9 +17,9 @@ shares are 0 to 1; figures have six digits. Two runs over the same worlds give t
 | `environment` | machine, seconds and memory: the only key that differs between two runs |
 
 A world has `world` (what it is), `change`, `first_tick`, `last_tick`, `judged_from` and `judged_to` (as-ofs that every
-scorer scored: from LightGBM's first fit on), `events`, `refused`, `examples`, `churners`, `horizon_days`, `tier_high`,
-`lightgbm_fits`, `floor_kinds` (which model the floor is, before and after the change), `truth_note` (why there is no
-truth, or empty), and
+scorer scored: from LightGBM's first fit on), `events`, `refused`, `refusals` (by reason), `examples`, `churners`,
+`horizon_days`, `tier_high`, `lightgbm_fits`, `floor_kinds` (which model the floor is, before and after the change),
+`truth_note` (why there is no truth, or empty), and
 
 | key | holds |
 |---|---|

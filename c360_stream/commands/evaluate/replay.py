@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from c360_stream.commands.refusals import Refusals
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_HOUR
@@ -19,6 +21,7 @@ from c360_stream.features.shard import (
     TickExamples,
     TickRows,
 )
+from c360_stream.metrics import BoundedReasons
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
 from c360_stream.operators.rows import DeadLetters
@@ -66,7 +69,8 @@ class LogReplay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.events = 0
-        self.refused = 0
+        self.refusals: Refusals = Counter()
+        self._reasons = BoundedReasons()
         self._transport = open_transport(settings)
         self._partitions = input_partitions(settings, self._transport)
         if not self._partitions:
@@ -101,7 +105,8 @@ class LogReplay:
             return
         for item in items:
             if isinstance(item, DeadLetters):
-                self.refused += len(item.letters)
+                for letter in item.letters:
+                    self._refused(letter.topic, letter.exception_message)
             elif isinstance(item, tuple) and isinstance(item[1], ShardBatch):  # a heartbeat measures nothing here
                 yield from self._give(item[1])
 
@@ -119,6 +124,9 @@ class LogReplay:
             first.hours, self._hours = self._hours, []
             yield first
 
+    def _refused(self, topic: str, reason: str) -> None:
+        self.refusals[topic, self._reasons.name(topic, reason)] += 1
+
     def _sort(self, emission: Emission) -> None:
         if isinstance(emission, HourCounts):
             self._hours.append(emission)
@@ -126,8 +134,10 @@ class LogReplay:
         if isinstance(emission, MovedRows):
             self._new_ids[emission.shard] += emission.new_ids
             return
-        if isinstance(emission, DeadLetter | HeardLabels):  # the labels that count here are those of ticks
-            self.refused += isinstance(emission, DeadLetter)
+        if isinstance(emission, DeadLetter):
+            self._refused(emission.topic, emission.exception_message)
+            return
+        if isinstance(emission, HeardLabels):  # the labels that count here are those of ticks
             return
         tick = self._ticks.setdefault(emission.day, ReplayedTick(emission.day))
         if isinstance(emission, TickExamples):

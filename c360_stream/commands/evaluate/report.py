@@ -5,6 +5,7 @@ First the verdict in words, then what it rests on, then details, and last the pr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -14,6 +15,7 @@ from c360_stream.commands.evaluate.criteria import LIMITS_OF
 from c360_stream.commands.evaluate.page import bullets, folded, heading, page, paragraph
 from c360_stream.commands.evaluate.pictures import draw
 from c360_stream.commands.evaluate.tiers import EXPLAINED, tier_table
+from c360_stream.commands.refusals import reason_lines
 
 Figures = dict[str, Any]
 _LOOKS = {"act": "good", "worse_than_rule": "bad", "chance": "bad"}
@@ -114,6 +116,8 @@ def _world(world: Figures, salt: str) -> Iterator[str]:
         f"judged: as-ofs from {world['judged_from']} to {world['judged_to']}, {world['examples']:,} examples,"
         f" {world['churners']:,} of them churned within {world['horizon_days']} days",
     ]
+    refusals = {(each["topic"], each["exception_message"]): each["dead_letters"] for each in world["refusals"]}
+    facts += [f"refused: {line}" for line in reason_lines(Counter(refusals))]
     facts += [f"change: {world['change']}"] if world["change"] else []
     facts += [f"without true risks: {world['truth_note']}"] if world["truth_note"] else []
     if world["floor_kinds"]:

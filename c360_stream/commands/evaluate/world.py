@@ -27,6 +27,7 @@ from c360_stream.commands.evaluate.peers import WarmUp, baselines, floor, refitt
 from c360_stream.commands.evaluate.replay import LogReplay
 from c360_stream.commands.evaluate.sweep import Sweep
 from c360_stream.commands.evaluate.tiers import tier_figures
+from c360_stream.commands.refusals import Refusals, reason_lines, reason_records
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import INDEX
@@ -103,7 +104,7 @@ class Replayed:
     first_day: int
     last_day: int
     events: int
-    refused: int
+    refusals: Refusals
     examples: Examples
     labels: LabelCounts
     contestants: list[Contestant]
@@ -186,11 +187,15 @@ def _replay(sweep: Sweep, log_dir: Path, world: World, say: Say, until: int | No
             break
     if first < 0:
         raise ConfigurationError(
-            f"{world.title}: nothing to evaluate: {replay.events:,} events, {replay.refused:,} refused, and no midnight"
-            " among them",
+            f"{world.title}: nothing to evaluate: {replay.events:,} events, {replay.refusals.total():,} refused, and no"
+            f" midnight among them{_why(replay.refusals)}",
             "evaluate a log of some months",
         )
-    return Replayed(first, last, replay.events, replay.refused, log.examples(), labels, contestants)
+    return Replayed(first, last, replay.events, replay.refusals, log.examples(), labels, contestants)
+
+
+def _why(refusals: Refusals) -> str:
+    return f" ({'; '.join(reason_lines(refusals))})" if refusals else ""
 
 
 def _take_truth(replayed: Replayed, truth: Path | None, world: World) -> str:
@@ -259,7 +264,8 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
         "judged_from": iso(judged.first_day),
         "judged_to": iso(judged.last_day),
         "events": replayed.events,
-        "refused": replayed.refused,
+        "refused": replayed.refusals.total(),
+        "refusals": reason_records(replayed.refusals),
         "examples": len(judged.churned),
         "churners": int(judged.churned.sum()),
         "horizon_days": settings.horizon_days,

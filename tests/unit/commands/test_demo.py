@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from c360_stream.cli import cli
 from c360_stream.commands.demo import MARKER, _day_of, _run_flow, demo
 from c360_stream.commands.findings import Ranking, measure
 from c360_stream.errors import C360Error, ConfigurationError, StateError
@@ -23,6 +26,18 @@ def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no demo's"):
         demo(tmp_path, 5, 10, 1, "steady")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_without_the_embedded_database_it_says_what_the_docs_promise_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the container image, whose file system is read-only, too."""
+    monkeypatch.setitem(sys.modules, "chdb", None)
+    done = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path / "out")], prog_name="c360")
+    assert done.exit_code == 2
+    docs = Path(__file__).parents[3] / "docs" / "operations.md"
+    assert f"`{done.stderr.strip()}`" in " ".join(docs.read_text().split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_demo_at_a_time(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from c360_stream import metrics
+from c360_stream.cli import cli
 from c360_stream.commands.doctor import Check, checks, doctor
 from c360_stream.commands.setup import setup, topics
 from c360_stream.connectors.clickhouse import connect
@@ -48,6 +50,53 @@ def test_setup_mends_it_and_can_be_repeated(settings: Settings, capsys: pytest.C
     give_partitions(settings)
     assert doctor(settings)
     assert "everything is in order" in capsys.readouterr().out
+
+
+def test_the_verdict_comes_first_then_problems_and_settings_last(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careless = settings.model_copy(update={"kafka_sasl_username": "bob", "kafka_brokers": "127.0.0.1:1"})
+    monkeypatch.setenv("C360_SHARD", "16")
+    assert not doctor(careless)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 problems, 1 warning"
+    words = [line.split()[0] for line in lines[2:] if line and " = " not in line]
+    assert words == ["problem"] * 3 + ["warning", "ok"]
+    first_setting = next(number for number, line in enumerate(lines) if line.startswith("kafka_brokers = "))
+    assert lines[first_setting - 1] == ""
+    assert all(" = " in line for line in lines[first_setting:])
+
+
+def test_as_json_it_is_one_object_with_secrets_masked(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = {"kafka_sasl_password": "hunter3", "clickhouse_dsn": "clickhouse://bob:hunter2@127.0.0.1:1/c360"}
+    assert not doctor(load_settings(log_dir=settings.log_dir, **secrets), as_json=True)
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert (found["ready"], found["problems"], found["warnings"]) == (False, 2, 0)
+    assert [check["status"] for check in found["checks"]] == ["problem", "problem", "ok"]
+    assert found["checks"][0]["hint"].startswith("run c360 setup")
+    assert found["checks"][2]["hint"] is None
+    assert found["settings"]["kafka_sasl_password"] == "***"
+    assert found["settings"]["clickhouse_dsn"] == "clickhouse://bob:***@127.0.0.1:1/c360"
+    assert "hunter" not in shown.out + shown.err
+
+
+def test_as_json_its_exit_code_is_the_same(settings: Settings) -> None:
+    failed = CliRunner().invoke(cli, ["doctor", "--json"], prog_name="c360")
+    assert (failed.exit_code, json.loads(failed.stdout)["ready"]) == (1, False)
+    setup(settings)
+    give_partitions(settings)
+    done = CliRunner().invoke(cli, ["doctor", "--json", "--log-dir", str(settings.log_dir)], prog_name="c360")
+    assert (done.exit_code, json.loads(done.stdout)["ready"], done.stderr) == (0, True, "")
+
+
+def test_a_run_that_does_not_answer_is_a_warning(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        running = settings.model_copy(update={"metrics_address": address})
+        (check,) = [check for check in checks(running) if check.subject == "run"]
+    assert check.status == "warning"
+    assert f"process at {address} is slow: no answer for 0.5 s" in check.found
 
 
 def test_a_missing_topic_and_an_old_schema_are_found(settings: Settings) -> None:

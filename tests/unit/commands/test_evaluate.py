@@ -68,6 +68,8 @@ def hostile_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = json.loads((place / "truth.jsonl").read_text().splitlines()[0])["account_id"]
     for path in place.rglob("*.jsonl"):
         path.write_text(path.read_text().replace(f'"{first}"', f'"{HOSTILE}"'))
+    with (place / "c360.support.events.v1" / "0.jsonl").open("a") as file:
+        file.write("not an event\n" * 3)
     return place
 
 
@@ -90,7 +92,11 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     assert list(scorers) == ["default", "lightgbm-28d", "floor", "oracle", "inactivity-rule", "base-rate"]
     assert world["change"] == "2024-05-10"
     assert world["judged_from"] == world["lightgbm_fits"][0]
-    assert world["refused"] == 0
+    assert world["refused"] == 3
+    malformed = {"topic": "c360.support.events.v1", "exception_message": "JSON is malformed: invalid character"}
+    assert world["refusals"] == [malformed | {"dead_letters": 3}]
+    told = "refused: 3 of c360.support.events.v1: JSON is malformed: invalid character"
+    assert f"<li>{told}</li>" in (evaluated / "report.html").read_text()
     sizes = {one["segments"]["all"]["examples"] for one in scorers.values()}
     assert sizes == {world["examples"]}, "all are judged on the same examples"
     assert scorers["oracle"]["segments"]["all"]["calibration_ratio_true"] == 1.0
@@ -276,7 +282,8 @@ def test_an_empty_log(tmp_path: Path) -> None:
     (topic / "0.jsonl").write_text("")
     assert_refused(evaluate("--log-dir", tmp_path / "log"), "nothing to evaluate: 0 events")
     (topic / "0.jsonl").write_text("not an event\n")
-    assert_refused(evaluate("--log-dir", tmp_path / "log"), "nothing to evaluate: 0 events, 1 refused")
+    why = "(1 of c360.product.events.v1: JSON is malformed: invalid character); evaluate a log of some months"
+    assert_refused(evaluate("--log-dir", tmp_path / "log"), "nothing to evaluate: 0 events, 1 refused", why)
 
 
 def test_a_log_without_a_known_outcome(tmp_path: Path) -> None:

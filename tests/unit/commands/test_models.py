@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,13 @@ def shown(log_dir: Path) -> str:
     return done.stdout
 
 
+def as_json(log_dir: Path) -> dict[str, Any]:
+    done = CliRunner().invoke(cli, ["models", "--json", "--log-dir", str(log_dir)], prog_name="c360")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def line_of(page: str, name: str) -> list[str]:
     return next(line for line in page.splitlines() if line.split()[:1] == [name]).split()
 
@@ -34,6 +43,9 @@ def test_without_tables_it_is_the_catalogue(tmp_path: Path) -> None:
     assert line_of(page, "base-rate")[1:3] == ["baseline", "never"]
     assert line_of(page, "gradient-logistic")[1:4] == ["not", "in", "use"]
     assert page.rstrip().endswith("no standings yet: there are no tables")
+    found = as_json(tmp_path)
+    assert [model["model_name"] for model in found["models"]] == list(MODELS)
+    assert (found["as_of"], found["note"]) == (None, "no standings yet: there are no tables")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,6 +74,10 @@ def test_tables_that_cannot_be_read_are_an_error_below_the_catalogue(monkeypatch
     assert done.exit_code == 1
     assert line_of(done.stdout, "base-rate")
     assert done.stderr.startswith("c360: error: clickhouse://c360:***@127.0.0.1:1/c360: ")
+    told = CliRunner().invoke(cli, ["models", "--json"], prog_name="c360")
+    assert told.exit_code == 1
+    assert json.loads(told.stdout)["note"].startswith("clickhouse://c360:***@127.0.0.1:1/c360: ")
+    assert told.stderr == done.stderr
 
 
 @pytest.mark.parametrize("command", [["models"], ["top", "--once"], ["interventions"], ["verify", "acme"]])
@@ -92,6 +108,14 @@ def test_standings_are_those_of_the_newest_week(tmp_path: Path) -> None:
         )
     finally:
         store.close()
+    found = as_json(tmp_path)
+    assert found["as_of"] == "1970-01-09T00:00:00.000Z"
+    by_name = {model["model_name"]: model for model in found["models"]}
+    assert by_name["base-rate"] == {
+        "model_name": "base-rate", "part": "baseline", "learns": "never", "log_loss": 0.25, "gain": -0.03,
+        "gain_t": -2.0, "examples": 100, "description": by_name["base-rate"]["description"],
+    }  # fmt: skip
+    assert by_name["online-logistic-fast"]["log_loss"] is None
     page = shown(tmp_path)
     assert line_of(page, "base-rate")[3:6] == ["0.2500", "-0.0300", "-2.0"]
     assert line_of(page, "online-logistic-fast")[3:5] == ["-0.0300", "-2.0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from c360_stream.cli import cli
 from c360_stream.commands.letters import TIMES, Fate, Letter, Selection, read_letter
+from c360_stream.commands.redrive import GROUPS_MAX, _report, _Tally
 from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, Headers
 from c360_stream.records import DeadLetter
 
@@ -102,3 +104,20 @@ def test_a_log_directory_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyt
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
     assert f"c360 redrive works on Kafka: the files of {tmp_path} belong to whoever writes them; mend" in done.stderr
+
+
+def test_reasons_are_told_most_frequent_first_and_in_bounded_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    """They come from headers that others can write."""
+    tally = _Tally()
+    for number in range(200):
+        why = f"field_{number}: rule" if number % 2 else "seats: Expected `int`, got `str`\x1b[2J"
+        forged = msgspec.structs.replace(letter(), exception_message=why)
+        tally.take(forged, Fate.SENT)
+    assert len(tally.reasons) <= GROUPS_MAX + 1
+    _report(tally, dry_run=True)
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.splitlines() if line.startswith("refused: ")]
+    assert lines[0] == f"refused: 100 of {TOPIC}: seats: Expected `int`, got `str` [2J"
+    assert len(lines) == 6
+    assert "\x1b" not in shown
+    assert "200 of 200 dead letters would be sent" in shown

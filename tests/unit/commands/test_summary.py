@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def alarm(days_ago: int, kind: str = "volume") -> dict[str, Any]:
     return {"as_of": as_of, "kind": kind, "subject": "billing", "severity": "warning", "detail": f"{days_ago} days ago"}
 
 
+REFUSALS = Counter({("product", "not UTF-8"): 1, ("billing", "seats: Expected `int`, got `str`"): 2})
 QUALITY = Quality(
     LAST - timedelta(days=200), LAST - timedelta(days=61), 9_000, 80, Ranking(0.8, 0.4, 0.5), Ranking(0.7, 0.3, 0.375),
     Ranking(0.9, 0.6, 0.75), 0.081, 0.08,
@@ -49,7 +51,7 @@ def shown(capsys: pytest.CaptureFixture[str], settings: Settings | None = None, 
         "tiers": [
             tier("critical", 1, 10_000, 6_000), tier("high", 9, 900_000, 250_000), tier("low", 50, 5_000_000, 9_000),
         ],
-        "scores": scores, "alarms": [], "dead_letters": 3, "quality": QUALITY,
+        "scores": scores, "alarms": [], "refusals": REFUSALS, "quality": QUALITY,
     }  # fmt: skip
     settings = settings or Settings.model_construct(log_dir=Path("out"))
     company = Company(SimulationSpec(100, 366, 1), 1_000, 997, 2, 1)
@@ -148,3 +150,10 @@ def test_without_alarms_there_is_no_history(capsys: pytest.CaptureFixture[str]) 
     out = shown(capsys)
     assert "Alarms of the last 30 days: 0" in out
     assert "Earlier" not in out
+
+
+def test_refused_events_are_told_with_their_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys)
+    assert "997 accepted, 3 refused, 2 late, 1 duplicates." in out
+    assert "Refused: 2 of billing: seats: Expected `int`, got `str`. Refused: 1 of product: not UTF-8." in out
+    assert "Refused:" not in shown(capsys, refusals=Counter())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +91,54 @@ def test_equal(chdb_store: TableStore, settings: Settings, capsys: pytest.Captur
     assert "a as of 2024-03-04T00:00:00.000Z, daily tick" in shown
     assert "equal: all 21 features and the risk, bit for bit." in shown
     assert all(name in shown for name in FEATURES)
-    assert "raises the risk: No NPS answer so far\nlowers the risk: Many active users\n" in shown
+    told = (
+        f"Reasons: topics that raise the risk {NO_TOPIC} No NPS answer so far Mitigations: topics that lower the risk"
+    )
+    assert f"{told} Many active users risk rebuilt" in " ".join(shown.split())
+
+
+def test_the_table_tells_what_raises_the_risk_from_what_lowers_it(
+    chdb_store: TableStore, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last event is a day old, which lowers the risk, and nothing raises it: the number alone has a sign."""
+    write(settings, USE)
+    store_score(chdb_store, settings)
+    assert verify(settings, "a", None)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    at = {line.strip(): number for number, line in enumerate(shown.splitlines())}
+    lowered = [line for line in shown.splitlines() if re.search(r" -\d\.\d{3}  [a-z]", line)]
+    assert lowered
+    assert all(at["lowers the risk"] < at[line.strip()] < at["no effect"] for line in lowered)
+    assert "…" not in shown
+
+
+def test_as_json_it_is_one_object_named_as_a_score(
+    chdb_store: TableStore, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(settings, USE)
+    store_score(chdb_store, settings)
+    assert verify(settings, "a", None, as_json=True)
+    shown = capsys.readouterr()
+    found = json.loads(shown.out, parse_constant=pytest.fail)
+    assert (found["account_id"], found["as_of"], found["trigger"]) == ("a", "2024-03-04T00:00:00.000Z", "tick")
+    assert found["equal"] is True
+    assert found["risk"] == found["risk_rebuilt"]
+    features = {each["feature"]: each for each in found["features"]}
+    assert tuple(features) == FEATURES
+    assert features["nps_score"]["value_rebuilt"] is None, "NaN is no JSON"
+    log_odds = found["base_log_odds"] + sum(each["contribution"] for each in features.values())
+    assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(found["risk"])
+    assert [each["text"] for each in found["mitigations"]] == ["Many active users"]
+    assert found["reasons"][1] == {
+        "feature": "nps_score", "value": None, "contribution": 0.3, "text": "No NPS answer so far",
+    }  # fmt: skip
+    write(settings, USE[:-1])
+    assert not verify(settings, "a", None, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["equal"] is False
+    assert not all(each["equal"] for each in found["features"])
+    assert shown.err == ""
 
 
 def test_between_ticks_the_features_of_reasons_and_mitigations_are_compared(
