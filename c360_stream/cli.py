@@ -21,6 +21,7 @@ import click
 from c360_stream import __version__
 from c360_stream.commands import PEERS_VARIABLE, printable
 from c360_stream.errors import C360Error
+from c360_stream.logs.lines import tell_failure
 
 if TYPE_CHECKING:
     from c360_stream.settings import Settings
@@ -70,6 +71,8 @@ class CommandGroup(click.Group):
 def _report(error: Exception, session: _Session) -> int:
     """Say on stderr what went wrong; return the exit code."""
     code, message = _explain(error)
+    if tell_failure(printable(message), code, error if session.debug else None):
+        return code
     if session.debug:
         traceback.print_exception(error)
     click.echo(f"c360: error: {printable(message)}", err=True)

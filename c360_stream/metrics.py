@@ -197,6 +197,12 @@ TICKS_CLOSED = _counter(
     "c360_ticks_closed_total",
     "Daily ticks that every shard has closed: live, one a day.",
 )
+TICK_TIMESTAMP_SECONDS = _gauge(
+    "c360_tick_timestamp_seconds",
+    "As-of of the newest tick that all shards have scored since this process started, in Unix seconds: that of"
+    " tick_scored in the log. NaN in processes that do not have the monitor, and until the first tick.",
+)
+TICK_TIMESTAMP_SECONDS.set(math.nan)
 
 
 def begin_topic(topic: str) -> None:
@@ -367,6 +373,27 @@ def dead_letter_reasons() -> collections.Counter[tuple[str, str]]:
     """Dead letters of this process by topic and reason."""
     samples = (sample for family in DEAD_LETTER_REASONS.collect() for sample in family.samples)
     return collections.Counter({(each.labels["topic"], each.labels["reason"]): int(each.value) for each in samples})
+
+
+def count(counter: Counter, **labels: str) -> int:
+    """Sum of a counter of this process over its labels, or over those that have these values.
+
+    Asking for one counter takes microseconds; `total` reads all metrics.
+
+    >>> counted = Counter("c360_doctest", "why", ["topic"], registry=None)
+    >>> counted.labels("a").inc(2)
+    >>> counted.labels("b").inc()
+    >>> count(counted), count(counted, topic="a")
+    (3, 2)
+    """
+    (family,) = counter.collect()
+    return int(
+        sum(
+            sample.value
+            for sample in family.samples
+            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+        )
+    )
 
 
 def total(name: str) -> float:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO
 
 from c360_stream.errors import C360Error
+from c360_stream.logs.events import CRASH_OUTPUT_FOUND
 
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 TEXT_BYTES_MAX = 1024 * 1024
@@ -92,8 +93,7 @@ def say_what_is_left(kept_in: Path, process: int) -> None:
         with kept_in.open("rb") as kept:
             text = _NO_NEWS.sub("", _end_of(kept))
         if text.strip():
-            before = f"c360 run: process {process}: native code had written before it was ended:"
-            print(f"{before}\n{text.rstrip()}", file=sys.stderr)  # noqa: T201 - news of the command
+            CRASH_OUTPUT_FOUND.log(process=process, output=text)
         kept_in.unlink()
 
 

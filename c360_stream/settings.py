@@ -24,6 +24,7 @@ from pydantic_settings import (
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.definitions import FEATURES
 from c360_stream.learning.names import ChampionName, ModelName, SchemeName, TreatedPolicy
+from c360_stream.logs.lines import LogFormat, LogLevel
 
 CONFIG_FILE = "c360.toml"
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
@@ -236,6 +237,10 @@ class Settings(BaseSettings):
         900, ge=1, le=86_400, description="longest outage of Kafka or ClickHouse that is ridden out"
     )
     stall_seconds_max: int = Field(120, ge=5, description="a process of a cluster without progress for this long ends")
+    log_format: LogFormat = Field(
+        "text", description="of the log of run and heartbeat: a line, or a JSON object a line"
+    )
+    log_level: LogLevel = Field("info", description="the least that the log of run and heartbeat has")
     live: bool = Field(True, description="tail the input; false: replay to the end of it")
 
     @classmethod

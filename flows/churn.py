@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -31,6 +33,7 @@ from c360_stream.operators.heartbeats import HeartbeatStep
 from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
+from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep
 from c360_stream.operators.outbox import Pulse
 from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
@@ -46,7 +49,22 @@ T = TypeVar("T")
 
 def flow() -> Dataflow:
     """The flow as the environment describes it: what `python -m bytewax.run flows.churn` runs."""
-    return build(load_settings())
+    settings = load_settings()
+    # Its number in a cluster, if the environment tells; the engine has told nobody yet.
+    log_from(settings, process=int(os.environ.get("BYTEWAX_PROCESS_ID", "0")))
+    dataflow, life = build(settings), RunLife(settings)
+    life.started()
+    atexit.register(_say_end, life)
+    return dataflow
+
+
+def _say_end(life: RunLife) -> None:
+    """Say how it ended, from what the interpreter ends with; a signal ends it without asking."""
+    match getattr(sys, "last_value", None):
+        case None:
+            life.ended("input_ended")
+        case KeyboardInterrupt():
+            life.ended("stopped")
 
 
 def build(

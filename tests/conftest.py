@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from c360_stream.connectors.clickhouse import TableStore, connect
+from c360_stream.logs.lines import take_down
 
 LONGEST_FIRST = ("simulation", "integration", "deploy", "flows", "contracts")
 """Folders whose tests begin before all others, so that the processes that share the tests end together."""
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # How long an example takes says something of the machine, not of the program.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_another_test() -> Iterator[None]:
+    """Whatever a test calls may have set up the log of its process."""
+    yield
+    take_down()
 
 
 @pytest.fixture

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
+from c360_stream.logs.lines import printable as printable
+
 PEERS_VARIABLE = "C360_PEERS"
 """Set in the processes of a cluster: the addresses of all of them."""
-
-
-def printable(text: str) -> str:
-    r"""Text from outside on one line, fit for a terminal: what does not print becomes a space.
-
-    Identifiers and reasons come from topics that others write to, and an escape sequence in one could rewrite
-    the reader's screen.
-
-    >>> printable("acme\x1b[2J\n  Ltd ")
-    'acme [2J Ltd'
-    """
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def escaped(text: str) -> str:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast, get_args
 
 from c360_stream.commands.findings import read_findings
 from c360_stream.commands.setup import topics
@@ -22,6 +23,7 @@ from c360_stream.commands.simulate import day_progress
 from c360_stream.commands.summary import Company, print_summary
 from c360_stream.connectors.clickhouse import connect
 from c360_stream.errors import C360Error, ConfigurationError, StateError
+from c360_stream.logs.lines import LogLevel
 from c360_stream.settings import Settings
 from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
 
@@ -69,8 +71,10 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
     spec = SimulationSpec(
         accounts, days, seed, scenario=scenario, events_per_account_day=EVENTS_PER_ACCOUNT_DAY, topic_prefix="c360"
     )
-    # The defaults, without looking at the environment or c360.toml.
-    settings = Settings.model_construct(log_dir=out, live=False, metrics_address="127.0.0.1:0", shards=SHARDS)
+    # The defaults, without looking at the environment or c360.toml, save for how much the log has.
+    settings = Settings.model_construct(
+        log_dir=out, live=False, metrics_address="127.0.0.1:0", shards=SHARDS, log_level=_log_level()
+    )
     if find_spec("chdb") is None:
         raise ConfigurationError(
             "c360 demo needs the embedded database, which is not installed (the container image leaves it out)",
@@ -86,6 +90,15 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
             findings = read_findings(tables, out / TRUTH)
         company = Company(spec, counts.read, counts.accepted, counts.late, counts.duplicates)
         print_summary(settings, company, findings)
+
+
+def _log_level() -> LogLevel:
+    """What run.log has: the environment's word here, since nobody but who asks for it reads a log that goes well."""
+    asked = os.environ.get("C360_LOG_LEVEL", "warning")
+    for level in get_args(LogLevel):
+        if asked == level:
+            return cast(LogLevel, level)
+    raise ConfigurationError(f"C360_LOG_LEVEL is {asked!r}", f"set it to one of {', '.join(get_args(LogLevel))}")
 
 
 @contextlib.contextmanager

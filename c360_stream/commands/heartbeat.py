@@ -14,6 +14,8 @@ from c360_stream.connectors.kafka import KafkaTransport, KafkaWriter
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import ConfigurationError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.logs.events import HEARTBEATS_STARTED
+from c360_stream.operators.life import log_from
 from c360_stream.records import rfc3339_ms
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -35,6 +37,7 @@ def heartbeat(settings: Settings, *, every_seconds: int | None) -> None:
     TransportError
         If a topic is missing, or an outage lasts for longer than `outage_seconds_max`.
     """
+    log_from(settings)
     if not settings.uses_kafka:
         raise ConfigurationError(
             "c360 heartbeat needs Kafka: the files of a log directory belong to their writers",
@@ -50,7 +53,8 @@ def heartbeat(settings: Settings, *, every_seconds: int | None) -> None:
             send_round(writers)
             click.echo(f"sent a heartbeat to each of {_count(writers)}")
             return
-        click.echo(f"sends a heartbeat every {every_seconds} s to each of {_count(writers)}, until it is stopped")
+        partitions = sum(map(len, writers.values()))
+        HEARTBEATS_STARTED.log(every_seconds=every_seconds, partitions=partitions, topics=len(writers))
         due = time.monotonic()
         while True:
             send_round(writers)

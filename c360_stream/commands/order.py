@@ -20,8 +20,6 @@ HEAD_RECORDS = 20_000
 HEAD_BYTES_MAX = 64 * 1024 * 1024
 LATE_MIN = 100
 """Fewer late events in all refuse nothing: a small log may well hold somebody's history, sent after the event."""
-LATE_SHARE_WARNED = 0.01
-"""Of the events: fewer late ones are every day's."""
 _READ_RECORDS = 2048
 
 

@@ -19,6 +19,7 @@ from bytewax.recovery import init_db_dir
 from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
+from c360_stream.logs.events import STATE_NEW, STATE_RESUMED
 from c360_stream.operators.topic_sink import Begun
 from c360_stream.private import DIRECTORY_MODE, keep_private
 from c360_stream.segments import FULL, RESTORE, STATE_FOLDER
@@ -91,7 +92,11 @@ def recovery_store(
         if failure := inspect(directory):
             raise failure
         if not process:
-            forget_incomplete_epoch(directory)
+            epoch = forget_incomplete_epoch(directory)
+            if epoch is None:
+                STATE_NEW.log(recovery=directory)
+            else:
+                STATE_RESUMED.log(recovery=directory, epoch=epoch)
         yield lock
 
 
@@ -221,11 +226,15 @@ def _in_use(part: Path) -> bool:
         return False
 
 
-def forget_incomplete_epoch(directory: Path) -> None:
+def forget_incomplete_epoch(directory: Path) -> int | None:
     """Delete the snapshots that a run which was killed had stored of an epoch that others had not come to the end of.
 
     The engine goes on from the epoch before, but leaves them; of a key that gets nothing in the epoch's second attempt
     it would take one up the next time, as if what is in it had not been read again since.
+
+    Returns
+    -------
+    The epoch that the engine goes on with; None if there has been none.
     """
     executions: list[tuple[int, int, int]] = []
     reached: dict[tuple[int, int], int] = {}
@@ -235,11 +244,12 @@ def forget_incomplete_epoch(directory: Path) -> None:
         for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):
             reached[execution, worker] = max(epoch, reached.get((execution, worker), epoch))
     if not executions:
-        return
+        return None
     newest, workers, began = max(executions)
     resumes_at = min(max(reached.get((newest, worker), began), began) for worker in range(workers))
     for part in parts:
         _query(part, "DELETE FROM snaps WHERE snap_epoch >= ?", resumes_at)
+    return resumes_at
 
 
 def _query(part: Path, text: str, *values: int) -> list[Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import timedelta
@@ -18,9 +16,8 @@ from bytewax.run import cli_main
 from c360_stream import metrics
 from c360_stream.commands.cluster import ALONE, Place, inherited_place, run_cluster
 from c360_stream.commands.forming import FormingWatch
-from c360_stream.commands.order import LATE_SHARE_WARNED, refuse_disorder
+from c360_stream.commands.order import refuse_disorder
 from c360_stream.commands.recovery import begun, explain, inspect, native_file, recovery_store
-from c360_stream.commands.refusals import reason_lines
 from c360_stream.commands.signals import Listener, listening
 from c360_stream.commands.watchdog import (
     CollectorWatch,
@@ -34,8 +31,9 @@ from c360_stream.commands.watchdog import (
 )
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.health import HEALTH, HealthServer
+from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
 from c360_stream.native import leave_stacks, native_output, say_what_is_left
-from c360_stream.operators.order import LATE, sort_command
+from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.outbox import finish_outboxes
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
 from c360_stream.settings import Settings, unknown_settings
@@ -72,13 +70,14 @@ def run(
         What went wrong, in one line.
     """
     leave_stacks()
+    inherited = inherited_place()
+    log_from(settings, process=None if processes > 1 and inherited is None else (inherited or place).process)
     with listening() as listener:
-        inherited = inherited_place()
         if inherited is not None:  # the parent has the recovery store
             _run_here(settings, recovery, inherited, listener)
             return
         for name in unknown_settings():
-            _say(place.process, f"warning: setting {name} is unknown, and without effect")
+            SETTING_UNKNOWN.log(setting=name)
         if not settings.live and not settings.uses_kafka:
             refuse_disorder(settings)
         in_cluster = len(place.peers) > 1
@@ -87,7 +86,7 @@ def run(
                 run_cluster(processes, recovery, lock, listener)
             else:
                 if len(place.peers) > 1:
-                    _say(place.process, f"joins the other {len(place.peers) - 1}, waiting for those that are not there")
+                    CLUSTER_JOINED.log(others=len(place.peers) - 1)
                 _run_here(settings, recovery, place, listener)
 
 
@@ -105,7 +104,10 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     gc.disable()
     # Whatever its value, even 0, the engine would serve a web page on all addresses, without authentication.
     os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
-    began = time.monotonic()
+    life = RunLife(settings)
+    life.started(processes=max(1, len(place.peers)), recovery=recovery)
+    if recovery is None and not place.process:
+        STATE_NEW.log(recovery=None)
     in_cluster = len(place.peers) > 1
     _tell(settings, place)
 
@@ -115,8 +117,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     with ExitStack() as held:
         beyond = 0 if settings.metrics_port_fixed else place.process
         server = held.enter_context(closing(HealthServer(settings.metrics_address, process=beyond)))
-        if settings.metrics_address.endswith(":0"):
-            _say(place.process, f"metrics at http://{server.address}/metrics")
+        METRICS_SERVED.log(address=server.address)
         native = held.enter_context(native_output(kept_in))
         held.enter_context(closing(_watchdog(settings, place)))
         held.callback(HEALTH.stopped)
@@ -135,7 +136,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
                 raise failure from None
         except BaseException as error:  # the engine's panics are no Exception
             _judge(error, native(), recovery, in_cluster=in_cluster)
-    _say_done(settings, place.process, time.monotonic() - began)
+    life.ended("stopped" if stop_requested() else "input_ended")
 
 
 def _watchdog(settings: Settings, place: Place) -> Watchdog:
@@ -185,48 +186,3 @@ def _messages(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield f"{type(error).__name__}: {error}"
         error = error.__cause__
-
-
-def _say_done(settings: Settings, process: int, seconds: float) -> None:
-    """Say what became of the input: of a cluster, of what this process read and of the accounts that it has."""
-    read, accepted, letters, repeated, late, after_tick, misplaced, scores = (
-        metrics.total(f"c360_{name}_total")
-        for name in (
-            *("events_read", "events_accepted", "dead_letters", "duplicate_events", "late_events"),
-            *("late_events_after_tick", "subscription_events_misplaced", "scores_emitted"),
-        )
-    )
-    behind = f" ({after_tick:,.0f} after the tick of their day)" if late else ""
-    _say(
-        process,
-        f"{read:,.0f} events read, {accepted:,.0f} accepted, {letters:,.0f} dead letters, {repeated:,.0f} duplicates,"
-        f" {late:,.0f} late{behind}, {scores:,.0f} scores, {seconds:,.1f} s",
-    )
-    for line in reason_lines(metrics.dead_letter_reasons()):
-        _say(process, f"dead letters: {line}")
-    if sum(each.late for each in LATE.values()) > LATE_SHARE_WARNED * sum(each.events for each in LATE.values()):
-        _say(process, f"warning: {_late(settings)}")
-    if misplaced:
-        _say(
-            process,
-            f"warning: {misplaced:,.0f} subscription events came behind thousands of later ones of their account:"
-            " downgraded_90d may be wrong for it",
-        )
-
-
-def _late(settings: Settings) -> str:
-    """What so many late events mean, and what to do."""
-    name, most = max(LATE.items(), key=lambda item: item[1].late)
-    what = (
-        f"{most.late:,} of the {most.events:,} events of {name} came more than {settings.allowed_lateness_seconds:,} s"
-        " behind one before them: scores that were made by then lack them"
-    )
-    if settings.live:
-        return f"{what}; if they are that late, raise C360_ALLOWED_LATENESS_SECONDS"
-    return f"{what}; {'replay them oldest first' if settings.uses_kafka else sort_command(settings.log_dir)}"
-
-
-def _say(process: int, what: str) -> None:
-    # In one piece: the processes of a cluster share stderr.
-    sys.stderr.write(f"c360 run: process {process}: {what}\n")
-    sys.stderr.flush()

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 
+from c360_stream.logs.events import STOP_ASKED, STOP_FORCED
+from c360_stream.logs.lines import line
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0
 """How long a flow may take to stop before its process is ended: at the next start it repeats what was under way."""
 PARENT_VARIABLE = "C360_PARENT_FD"
 """Set in the processes of a cluster: a pipe of which the parent holds the other end until they shall stop."""
-_CUT_SHORT = b"c360: stopped without waiting any longer\n"
 
 
 class Listener:
@@ -85,7 +87,7 @@ class Listener:
             # Not `select`, which refuses descriptors past 1,023: many partitions, or chDB, open as many.
             ready = wait(sources, seconds)
             if not ready:
-                self._end_now(0, _CUT_SHORT)
+                self._end_now(0, line(STOP_FORCED).encode())
             if self._parent in ready:
                 self._parent = None  # nothing is ever written to it: this is its end
                 self._hear(None)
@@ -112,6 +114,10 @@ class Listener:
         elif not again:
             self._ends_at = time.monotonic() + self._seconds_max
             stop()
+            said = signal.Signals(number).name if number is not None else "the process that started this one"
+            # Not here: whoever reads stderr may have stopped to, and a stop must not wait for him.
+            told = {"signal": said, "seconds_max": self._seconds_max}
+            threading.Thread(target=STOP_ASKED.log, kwargs=told, name="stop", daemon=True).start()
         elif number is not None and PARENT_VARIABLE not in os.environ:
             # In a cluster the parent alone counts: a process manager may signal all of them, as the parent does.
             self._end_now(128 + number, b"")

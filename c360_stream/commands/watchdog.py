@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import sys
 import threading
@@ -16,6 +15,8 @@ from c360_stream import metrics
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error
 from c360_stream.health import HEALTH, Health
+from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
+from c360_stream.logs.lines import tell_failure
 from c360_stream.settings import INPUT_KINDS, Settings
 
 LOOK_SECONDS = 1.0
@@ -23,8 +24,6 @@ PROBE_SECONDS = 5.0
 SUSPENDED_SECONDS = 10.0
 PARTITIONS_SECONDS = 60.0
 INPUT_PARTITIONS_METRIC = "c360_input_partitions"
-
-_log = logging.getLogger(__name__)
 
 
 class Watch(Protocol):
@@ -109,7 +108,7 @@ class ProgressWatch:
         if reason:
             self._health.waiting(reason)
             if not self._told:
-                _log.warning("no progress for %.0f s: waiting, since %s", silent_seconds, reason)
+                FLOW_WAITS.log(seconds=silent_seconds, reason=reason)
             self._told = True
         elif silent_seconds > self._stall_seconds_max and self._health.silent_seconds() > self._stall_seconds_max:
             self._end(f"no progress for {silent_seconds:.0f} s: a process of the cluster hangs")
@@ -167,7 +166,7 @@ class PartitionWatch:
                 metrics.INPUT_PARTITIONS_FOUND.labels(topic).set(count)
                 read = partitions_read().get(topic, count)
                 if count > read and not self._told:
-                    _log.warning("this run reads %d partitions of %s, which has %d: restart it", read, topic, count)
+                    PARTITIONS_UNREAD.log(topic=topic, read=read, found=count)
                     self._told = True
         self._look_at = self._clock() + PARTITIONS_SECONDS
 
@@ -215,6 +214,8 @@ def _ask_kafka(settings: Settings) -> None:
 
 def end_process(message: str) -> None:
     """End this process with exit code 1, whatever its threads wait for."""
+    what = f"{message}; look at the others, and run again to resume"
     with suppress(OSError, ValueError):
-        print(f"c360: error: {message}; look at the others, and run again to resume", file=sys.stderr, flush=True)  # noqa: T201
+        if not tell_failure(what, C360Error.exit_code):
+            print(f"c360: error: {what}", file=sys.stderr, flush=True)  # noqa: T201
     os._exit(C360Error.exit_code)

@@ -22,10 +22,12 @@ from clickhouse_connect.driver.exceptions import OperationalError, ProgrammingEr
 
 from c360_stream.connectors.clickhouse_answers import AnswersOfClickHouse
 from c360_stream.connectors.migrations import Migration, applied_checksums, apply, load_migrations
+from c360_stream.connectors.outages import outage_of
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.connectors.repeats import rows_not_stored
 from c360_stream.connectors.tables import Column, arrow_table
 from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.logs.events import ROWS_STORED_AGAIN
 from c360_stream.native import leave_stacks_again
 from c360_stream.private import DIRECTORY_MODE, keep_private
 from c360_stream.settings import mask_dsn
@@ -34,7 +36,6 @@ from c360_stream.settings import mask_dsn
 for chatty in ("clickhouse_connect", "urllib3.connectionpool"):
     logging.getLogger(chatty).setLevel(logging.ERROR)
 
-LOG = logging.getLogger(__name__)
 DATABASE = "c360"
 RETRY_FIRST_SECONDS = 0.1
 RETRY_MAX_SECONDS = 5.0
@@ -120,6 +121,7 @@ class TableStore:
         self._embedded = embedded
         self._patience_seconds = patience_seconds
         self._waiting = waiting
+        self._outage = outage_of(place)
 
     def insert(self, table: str, columns: Mapping[str, Column], token: str | None = None) -> int:
         """Append rows, whole or not at all, and return how many.
@@ -161,7 +163,7 @@ class TableStore:
         if (token and (repeated or attempts > 1)) or written < rows.num_rows:
             lost = rows_not_stored(self.query, self._database, table, rows)
             if lost.num_rows:
-                LOG.warning("%s took %d rows of %s for stored, and had none of them", self._place, len(lost), table)
+                ROWS_STORED_AGAIN.log(place=self._place, table=table, rows=len(lost))
                 _, written = self._append(table, lost.combine_chunks(), None)
                 if written < lost.num_rows:
                     refused = f"{self._place} says that it has written {written} of {lost.num_rows} rows of {table}"
@@ -258,6 +260,12 @@ class TableStore:
 
     def _attempt(self, what: str, call: Callable[[], T]) -> T:
         """Call, and again while the trouble is one that passes: every call here is safe to repeat."""
+        try:
+            return self._attempts(what, call)
+        finally:
+            self._outage.given_up(self)
+
+    def _attempts(self, what: str, call: Callable[[], T]) -> T:
         began: float | None = None
         pause_seconds = RETRY_FIRST_SECONDS
         while True:
@@ -272,7 +280,7 @@ class TableStore:
                     if self._patience_seconds <= 0:
                         raise refusal from error
                     began = now
-                    LOG.warning("%s; trying again for up to %g s", refusal, self._patience_seconds)
+                self._outage.seen(self, f"{_refusal(what, error)}; trying again for up to {self._patience_seconds:g} s")
                 left_seconds = began + self._patience_seconds - now
                 if left_seconds <= 0:
                     tried = f"{refusal.what} (tried for {self._patience_seconds:g} s)"
@@ -280,8 +288,7 @@ class TableStore:
                 self._wait(error, min(pause_seconds, left_seconds))
                 pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
             else:
-                if began is not None:
-                    LOG.warning("%s answers again, after %.1f s", self._place, time.monotonic() - began)
+                self._outage.over(self)
                 return answer
 
     def _wait(self, error: DriverError, seconds: float) -> None:

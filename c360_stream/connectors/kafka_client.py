@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     TopicMetadata,
 )
 
+from c360_stream.connectors.outages import outage_of
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, Heard, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
@@ -65,7 +66,6 @@ PRODUCER: dict[str, Any] = {
 
 Client = TypeVar("Client")
 DeliveryCallback = Callable[[KafkaError | None, Message], None]
-_log = logging.getLogger(__name__)
 _silent = logging.getLogger(f"{__name__}.librdkafka")
 _silent.disabled = True  # it repeats, past `log_level`, what reaches us as errors
 
@@ -78,6 +78,7 @@ class Connection:
         self.outage = False
         """Whether an error came since the broker last answered."""
         self._told = False
+        self._outage = outage_of(self.name)
         self._last: KafkaError | None = None
         self._fatal: KafkaError | None = None
         self._refused: tuple[float, float] | None = None  # first and last time, of a run of them
@@ -95,15 +96,14 @@ class Connection:
         self.outage = True
 
     def missed(self) -> None:
-        """Take a sign that the outage is real; say so once."""
-        if not self._told:
-            _log.warning("%s: waiting for it: %s", self.name, self._last.str() if self._last else "no answer")
+        """Take a sign that the outage is real, and say so."""
+        self._outage.seen(self, self.last or "no answer")
         self._told = True
 
     def restored(self) -> None:
         """Take a sign that the broker answers."""
         if self._told:
-            _log.warning("%s: answers again", self.name)
+            self._outage.over(self)
         self.outage = self._told = False
         self._refused = None
 

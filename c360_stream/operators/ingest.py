@@ -23,6 +23,8 @@ from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbea
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
 from c360_stream.health import HEALTH
+from c360_stream.logs.events import PARTITION_OPENED
+from c360_stream.operators import summaries
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
 from c360_stream.operators.intake import INTAKE
@@ -30,6 +32,7 @@ from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
+from c360_stream.operators.summaries import LETTERS
 from c360_stream.records import DeadLetterOut
 from c360_stream.settings import INPUT_KINDS, Settings
 
@@ -150,6 +153,9 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         topic, _, number = for_part.rpartition("/")
         position, *seen = resume_state or (None,)
         reader = self.transport.reader(topic, int(number), position, live=self.settings.live)
+        offset = position[-1] if position else None
+        begins = "its start" if offset is None else f"offset {offset}"
+        PARTITION_OPENED.log(partition=for_part, position=begins, offset=offset)
         if not hasattr(self._accounts, "known"):  # shared by the partitions of a worker thread, and by no other's
             self._accounts.known = KnownAccounts(self.settings.shards)
         return IngestPartition(
@@ -234,6 +240,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
             self._pulsed_at = time.monotonic()
             items.append(PULSE)
+            summaries.look()
         INTAKE.ended()
         return items
 
@@ -395,6 +402,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
         for (stage, reason), number in Counter((each.stage, each.reason) for _, each in batch.refusals).items():
             metrics.count_dead_letters(topic, stage, reason, number)
+        if batch.refusals:
+            LETTERS.refused(topic, Counter(refusal.reason for _, refusal in batch.refusals))
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from c360_stream import metrics
+from c360_stream.operators.summaries import SNAPSHOTS
 from c360_stream.segments import SegmentStore
 from c360_stream.snapshot import pack, pack_small, unpack
 
@@ -69,7 +70,9 @@ class Keeper:
             return b""
         began = time.perf_counter()
         packed, size = self._pack(key, state())
-        metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        SNAPSHOTS.kept(size, seconds)
+        metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(seconds)
         metrics.SNAPSHOT_SIZE_BYTES.labels(self._step).observe(size)
         metrics.SNAPSHOT_TIMESTAMP_SECONDS.labels(self._step).set_to_current_time()
         return packed

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURE_VERSION
 from c360_stream.features.shard import TickExamples
+from c360_stream.learning.catalogue import BASELINES
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
+from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
+from c360_stream.logs.events import MODEL_ADOPTED, TICK_LEARNT
+from c360_stream.operators.alarm_log import tell_alarm
 from c360_stream.operators.keeping import Keeper, Keeping
 from c360_stream.operators.stop import failing_loudly
+from c360_stream.records import rfc3339_ms
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     def __init__(self, learner: Learner, keeper: Keeper) -> None:
         self._learner = learner
         self._keeper = keeper
+        self._scores: str | None = None
 
     @failing_loudly
     def on_batch(self, values: list[TickExamples]) -> tuple[list[LearnedTick], bool]:
@@ -46,8 +53,25 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
             learned = self._learner.receive(part)
             if learned is not None:
                 _count(learned)
+                self._say(learned)
                 out.append(learned)
         return out, False
+
+    def _say(self, learned: LearnedTick) -> None:
+        """Say what was learnt, and which model scores if another one did before."""
+        version, as_of = learned.version, rfc3339_ms(learned.day * US_PER_DAY)
+        scored_by = {"model_name": version.model_name, "model_version": version.model_version}
+        TICK_LEARNT.log(as_of=as_of, learnt=learned.learnt, churned=learned.learnt_churned, **scored_by)
+        before, self._scores = self._scores, version.model_name
+        if version.model_name != before:
+            how = "fell_back" if version.model_name in (*BASELINES, PRIOR_RULE) else "promoted"
+            MODEL_ADOPTED.log(
+                **scored_by,
+                feature_version=FEATURE_VERSION,
+                as_of=as_of,
+                before=before,
+                how="started" if before is None else how,
+            )
 
     @failing_loudly
     def snapshot(self) -> bytes:
@@ -61,6 +85,7 @@ def _count(learned: LearnedTick) -> None:
     metrics.EXAMPLES_LEARNT.labels("stayed").inc(learned.learnt - learned.learnt_churned)
     for alarm in learned.alarms:
         metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
+        tell_alarm(alarm)
     metrics.MODEL_INFO.info(
         {
             "model_name": learned.version.model_name,

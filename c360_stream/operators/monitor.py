@@ -13,10 +13,12 @@ from c360_stream.learning.barrier import HourBarrier, TickBarrier
 from c360_stream.learning.interventions import InterventionRow, InterventionWatch
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.learning.tickstats import TickStats, merge
+from c360_stream.operators.alarm_log import tell_alarm
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
 from c360_stream.operators.score import ShardStats
 from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.tick_log import TickLog
 from c360_stream.records import DriftAlarm
 from c360_stream.settings import Settings
 
@@ -49,6 +51,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
         self._hours = HourBarrier(step.settings.shards, len(TOPICS))
         self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
+        self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
 
     @failing_loudly
@@ -65,10 +68,12 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                     by_topic = {name: counts[i].tolist() for i, name in enumerate(TOPICS)}
                     alarms += self._monitor.on_hours(first, by_topic)
                 continue
+            self._log.part(value.stats.tick, value.tiers, value.totals)
             parts = self._ticks.put(value.stats.tick, value.shard, value.stats)
             if parts is not None:
                 stats = merge(parts)
                 raised, quality = self._monitor.on_tick(stats)
+                self._log.closed(stats, len(raised))
                 alarms += raised
                 rows += quality
                 interventions += self._interventions.on_tick(stats)
@@ -76,6 +81,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
             alarms = raised_now(alarms)
         for alarm in alarms:
             metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
+            tell_alarm(alarm)
         self._show({row.metric: (row.model_name, row.value) for row in rows if row.segment == "all"})
         return [
             *alarm_outputs(self._step.settings, alarms),
@@ -97,6 +103,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._interventions.restore(state["interventions"])
         self._hours.restore(state["hours"])
         self._ticks.restore(state["ticks"], TickStats.from_state)
+        self._log.restore(state.get("tick_log", []))
         # They come once a week: a restart must not hide them until the next. Older snapshots lack them.
         self._show({metric: (name, value) for metric, name, value in state.get("quality", ())})
 
@@ -110,6 +117,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 "interventions": self._interventions.state(),
                 "hours": self._hours.state(),
                 "ticks": self._ticks.state(TickStats.state),
+                "tick_log": self._log.state(),
                 "quality": [[metric, name, value] for metric, (name, value) in sorted(self._quality.items())],
             },
         )

@@ -15,6 +15,8 @@ from c360_stream.settings import Settings
 
 LATE_MIN = 1_000
 """Fewer late events stop no run: somebody's history, sent after the event, is no reason to."""
+LATE_SHARE_WARNED = 0.01
+"""Of the events: fewer late ones are every day's."""
 LOOK_EVENTS = 10_000
 """From one look at the share to the next: it depends on the partition alone, and not on how it was read."""
 

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
@@ -19,10 +20,13 @@ from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, 
 from c360_stream.learning.tickstats import MONDAY, TickStats
 from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
+from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
 from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.turns import Turns
+from c360_stream.records import rfc3339_ms, score_id
 from c360_stream.settings import Settings
 
 
@@ -41,6 +45,10 @@ class ShardStats:
 
     shard: int
     stats: TickStats
+    tiers: tuple[int, ...]
+    """Scores of each tier, for the log."""
+    totals: tuple[str, Totals] | None = None
+    """What its process has counted, from the first of its shards."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class ScoreStep:
     config: ScoringConfig
     keeping: Keeping
     turns: Turns = field(default_factory=Turns)
+    totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
@@ -154,17 +163,20 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
 
     def _event(self, scores: ScoredRows) -> list[Output]:
         _count(scores)
+        _say(scores)
         return score_outputs(self._step.settings, self._clock, self._shard, scores)
 
     def _tick(self, tick: ScoredTick) -> list[Output | ShardStats]:
         _count(tick.scores)
+        _say(tick.scores)
+        tiers = np.bincount(tick.scores.tier, minlength=len(TIERS))
         metrics.ACCOUNTS_ACTIVE.labels(str(tick.shard)).set(len(tick.scores.ids))
         return [
             *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
             *feature_rows(tick.shard, tick.scores),
             *outcome_rows(tick.shard, tick.day * US_PER_DAY, tick.outcomes),
             *departures(self._step.settings, tick.shard, tick.day, tick.gone),
-            ShardStats(tick.shard, tick_stats(tick)),
+            ShardStats(tick.shard, tick_stats(tick), tuple(tiers.tolist()), self._step.totals.at(tick.day)),
         ]
 
     def restore(self, packed: bytes) -> None:
@@ -212,3 +224,19 @@ def tick_stats(tick: ScoredTick) -> TickStats:
 def _count(scores: ScoredRows) -> None:
     for tier, number in Counter(scores.tier.tolist()).items():
         metrics.SCORES_EMITTED.labels(scores.trigger, TIERS[tier]).inc(number)
+
+
+def _say(scores: ScoredRows) -> None:
+    """Name each score in the log, if it goes so far; its id is no account's."""
+    if not SCORE_EMITTED.enabled:
+        return
+    version = scores.version
+    for account, as_of_us, tier in zip(scores.ids, scores.as_of_us.tolist(), scores.tier.tolist(), strict=True):
+        SCORE_EMITTED.log(
+            score_id=score_id(account, as_of_us, scores.trigger),
+            as_of=rfc3339_ms(as_of_us),
+            trigger=scores.trigger,
+            tier=TIERS[tier],
+            model_name=version.model_name,
+            model_version=version.model_version,
+        )

@@ -251,7 +251,8 @@ def test_an_outage_is_ridden_out_and_spoken_of(front: ClickHouseFront, caplog: p
     place = f"clickhouse://c360:***@127.0.0.1:{front.port}/c360"
     assert set(reasons) == {f"{place} is away: [Errno 111] Connection refused"}
     began, ended = caplog.messages
-    assert began.startswith(f"insert into account_features at {place}: [Errno 111] Connection refused; check that ")
+    what = "insert into account_features: [Errno 111] Connection refused; check that "
+    assert began.startswith(f"{place}: waiting for it: {what}")
     assert began.endswith("trying again for up to 120 s")
     assert ended.startswith(f"{place} answers again, after ")
     assert PASSWORD not in caplog.text

@@ -14,12 +14,13 @@ from tests.flows.conftest import SEED
 from tests.flows.test_determinism import tick_scores
 from tests.reference.flow_run import FlowRun
 from tests.reference.log import Mess, WrittenLog
+from tests.reference.log_lines import events_in
 from tests.reference.worlds import WorldSpec, write_world
 
 pytestmark = pytest.mark.slow
 END_LINE = re.compile(
-    r"c360 run: process 0: ([\d,]+) events read, ([\d,]+) accepted, ([\d,]+) dead letters, ([\d,]+) duplicates,"
-    r" ([\d,]+) late \(([\d,]+) after the tick of their day\), [\d,]+ scores, [\d.,]+ s\n"
+    r" info run_ended: process 0: ([\d,]+) events read, ([\d,]+) accepted, ([\d,]+) dead letters, ([\d,]+) duplicates,"
+    r" ([\d,]+) late \(([\d,]+) after the tick of their day\), [\d,]+ scores, [\d.,]+ s"
 )
 
 
@@ -65,7 +66,7 @@ def test_sorted_it_gives_the_scores_of_a_log_in_order(in_order: WrittenLog, newe
     for run in runs:
         run.finish()
         assert " 0 late, " in run.output()
-        assert "warning" not in run.output()
+        assert "late_events_many" not in events_in(run.output())
     expected, found = (tick_scores(run.tables()) for run in runs)
     assert len(found) > 300
     assert found == expected
@@ -84,4 +85,7 @@ def test_asked_for_it_runs_as_it_is_and_says_what_is_missing(
     # Those of busy partitions; in a sparse one no event bears another out, so it waits, and is scored at its end.
     assert 0.4 * accepted < after_tick <= late <= accepted
     what = r"[\d,]+ of the [\d,]+ events of c360\.product\.events\.v1/\d came more than 3,600 s behind one before them"
-    assert re.search(f"warning: {what}: scores that were made by then lack them; sort it: c360 sort ", run.output())
+    assert re.search(
+        f" warning late_events_many: process 0: {what}: scores that were made by then lack them; sort it: c360 sort ",
+        run.output(),
+    )

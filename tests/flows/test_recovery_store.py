@@ -12,6 +12,7 @@ import pytest
 from tests.flows.processes import ends, started
 from tests.reference.flow_run import FlowRun
 from tests.reference.log import WrittenLog
+from tests.reference.log_lines import other_lines
 from tests.reference.worlds import WorldSpec, write_world
 
 pytestmark = pytest.mark.slow
@@ -83,9 +84,7 @@ def test_a_full_disk_under_it_is_one_line(small: WrittenLog, home: Path, process
     run.prefix = (*IN_A_NAMESPACE, SMALL_DISK.format(recovery=home / "recovery"), "sh")
     with started(run) as process:
         assert ends(process, run) == 1, run.output()
-    lines = run.output().splitlines()
     assert (
         f"recovery directory {home / 'recovery'}: the disk is full; free some space and run again: it" in run.output()
     )
-    news = [line for line in lines if not line.startswith("c360 run: process ")]
-    assert all(line.startswith("c360: error: ") for line in news), run.output()
+    assert all(line.startswith("c360: error: ") for line in other_lines(run.output())), run.output()

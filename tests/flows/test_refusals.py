@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,12 +31,15 @@ def test_the_end_of_a_run_says_why_records_were_refused(tmp_path: Path) -> None:
     # Where JSON breaks off is no reason of its own.
     write(log, "product", event(1), *(b" " * n + b"{" + SECRET.encode() for n in range(5)), event(9, account_id=""))
     command = [sys.executable, "-m", "c360_stream", "run", "--until-end", "--log-dir", str(log)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS_MAX, cwd=tmp_path)
+    env = {**os.environ, "C360_LOG_FORMAT": "json"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=SECONDS_MAX, cwd=tmp_path, env=env
+    )
     assert done.returncode == 0, done.stderr
     assert " 12 dead letters, " in done.stderr
-    told = [line.partition(": dead letters: ")[2] for line in done.stderr.splitlines() if ": dead letters: " in line]
-    assert told[0].startswith("5 of c360.product.events.v1: JSON is malformed: ")
-    assert told[1].startswith("3 of c360.billing.events.v1: seats: ")
-    assert len(told) == 6, "five reasons, and the rest as one"
-    assert told[-1] == "1 for 1 other reason"
+    ended = json.loads(done.stderr.splitlines()[-1])
+    told = list(ended["dead_letter_reasons"].items())
+    assert told[0][0].startswith("c360.product.events.v1: JSON is malformed: ")
+    assert told[1][0].startswith("c360.billing.events.v1: seats: ")
+    assert [number for _, number in told] == [5, 3, 1, 1, 1, 1]
     assert SECRET not in done.stderr + done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -181,3 +182,21 @@ def test_as_a_process_the_exit_code_and_the_name_are_the_same() -> None:
     )
     assert (process.returncode, process.stdout) == (2, "")
     assert assert_one_line(process.stderr) == "c360: error: no such command 'nosuch'; see 'c360 --help'\n"
+
+
+def test_where_the_log_is_json_an_error_is_json(tmp_path: Path) -> None:
+    """Whoever takes the log apart gets the reason of an end, too."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("C360_")}
+    for command in (["run", "--log-dir", "log"], ["heartbeat"]):
+        (tmp_path / "log").mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "c360_stream", *command],
+            env={**environment, "C360_LOG_FORMAT": "json", "C360_LOG_LEVEL": "error"},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        (line,) = done.stderr.splitlines()
+        shown = json.loads(line)
+        assert (done.returncode, shown["event"], shown["exit_code"]) == (2, "command_failed", 2)
+        assert "; " in shown["message"]

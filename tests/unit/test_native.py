@@ -9,6 +9,7 @@ import pytest
 
 from c360_stream import native
 from c360_stream.errors import C360Error
+from c360_stream.logs.lines import set_up
 from c360_stream.native import native_output, say_what_is_left
 
 WORDS = "free(): invalid pointer\n"
@@ -39,6 +40,7 @@ def test_the_last_words_are_those_that_count(tmp_path: Path, capsys: pytest.Capt
         assert text().endswith(WORDS)
         assert len(text()) == native.TEXT_BYTES_MAX
     file.write_text(waited + WORDS)
+    set_up("text", "info")
     say_what_is_left(file, 0)
     assert capsys.readouterr().err.endswith(f"\n{WORDS}")
 
@@ -61,6 +63,7 @@ def test_a_failure_that_is_understood_shows_nothing_of_it_and_any_other_all(
 
 def test_what_is_left_is_said_once_without_what_is_no_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "native-2.txt"
+    set_up("text", "info")
     for left, said in ((NO_NEWS + WORDS + NO_NEWS, WORDS), (NO_NEWS, ""), (None, "")):
         if left is not None:
             file.write_text(left)

@@ -82,6 +82,8 @@ def test_the_default_is_embedded() -> None:
         ("C360_PSI_WARNING", "inf"),
         ("C360_TREATED_EXAMPLES", "drop"),
         ("C360_TREATED_WEIGHT", "1.01"),
+        ("C360_LOG_FORMAT", "xml"),
+        ("C360_LOG_LEVEL", "INFO"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

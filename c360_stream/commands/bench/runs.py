@@ -14,7 +14,9 @@ from pathlib import Path
 
 from c360_stream.errors import C360Error
 
-_DONE = re.compile(r"c360 run: process \d+: ([\d,]+) events read, ([\d,]+) accepted, .* ([\d,]+) scores, ([\d,.]+) s$")
+_DONE = re.compile(
+    r" run_ended: process \d+: ([\d,]+) events read, ([\d,]+) accepted, .* ([\d,]+) scores, ([\d,.]+) s \("
+)
 
 
 @dataclass(frozen=True, slots=True)

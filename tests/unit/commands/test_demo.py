@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from c360_stream.cli import cli
-from c360_stream.commands.demo import MARKER, _day_of, _run_flow, demo
+from c360_stream.commands.demo import MARKER, _day_of, _log_level, _run_flow, demo
 from c360_stream.commands.findings import Ranking, measure
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.settings import Settings
@@ -52,6 +52,16 @@ def test_an_impossible_world_makes_no_directory(tmp_path: Path, accounts: int, s
     with pytest.raises(ConfigurationError, match="simulation"):
         demo(tmp_path / "out", accounts, 10, 1, scenario)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_log_is_quiet_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("C360_LOG_LEVEL", raising=False)
+    assert _log_level() == "warning"
+    monkeypatch.setenv("C360_LOG_LEVEL", "debug")
+    assert _log_level() == "debug"
+    monkeypatch.setenv("C360_LOG_LEVEL", "loud")
+    with pytest.raises(ConfigurationError, match="C360_LOG_LEVEL is 'loud'; set it to one of debug, info"):
+        _log_level()
 
 
 def flow_of(log_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from c360_stream.events import Decoder, is_heartbeat
 from c360_stream.settings import INPUT_KINDS, Settings
 from tests.contracts.mock_cluster import PARTITIONS, MockCluster, mock_cluster
 from tests.contracts.test_transports import read_side_by_side
+from tests.reference.log_lines import event_of
 
 DEADLINE_SECONDS = 60.0
 
@@ -86,14 +88,16 @@ def test_it_beats_until_it_is_stopped(settings: Settings, tmp_path: Path, number
         wait_until(lambda: min(counts(settings)) >= 2)
         process.send_signal(number)
         out, err = process.communicate(timeout=DEADLINE_SECONDS)
-    assert (process.returncode, err) == (0, "")
-    assert out == "sends a heartbeat every 1 s to each of 12 partitions of 3 topics, until it is stopped\n"
+    assert (process.returncode, out) == (0, "")
+    (line,) = err.splitlines()
+    assert line.endswith("Z info heartbeats_started: sends a heartbeat every 1 s to each of 12 partitions of 3 topics")
 
 
 def test_an_outage_is_told_once_and_ridden_out(cluster: MockCluster, settings: Settings, tmp_path: Path) -> None:
     with beating(settings, tmp_path, "--every", "1") as process:
         assert process.stderr is not None
         wait_until(lambda: min(counts(settings)) >= 1)
+        assert event_of(process.stderr.readline().rstrip()) == "heartbeats_started"
         cluster.set_down()
         try:
             away = process.stderr.readline()
@@ -104,10 +108,12 @@ def test_an_outage_is_told_once_and_ridden_out(cluster: MockCluster, settings: S
         wait_until(lambda: min(counts(settings)) > min(before))
         process.terminate()
         _, rest = process.communicate(timeout=DEADLINE_SECONDS)
-    assert away.startswith(f"Kafka at {cluster.brokers}: waiting for it: ")
-    assert back == f"Kafka at {cluster.brokers}: answers again\n"
+    assert f"Z warning outage_began: Kafka at {cluster.brokers}: waiting for it: " in away
+    assert re.search(
+        rf"Z warning outage_ended: Kafka at {cluster.brokers} answers again, after \d+\.\d s$", back.rstrip()
+    )
     assert process.returncode == 0
-    assert all(line.startswith("Kafka at") for line in rest.splitlines())
+    assert {event_of(line) for line in rest.splitlines()} <= {"outage_began", "outage_ended"}
 
 
 def test_a_topic_that_is_missing_is_named(cluster: MockCluster) -> None:

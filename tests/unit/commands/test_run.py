@@ -48,8 +48,9 @@ def test_a_setting_without_effect_is_said_to_be_one(
     settings.log_dir.write_text("no directory")
     with pytest.raises(ConfigurationError, match="is no directory"):
         run(settings)
-    warning = "warning: setting C360_TIER_HIHG (C360_TIER_HIGH is meant?) is unknown, and without effect\n"
-    assert capsys.readouterr().err == f"c360 run: process 0: {warning}"
+    warning = "process 0: setting C360_TIER_HIHG (C360_TIER_HIGH is meant?) is unknown, and without effect"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"Z warning setting_unknown: {warning}")
 
 
 def test_metrics_tell_the_settings_that_alerts_compare_with(settings: Settings) -> None:
