@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -69,15 +70,16 @@ class MemoryTopics:
         self.seen: list[Published] = []
         self.store = ""
         """Of the run that is alive."""
+        self.lock = threading.Lock()
         self.owners: dict[str, object] = {}
         """By transactional id, who has it."""
 
-    def append(self, records: Sequence[tuple[Record, int]]) -> None:
-        """Let readers see records, each in its partition."""
+    def append(self, records: Sequence[tuple[Record, int]], store: str) -> None:
+        """Let readers see records, each in its partition; `lock` is held."""
         for record, number in records:
             self.partitions[record.topic, max(number, 0)].append(record)
             if record.topic != self.markers:
-                self.seen.append(Published(self.store, record))
+                self.seen.append(Published(store, record))
 
 
 @contextmanager
@@ -178,6 +180,7 @@ class MemoryProducer:
     def __init__(self, topics: MemoryTopics, fate: Fate, config: Mapping[str, Any]) -> None:
         self._topics = topics
         self._fate = fate
+        self._store = topics.store
         self._name: str | None = config.get("transactional.id")
         self._queue: list[tuple[Record, int, Delivered]] = []
         self._old = 0  # how many of them were there at the last poll
@@ -217,7 +220,9 @@ class MemoryProducer:
         some, self._queue, self._old = self._queue[:number], self._queue[number:], 0
         records = [(record, partition) for record, partition, _ in some]
         if self._name is None:
-            self._topics.append(records)
+            with self._topics.lock:
+                self._fate.live_on("deliver")
+                self._topics.append(records, self._store)
         else:
             self._open += records
         for record, _, delivered in some:
@@ -231,7 +236,8 @@ class MemoryProducer:
         """Shut out the producer that had the transactional id."""
         if not self._fate.call("shut out older ones"):
             raise _away()
-        self._topics.owners[str(self._name)] = self
+        with self._topics.lock:
+            self._topics.owners[str(self._name)] = self
 
     def begin_transaction(self) -> None:
         """Begin."""
@@ -240,13 +246,15 @@ class MemoryProducer:
 
     def commit_transaction(self, timeout: float) -> None:
         """Let readers see all of it. An answer that is lost is asked for again."""
-        if not self._fate.call("publish, before the commit"):
+        if not self._fate.call("publish, before the commit") and not self._committed:
             raise KafkaException(KafkaError(KafkaError.COORDINATOR_NOT_AVAILABLE, "away", txn_requires_abort=True))
-        if self._topics.owners[str(self._name)] is not self:
-            raise KafkaException(KafkaError(KafkaError._FENCED, "shut out", fatal=True))
-        if not self._committed:
-            self._topics.append(self._open)
-            self._committed = True
+        with self._topics.lock:  # a thread of a dead life may be as far as this when the next one begins
+            self._fate.live_on("commit")
+            if self._topics.owners[str(self._name)] is not self:
+                raise KafkaException(KafkaError(KafkaError._FENCED, "shut out", fatal=True))
+            if not self._committed:
+                self._topics.append(self._open, self._store)
+                self._committed = True
         if not self._fate.call("publish, after the commit"):
             raise _away()
 

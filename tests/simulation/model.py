@@ -54,8 +54,10 @@ def differences(result: Result, undisturbed: Result) -> list[str]:
         seen = [each for each in result.topics.seen if each.store == store]
         published = Counter(each.record for each in _exact(seen))
         lost = wanted - published if store == last else Counter[Record]()
+        what = "the last" if store == last else "an earlier"
+        more = published - wanted
         found += [f"topic record lost: {record}" for record in list(lost.elements())[:3]]
-        found += [f"topic record doubled or wrong: {record}" for record in list((published - wanted).elements())[:3]]
+        found += [f"topic record of {what} store doubled or wrong: {record}" for record in list(more.elements())[:3]]
         found += _overtaken(seen)
     return found
 
