@@ -27,6 +27,7 @@ class Mess:
 
     `clocks_ahead` is the share of accounts whose clock is up to `ahead_hours` ahead: what they send arrives that much
     before its time. Negative hours are clocks that are behind. `arrives_early` says by how much single events do.
+    Rubbish comes in bursts of `rubbish_burst` lines; `rubbish_share` counts the bursts.
     """
 
     seed: int
@@ -36,6 +37,7 @@ class Mess:
     duplicate_hours: float = 12
     duplicate_lines: int = 300
     rubbish_share: float = 0.01
+    rubbish_burst: int = 1
     mutated_share: float = 0.0
     clocks_ahead: float = 0.0
     ahead_hours: float = 23.0
@@ -114,7 +116,7 @@ def messy_lines(topic: str, events: list[Event], mess: Mess, draw: random.Random
             latest = bisect_right(arrivals, at + timedelta(hours=mess.duplicate_hours))
             again = min(position + draw.randint(1, mess.duplicate_lines), latest - 1)
             placed.append((again + draw.uniform(0.1, 0.9), line, False))
-        if draw.random() < mess.rubbish_share:
+        for _ in range(mess.rubbish_burst if draw.random() < mess.rubbish_share else 0):
             line = rubbish_line(topic, event, draw, past=position > 0)
             placed.append((position + draw.uniform(0.1, 0.9), line, True))
         if draw.random() < mess.mutated_share:

@@ -5,72 +5,118 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import functools
-import json
 import random
 import tempfile
-from collections import Counter
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
-from c360_stream.commands.recovery import forget_incomplete_epoch
+from c360_stream.commands.recovery import begun, recovery_store
+from c360_stream.connectors.clickhouse import connect
 from c360_stream.operators import outbox, stop
+from c360_stream.operators.ingest import LettersHeld
 from c360_stream.settings import Settings
 from flows.churn import build
 from tests.reference.files import keeping_in_files
 from tests.reference.log import Mess
 from tests.reference.worlds import WorldSpec, write_world
-from tests.simulation.places import Fate, MemoryStore, MemoryTables, MemoryTopics, MemoryTransport
+from tests.simulation import broker, tables
+from tests.simulation.broker import MemoryTopics
+from tests.simulation.directories import Directories
+from tests.simulation.fate import Fate
+from tests.simulation.model import Result, differences
+from tests.simulation.tables import MemoryTables
 
 WORLDS = 4
+FLOODED = WORLDS
+"""One more world: bursts of rubbish, more of it than of events."""
 FIRST_WORLD = 5  # an account cancels in the next two
 # Crashes here are of the program, not of the machine: no snapshot need reach a disk, which takes most of the time.
 MEMORY = Path("/dev/shm")
-RISK_TOPIC = "c360.risk.scores.v1"
 LIVES_MAX = 6
-SCHEDULE_SECONDS_MAX = 60
-WORKERS_MAX = 3
-RECOVERY_PARTITIONS = 2
-EPOCH_FACTORS = {1: 1, 2: 2, 3: 5}
+DAYS = 18
+CALLS_MEAN = 80
+SCHEDULE_SECONDS_MAX = 300
+"""Of a clock that other work on the machine does not stop for: a schedule takes a hundredth of it."""
+WORKERS = (1, 1, 2, 2, 3)
+EPOCHS_MS = {1: (20, 60, 200), 2: (100, 200, 400), 3: (250, 400, 1000)}
+"""By workers: several spin while they wait for each other's snapshots, and shorter epochs cost five times as much."""
 SETTINGS: dict[str, Any] = {
-    "shards": 3,
-    "horizon_days": 10,
-    "example_stride_days": 2,
+    "kafka_brokers": broker.BROKERS,
+    "clickhouse_dsn": tables.DSN,
+    "shards": 2,
+    "horizon_days": 6,
+    "example_stride_days": 1,
     "warmup_outcomes": 20,
     "warmup_churned": 2,
     "live": False,
 }
-EXACT_KEYS = {
-    "account_features": ("account_id", "as_of"),
-    "outcomes": ("account_id", "as_of", "known_at"),
-    "drift_alarms": ("alarm_id",),
-    "interventions": ("as_of", "contacted", "playbook", "tier"),
-    "model_metrics": ("model_name", "metric", "segment", "as_of", "model_version"),
-    "model_versions": ("model_name", "model_version"),
-    "dead_letters": ("topic", "partition", "offset"),
-    "risk_scores": ("score_id",),
+SMALL: dict[str, Any] = {
+    "c360_stream.commands.recovery.RECOVERY_PARTITIONS": 2,
+    "c360_stream.operators.sink.SERVER_PARTS": 1,
+    "c360_stream.operators.topic_sink.SERVER_PARTS": 2,
+    # A few dead letters, so that partitions wait for a snapshot before they read on.
+    "c360_stream.operators.ingest.LETTERS_BYTES_MAX": 1_500,
 }
 
 
-@dataclass
-class Result:
-    """What is in the places in the end."""
+class WatchedLetters(LettersHeld):
+    """Dead letters that are held, within their bound."""
 
-    topics: MemoryTopics
-    tables: MemoryTables
-    story: list[str]
+    def __init__(self, fate: Fate, bytes_max: float) -> None:
+        super().__init__(bytes_max)
+        self._fate = fate
+        self._waited = False
+
+    def add(self, partition: str, size: int) -> None:
+        """Take more: of a partition alone there may be too many only after this."""
+        assert self._bytes.get(partition, 0) <= self._bytes_max, f"{partition} is read on for all the letters held"
+        super().add(partition, size)
+
+    def must_wait(self, partition: str) -> bool:
+        """As before; say so once."""
+        waits = super().must_wait(partition)
+        if waits and not self._waited:
+            self._fate.trace.append(f"{partition} waits at call {self._fate.calls}: many dead letters are held")
+            self._waited = True
+        return waits
+
+
+@contextmanager
+def small(fate: Fate) -> Iterator[None]:
+    """Bounds that small worlds come to."""
+    with ExitStack() as patches:
+        watched = {"c360_stream.operators.ingest.LettersHeld": functools.partial(WatchedLetters, fate)}
+        for name, value in (SMALL | watched).items():
+            patches.enter_context(patch(name, value))
+        yield
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a life runs."""
+
+    workers: int = 1
+    batch_events: int = 200
+    epoch: timedelta = timedelta(seconds=1)
+
+    def __str__(self) -> str:
+        return f"{self.workers} workers, batches of {self.batch_events}, an epoch of {self.epoch}"
 
 
 def run_undisturbed(world: Path) -> Result:
     """One life, one worker, and nothing happens."""
-    topics, tables = MemoryTopics(world), MemoryTables()
-    live(topics, tables, Fate(), None, workers=1, batch_events=200, epoch=timedelta(seconds=1))
-    return Result(topics, tables, [])
+    settings = Settings(**SETTINGS)
+    topics, stored = MemoryTopics(world, settings), MemoryTables()
+    live(topics, stored, Fate(), None, Shape())
+    return Result(topics, stored, [])
 
 
 @functools.cache
@@ -86,155 +132,115 @@ def world_of(number: int) -> tuple[Path, Result]:
     mess = Mess(
         seed=number,
         partitions={"product": 2, "billing": 1, "support": 1},
-        rubbish_share=0.03,
+        rubbish_share=0.1 if number == FLOODED else 0.03,
+        rubbish_burst=20 if number == FLOODED else 1,
         clocks_ahead=0.3,
         ahead_hours=23.0 if number % 2 else -23.0,
     )
-    write_world(WorldSpec(seed=FIRST_WORLD + number, accounts=7, days=26, product_events_a_day=2.0), folder, mess)
+    write_world(WorldSpec(seed=FIRST_WORLD + number, accounts=7, days=DAYS, product_events_a_day=2.0), folder, mess)
     return folder, run_undisturbed(folder)
+
+
+def world_number(seed: int) -> int:
+    """The world of a schedule."""
+    return FLOODED if random.Random(f"flood {seed}").random() < 0.1 else seed % WORLDS
 
 
 def run_schedule(seed: int) -> Result:
     """Live, die, wait, stop, rescale and resume as the seed says."""
-    draw = random.Random(seed)
-    world, _ = world_of(seed % WORLDS)
-    topics, tables = MemoryTopics(world), MemoryTables()
-    story: list[str] = []
+    draw, faults = random.Random(seed), random.Random(f"faults {seed}")
+    world, _ = world_of(world_number(seed))
+    topics, stored = MemoryTopics(world, Settings(**SETTINGS)), MemoryTables()
+    in_files = seed // WORLDS % 2 == 1
+    story = [f"world {world_number(seed)}, state in {'files' if in_files else 'the store'}"]
+    result = Result(topics, stored, story)
     with tempfile.TemporaryDirectory(prefix="c360-simulation-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        recovery = Path(folder)
-        init_db_dir(recovery, RECOVERY_PARTITIONS)
-        in_files = seed // WORLDS % 2 == 1
-        story.append(f"state in {'files' if in_files else 'the store'}")
+        directories = Directories(Path(folder), result, faults)
         for number in range(LIVES_MAX):
             last = number == LIVES_MAX - 1
-            workers = draw.randint(1, WORKERS_MAX)
-            fate = Fate(
-                dies_at=0 if last else int(draw.expovariate(1 / 120)) + 1,
-                # Threads of one process may not all hear a stop; processes do: tests/flows/test_stop.py.
-                stops_at=int(draw.expovariate(1 / 120)) + 1 if not last and workers == 1 and draw.random() < 0.5 else 0,
-                waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
-                stop=stop.request_stop,
-            )
-            # Workers of one process spin while they wait for each other's snapshots, which come the later for it.
-            epoch = timedelta(milliseconds=draw.choice((20, 60, 200)) * EPOCH_FACTORS[workers])
-            batch = draw.choice((3, 20, 100))
-            story.append(f"life {number}: {workers} workers, batches of {batch}, an epoch of {epoch}")
-            forget_incomplete_epoch(recovery)  # as `c360 run` does
+            shape, fate = _draw_life(draw, faults, last=last)
+            if world_number(seed) == FLOODED:  # partitions wait for most of an epoch
+                shape = replace(shape, epoch=timedelta(milliseconds=EPOCHS_MS[shape.workers][1]))
+            story.append(f"life {number}: {shape}")
             with keeping_in_files() if in_files else nullcontext():
-                ended = live(topics, tables, fate, recovery, workers=workers, batch_events=batch, epoch=epoch)
+                ended = directories.live(
+                    functools.partial(live, topics, stored, fate, shape=shape), fate, resumes=number > 0
+                )
             story += [*fate.trace, f"{'came to the end' if ended else 'ended'} after {fate.calls} calls"]
             if ended:
                 break
-    return Result(topics, tables, story)
+    return result
+
+
+def _draw_life(draw: random.Random, faults: random.Random, *, last: bool) -> tuple[Shape, Fate]:
+    workers = draw.choice(WORKERS)
+    fate = Fate(
+        dies_at=0 if last else int(draw.expovariate(1 / CALLS_MEAN)) + 1,
+        # Threads of one process may not all hear a stop; processes do: tests/flows/test_stop.py.
+        stops_at=int(draw.expovariate(1 / CALLS_MEAN)) + 1 if not last and workers == 1 and draw.random() < 0.5 else 0,
+        waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
+        strangers_at=frozenset(faults.sample(range(1, 60), faults.choice((0, 0, 2, 10)))),
+        unknown_offsets=faults.choice((0, 0, 1, 2, 6)),
+        stop=stop.request_stop,
+    )
+    epoch = timedelta(milliseconds=draw.choice(EPOCHS_MS[workers]))
+    return Shape(workers, draw.choice((3, 20, 100)), epoch), fate
 
 
 def live(
     topics: MemoryTopics,
-    tables: MemoryTables,
+    stored: MemoryTables,
     fate: Fate,
     recovery: Path | None,
+    shape: Shape,
     *,
-    workers: int,
-    batch_events: int,
-    epoch: timedelta,
+    republish: bool = False,
 ) -> bool:
-    """Run the flow once; whether it came to the end of the input."""
+    """Run the flow once, as `c360 run` does; whether it came to the end of the input.
+
+    Raises
+    ------
+    C360Error
+        What made it fail; `StateError` if it refuses the recovery directory.
+    """
     # What a new process does not have.
     stop._stop.clear()
     stop._given_up.clear()
     stop._failures.clear()
     outbox._unfinished.clear()
-    settings = Settings(**SETTINGS, batch_events=batch_events)
-    flow = build(
-        settings,
-        exactly_once=recovery is not None,
-        recovery=recovery,
-        transport=MemoryTransport(topics, fate),
-        open_store=lambda _: MemoryStore(tables, fate, stop.waiting),
-    )
-    try:
-        cluster_main(
-            flow,
-            [],
-            0,
-            epoch_interval=epoch,
-            recovery_config=RecoveryConfig(str(recovery)) if recovery else None,
-            worker_count_per_proc=workers,
-        )
-        if stop.stop_requested():
-            return False
-        outbox.finish_outboxes()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        if fate.dead or stop.stop_requested():
-            return False
-        raise
+    settings = Settings(**SETTINGS, batch_events=shape.batch_events)
+    with small(fate), broker.serving(topics, fate), tables.serving(stored, fate):
+        try:
+            with recovery_store(recovery, settings, republish=republish):
+                began = begun(recovery)
+                topics.store = began.store
+                flow = build(
+                    settings,
+                    exactly_once=recovery is not None,
+                    recovery=recovery,
+                    begun=began,
+                    open_store=lambda _: connect(tables.DSN, patience_seconds=60, waiting=stop.waiting),
+                )
+                cluster_main(
+                    flow,
+                    [],
+                    0,
+                    epoch_interval=shape.epoch,
+                    recovery_config=RecoveryConfig(str(recovery)) if recovery else None,
+                    worker_count_per_proc=shape.workers,
+                )
+                if stop.stop_requested():
+                    return False
+                outbox.finish_outboxes()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            if fate.dead or stop.stop_requested():
+                return False
+            if (failure := stop.first_failure()) is not None:
+                raise failure from None
+            raise
     return not fate.dead
-
-
-def differences(result: Result, undisturbed: Result) -> list[str]:
-    """What the model says is wrong; empty if all is well."""
-    found: list[str] = []
-    for table, key in EXACT_KEYS.items():
-        found += _compare(table, _rows(result.tables, table), _rows(undisturbed.tables, table), key)
-    ours, theirs = (
-        Counter((topic, record.key, record.value, record.headers) for topic, record in _exact(each.topics))
-        for each in (result, undisturbed)
-    )
-    found += [f"topic record lost: {record}" for record in list((theirs - ours).elements())[:3]]
-    found += [f"topic record doubled or wrong: {record}" for record in list((ours - theirs).elements())[:3]]
-    return found + _overtaken(result.topics)
-
-
-def _rows(tables: MemoryTables, table: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = tables.rows(table)
-    return [row for row in rows if row["trigger"] == "tick"] if table == "risk_scores" else rows
-
-
-def _compare(table: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], key: tuple[str, ...]) -> list[str]:
-    by_key = {tuple(row[name] for name in key): row for row in theirs}
-    counts = Counter(tuple(row[name] for name in key) for row in ours)
-    found = [f"{table}: lost {each}" for each in by_key.keys() - counts.keys()][:3]
-    found += [f"{table}: {number} times {each}" for each, number in counts.items() if number > 1][:3]
-    found += [f"{table}: never due {each}" for each in counts.keys() - by_key.keys()][:3]
-    for row in ours:
-        each = tuple(row[name] for name in key)
-        if each in by_key and repr(row) != repr(by_key[each]):  # repr: NaN equals itself, floats to the bit
-            found.append(f"{table}: {row} is not {by_key[each]}")
-            break
-    return found
-
-
-def _score(value: bytes | None) -> dict[str, Any]:
-    with suppress(ValueError):
-        score = json.loads(value or b"null")
-        if isinstance(score, dict):
-            return score
-    return {}
-
-
-def _exact(topics: MemoryTopics) -> list[tuple[str, Any]]:
-    """Everything published but scores that events triggered."""
-    return [
-        (topic, record)
-        for topic, record in topics.seen
-        if topic != RISK_TOPIC or record.value is None or _score(record.value).get("trigger") == "tick"
-    ]
-
-
-def _overtaken(topics: MemoryTopics) -> list[str]:
-    """Scores on the compacted topic after which an older tick score came: the newest record must be the newest."""
-    newest: dict[Any, str] = {}
-    found = []
-    for topic, record in topics.seen:
-        if topic != RISK_TOPIC or record.value is None:
-            continue
-        score = _score(record.value)
-        if score["trigger"] == "tick" and score["as_of"] < newest.get(record.key, ""):
-            found.append(f"the tick score of {record.key!r} at {score['as_of']} came after {newest[record.key]}")
-        newest[record.key] = max(newest.get(record.key, ""), score["as_of"])
-    return found[:3]
 
 
 def check(seed: int) -> Result:
@@ -245,7 +251,7 @@ def check(seed: int) -> Result:
         result = run_schedule(seed)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    wrong = differences(result, world_of(seed % WORLDS)[1])
+    wrong = differences(result, world_of(world_number(seed))[1])
     story = "\n  ".join([*wrong, *result.story])
     assert not wrong, f"python -m tests.simulation --seed {seed} --trace\n  {story}"
     return result

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.simulation.schedule import WORLDS, world_of
+from tests.simulation.schedule import FLOODED, WORLDS, world_of
 
 SCHEDULES = 200
 CHUNK = 50
@@ -36,3 +36,9 @@ def test_worlds_have_something_of_everything() -> None:
     for table in ("risk_scores", "account_features", "outcomes", "dead_letters", "model_versions"):
         assert all(each.tables.rows(table) for each in undisturbed), table
     assert any(record.value is None for each in undisturbed for _, record in each.topics.seen), "a tombstone"
+
+
+def test_a_flood_is_of_more_rubbish_than_events() -> None:
+    flooded = world_of(FLOODED)[1]
+    lines = sum(len(found) for (topic, _), found in flooded.topics.partitions.items() if "events" in topic)
+    assert len(flooded.tables.rows("dead_letters")) > lines / 2
