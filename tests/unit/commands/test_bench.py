@@ -14,9 +14,7 @@ from click.testing import CliRunner, Result
 from c360_stream.cli import cli
 from c360_stream.commands.bench import history, items, latency, memory, midnight, snapshot
 from c360_stream.commands.bench.filling import Filling, Load
-from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.events import Decoder
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+from c360_stream.settings import Settings
 
 pytestmark = pytest.mark.slow
 FIELDS = {
@@ -81,13 +79,21 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("C360_CLICKHOUSE_DSN", "clickhouse://nosuch.invalid/c360")
     found = results("replay", "--accounts", "20", "--events", "800", "--days", "2", "--processes", str(processes))
-    assert [result["name"] for result in found] == ["replay", "replay_with_startup", "replay_cpu", "replay_by_line"]
+    assert [result["name"] for result in found] == [
+        *("replay", "replay_with_startup", "replay_cpu", "replay_by_line", "replay_without_recovery", "replay_clean"),
+    ]
     parameters = found[0]["parameters"]
     assert parameters["processes"] == processes
     assert parameters["events"] > 800 + 20
     assert parameters["scores"] >= 20
     assert 150 < parameters["bytes_per_event"] < 250
     assert found[0]["value"] > found[1]["value"]
+    assert [result["parameters"]["recovery"] for result in found] == [*[True] * 4, False, False]
+    assert [result["parameters"]["refused"] > 0 for result in found] == [*[True] * 5, False]
+    for result in found:
+        detail = result["detail"]
+        assert detail["startup_seconds"] > 0
+        assert detail["work_seconds"] == pytest.approx(max(0, detail["wall_seconds"] - detail["startup_seconds"]), 1e-2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,18 +146,6 @@ def test_a_history_says_what_all_of_its_events_would_take(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_days_of_a_sample_follow_each_other(kind: InputKind) -> None:
-    spec = SampleSpec(accounts=30, product_events=600, days=3, partitions=2)
-    decode = Decoder(kind).decode
-    days = [[decode(line) for lines in Sample(spec).day_lines(kind, day) for line in lines] for day in range(3)]
-    assert [{event.occurred_at.toordinal() for event in day} for day in days] == [
-        {days[0][0].occurred_at.toordinal() + n} for n in range(3)
-    ]
-    ids = [event.event_id for day in days for event in day]
-    assert len(set(ids)) == len(ids)
-
-
 def test_memory_tells_an_accounts_bytes_from_a_users() -> None:
     settings = Settings.model_construct(horizon_days=14, shards=2)
     user, account, both = memory.measure(settings, 4_000, seed=1)
@@ -200,19 +194,3 @@ def test_without_a_broker_it_says_what_is_missing(
     done = bench("kafka", *arguments)
     assert done.exit_code == 2
     assert says in done.stderr
-
-
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_the_sample_is_valid_in_order_and_the_same_for_the_same_seed(kind: InputKind) -> None:
-    spec = SampleSpec(accounts=30, product_events=600, days=2, partitions=3)
-    by_partition = Sample(spec).lines(kind)
-    assert by_partition == Sample(spec).lines(kind)
-    assert by_partition != Sample(SampleSpec(30, 600, days=2, partitions=3, seed=2)).lines(kind)
-    decode = Decoder(kind).decode
-    ids: set[str] = set()
-    for lines in by_partition:
-        events = [decode(line) for line in lines]
-        times = [event.occurred_at for event in events]
-        assert times == sorted(times)
-        ids.update(event.event_id for event in events)
-    assert len(ids) == sum(map(len, by_partition))
