@@ -15,7 +15,7 @@ from c360_stream.settings import Settings
 
 
 def measure(spec: SampleSpec, processes: int) -> Iterator[Result]:
-    """Replay a log; the same log with as many product events more, of which each is refused; and one with twice as many.
+    """Replay a log; the same with as many product events more, each of which is refused; and one with twice as many.
 
     What the second and the third run take more is what a refused event costs, dead letters in table and topic included,
     and what another one does, a hundredth of which is refused, too.

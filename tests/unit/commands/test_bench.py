@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import history, items, latency, memory, midnight, snapshot
+from c360_stream.commands.bench import history, idle, items, latency, memory, midnight, snapshot
 from c360_stream.commands.bench.filling import Filling, Load
 from c360_stream.settings import Settings
 
@@ -131,6 +131,41 @@ def test_scaling_compares_processes_over_the_same_log(tmp_path: Path, monkeypatc
     assert found["value"] == pytest.approx(
         found["detail"]["one_flow_seconds"] / found["detail"]["flow_seconds"], rel=1e-2
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ticks_cost_what_more_days_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [found] = results("ticks", "--tick-accounts", "300", "--tick-days", "8")
+    parameters, detail = found["parameters"], found["detail"]
+    assert parameters["tick_scores"] == 300 * 7
+    assert parameters["fewer_tick_scores"] == 300 * 2
+    more = detail["cpu_seconds"] - detail["fewer_cpu_seconds"]
+    assert found["value"] == pytest.approx(more / (300 * 5) * 1e6, abs=10)
+    assert found["floor"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_events_are_compared_with_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [found] = results("refused", "--accounts", "20", "--events", "4000", "--days", "2")
+    assert found["parameters"]["refused_more"] == 4000
+    assert found["parameters"]["other_more"] == 4000
+    detail = found["detail"]
+    more = detail["cpu_seconds_with_refused"] - detail["cpu_seconds"]
+    assert found["value"] == pytest.approx(more / 4000 * 1e6, abs=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_idle_worker_is_watched_when_it_has_read_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(idle, "SETTLE_SECONDS", 0.5)
+    share, memory_found = results("idle", "--partitions", "2", "--seconds", "1", "--brokers", "")
+    assert (share["name"], memory_found["name"]) == ("idle", "idle_memory")
+    assert share["parameters"]["partitions"] == 6
+    assert share["parameters"]["transport"] == "log directory"
+    assert 0 < share["value"] < (os.cpu_count() or 1)
+    assert memory_found["value"] > 50_000_000
     assert list(tmp_path.iterdir()) == []
 
 
