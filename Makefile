@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint bench bench-kafka performance-pictures dashboard-pictures containers schemas dashboards secrets lock clean
+.PHONY: demo test test-all lint bench bench-kafka bench-all performance-pictures dashboard-pictures containers schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -31,6 +31,27 @@ bench: .venv/installed  ## run the benchmarks
 bench-kafka: .venv/installed  ## run the benchmarks that need a broker beside one of their own: Java 17, Maven for its jars
 	$(BIN)/python -m tests.integration $(BIN)/c360 bench kafka
 	$(BIN)/python -m tests.integration $(BIN)/c360 bench latency
+
+RESULTS ?= docs/performance.jsonl
+BROKER := $(BIN)/python -m tests.integration $(BIN)/c360 bench
+bench-all: .venv/installed  ## measure all of docs/performance.md anew, over an hour with nothing else running, into RESULTS
+	rm -f $(RESULTS).new
+	for item in decode features tick model resume ticks refused midnight; do \
+		$(BIN)/c360 bench $$item --json >> $(RESULTS).new || exit 1; done
+	$(BIN)/c360 bench replay --events 4000000 --json >> $(RESULTS).new
+	$(BIN)/c360 bench scaling --events 12000000 --json >> $(RESULTS).new
+	$(BIN)/c360 bench history --processes 2 --json >> $(RESULTS).new
+	$(BIN)/c360 bench latency --brokers '' --json >> $(RESULTS).new
+	$(BROKER) latency --json >> $(RESULTS).new
+	$(BROKER) kafka --events 3000000 --json >> $(RESULTS).new
+	$(BROKER) idle --seconds 30 --json >> $(RESULTS).new
+	$(BROKER) idle --seconds 30 --partitions 128 --json >> $(RESULTS).new
+	for accounts in 20000 60000; do \
+		$(BIN)/c360 bench memory --tick-accounts $$accounts --json >> $(RESULTS).new || exit 1; done
+	for accounts in 100000 1000000; do \
+		$(BIN)/c360 bench snapshot --tick-accounts $$accounts --json >> $(RESULTS).new || exit 1; done
+	$(BIN)/python -m bench.windows >> $(RESULTS).new
+	mv $(RESULTS).new $(RESULTS)
 
 performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
 	$(BIN)/python -m bench.pictures

@@ -24,6 +24,7 @@ from c360_stream.connectors.kafka_client import (
     list_topics,
     make_client,
     open_sender,
+    queue_options,
 )
 from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
 from c360_stream.connectors.kafka_records import TakenRecords
@@ -36,7 +37,7 @@ from c360_stream.connectors.ports import (
     wait_patiently,
 )
 from c360_stream.errors import TransportError
-from c360_stream.settings import Settings
+from c360_stream.settings import INPUT_KINDS, Settings
 
 CHUNK_RECORDS = 256
 """Of a call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
@@ -88,10 +89,12 @@ class KafkaTransport:
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> KafkaReader:
         """Open a partition. Its position is (next offset,); a live reader is like any other."""
-        if partition not in self.partitions(topic):
+        known = list_topics(self._admin, self._connection, self._start_seconds_max)
+        if partition not in known.get(topic, []):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
-        place = Partition(topic, partition)
-        return KafkaReader(self._settings, place, resume, _Ends(self._offsets, place), self._start_seconds_max)
+        place, inputs = Partition(topic, partition), {self._settings.input_topic(kind) for kind in INPUT_KINDS}
+        ends, siblings = _Ends(self._offsets, place), sum(len(known.get(name, [])) for name in {topic, *inputs})
+        return KafkaReader(self._settings, place, resume, ends, self._start_seconds_max, siblings=siblings)
 
     def writer(self, topic: str, resume: tuple[int, ...] | None, waiting: Waiting = wait_patiently) -> KafkaWriter:
         """Open a topic for appending; nothing can be taken back, so the position is empty."""
@@ -127,12 +130,14 @@ class KafkaReader:
         resume: tuple[int, ...] | None,
         ends: _Ends,
         start_seconds_max: float,
+        *,
+        siblings: int = 1,
     ) -> None:
         self.topic = partition.topic
         self.partition = partition.partition
         self._partition = partition
         self._connection = Connection(settings.kafka_brokers)
-        self._consumer = make_client(Consumer, settings, self._connection, CONSUMER)
+        self._consumer = make_client(Consumer, settings, self._connection, CONSUMER | queue_options(siblings))
         self._ends = ends
         found = self._first_watermarks(start_seconds_max, wait=resume is None)
         start, self._high = found or (cast("tuple[int, ...]", resume)[0],) * 2

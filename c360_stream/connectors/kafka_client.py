@@ -52,9 +52,14 @@ CONSUMER: dict[str, Any] = {
     "enable.partition.eof": True,
     "topic.metadata.propagation.max.ms": 5_000,  # how long it takes to learn that a topic is gone
     "fetch.wait.max.ms": 100,  # how long it takes to learn of the end of a partition
-    "queued.max.messages.kbytes": 4096,
+    "queued.max.messages.kbytes": 4096,  # see `queue_options`
     "fetch.queue.backoff.ms": 10,  # the default of 1 s starves so small a queue
 }
+QUEUES_BYTES_MAX = 128 * 1024 * 1024
+"""Of the consumers of all input partitions together, before what a fetch brings beyond it."""
+_QUEUE_BYTES_MIN = 256 * 1024
+_QUEUE_BYTES_MAX = 4 * 1024 * 1024
+_FETCH_BYTES_MAX = 1024 * 1024
 PRODUCER: dict[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
@@ -68,6 +73,21 @@ Client = TypeVar("Client")
 DeliveryCallback = Callable[[KafkaError | None, Message], None]
 _silent = logging.getLogger(f"{__name__}.librdkafka")
 _silent.disabled = True  # it repeats, past `log_level`, what reaches us as errors
+
+
+def queue_options(partitions: int) -> dict[str, Any]:
+    """What a consumer may have in its queue, one of so many: their number costs memory only beyond a few hundred.
+
+    A record that is larger than a fetch still comes, alone.
+
+    >>> [queue_options(partitions)["queued.max.messages.kbytes"] for partitions in (12, 32, 128, 1_000)]
+    [4096, 4096, 1024, 256]
+    """
+    size = min(_QUEUE_BYTES_MAX, max(_QUEUE_BYTES_MIN, QUEUES_BYTES_MAX // max(1, partitions)))
+    return {
+        "queued.max.messages.kbytes": size // 1024,
+        "fetch.message.max.bytes": min(_FETCH_BYTES_MAX, size),
+    }
 
 
 class Connection:

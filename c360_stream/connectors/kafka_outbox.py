@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import NoReturn, cast
 from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
@@ -202,7 +202,8 @@ class KafkaOutbox:
         consumer = make_client(Consumer, self._settings, connection, CONSUMER | {"auto.offset.reset": "earliest"})
         found = _Markers(self.part)
         try:
-            consumer.assign([Partition(self._marker.topic, self._marker.partition, OFFSET_BEGINNING)])
+            # From 0, whatever was deleted: to ask where it begins took half a second, before the leader was known.
+            consumer.assign([Partition(self._marker.topic, self._marker.partition, 0)])
             reached = 0
             while reached < end:  # which waits for other parts' open transactions, too
                 messages = consumer.consume(_MARKERS_READ, _READ_SECONDS)

@@ -45,7 +45,8 @@ HEARTBEATS = "heartbeats"
 class TableRows:
     """Rows for a table, as columns; `part` spreads them over the sink's partitions.
 
-    `exact` rows appear once whatever crashes; others at once, and perhaps again, under the same key.
+    `exact` rows appear once whatever crashes; others at once, and perhaps again, under the same key. `bytes` are
+    those of what may be long: text that came from outside.
     """
 
     part: int
@@ -53,6 +54,7 @@ class TableRows:
     columns: dict[str, Any]
     rows: int
     exact: bool = True
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -301,6 +303,8 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) ->
         records = list(map(OutRecord, columns["key"], encode_dead_letters(letters)))
     partition = letters[0].partition
     return [
-        TableRows(partition, "dead_letters", columns, len(letters)),
+        TableRows(
+            partition, "dead_letters", columns, len(letters), bytes=sum(len(each.value or b"") for each in letters)
+        ),
         TopicRecords(partition, settings.dead_letter_topic, records),
     ]

@@ -29,6 +29,8 @@ from c360_stream.operators.under_way import writes_of
 from c360_stream.settings import Settings
 
 ROWS_MAX = 20_000
+BLOCK_BYTES_MAX = 8 * 1024 * 1024
+"""Of text from outside in a block: 20,000 dead letters may be gigabytes, and some blocks are under way at a time."""
 WAIT_SECONDS = 1.0
 SAY_SECONDS = 1.0
 INSERTS_MAX = 4
@@ -102,8 +104,8 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
     """Collects columns and inserts them in large blocks, from a thread of its own.
 
     The thread is needed because chDB crashes when it is called from the engine's own worker threads, and welcome
-    because inserting and computing overlap. Bounds: `ROWS_MAX` rows a block, `WAIT_SECONDS`, `INSERTS_MAX`
-    inserts under way (then writing blocks: back-pressure), and every snapshot waits for all of them.
+    because inserting and computing overlap. Bounds: `ROWS_MAX` rows or `BLOCK_BYTES_MAX` a block, `WAIT_SECONDS`,
+    `INSERTS_MAX` inserts under way (then writing blocks: back-pressure), and every snapshot waits for all of them.
 
     With an outbox, exact rows are inserted once the snapshot that holds them is durable (see `TopicOutboxPartition`),
     under a token that names the block, so that the server drops a repetition; the next snapshot waits for them, and
@@ -231,17 +233,18 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
 
 
 class Blocks:
-    """Rows on their way to becoming blocks, of `ROWS_MAX` rows or a little more, of one table each."""
+    """Rows on their way to becoming blocks of one table each, of `ROWS_MAX` rows, `BLOCK_BYTES_MAX` or a bit more."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[TableRows]] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
 
     def add(self, item: TableRows) -> tuple[str, pa.Table] | None:
         """Take rows; give a block when there are enough."""
         self._rows.setdefault(item.table, []).append(item)
-        self._counts[item.table] = self._counts.get(item.table, 0) + item.rows
-        return self._block(item.table) if self._counts[item.table] >= ROWS_MAX else None
+        rows, size = self._counts.get(item.table, (0, 0))
+        rows, size = self._counts[item.table] = rows + item.rows, size + item.bytes
+        return self._block(item.table) if rows >= ROWS_MAX or size >= BLOCK_BYTES_MAX else None
 
     def take(self) -> list[tuple[str, pa.Table]]:
         """Give all rows, a block a table."""

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.windows import FEATURES, compare, our_rows, peer_rows, run_peer
-from c360_stream.commands.bench.runs import run_to_end
+from bench.windows import FEATURES, compare, peer_rows, run_flow, run_peer
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.settings import Settings
 
 
 def test_windows_and_the_flow_agree_on_every_day_that_has_a_window(tmp_path: Path) -> None:
     settings = Settings.model_construct(log_dir=tmp_path / "log")
-    events, _ = Sample(SampleSpec(accounts=20, product_events=3_000, days=35)).write(settings)
-    run_to_end({"C360_LOG_DIR": str(settings.log_dir)}, tmp_path, 1, events)
-    ours = our_rows(settings.dsn)
+    counts = Sample(SampleSpec(accounts=20, product_events=3_000, days=35)).write(settings)
+    assert min(counts.late, counts.duplicates, counts.refused) > 20
+    _, ours = run_flow(settings, tmp_path, counts.accepted)
     for checked in (False, True):
         out = tmp_path / f"{checked}.jsonl"
         run_peer(settings.log_dir, out, checked=checked)

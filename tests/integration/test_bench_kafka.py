@@ -26,7 +26,11 @@ def test_a_run_on_kafka_takes_every_record_and_leaves_nothing_behind(
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [result["name"] for result in found] == [
         *("kafka", "kafka_with_startup", "kafka_cpu", "kafka_by_message", "kafka_by_call"),
+        *("kafka_without_recovery", "kafka_2", "kafka_2_cpu"),
     ]
+    assert [result["parameters"]["processes"] for result in found] == [1, 1, 1, 1, 1, 1, 2, 2]
+    assert [result["parameters"]["recovery"] for result in found] == [*[True] * 5, False, True, True]
+    assert all(result["detail"]["startup_seconds"] > 0 for result in found)
     parameters = found[0]["parameters"]
     assert parameters["events"] > 800 + 20
     assert parameters["scores"] >= 20

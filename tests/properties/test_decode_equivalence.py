@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, event, example, given, settings
@@ -19,6 +20,7 @@ from c360_stream.events import (
     InputKind,
     ProductEvent,
     Refused,
+    time_us,
 )
 from c360_stream.events.contract import EVENT_BYTES_MAX, NESTING_MAX
 from c360_stream.events.reference import validate_reference
@@ -232,6 +234,35 @@ def test_decoder_and_contract_agree_on_every_value_in_every_field(kind: InputKin
         for name, token in itertools.product([*good, "extra"], tokens):
             accepted_alike(kind, joined(list((good | {name: token}).items())))
             accepted_alike(kind, joined([(name, token), *good.items()]))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    st.sampled_from(INPUT_KINDS).flatmap(
+        lambda kind: st.tuples(st.just(kind), st.lists(near_records(kind).map(lambda record: record[1]), max_size=20))
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_block_gives_what_its_records_give_one_by_one(records: tuple[InputKind, list[bytes]], random: Random) -> None:
+    kind, raws = records
+    good = joined([(name, json.dumps(value).encode()) for name, value in values_of(kind, EVENT_TYPES[kind][0]).items()])
+    raws += [good] * 3
+    random.shuffle(raws)
+    decoder = Decoder(kind)
+    expected: list[Event | tuple[str, str]] = []
+    for raw in raws:
+        try:
+            expected.append(Decoder(kind).decode(raw))
+        except Refused as refusal:
+            expected.append((refusal.reason, refusal.stage))
+    for _ in range(2):  # event types are known the second time
+        found: dict[int, Event | tuple[str, str]] = {}
+        for block in decoder.decode_blocks(raws):
+            assert [position for position, _ in block.refused] == sorted(position for position, _ in block.refused)
+            assert block.time_us.tolist() == [time_us(event.occurred_at) for event in block.events]
+            found |= zip(block.positions, block.events, strict=True)
+            found |= {position: (refusal.reason, refusal.stage) for position, refusal in block.refused}
+        assert [found[position] for position in range(len(raws))] == expected
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -12,21 +13,30 @@ from c360_stream.events import Decoder
 
 
 def measure(spec: SampleSpec, repeats: int) -> Iterator[Result]:
-    """Decode product events; beside it JSON of any shape, which shows what the contract costs."""
-    [lines] = Sample(spec).lines("product")
+    """Decode product events as the flow does; beside it JSON of any shape, one by one."""
+    drawn = Sample(spec).drawn("product")
+    [lines] = drawn.by_partition
     block = b"\n".join(lines)
     floor = len(lines) / least_cpu_seconds(repeats, block.split, b"\n")
     parameters = {
         "product_events": len(lines),
+        "refused": drawn.counts.refused,
         "bytes_per_event": round(len(block) / len(lines)),
         "seed": spec.seed,
         "repeats": repeats,
     }
-    for name, decode in (("decode", Decoder("product").decode), ("decode_untyped_json", msgspec.json.Decoder().decode)):
-        seconds = least_cpu_seconds(repeats, _each, decode, lines)
+    for name, decode in (("decode", _as_the_flow), ("decode_untyped_json", _untyped)):
+        seconds = least_cpu_seconds(repeats, decode, lines)
         yield Result(name, "events per CPU second", len(lines) / seconds, floor, "splitting the lines", parameters)
 
 
-def _each(decode: Callable[[bytes], object], lines: list[bytes]) -> None:
+def _as_the_flow(lines: list[bytes]) -> None:
+    for _ in Decoder("product").decode_blocks(lines):
+        pass
+
+
+def _untyped(lines: list[bytes]) -> None:
+    decode = msgspec.json.Decoder().decode
     for line in lines:
-        decode(line)
+        with suppress(msgspec.DecodeError):
+            decode(line)

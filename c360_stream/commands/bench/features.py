@@ -9,16 +9,15 @@ from xxhash import xxh3_64_intdigest
 
 from c360_stream.commands.bench.result import Result, least_cpu_seconds, timed
 from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.commands.bench.shards import Shards
-from c360_stream.events import Decoder, ProductEvent
+from c360_stream.commands.bench.shards import Shards, decoded
+from c360_stream.events import ProductEvent
 from c360_stream.settings import Settings
 
 
 def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Result]:
-    """Encode batches of product events and give them to every shard; no tick is due."""
-    decode = Decoder("product").decode
+    """Encode batches of accepted product events and give them to every shard; no tick is due."""
     [lines] = Sample(spec).lines("product")
-    events = [event for event in map(decode, lines) if isinstance(event, ProductEvent)]
+    events = [event for event in decoded("product", lines) if isinstance(event, ProductEvent)]
     floor = len(events) / least_cpu_seconds(repeats, _hash_ids, events)
     batches = [events[i : i + settings.batch_events] for i in range(0, len(events), settings.batch_events)]
     encode, receive = min((_pass(settings, batches) for _ in range(repeats)), key=sum)
@@ -30,7 +29,8 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
         "hashing event and user ids",
         {
             "accounts": spec.accounts,
-            "product_events": len(events),
+            "product_events": len(lines),
+            "refused": len(lines) - len(events),
             "batch_events": settings.batch_events,
             "shards": settings.shards,
             "seed": spec.seed,

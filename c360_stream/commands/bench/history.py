@@ -12,15 +12,15 @@ import click
 
 from c360_stream.commands.bench.replay import log_files, split_lines
 from c360_stream.commands.bench.result import Result, timed
-from c360_stream.commands.bench.runs import Run, run_to_end
-from c360_stream.commands.bench.sample import Sample, SampleSpec
+from c360_stream.commands.bench.runs import Run, run_log
+from c360_stream.commands.bench.sample import Counts, Sample, SampleSpec
 from c360_stream.errors import C360Error
 from c360_stream.settings import Settings
 
 EVENTS = 210_000_000
 ACCOUNTS = 4_200
 DAYS = 90
-BYTES_PER_EVENT = 215
+BYTES_PER_EVENT = 240
 DISK_SPARE_BYTES = 2 * 1024**3
 SMALLER = 10
 """The second run has a tenth of the first one's events."""
@@ -49,8 +49,12 @@ def measure(
         "days": days,
         "events": large.events,
         "share": share,
-        "bytes_per_event": round(large.bytes / large.events),
+        "bytes_per_event": round(large.counts.bytes / large.counts.lines),
+        "late": large.counts.late,
+        "duplicates": large.counts.duplicates,
+        "refused": large.counts.refused,
         "processes": processes,
+        "recovery": True,
         "scores": large.run.scores,
         "seed": seed,
     }
@@ -78,8 +82,8 @@ def measure(
 class _Replayed:
     """A replay, and the floor of it."""
 
-    def __init__(self, events: int, size: int, run: Run, floor: float) -> None:
-        self.events, self.bytes, self.run, self.floor = events, size, run, floor
+    def __init__(self, counts: Counts, run: Run, floor: float) -> None:
+        self.events, self.counts, self.run, self.floor = counts.lines, counts, run, floor
 
 
 def _replayed(spec: SampleSpec, processes: int) -> _Replayed:
@@ -88,16 +92,16 @@ def _replayed(spec: SampleSpec, processes: int) -> _Replayed:
         if shutil.disk_usage(home).free < needed:
             raise C360Error(f"{home} has no {needed / 1e9:.0f} GB free", "take a smaller --share, or set TMPDIR")
         settings = Settings.model_construct(log_dir=Path(home) / "log")
-        events = size = 0
-        for day, (count, written) in enumerate(Sample(spec).write_by_day(settings), 1):
-            events, size = events + count, size + written
+        counts = Counts()
+        for day, written in enumerate(Sample(spec).write_by_day(settings), 1):
+            counts = counts.plus(written)
             if day % 10 == 0 or day == spec.days:
-                _say(f"day {day} of {spec.days} is written: {events:,} events, {size / 1e9:.2f} GB")
+                _say(f"day {day} of {spec.days} is written: {counts.lines:,} events, {counts.bytes / 1e9:.2f} GB")
         floor = timed(split_lines, log_files(settings)).wall
-        _say(f"replaying {events:,} events over {processes} process{'es' if processes > 1 else ''}")
-        run = run_to_end({"C360_LOG_DIR": str(settings.log_dir)}, Path(home), processes, events)
-        _say(f"that took {run.flow:,.1f} s: {events / run.flow:,.0f} events a second")
-        return _Replayed(events, size, run, floor)
+        _say(f"replaying {counts.lines:,} events over {processes} process{'es' if processes > 1 else ''}")
+        run = run_log(settings.log_dir, processes, counts.accepted)
+        _say(f"that took {run.flow:,.1f} s: {counts.lines / run.flow:,.0f} events a second")
+        return _Replayed(counts, run, floor)
 
 
 def _say(what: str) -> None:

@@ -16,6 +16,8 @@ from c360_stream.commands.bench.sample import SampleSpec
 from c360_stream.settings import Settings
 
 PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
+PRODUCT_EVENTS_PER_TICKS_ACCOUNT = 20
+"""Enough for most features of most accounts to have a value on most days."""
 HISTORY_ACCOUNTS = 20_000
 HISTORY_DAYS = 3
 TICK_ACCOUNTS = 100_000
@@ -40,6 +42,8 @@ class Options:
     brokers: str | None
     clickhouse_dsn: str | None
     share: float
+    partitions: int
+    tick_days: int
 
     @property
     def batches(self) -> SampleSpec:
@@ -49,7 +53,7 @@ class Options:
     @property
     def log(self) -> SampleSpec:
         """Events for what reads a log."""
-        return SampleSpec(self.accounts, self.events, self.days, self.seed)
+        return SampleSpec(self.accounts, self.events, self.days, self.seed, self.partitions)
 
     @property
     def history(self) -> SampleSpec:
@@ -103,7 +107,7 @@ def _resume(options: Options) -> Iterator[Result]:
 def _kafka(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import kafka
 
-    return kafka.measure(options.log, options.processes, options.brokers, options.clickhouse_dsn)
+    return kafka.measure(options.log, max(2, options.processes), options.brokers, options.clickhouse_dsn)
 
 
 def _accounts(options: Options, least: int, default: int) -> int:
@@ -145,6 +149,28 @@ def _history(options: Options) -> Iterator[Result]:
     return history.measure(options.share, options.processes, options.seed)
 
 
+def _ticks(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import ticks
+
+    if options.tick_days <= ticks.FEW_DAYS:
+        raise click.BadParameter(f"more than {ticks.FEW_DAYS}, which it is compared with", param_hint="--tick-days")
+    accounts = options.tick_accounts or TICK_ACCOUNTS
+    events = PRODUCT_EVENTS_PER_TICKS_ACCOUNT * accounts
+    return ticks.measure(SampleSpec(accounts, events, options.tick_days, options.seed), options.repeats)
+
+
+def _refused(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import refused
+
+    return refused.measure(options.log, options.processes)
+
+
+def _idle(options: Options) -> Iterator[Result]:
+    from c360_stream.commands.bench import idle
+
+    return idle.measure(options.partitions, options.seconds, options.brokers)
+
+
 def _memory(options: Options) -> Iterator[Result]:
     from c360_stream.commands.bench import memory
 
@@ -171,6 +197,9 @@ QUICK: dict[str, Item] = {
 ITEMS: dict[str, Item] = {
     **QUICK,
     "snapshot": _snapshot,
+    "ticks": _ticks,
+    "refused": _refused,
+    "idle": _idle,
     "midnight": _midnight,
     "kafka": _kafka,
     "latency": _latency,

@@ -11,12 +11,20 @@ from urllib.parse import urlsplit
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
 from confluent_kafka import TopicPartition as Partition
+from pydantic import SecretStr
 
-from c360_stream.commands.bench.replay import results
+from c360_stream.commands.bench.replay import against, results
 from c360_stream.commands.bench.result import Result, Timed, timed
-from c360_stream.commands.bench.runs import c360, run_to_end
-from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.commands.bench.topics import embedded_dsn, environment, own_prefix, own_settings, removed_at_the_end
+from c360_stream.commands.bench.runs import Run, c360, run_to_end
+from c360_stream.commands.bench.sample import NEXT_TO_NOTHING, Counts, Sample, SampleSpec
+from c360_stream.commands.bench.topics import (
+    embedded_dsn,
+    environment,
+    make_inputs,
+    own_prefix,
+    own_settings,
+    removed_at_the_end,
+)
 from c360_stream.connectors.kafka import CHUNK_RECORDS, POLL_SECONDS
 from c360_stream.connectors.kafka_client import CONSUMER, Connection, Patience, make_client, open_sender
 from c360_stream.connectors.ports import OutRecord, wait_patiently
@@ -27,11 +35,12 @@ PRODUCED_AT_A_TIME = 10_000
 FLOOR_SECONDS_MAX = 600.0
 
 
-def measure(spec: SampleSpec, processes: int, brokers: str | None, clickhouse_dsn: str | None) -> Iterator[Result]:
+def measure(spec: SampleSpec, processes_max: int, brokers: str | None, clickhouse_dsn: str | None) -> Iterator[Result]:
     """Fill topics of its own, read them bare, run the flow on them, read them bare again, and delete them.
 
-    The bare consumer makes the calls that the flow's readers make, with their settings. The faster of its two passes
-    counts: the broker's caches and the rest of the machine favour one or the other.
+    The flow runs with a recovery directory, over 1 to `processes_max` processes, and over one without; each has a copy
+    of the topics. The bare consumer makes the calls that the flow's readers make, with their settings. The faster of
+    its two passes counts: the broker's caches and the rest of the machine favour one or the other.
 
     Raises
     ------
@@ -40,32 +49,66 @@ def measure(spec: SampleSpec, processes: int, brokers: str | None, clickhouse_ds
     C360Error
         If the run fails.
     """
-    with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
-        settings = _settings(brokers, clickhouse_dsn, Path(home))
-        own = environment(settings)
-        with _database_removed_at_the_end(settings), removed_at_the_end(settings):
-            c360(["setup"], own, Path(home))
-            events, size = _produce(Sample(spec), settings)
-            bare = [timed(_consume, settings, events, len)]
-            looking = [timed(_consume, settings, events, _look)]
-            by_call = timed(_consume, settings, events, len, 1)
-            run = run_to_end(own, Path(home), processes, events)
-            bare.append(timed(_consume, settings, events, len))
-            looking.append(timed(_consume, settings, events, _look))
+    with tempfile.TemporaryDirectory(prefix="c360-bench-") as folder:
+        home = Path(folder)
+        with _filled(Sample(NEXT_TO_NOTHING), brokers, clickhouse_dsn, home) as (own, counts):
+            idle = {number: _run(own, home, number, counts) for number in range(1, processes_max + 1)}
+            idle[0] = _run(own, home, 1, counts, recovery=False)
+        with _filled(Sample(spec), brokers, clickhouse_dsn, home) as (own, counts):
+            bare = [timed(_consume, own, counts.lines, len)]
+            looking = [timed(_consume, own, counts.lines, _look)]
+            by_call = timed(_consume, own, counts.lines, len, 1)
+            runs = {number: _run(own, home, number, counts) for number in range(1, processes_max + 1)}
+            runs[0] = _run(own, home, 1, counts, recovery=False)
+            bare.append(timed(_consume, own, counts.lines, len))
+            looking.append(timed(_consume, own, counts.lines, _look))
+    runs = {number: run.started_as(idle[number]) for number, run in runs.items()}
     parameters = {
-        **spec.parameters(events, size),
-        "processes": processes,
+        **spec.parameters(counts),
+        "processes": 1,
+        "recovery": True,
         "records_a_call": CHUNK_RECORDS,
         "tables": "ClickHouse" if clickhouse_dsn else "chDB",
-        "scores": run.scores,
+        "scores": runs[1].scores,
+        "peak_bytes": runs[1].peak_bytes,
     }
-    yield from results("kafka", run, _quickest(bare), "a bare consume() loop over the same topics", parameters)
+    floor_is = "a bare consume() loop over the same topics"
+    yield from results("kafka", runs[1], _quickest(bare), floor_is, parameters)
     for name, floor, floor_is in (
         ("kafka_by_message", _quickest(looking), "such a loop that asks each message for its error and its value"),
         ("kafka_by_call", by_call, "such a loop with the default of consume(), one message a call"),
     ):
-        value, least = run.accepted / run.flow, run.accepted / floor.wall
-        yield Result(name, "events per second", value, least, floor_is, parameters, run.seconds())
+        yield from results(name, runs[1], floor, floor_is, parameters, suffixes=[""])
+    yield against("kafka_without_recovery", runs[0], runs[1], parameters | {"recovery": False})
+    for number in range(2, processes_max + 1):
+        parameters = parameters | {"processes": number, "peak_bytes": runs[number].peak_bytes}
+        floor_is = "the same with one process"
+        one = Timed(None, runs[1].flow, runs[1].cpu)
+        yield from results(f"kafka_{number}", runs[number], one, floor_is, parameters, suffixes=["", "_cpu"])
+
+
+@contextmanager
+def _filled(
+    sample: Sample, brokers: str | None, clickhouse_dsn: str | None, home: Path
+) -> Iterator[tuple[Settings, Counts]]:
+    """Topics of a sample, to be deleted with all that begin like them."""
+    settings = _settings(brokers, clickhouse_dsn, home)
+    with removed_at_the_end(settings):
+        make_inputs(settings, sample.spec.partitions)
+        yield settings, _produce(sample, settings)
+
+
+def _run(own: Settings, home: Path, processes: int, counts: Counts, *, recovery: bool = True) -> Run:
+    """Run the flow on input topics, with output topics, tables and a recovery directory that are new."""
+    name = f"{processes}{'' if recovery else '-without'}"
+    dsn = embedded_dsn(home / name) if own.embedded_tables else f"{own.dsn}_{name.replace('-', '_')}"
+    to = {"topic_prefix": f"{own.topic_prefix}-{name}", "clickhouse_dsn": SecretStr(dsn)}
+    settings = own.model_copy(update={"input_prefix": own.topic_prefix, **to})
+    (home / name).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as folder, _database_removed_at_the_end(settings):
+        c360(["setup"], environment(settings), home)
+        kept = Path(folder) / "recovery" if recovery else None
+        return run_to_end(environment(settings), Path(folder), processes, counts.accepted, recovery=kept)
 
 
 def _quickest(passes: list[Timed[int]]) -> Timed[int]:
@@ -102,23 +145,23 @@ def _database_removed_at_the_end(settings: Settings) -> Iterator[None]:
                 tables.command("DROP DATABASE IF EXISTS {database:Identifier}", database)
 
 
-def _produce(sample: Sample, settings: Settings) -> tuple[int, int]:
-    """Write the sample, keyed by account as its producers do; give the number of records and bytes."""
+def _produce(sample: Sample, settings: Settings) -> Counts:
+    """Write the sample, keyed by account as its producers do; give what it came to."""
     connection = Connection(settings.kafka_brokers)
     sender = open_sender(settings, connection)
     patience = Patience(connection, "writing the sample", settings.outage_seconds_max, wait_patiently)
-    count = size = 0
+    counts = Counts()
     for kind in INPUT_KINDS:
         topic = settings.input_topic(kind)
-        for partition, lines in enumerate(sample.lines(kind)):
+        drawn = sample.drawn(kind)
+        for partition, lines in enumerate(drawn.by_partition):
             for start in range(0, len(lines), PRODUCED_AT_A_TIME):
                 part = lines[start : start + PRODUCED_AT_A_TIME]
                 sender.send([(topic, OutRecord(_account(line), line)) for line in part], patience, partition)
-            count += len(lines)
-            size += sum(map(len, lines))
+        counts = counts.plus(drawn.counts)
     sender.flush(patience)
     sender.close()
-    return count, size
+    return counts
 
 
 def _account(line: bytes) -> bytes:

@@ -39,8 +39,10 @@ class Place(Protocol):
 
 
 @contextmanager
-def place(brokers: str | None, home: Path, settings: dict[str, str]) -> Iterator[Place]:
+def place(brokers: str | None, home: Path, settings: dict[str, str], partitions: int | None = None) -> Iterator[Place]:
     """Topics of its own at the broker that is named or else configured, if any is; else a log directory in `home`.
+
+    `partitions` is the number of those of an input topic at the broker, if not that of `c360 setup`.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def place(brokers: str | None, home: Path, settings: dict[str, str]) -> Iterator
     """
     configured = load_settings(kafka_brokers=brokers)
     if configured.uses_kafka:
-        with _topics(configured, home, settings) as topics:
+        with _topics(configured, home, settings, partitions) as topics:
             yield topics
     else:
         yield _LogDirectory(home, settings)
@@ -66,7 +68,7 @@ class _LogDirectory:
         self._echo: _Tail | None = None
 
     def fill(self, sample: Sample) -> int:
-        return sample.write(self._settings)[0]
+        return sample.write(self._settings).lines
 
     def send(self, events: Sequence[Event]) -> None:
         by_path: dict[Path, list[bytes]] = {}
@@ -113,14 +115,22 @@ class _Tail:
 
 
 @contextmanager
-def _topics(configured: Settings, home: Path, settings: dict[str, str]) -> Iterator[Place]:
+def _topics(configured: Settings, home: Path, settings: dict[str, str], partitions: int | None) -> Iterator[Place]:
     """Topics that are deleted in the end."""
-    from c360_stream.commands.bench.topics import embedded_dsn, own_prefix, own_settings, removed_at_the_end
+    from c360_stream.commands.bench.topics import (
+        embedded_dsn,
+        make_inputs,
+        own_prefix,
+        own_settings,
+        removed_at_the_end,
+    )
 
     own = own_settings(configured, own_prefix(), embedded_dsn(home))
     topics = _Kafka(own, settings)
-    c360(["setup"], topics.environment, home)
     with removed_at_the_end(own):
+        if partitions is not None:
+            make_inputs(own, partitions)
+        c360(["setup"], topics.environment, home)
         yield topics
 
 

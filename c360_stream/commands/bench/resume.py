@@ -55,7 +55,7 @@ def _resume(spec: SampleSpec) -> _Resumed:
         settings = Settings.model_construct(log_dir=Path(home) / "log")
         environment = {"C360_LOG_DIR": str(settings.log_dir), "C360_SNAPSHOT_SECONDS": str(SNAPSHOT_SECONDS)}
         sample = Sample(spec)
-        events, _ = sample.write(settings)
+        events = sample.write(settings).lines
         scores = settings.log_dir / settings.risk_topic / "0.jsonl"
         with running(environment, Path(home)) as first:
             first.wait(lambda: first.total("c360_events_read_total") >= events)

@@ -7,31 +7,66 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from c360_stream.errors import C360Error
 
 _DONE = re.compile(
-    r" run_ended: process \d+: ([\d,]+) events read, ([\d,]+) accepted, .* ([\d,]+) scores, ([\d,.]+) s \("
+    r" run_ended: process \d+: ([\d,]+) events read, ([\d,]+) accepted, ([\d,]+) dead letters,"
+    r" .* ([\d,]+) scores, ([\d,.]+) s \("
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run said, and what it took: seconds by its own clock, from start to exit, and of CPU time."""
+    """What a run said, and what it took.
+
+    Parameters
+    ----------
+    accepted, letters, scores
+        Events, refused ones, scores.
+    flow, wall, cpu
+        Seconds by its own clock, from start to exit, and of CPU time.
+    startup, startup_cpu
+        Of the wall and the CPU seconds: what the same run took with next to nothing to read.
+    peak_bytes
+        The most memory that its largest process had.
+    """
 
     accepted: int
+    letters: int
     scores: int
     flow: float
     wall: float
     cpu: float
+    peak_bytes: int
+    startup: float = 0.0
+    startup_cpu: float = 0.0
+
+    @property
+    def events(self) -> int:
+        """Events read, refused ones included."""
+        return self.accepted + self.letters
 
     def seconds(self) -> dict[str, float]:
-        """The three times, for `Result.detail`."""
-        return {"flow_seconds": self.flow, "wall_seconds": self.wall, "cpu_seconds": self.cpu}
+        """Its times, for `Result.detail`."""
+        return {
+            "flow_seconds": self.flow,
+            "wall_seconds": self.wall,
+            "cpu_seconds": self.cpu,
+            "startup_seconds": self.startup,
+            "startup_cpu_seconds": self.startup_cpu,
+            "work_seconds": max(0.0, self.wall - self.startup),
+            "work_cpu_seconds": max(0.0, self.cpu - self.startup_cpu),
+        }
+
+    def started_as(self, idle: Run) -> Run:
+        """The same, where a run with next to nothing to read tells what start and end cost."""
+        return replace(self, startup=idle.wall, startup_cpu=idle.cpu)
 
 
 def own_environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -48,20 +83,36 @@ def c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> s
     C360Error
         If it failed.
     """
-    done = subprocess.run(  # noqa: S603 - this very program
-        [sys.executable, "-m", "c360_stream", *arguments],
-        check=False,
-        env=own_environment(settings),
-        cwd=home,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise C360Error(f"c360 {arguments[0]} failed: {done.stderr.strip()[-500:]}", "run `c360 doctor`")
-    return done.stderr
+    return _c360(arguments, settings, home)[0]
 
 
-def run_to_end(settings: Mapping[str, str], home: Path, processes: int, events: int) -> Run:
+def _c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> tuple[str, resource.struct_rusage]:
+    """What this very program said, and what it and the processes that it started used."""
+    with tempfile.TemporaryFile("w+", dir=home) as said:
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "c360_stream", *arguments],
+            env=own_environment(settings),
+            cwd=home,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read()
+    if process.returncode:
+        raise C360Error(f"c360 {arguments[0]} failed: {text.strip()[-500:]}", "run `c360 doctor`")
+    return text, used
+
+
+def run_to_end(
+    settings: Mapping[str, str], home: Path, processes: int, events: int, *, recovery: Path | None = None
+) -> Run:
     """Run the flow to the end of its input.
 
     Parameters
@@ -74,24 +125,37 @@ def run_to_end(settings: Mapping[str, str], home: Path, processes: int, events: 
         Number of processes.
     events
         How many events it has to accept.
+    recovery
+        Recovery directory, to be made. None: there is none, and a crash would begin again.
 
     Raises
     ------
     C360Error
         If it failed, or did not accept them all.
     """
-    began, cpu = time.perf_counter(), _children_cpu_seconds()
-    text = c360(["run", "--until-end", "--processes", str(processes)], settings, home)
-    wall, cpu = time.perf_counter() - began, _children_cpu_seconds() - cpu
+    arguments = ["run", "--until-end", "--processes", str(processes)]
+    began = time.perf_counter()
+    text, used = _c360([*arguments, *(["--recovery", str(recovery)] if recovery else [])], settings, home)
+    wall = time.perf_counter() - began
     said = [found.groups() for line in text.splitlines() if (found := _DONE.search(line))]
     if len(said) != processes:
         raise C360Error(f"{len(said)} of {processes} processes ended: {text.strip()[-500:]}", "report this")
-    accepted, scores = (sum(int(part[i].replace(",", "")) for part in said) for i in (1, 2))
+    accepted, letters, scores = (sum(int(part[i].replace(",", "")) for part in said) for i in (1, 2, 3))
     if accepted != events:
         raise C360Error(f"the run took {accepted:,} of {events:,} events", "report this")
-    return Run(accepted, scores, max(float(part[3].replace(",", "")) for part in said), wall, cpu)
+    flow = max(float(part[4].replace(",", "")) for part in said)
+    return Run(accepted, letters, scores, flow, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-def _children_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def run_log(log_dir: Path, processes: int, events: int, *, recovery: bool = True) -> Run:
+    """Run the flow over a log directory, with tables, topics and a recovery directory of its own beside it.
+
+    The input stays as it is, for other runs.
+    """
+    with tempfile.TemporaryDirectory(dir=log_dir.parent) as folder:
+        home = Path(folder)
+        (home / "log").mkdir()
+        for topic in log_dir.iterdir():
+            (home / "log" / topic.name).symlink_to(topic)
+        environment = {"C360_LOG_DIR": str(home / "log"), "C360_CLICKHOUSE_DSN": f"chdb://{home}/tables/c360"}
+        return run_to_end(environment, home, processes, events, recovery=home / "recovery" if recovery else None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from c360_stream.commands.bench.replay import log_files, split_lines
 from c360_stream.commands.bench.result import Result
-from c360_stream.commands.bench.runs import Run, run_to_end
+from c360_stream.commands.bench.runs import Run, run_log
 from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.settings import Settings
 
@@ -21,6 +21,8 @@ FLOOR_PASSES = 3
 def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Result]:
     """Replay over 1 to `processes_max` processes in turn, `repeats` times; the quickest of each counts.
 
+    Each has a recovery directory.
+
     The floor is what the machine gives: so many processes that have nothing to say to each other, and split the lines
     of their part of the same files one by one. It is measured right behind each replay.
     """
@@ -29,19 +31,15 @@ def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Resu
     floors: dict[int, list[float]] = {number: [] for number in numbers}
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         settings = Settings.model_construct(log_dir=Path(home) / "log")
-        events, size = Sample(spec).write(settings)
-        for repeat in range(repeats):
+        counts = Sample(spec).write(settings)
+        for _ in range(repeats):
             for number in numbers:
-                place = Path(home) / f"{repeat}-{number}"
-                place.mkdir()
-                tables = f"chdb://{place}/tables/c360"
-                environment = {"C360_LOG_DIR": str(settings.log_dir), "C360_CLICKHOUSE_DSN": tables}
-                runs[number].append(run_to_end(environment, place, number, events))
+                runs[number].append(run_log(settings.log_dir, number, counts.accepted))
                 floors[number].append(_split_apart(log_files(settings), number))
     best = {number: min(of, key=lambda run: run.flow) for number, of in runs.items()}
     least_cpu = {number: min(run.cpu for run in of) for number, of in runs.items()}
     for number in numbers[1:]:
-        parameters = {**spec.parameters(events, size), "processes": number, "repeats": repeats}
+        parameters = {**spec.parameters(counts), "processes": number, "recovery": True, "repeats": repeats}
         detail = {
             "one_flow_seconds": best[1].flow,
             "one_cpu_seconds": least_cpu[1],

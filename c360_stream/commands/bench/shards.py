@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from c360_stream.events import Event, times_us
+from c360_stream.events import Decoder, Event, times_us
 from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import AccountShard, Emission
@@ -14,6 +14,11 @@ from c360_stream.settings import InputKind, Settings
 from flows.churn import shard_config
 
 _PARTITION = "bench/0"
+
+
+def decoded(kind: InputKind, lines: Sequence[bytes]) -> list[Event]:
+    """The events of a topic's lines, without those that are refused."""
+    return [event for block in Decoder(kind).decode_blocks(lines) for event in block.events]
 
 
 class Shards:

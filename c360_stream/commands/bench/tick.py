@@ -10,8 +10,8 @@ import msgspec
 from c360_stream.commands.bench.model import trained_model
 from c360_stream.commands.bench.result import Result, least_cpu_seconds, timed
 from c360_stream.commands.bench.sample import START_DAY, Sample, SampleSpec
-from c360_stream.commands.bench.shards import Shards
-from c360_stream.events import US_PER_DAY, Decoder
+from c360_stream.commands.bench.shards import Shards, decoded
+from c360_stream.events import US_PER_DAY
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.learning.horizons import HorizonLearner
 from c360_stream.learning.scoring import ScoredTick, ShardScorer
@@ -66,9 +66,8 @@ def _filled(settings: Settings, spec: SampleSpec, scorers: Sequence[ShardScorer]
     shards = Shards(settings)
     sample = Sample(spec)
     for kind in INPUT_KINDS:
-        decode = Decoder(kind).decode
         [lines] = sample.lines(kind)
-        _, columns = shards.encode(kind, [decode(line) for line in lines])
+        _, columns = shards.encode(kind, decoded(kind, lines))
         for emissions in shards.receive(START_DAY * US_PER_DAY, columns):
             for rows in emissions:
                 if isinstance(rows, MovedRows):

@@ -8,12 +8,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from pydantic import SecretStr
 
 from c360_stream.connectors.kafka_client import Connection, make_client
 from c360_stream.errors import C360Error
-from c360_stream.settings import ENV_PREFIX, Settings
+from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, Settings
 
 
 def own_prefix() -> str:
@@ -39,9 +39,28 @@ def environment(settings: Settings) -> dict[str, str]:
     return {f"{ENV_PREFIX}{name.upper()}": value for name, value in plain.items()}
 
 
+def make_inputs(settings: Settings, partitions: int) -> None:
+    """Create the input topics, for which `c360 setup` has a number of partitions of its own.
+
+    Raises
+    ------
+    TransportError
+        If the broker refuses.
+    """
+    connection = Connection(settings.kafka_brokers)
+    admin = make_client(AdminClient, settings, connection)
+    for made in admin.create_topics(
+        [NewTopic(settings.input_topic(kind), partitions, 1) for kind in INPUT_KINDS]
+    ).values():
+        try:
+            made.result()
+        except KafkaException as error:
+            raise connection.error("cannot create topics", error.args[0]) from error
+
+
 @contextmanager
 def removed_at_the_end(settings: Settings) -> Iterator[None]:
-    """Delete the topics, whatever happens.
+    """Delete the topics, and those of prefixes that go on with a hyphen, whatever happens.
 
     Raises
     ------
@@ -61,8 +80,9 @@ def _delete(settings: Settings) -> None:
     connection = Connection(settings.kafka_brokers)
     admin = make_client(AdminClient, settings, connection)
     try:
-        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{settings.topic_prefix}.")]
+        own = f"{settings.topic_prefix}.", f"{settings.topic_prefix}-"
+        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(own)]
         for deleted in admin.delete_topics(names).values() if names else ():
             deleted.result()
     except KafkaException as error:
-        raise connection.error(f"cannot delete the topics {settings.topic_prefix}.*", error.args[0]) from error
+        raise connection.error(f"cannot delete the topics {settings.topic_prefix}*", error.args[0]) from error

@@ -12,11 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli import cli
-from c360_stream.commands.bench import history, items, latency, memory, midnight, snapshot
+from c360_stream.commands.bench import history, idle, items, latency, memory, midnight, snapshot
 from c360_stream.commands.bench.filling import Filling, Load
-from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.events import Decoder
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+from c360_stream.settings import Settings
 
 pytestmark = pytest.mark.slow
 FIELDS = {
@@ -81,13 +79,21 @@ def test_a_replay_takes_every_line_and_leaves_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("C360_CLICKHOUSE_DSN", "clickhouse://nosuch.invalid/c360")
     found = results("replay", "--accounts", "20", "--events", "800", "--days", "2", "--processes", str(processes))
-    assert [result["name"] for result in found] == ["replay", "replay_with_startup", "replay_cpu", "replay_by_line"]
+    assert [result["name"] for result in found] == [
+        *("replay", "replay_with_startup", "replay_cpu", "replay_by_line", "replay_without_recovery", "replay_clean"),
+    ]
     parameters = found[0]["parameters"]
     assert parameters["processes"] == processes
     assert parameters["events"] > 800 + 20
     assert parameters["scores"] >= 20
     assert 150 < parameters["bytes_per_event"] < 250
     assert found[0]["value"] > found[1]["value"]
+    assert [result["parameters"]["recovery"] for result in found] == [*[True] * 4, False, False]
+    assert [result["parameters"]["refused"] > 0 for result in found] == [*[True] * 5, False]
+    for result in found:
+        detail = result["detail"]
+        assert detail["startup_seconds"] > 0
+        assert detail["work_seconds"] == pytest.approx(max(0, detail["wall_seconds"] - detail["startup_seconds"]), 1e-2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -128,6 +134,41 @@ def test_scaling_compares_processes_over_the_same_log(tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ticks_cost_what_more_days_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [found] = results("ticks", "--tick-accounts", "300", "--tick-days", "8")
+    parameters, detail = found["parameters"], found["detail"]
+    assert parameters["tick_scores"] == 300 * 7
+    assert parameters["fewer_tick_scores"] == 300 * 2
+    more = detail["cpu_seconds"] - detail["fewer_cpu_seconds"]
+    assert found["value"] == pytest.approx(more / (300 * 5) * 1e6, abs=10)
+    assert found["floor"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_events_are_compared_with_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    [found] = results("refused", "--accounts", "20", "--events", "4000", "--days", "2")
+    assert found["parameters"]["refused_more"] == 4000
+    assert found["parameters"]["other_more"] == 4000
+    detail = found["detail"]
+    more = detail["cpu_seconds_with_refused"] - detail["cpu_seconds"]
+    assert found["value"] == pytest.approx(more / 4000 * 1e6, abs=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_idle_worker_is_watched_when_it_has_read_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(idle, "SETTLE_SECONDS", 0.5)
+    share, memory_found = results("idle", "--partitions", "2", "--seconds", "1", "--brokers", "")
+    assert (share["name"], memory_found["name"]) == ("idle", "idle_memory")
+    assert share["parameters"]["partitions"] == 6
+    assert share["parameters"]["transport"] == "log directory"
+    assert 0 < share["value"] < (os.cpu_count() or 1)
+    assert memory_found["value"] > 50_000_000
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_history_says_what_all_of_its_events_would_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     measured, whole = history.measure(0.5, processes=1, seed=1, accounts=20, days=4, events=4_000)
@@ -138,18 +179,6 @@ def test_a_history_says_what_all_of_its_events_would_take(tmp_path: Path, monkey
         detail["without_events_seconds"] + 4_000 / 1e6 * detail["million_events_seconds"], rel=1e-6
     )
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_days_of_a_sample_follow_each_other(kind: InputKind) -> None:
-    spec = SampleSpec(accounts=30, product_events=600, days=3, partitions=2)
-    decode = Decoder(kind).decode
-    days = [[decode(line) for lines in Sample(spec).day_lines(kind, day) for line in lines] for day in range(3)]
-    assert [{event.occurred_at.toordinal() for event in day} for day in days] == [
-        {days[0][0].occurred_at.toordinal() + n} for n in range(3)
-    ]
-    ids = [event.event_id for day in days for event in day]
-    assert len(set(ids)) == len(ids)
 
 
 def test_memory_tells_an_accounts_bytes_from_a_users() -> None:
@@ -200,19 +229,3 @@ def test_without_a_broker_it_says_what_is_missing(
     done = bench("kafka", *arguments)
     assert done.exit_code == 2
     assert says in done.stderr
-
-
-@pytest.mark.parametrize("kind", INPUT_KINDS)
-def test_the_sample_is_valid_in_order_and_the_same_for_the_same_seed(kind: InputKind) -> None:
-    spec = SampleSpec(accounts=30, product_events=600, days=2, partitions=3)
-    by_partition = Sample(spec).lines(kind)
-    assert by_partition == Sample(spec).lines(kind)
-    assert by_partition != Sample(SampleSpec(30, 600, days=2, partitions=3, seed=2)).lines(kind)
-    decode = Decoder(kind).decode
-    ids: set[str] = set()
-    for lines in by_partition:
-        events = [decode(line) for line in lines]
-        times = [event.occurred_at for event in events]
-        assert times == sorted(times)
-        ids.update(event.event_id for event in events)
-    assert len(ids) == sum(map(len, by_partition))

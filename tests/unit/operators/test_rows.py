@@ -16,9 +16,9 @@ from c360_stream.learning.reasons import MODEL
 from c360_stream.learning.scoring import ScoredRows
 from c360_stream.learning.tiers import HIGH
 from c360_stream.learning.version import ModelVersion
-from c360_stream.operators.rows import Clock, TableRows, TopicRecords, score_outputs
-from c360_stream.operators.sink import Blocks
-from c360_stream.records import RiskScore, Trigger
+from c360_stream.operators.rows import Clock, TableRows, TopicRecords, dead_letter_outputs, score_outputs
+from c360_stream.operators.sink import BLOCK_BYTES_MAX, Blocks
+from c360_stream.records import DeadLetterOut, RiskScore, Trigger
 from c360_stream.settings import Settings
 from tests.unit.learning.plain_reasons import plain_moves, plain_reasons
 from tests.unit.learning.rows import DAY_US, feature_rows
@@ -118,6 +118,34 @@ def test_shards_join_to_one_block_whose_lists_stay_with_their_rows() -> None:
         assert blocks.add(part) is None
     [(table, block)] = blocks.take()
     assert block.to_pylist() == [row for part in parts for row in arrow_table(table, part.columns).to_pylist()]
+
+
+def test_a_block_ends_where_its_text_is_long() -> None:
+    def letters(value: bytes) -> TableRows:
+        letter = DeadLetterOut(
+            topic="t",
+            partition=0,
+            offset=1,
+            stage="decode",
+            exception_class="Refused",
+            exception_message="no",
+            key=None,
+            value=value,
+            headers=[],
+            refused_us=0,
+        )
+        rows, _ = dead_letter_outputs(SETTINGS, [letter])
+        assert isinstance(rows, TableRows)
+        return rows
+
+    blocks = Blocks()
+    half = b"x" * (BLOCK_BYTES_MAX // 2)
+    assert blocks.add(letters(half[:-1])) is None
+    assert blocks.add(letters(b"x")) is None
+    block = blocks.add(letters(half))
+    assert block is not None
+    assert block[1].num_rows == 3
+    assert blocks.take() == []
 
 
 def test_nobody_gives_nothing() -> None:
