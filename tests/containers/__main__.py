@@ -66,13 +66,15 @@ def main() -> int:
 
 def _prove(engine: Engine, work: Path, say: Callable[[str], None]) -> None:
     stack = Stack(engine, work, jars=kafka_jars(work), requirements=front_requirements(work))
+    with engine.running():
+        # What a run has left that was killed: an engine in the machine's network would start it there again.
+        stack.remove()
     with engine.building():
         python_image(engine, work)
         say("an image for the images to begin with")
         stack.compose("build")
         say("the image, and stand-ins for those of others")
     with engine.running():
-        stack.remove()  # what a run has left that was killed
         stack.bound_files(stack.files_max())
         try:
             for step in Proof(stack).steps():

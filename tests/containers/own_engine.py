@@ -70,9 +70,7 @@ class OwnEngine:
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Make it, once, and have it up in the machine's network."""
-        if not self._root.is_dir():
-            debian_system(SUITE, PACKAGES, self._root)
+        """Have it up in the machine's network."""
         with self._up("machine"):
             yield
 
@@ -98,6 +96,8 @@ class OwnEngine:
 
     @contextmanager
     def _up(self, network: str) -> Iterator[None]:
+        if not self._root.is_dir():
+            debian_system(SUITE, PACKAGES, self._root)
         init = self._work / "init.pid"
         init.unlink(missing_ok=True)
         # `unshare` heeds no SIGTERM; what it has started is killed with it.
