@@ -31,7 +31,7 @@ def test_the_end_of_a_run_says_why_records_were_refused(tmp_path: Path) -> None:
     # Where JSON breaks off is no reason of its own.
     write(log, "product", event(1), *(b" " * n + b"{" + SECRET.encode() for n in range(5)), event(9, account_id=""))
     command = [sys.executable, "-m", "c360_stream", "run", "--until-end", "--log-dir", str(log)]
-    env = {**os.environ, "C360_LOG_FORMAT": "json"}
+    env = {**os.environ, "C360_LOG_FORMAT": "json", "C360_METRICS_ADDRESS": "127.0.0.1:0"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=SECONDS_MAX, cwd=tmp_path, env=env
     )
