@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
-from c360_stream.events import Decoder, Refused
+from c360_stream.events import EVENT_BYTES_MAX, Decoder, Refused
 from c360_stream.features.encoding import Encoded, EventEncoder
 from c360_stream.health import HEALTH
 from c360_stream.operators.stop import stop_requested
@@ -22,6 +22,9 @@ _READ_ON = 64
 READ_AT_ONCE = 2048
 HEARTBEATS_MAX = 10_000
 """How many records a batch keeps while it reads on for events: a quiet partition has years of heartbeats."""
+READ_ON_BYTES_MAX = 64 * 1024 * 1024
+"""How much is read on for the next event of refused records since the last one: a flood of them may have no end. More
+than is read at once, so that where a batch ends has no part in it."""
 
 
 class ReturningReader:
@@ -139,12 +142,16 @@ class DecodedBatch:
     def more(self) -> NDArray[np.int64]:
         """Read on until there is another event or the partition's end for now; give `times` of all.
 
-        In a replay, which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
+        No further than `READ_ON_BYTES_MAX` of refused records, with which it ends whatever the batches. In a replay,
+        which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
         """
         before = len(self._positions)
-        while not stop_requested():
+        refused_bytes = self._refused_bytes(self._positions[-1] if self._positions else -1)
+        while not stop_requested() and refused_bytes <= READ_ON_BYTES_MAX:
             refused = len(self.refusals)
-            read = self._read(_READ_ON)
+            # However long they are, none follows that with which the bytes are too many.
+            read = self._read(min(_READ_ON, (READ_ON_BYTES_MAX - refused_bytes) // EVENT_BYTES_MAX + 1))
+            refused_bytes += self._refused_bytes(self.read - read - 1)
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
@@ -158,6 +165,16 @@ class DecodedBatch:
                     self.heartbeats_forgotten += forgotten
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
+
+    def _refused_bytes(self, after: int) -> int:
+        """Bytes of the records refused behind a position."""
+        found = 0
+        for position, _ in reversed(self.refusals):
+            if position <= after:
+                break
+            number, i = self._place(position)
+            found += len(self._parts[number].values[i])
+        return found
 
     def give_back(self) -> None:
         """Give the reader back what was only read on for."""

@@ -143,6 +143,21 @@ def test_reading_on_gives_at_least_one_more_event_or_reaches_the_end() -> None:
     assert batch.dead_letter(201 - 1, batch.refusals[-1][1], 0).offset == 200
 
 
+@pytest.mark.parametrize("records_max", [1, 2, 40, 90])
+@pytest.mark.parametrize("refused", [100, 101, 100_000])
+def test_reading_on_through_a_flood_has_an_end(monkeypatch: pytest.MonkeyPatch, records_max: int, refused: int) -> None:
+    """The same one wherever the batch ends: what a verdict rests on must not depend on that."""
+    monkeypatch.setattr(decode, "READ_ON_BYTES_MAX", 100 * len(NO_EVENT))
+    monkeypatch.setattr(decode, "EVENT_BYTES_MAX", len(NO_EVENT))
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), *[NO_EVENT] * refused, viewed(2)]), records_max)
+    for _ in range(2):
+        assert len(batch.more()) == (2 if refused <= 100 else 1)
+    assert batch.read == (102 if refused <= 100 else 1 + 101)
+    assert batch.due() == 1
+    batch.give_back()
+    assert batch.read == records_max
+
+
 def test_reading_on_through_years_of_heartbeats_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "HEARTBEATS_MAX", 100)
     beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(1000)]
