@@ -222,7 +222,7 @@ class BoundedReasons:
 
     def name(self, topic: str, reason: str) -> str:
         """What to count a reason as."""
-        reason = _BYTE_POSITION.sub("", reason)  # where a record breaks off is no reason of its own
+        reason = without_position(reason)
         known = self._known.setdefault(topic, set())
         if reason not in known:
             if len(known) >= DEAD_LETTER_REASONS_MAX:
@@ -232,6 +232,15 @@ class BoundedReasons:
 
 
 _reasons = BoundedReasons()
+
+
+def without_position(reason: str) -> str:
+    """A reason for a refusal as it is counted: where a record breaks off makes no other one.
+
+    >>> without_position("JSON is malformed: invalid character (byte 17)")
+    'JSON is malformed: invalid character'
+    """
+    return _BYTE_POSITION.sub("", reason)
 
 
 def count_dead_letters(topic: str, stage: str, reason: str, number: int) -> None:

@@ -254,6 +254,9 @@ class Refusal(msgspec.Struct, frozen=True):
         return tuple((f"__connect.errors.{name}", fact.encode()) for name, fact in facts.items())
 
 
+_LETTER_BYTES = 64
+
+
 class DeadLetterOut(Refusal, frozen=True):
     """Twin of `DeadLetter` for many: not validated, and the time is in microseconds since the epoch.
 
@@ -264,6 +267,14 @@ class DeadLetterOut(Refusal, frozen=True):
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     refused_us: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its key, value and headers, and of what holds them, about."""
+        size = _LETTER_BYTES + len(self.key or b"") + len(self.value or b"")
+        if self.headers:
+            size += sum(len(name) + len(value or b"") for name, value in self.headers)
+        return size
 
 
 class _DeadLetterJson(Refusal, frozen=True):

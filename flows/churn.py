@@ -51,7 +51,7 @@ def flow() -> Dataflow:
     """The flow as the environment describes it: what `python -m bytewax.run flows.churn` runs."""
     settings = load_settings()
     # Its number in a cluster, if the environment tells; the engine has told nobody yet.
-    log_from(settings, process=int(os.environ.get("BYTEWAX_PROCESS_ID", "0")))
+    log_from(settings, process=int(os.environ.get("BYTEWAX_PROCESS_ID") or 0))
     dataflow, life = build(settings), RunLife(settings)
     life.started()
     atexit.register(_say_end, life)

@@ -47,7 +47,11 @@ SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between
 FROM risk_scores FINAL
 """
 _ALARMS = "SELECT as_of, kind, subject, severity, detail FROM drift_alarms FINAL ORDER BY as_of, kind, subject"
-_REFUSALS = "SELECT topic, exception_message, count() AS number FROM dead_letters FINAL GROUP BY ALL"
+# Where a record breaks off is no reason of its own, as in `metrics.without_position`.
+_REFUSALS = """
+SELECT topic, replaceRegexpOne(exception_message, ' [(]byte [0-9]+[)]$', '') AS reason, count() AS number
+FROM dead_letters FINAL GROUP BY ALL
+"""
 # Churn is known as soon as it happens, staying only at the end of the horizon: as-ofs after the last account known
 # to have stayed would have churned accounts alone.
 _KNOWN = "SELECT min(as_of) AS first, maxIf(as_of, NOT churned) AS last FROM outcomes FINAL WHERE isNotNull(risk)"
@@ -175,7 +179,7 @@ def read_findings(tables: TableStore, truth: Path) -> Findings:
         tables.query(_TIERS),
         scores,
         tables.query(_ALARMS),
-        Counter({(row["topic"], row["exception_message"]): row["number"] for row in letters}),
+        Counter({(row["topic"], row["reason"]): row["number"] for row in letters}),
         _quality(tables, truth),
     )
 

@@ -249,7 +249,7 @@ def forget_incomplete_epoch(directory: Path) -> int | None:
     resumes_at = min(max(reached.get((newest, worker), began), began) for worker in range(workers))
     for part in parts:
         _query(part, "DELETE FROM snaps WHERE snap_epoch >= ?", resumes_at)
-    return resumes_at
+    return resumes_at if any(_query(part, "SELECT 1 FROM snaps LIMIT 1") for part in parts) else None
 
 
 def _query(part: Path, text: str, *values: int) -> list[Any]:

@@ -25,6 +25,7 @@ from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
 from c360_stream.connectors.kafka_redrive import Place, Redriver
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.metrics import without_position
 from c360_stream.settings import INPUT_KINDS, Settings
 
 _PAUSE_SECONDS = 0.1
@@ -56,7 +57,7 @@ class _Tally:
         group = (letter.topic, _short(letter.stage), _short(letter.exception_class))
         self.groups[group if group in self.groups or len(self.groups) < GROUPS_MAX else _OTHERS] += 1
         what = _short(letter.exception_message)
-        reason = (letter.topic, what)
+        reason = (letter.topic, without_position(what))
         self.reasons[reason if reason in self.reasons or len(self.reasons) < GROUPS_MAX else _OTHER_REASONS] += 1
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(f"  {letter.topic}[{letter.partition}] offset {letter.offset}: {what}")

@@ -204,8 +204,8 @@ def _page(host: str, port: int) -> _Page | None:
     deadline = time.monotonic() + SECONDS_MAX
     connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=SECONDS_MAX)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.connect()
         try:
-            connection.connect()
             socket = connection.sock
             socket.settimeout(_left(deadline))
             connection.request("GET", "/metrics")

@@ -7,7 +7,9 @@ import re
 from c360_stream.connectors.migrations import Database
 
 _ENGINE = "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'dead_letters'"
-_OURS = re.compile(r" TTL toDateTime\(stored_at\) \+ toIntervalDay\((\d+)\)(?= SETTINGS|$)")
+# `c360 verify` has to know which events the flow refused for their time.
+_WHERE = "WHERE exception_message NOT LIKE 'occurred_at: %'"
+_OURS = re.compile(r" TTL toDateTime\(stored_at\) \+ toIntervalDay\((\d+)\) " + re.escape(_WHERE) + "(?= SETTINGS|$)")
 
 
 def letter_retention_days(database: Database) -> int | None:
@@ -38,6 +40,6 @@ def set_letter_retention(database: Database, days: int) -> bool:
     """
     if letter_retention_days(database) in (days, None):
         return False
-    change = f"MODIFY TTL toDateTime(stored_at) + INTERVAL {days:d} DAY" if days else "REMOVE TTL"
+    change = f"MODIFY TTL toDateTime(stored_at) + INTERVAL {days:d} DAY DELETE {_WHERE}" if days else "REMOVE TTL"
     database.command(f"ALTER TABLE dead_letters {change}")
     return True

@@ -12,6 +12,8 @@ from c360_stream.logs.pace import BackOff
 
 AGAIN_SECONDS = 10.0
 AGAIN_SECONDS_MAX = 300.0
+FORGOTTEN_SECONDS = 60.0
+"""Whoever waits says so every second or so: an outage that nobody has seen for this long is another one."""
 
 
 class Outage:
@@ -33,12 +35,17 @@ class Outage:
         self._clock = clock
         self._seen_by: WeakSet[object] = WeakSet()
         self._back_off: BackOff | None = None
+        self._seen_at = 0.0
         self._lock = threading.Lock()
 
     def seen(self, client: object, reason: str) -> None:
         """Hear from a client that it waits; as often as it likes."""
         with self._lock:
+            if not self._seen_by or self._clock() - self._seen_at > FORGOTTEN_SECONDS:
+                self._seen_by.clear()
+                self._back_off = None
             self._seen_by.add(client)
+            self._seen_at = self._clock()
             if self._back_off is None:
                 self._back_off = BackOff(AGAIN_SECONDS, AGAIN_SECONDS_MAX, self._clock)
                 OUTAGE_BEGAN.log(place=self._place, reason=reason)

@@ -162,7 +162,7 @@ SETTING_UNKNOWN = _event(
 )
 CRASH_OUTPUT_FOUND = _event(
     "crash_output_found",
-    WARNING,
+    ERROR,
     "process {process}: native code had written before it was ended:",
     "last words of a process that crashed",
     "process output",

@@ -77,5 +77,6 @@ class BackOff:
         """Whether it is time again."""
         if self.seconds() < self._next_seconds:
             return False
-        self._next_seconds += min(self._next_seconds, self._max_seconds)
+        while self._next_seconds <= self.seconds():
+            self._next_seconds += min(self._next_seconds, self._max_seconds)
         return True

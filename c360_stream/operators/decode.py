@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ HEARTBEATS_MAX = 10_000
 READ_ON_BYTES_MAX = 64 * 1024 * 1024
 """How much is read on for the next event of refused records since the last one: a flood of them may have no end. More
 than is read at once, so that where a batch ends has no part in it."""
+RECORD_BYTES = 256
+"""What a record takes beside its key, value and headers."""
+_REFUSED_BYTES_MAX = EVENT_BYTES_MAX + RECORD_BYTES
 
 
 class ReturningReader:
@@ -106,8 +110,9 @@ class DecodedBatch:
         """Position and time of each heartbeat. They are not among the events."""
         self.heartbeats_forgotten = 0
         """Number of accepted heartbeats that are not in `heartbeats` any more: older ones, see `more`."""
+        self._refused_bytes = 0  # since the last event
         size = 0
-        while size < BATCH_BYTES_MAX and self.read < records_max:
+        while max(size, self._refused_bytes) < BATCH_BYTES_MAX and self.read < records_max:
             asked, returned = min(READ_AT_ONCE, records_max - self.read), reader.returned
             if self._read(asked) < asked and not returned:
                 break
@@ -146,12 +151,10 @@ class DecodedBatch:
         which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
         """
         before = len(self._positions)
-        refused_bytes = self._refused_bytes(self._positions[-1] if self._positions else -1)
-        while not stop_requested() and refused_bytes <= READ_ON_BYTES_MAX:
+        while not stop_requested() and self._refused_bytes <= READ_ON_BYTES_MAX:
             refused = len(self.refusals)
             # However long they are, none follows that with which the bytes are too many.
-            read = self._read(min(_READ_ON, (READ_ON_BYTES_MAX - refused_bytes) // EVENT_BYTES_MAX + 1))
-            refused_bytes += self._refused_bytes(self.read - read - 1)
+            read = self._read(min(_READ_ON, (READ_ON_BYTES_MAX - self._refused_bytes) // _REFUSED_BYTES_MAX + 1))
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
@@ -165,16 +168,6 @@ class DecodedBatch:
                     self.heartbeats_forgotten += forgotten
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
-
-    def _refused_bytes(self, after: int) -> int:
-        """Bytes of the records refused behind a position."""
-        found = 0
-        for position, _ in reversed(self.refusals):
-            if position <= after:
-                break
-            number, i = self._place(position)
-            found += len(self._parts[number].values[i])
-        return found
 
     def give_back(self) -> None:
         """Give the reader back what was only read on for."""
@@ -255,6 +248,7 @@ class DecodedBatch:
         self._resume_at.append(self._reader.position())
         part = self._reader.read(records_max)
         start, self.read = self.read, self.read + len(part.values)
+        events, refused = len(self._positions), len(self.refusals)
         # Every record is kept, since an event may yet be refused for its time.
         self._parts.append(part)
         self._starts.append(start)
@@ -269,7 +263,21 @@ class DecodedBatch:
             self._encoded.append(encoded)
             self._positions += positions
             self.refusals += [(start + position, refusal) for position, refusal in block.refused]
+        self._weigh(part, start, self._positions[-1] if len(self._positions) > events else -1, refused)
         return len(part.values)
+
+    def _weigh(self, part: RawBatch, start: int, last_event: int, refused: int) -> None:
+        """Count the bytes of what was refused in a part that begins at `start`, from its last event on."""
+        if last_event >= 0:
+            self._refused_bytes = 0
+        for position, _ in islice(self.refusals, refused, None):
+            if position > last_event:
+                i = position - start
+                self._refused_bytes += RECORD_BYTES + len(part.values[i])
+                if part.keys:
+                    self._refused_bytes += len(part.keys[i] or b"")
+                if part.headers:
+                    self._refused_bytes += sum(len(name) + len(value or b"") for name, value in part.headers[i] or ())
 
     def _without(
         self, beats: NDArray[np.intp], encoded: Encoded, positions: Sequence[int]

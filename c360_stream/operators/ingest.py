@@ -33,7 +33,6 @@ from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.operators.summaries import LETTERS
-from c360_stream.records import DeadLetterOut
 from c360_stream.settings import INPUT_KINDS, Settings
 
 POLL = timedelta(milliseconds=5)
@@ -50,7 +49,6 @@ LETTERS_AT_ONCE = 2048
 LETTERS_BYTES_MAX = 128 * 1024 * 1024
 """Of dead letters that a process reads between two snapshots: with a recovery store they wait in memory until the
 second one vouches for them. A partition that has some is not read on then, however many are refused."""
-_LETTER_BYTES = 64  # what one has beside its key, value and headers
 
 
 def partition_name(topic: str, partition: int) -> str:
@@ -417,7 +415,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
                 batch.dead_letter(position, refusal, event_time_us if now_us is None else now_us)
                 for (position, refusal), event_time_us in some
             ]
-            self._letters.add(self._name, sum(map(_bytes_of, letters)))
+            self._letters.add(self._name, sum(letter.size_bytes for letter in letters))
             yield DeadLetters(letters)
 
     def next_awake(self) -> datetime | None:
@@ -433,10 +431,3 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
-
-
-def _bytes_of(letter: DeadLetterOut) -> int:
-    size = _LETTER_BYTES + len(letter.key or b"") + len(letter.value or b"")
-    if letter.headers:
-        size += sum(len(name) + len(value or b"") for name, value in letter.headers)
-    return size

@@ -303,8 +303,6 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) ->
         records = list(map(OutRecord, columns["key"], encode_dead_letters(letters)))
     partition = letters[0].partition
     return [
-        TableRows(
-            partition, "dead_letters", columns, len(letters), bytes=sum(len(each.value or b"") for each in letters)
-        ),
+        TableRows(partition, "dead_letters", columns, len(letters), bytes=sum(letter.size_bytes for letter in letters)),
         TopicRecords(partition, settings.dead_letter_topic, records),
     ]

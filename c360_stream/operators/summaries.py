@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from c360_stream.logs.events import RECORDS_REFUSED, STATE_KEPT
 from c360_stream.logs.pace import Pace
+from c360_stream.metrics import without_position
 
 SAY_SECONDS = 60.0
 QUIET_SECONDS = 1.0
@@ -36,7 +37,7 @@ class SnapshotSummary:
     def kept(self, size: int, seconds: float) -> None:
         """Hear that a key's state was kept."""
         with self._lock:
-            if self._is_over():
+            if self._keys and self._clock() - seconds - self._kept_at >= QUIET_SECONDS:
                 self._tell()
             self._keys += 1
             self._bytes += size
@@ -82,7 +83,9 @@ class LetterSummary:
     def refused(self, topic: str, reasons: Counter[str]) -> None:
         """Take refused records, counted by reason, of a topic."""
         with self._lock:
-            self._refused.setdefault(topic, Counter()).update(reasons)
+            counted = self._refused.setdefault(topic, Counter())
+            for reason, number in reasons.items():
+                counted[without_position(reason)] += number
 
     def look(self) -> None:
         """Say so, if it is time."""

@@ -46,13 +46,14 @@ def offsets(store: TableStore) -> list[int]:
     return [row["offset"] for row in store.query("SELECT offset FROM dead_letters FINAL ORDER BY offset")]
 
 
-def insert_old(store: TableStore, offset: int, days: int) -> None:
+def insert_old(store: TableStore, offset: int, days: int, message: str = "no JSON") -> None:
     """A row like the one of offset 0, stored so long ago."""
-    names = "topic, partition, stage, exception_class, exception_message, key, value, headers, refused_at"
+    names = "topic, partition, stage, exception_class, key, value, headers, refused_at"
     store.command(
-        f"INSERT INTO dead_letters ({names}, offset, stored_at) SELECT {names}, {{offset:Int64}},"
+        f"INSERT INTO dead_letters ({names}, exception_message, offset, stored_at)"
+        f" SELECT {names}, {{message:String}}, {{offset:Int64}},"
         " now64(3) - INTERVAL {days:UInt32} DAY FROM dead_letters FINAL WHERE offset = 0",
-        {"days": days, "offset": offset},
+        {"days": days, "offset": offset, "message": message},
     )
 
 
@@ -77,6 +78,14 @@ def test_the_rule_of_the_migration_is_the_settings_default(upgraded: TableStore)
 def test_what_is_older_goes_and_what_is_younger_stays(upgraded: TableStore) -> None:
     insert_old(upgraded, 1, days=31)
     insert_old(upgraded, 2, days=29)
+    merge(upgraded)
+    assert offsets(upgraded) == [0, 2]
+
+
+def test_what_verify_has_to_know_stays(upgraded: TableStore) -> None:
+    """Which events the flow refused for their time: else a score in whose windows one is could not be rebuilt."""
+    insert_old(upgraded, 1, days=400)
+    insert_old(upgraded, 2, days=400, message="occurred_at: too far ahead")
     merge(upgraded)
     assert offsets(upgraded) == [0, 2]
 

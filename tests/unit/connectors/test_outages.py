@@ -55,3 +55,18 @@ def test_who_gives_up_says_why_himself(caplog: pytest.LogCaptureFixture) -> None
     outage.over(client)
     assert [name for name, _ in said(caplog)] == ["outage_began"]
     assert {record.levelno for record in caplog.records} <= {logging.WARNING}
+
+
+def test_one_whose_client_was_dropped_does_not_go_on_in_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    outage, client = Outage("broker:9092", lambda: now[0]), Client()
+    outage.seen(client, "no answer")
+    del client
+    now[0] = 7200.0
+    others = Client(), Client()
+    outage.seen(others[0], "no answer")
+    assert said(caplog) == [("outage_began", None), ("outage_began", None)]
+    now[0] = 14_400.0  # the first never said that it got answers
+    outage.seen(others[1], "no answer")
+    outage.over(others[1])
+    assert said(caplog) == [("outage_began", None), ("outage_ended", 0.0)]

@@ -147,8 +147,8 @@ def test_reading_on_gives_at_least_one_more_event_or_reaches_the_end() -> None:
 @pytest.mark.parametrize("refused", [100, 101, 100_000])
 def test_reading_on_through_a_flood_has_an_end(monkeypatch: pytest.MonkeyPatch, records_max: int, refused: int) -> None:
     """The same one wherever the batch ends: what a verdict rests on must not depend on that."""
-    monkeypatch.setattr(decode, "READ_ON_BYTES_MAX", 100 * len(NO_EVENT))
-    monkeypatch.setattr(decode, "EVENT_BYTES_MAX", len(NO_EVENT))
+    monkeypatch.setattr(decode, "READ_ON_BYTES_MAX", 100 * (len(NO_EVENT) + decode.RECORD_BYTES))
+    monkeypatch.setattr(decode, "_REFUSED_BYTES_MAX", len(NO_EVENT) + decode.RECORD_BYTES)
     batch = batch_of(MemoryReader(TOPIC, [viewed(0), *[NO_EVENT] * refused, viewed(2)]), records_max)
     for _ in range(2):
         assert len(batch.more()) == (2 if refused <= 100 else 1)

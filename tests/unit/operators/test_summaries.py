@@ -51,6 +51,23 @@ def test_one_that_nobody_looked_at_is_told_with_the_next(log: pytest.LogCaptureF
     assert said(log, "bytes") == [("DEBUG", 2)]
 
 
+def test_keys_that_take_their_time_are_of_one_snapshot(log: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    summary = SnapshotSummary(lambda: now[0])
+    for _ in range(3):
+        now[0] += 5
+        summary.kept(1, 5.0)
+    summary.tell()
+    assert said(log, "keys", "seconds") == [("INFO", 3, 15.0)]
+
+
+def test_where_a_record_breaks_off_is_no_rule_of_its_own(log: pytest.LogCaptureFixture) -> None:
+    summary = LetterSummary(lambda: 0.0)
+    summary.refused("billing", Counter({"JSON is malformed (byte 7)": 2, "JSON is malformed (byte 8)": 1}))
+    summary.tell()
+    assert said(log, "reasons") == [("WARNING", {"JSON is malformed": 3})]
+
+
 def test_refused_records_are_counted_by_rule_and_told_at_most_once_a_minute(log: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     summary = LetterSummary(lambda: now[0])
