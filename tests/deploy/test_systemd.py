@@ -22,7 +22,11 @@ from tests.deploy.units import CREDENTIALS, PROGRAM, SYSTEMD, Unit, assignments,
 
 EXPOSURE_MAX = 2.0
 """Of 10, as `systemd-analyze security` counts: the rest is the network and what /proc shows beside processes."""
-SECRETS = {"kafka-sasl-password": "example", "clickhouse-dsn": "clickhouses://c360:example@host:8443/c360"}
+SECRETS = {
+    "kafka-sasl-password": "example",
+    "clickhouse-dsn": "clickhouses://c360:example@host:8443/c360",
+    "clickhouse-setup-dsn": "clickhouses://c360_setup:example@host:8443/c360",
+}
 NAMES = [each.name for each in units()]
 LONG_RUNNING = ("c360-stream.service", "c360-heartbeat.service")
 
