@@ -6,7 +6,7 @@ import gc
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -123,13 +123,14 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
         held.callback(HEALTH.stopped)
         listener.begun(request_stop)
         try:
-            cli_main(
-                flow,
-                process_id=place.process if in_cluster else None,
-                addresses=list(place.peers) if in_cluster else None,
-                epoch_interval=timedelta(seconds=settings.snapshot_seconds),
-                recovery_config=RecoveryConfig(recovery) if recovery else None,
-            )
+            with listener.engine_of_cluster() if in_cluster else nullcontext():
+                cli_main(
+                    flow,
+                    process_id=place.process if in_cluster else None,
+                    addresses=list(place.peers) if in_cluster else None,
+                    epoch_interval=timedelta(seconds=settings.snapshot_seconds),
+                    recovery_config=RecoveryConfig(recovery) if recovery else None,
+                )
             finish_outboxes()
         except StopRequested:
             if (failure := first_failure()) is not None:  # of another step, which ended this one's wait

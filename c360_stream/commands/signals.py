@@ -13,16 +13,22 @@ import signal
 import sys
 import threading
 import time
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 
 from c360_stream.logs.events import STOP_ASKED, STOP_FORCED
 from c360_stream.logs.lines import line
+from c360_stream.operators.stop import StopRequested
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0
 """How long a flow may take to stop before its process is ended: at the next start it repeats what was under way."""
+INTERRUPT_SECONDS = 1.0
+"""After which the engine of a cluster is interrupted. A source hears of a stop when it is asked for more, which the
+engine does not do while it waits for the snapshot of another process; that one may have stopped before it."""
+_INTERRUPT = signal.SIGUSR2
 PARENT_VARIABLE = "C360_PARENT_FD"
 """Set in the processes of a cluster: a pipe of which the parent holds the other end until they shall stop."""
 
@@ -37,6 +43,8 @@ class Listener:
         self._stop: Callable[[], None] | None = None
         self._end: Callable[[], None] | None = None
         self._ends_at: float | None = None
+        self._interrupts_at: float | None = None
+        self._in_engine = False
         self._parent = _parent_pipe()
         self._stderr = os.dup(2)
         self._reading, self._writing = os.pipe()
@@ -67,6 +75,23 @@ class Listener:
         with self._lock:
             self._stop, self._end, self._seconds_max = stop, end, seconds_max
 
+    @contextmanager
+    def engine_of_cluster(self) -> Iterator[None]:
+        """Have the main thread wait for the engine's threads: `StopRequested` ends that wait if a stop takes long."""
+
+        def interrupt(number: int, frame: object) -> None:
+            if self._in_engine:
+                self._in_engine = False
+                raise StopRequested
+
+        before = signal.signal(_INTERRUPT, interrupt)
+        self._in_engine = True
+        try:
+            yield
+        finally:
+            self._in_engine = False
+            signal.signal(_INTERRUPT, before)
+
     def close(self) -> None:
         """Leave signals to whom they were left before; not after a stop, which shall end within its time."""
         with self._lock:
@@ -82,11 +107,16 @@ class Listener:
 
     def _listen(self) -> None:
         while True:
-            seconds = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+            due = self._ends_at if self._interrupts_at is None else self._interrupts_at
+            seconds = None if due is None else max(0.0, due - time.monotonic())
             sources = [self._reading] if self._parent is None else [self._reading, self._parent]
             # Not `select`, which refuses descriptors past 1,023: many partitions, or chDB, open as many.
             ready = wait(sources, seconds)
-            if not ready:
+            if not ready and self._interrupts_at is not None:
+                self._interrupts_at = None
+                if self._in_engine:
+                    interrupt_main(_INTERRUPT)
+            elif not ready:
                 self._end_now(0, line(STOP_FORCED).encode())
             if self._parent in ready:
                 self._parent = None  # nothing is ever written to it: this is its end
@@ -113,6 +143,7 @@ class Listener:
             self._end_now(0, b"")
         elif not again:
             self._ends_at = time.monotonic() + self._seconds_max
+            self._interrupts_at = time.monotonic() + min(INTERRUPT_SECONDS, self._seconds_max)
             stop()
             said = signal.Signals(number).name if number is not None else "the process that started this one"
             # Not here: whoever reads stderr may have stopped to, and a stop must not wait for him.
