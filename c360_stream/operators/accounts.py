@@ -14,7 +14,7 @@ from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
 from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.operators.summaries import LETTERS
+from c360_stream.operators.summaries import count_refused
 from c360_stream.records import DeadLetter
 
 
@@ -62,8 +62,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
             emitted = shard.receive(batches)
             for letter in emitted:
                 if isinstance(letter, DeadLetter):
-                    metrics.count_dead_letters(letter.topic, letter.stage, letter.exception_message, 1)
-                    LETTERS.refused(letter.topic, Counter([letter.exception_message]))
+                    count_refused(letter.topic, Counter([(letter.stage, letter.exception_message)]))
             out += emitted
             self._count(shard)
         out += [value for value in values if isinstance(value, Heartbeats)]

@@ -32,7 +32,7 @@ from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.outbox import PULSE, Pulse
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
-from c360_stream.operators.summaries import LETTERS
+from c360_stream.operators.summaries import count_refused
 from c360_stream.settings import INPUT_KINDS, Settings
 
 POLL = timedelta(milliseconds=5)
@@ -398,10 +398,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
-        for (stage, reason), number in Counter((each.stage, each.reason) for _, each in batch.refusals).items():
-            metrics.count_dead_letters(topic, stage, reason, number)
-        if batch.refusals:
-            LETTERS.refused(topic, Counter(refusal.reason for _, refusal in batch.refusals))
+        count_refused(topic, Counter((each.stage, each.reason) for _, each in batch.refusals))
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 

@@ -91,8 +91,7 @@ def log_from(settings: Settings, *, process: int | None = None) -> None:
 
 def digest(settings: Settings) -> str:
     """What tells other settings apart; secrets and the log's own do not count."""
-    shown = {name: value for name, value in settings.masked().items() if not name.startswith("log_f")}
-    del shown["log_level"]
+    shown = {name: value for name, value in settings.masked().items() if name not in {"log_format", "log_level"}}
     return sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
 
 

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from c360_stream import metrics
 from c360_stream.logs.events import RECORDS_REFUSED, STATE_KEPT
 from c360_stream.logs.pace import Pace
 from c360_stream.metrics import without_position
@@ -115,6 +116,16 @@ def most_frequent(reasons: Counter[str]) -> dict[str, int]:
 SNAPSHOTS = SnapshotSummary()
 LETTERS = LetterSummary()
 """Of this process."""
+
+
+def count_refused(topic: str, refused: Counter[tuple[str, str]]) -> None:
+    """Count refused records of a topic, by stage and reason: in the metrics, and for the log."""
+    reasons: Counter[str] = Counter()
+    for (stage, reason), number in refused.items():
+        metrics.count_dead_letters(topic, stage, reason, number)
+        reasons[reason] += number
+    if reasons:
+        LETTERS.refused(topic, reasons)
 
 
 def look() -> None:
