@@ -71,6 +71,8 @@ class SampleSpec:
     clean
         Without flaws, features and a long tail (sizes log-normal, 1 to some hundred users): the data of the figures
         up to version 0.9, kept to compare with them.
+    start_day
+        Days since 1970 of the first one.
     """
 
     accounts: int
@@ -79,6 +81,7 @@ class SampleSpec:
     seed: int = 1
     partitions: int = 4
     clean: bool = False
+    start_day: int = START_DAY
 
     def parameters(self, counts: Counts) -> dict[str, Any]:
         """What a result says of its input, which came to so much."""
@@ -173,7 +176,9 @@ class Sample:
         owner = account.tolist()
         lines = [
             f'{{"event_id":"{ids}-{number:012x}","account_id":"acct-{name:06d}","occurred_at":"{time}Z",{rest}}}'.encode()
-            for number, (name, time, rest) in enumerate(zip(owner, _rfc3339(occurred_ms), body, strict=True))
+            for number, (name, time, rest) in enumerate(
+                zip(owner, _rfc3339(spec.start_day, occurred_ms), body, strict=True)
+            )
         ]
         again, bad = ([], []) if spec.clean else _spoil(rng, lines, owner, at_ms, starts)
         by_partition: list[list[bytes]] = [[] for _ in range(spec.partitions)]
@@ -245,7 +250,7 @@ class Sample:
 
     def append_morning(self, settings: Settings) -> int:
         """Append an event to every partition, on the morning after the last day: time passes midnight; their number."""
-        moment = _rfc3339(np.array([self.spec.days * DAY_MS + DAY_MS // 2]))[0]
+        moment = _rfc3339(self.spec.start_day, np.array([self.spec.days * DAY_MS + DAY_MS // 2]))[0]
         bodies = {
             "product": '"event_type":"page_viewed","user_id":"user-00000000"',
             "billing": '"event_type":"invoice_paid","amount_cents":100',
@@ -290,6 +295,6 @@ def _started(users: int) -> str:
     return f'"event_type":"subscription_started","plan":"team","mrr_cents":{900 * seats},"seats":{seats}'
 
 
-def _rfc3339(at_ms: NDArray[np.int64]) -> list[str]:
-    moments: list[str] = np.datetime_as_string((START_DAY * DAY_MS + at_ms).astype("datetime64[ms]")).tolist()
+def _rfc3339(start_day: int, at_ms: NDArray[np.int64]) -> list[str]:
+    moments: list[str] = np.datetime_as_string((start_day * DAY_MS + at_ms).astype("datetime64[ms]")).tolist()
     return moments
