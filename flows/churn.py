@@ -36,10 +36,12 @@ from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep
 from c360_stream.operators.outbox import Pulse
+from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.topic_sink import Begun, TopicSink
+from c360_stream.operators.turns import Turns
 from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings, load_settings
 
@@ -73,6 +75,7 @@ def build(
     keep_state: bool = True,
     recovery: Path | None = None,
     exactly_once: bool = False,
+    alone: bool = False,
     begun: Begun | None = None,
     transport: Transport | None = None,
     open_store: Callable[[Settings], TableStore] | None = None,
@@ -90,6 +93,8 @@ def build(
     exactly_once
         Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
         `finish_outboxes` when the engine has returned.
+    alone
+        Whether one worker in one process will run all of it, which may sleep, then, while there is no input.
     begun
         How the recovery store began, to go back to before the first snapshot.
     transport, open_store
@@ -115,9 +120,10 @@ def build(
     )
 
     dataflow = Dataflow("churn")
-    read = op.input(
-        "ingest", dataflow, IngestSource(settings, transport, partitions, alignment, recovering=exactly_once)
-    )
+    turns = Turns()
+    rest = Rest(len(partitions) if alone else None, turns.waited_for)
+    source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
+    read = op.input("ingest", dataflow, source)
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
     accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
@@ -143,8 +149,9 @@ def build(
         ],
     )
 
+    rows_and_versions = op.merge("rows_and_versions", rows, versions)
     scored = op.stateful_batch(
-        "score", op.merge("rows_and_versions", rows, versions), ScoreStep(settings, scoring_config(settings), keeping)
+        "score", rows_and_versions, ScoreStep(settings, scoring_config(settings), keeping, turns)
     )
     stats = op.filter_map("stats", scored, _only_value(ShardStats, "monitor"))
     monitored = op.stateful_batch(

@@ -93,11 +93,13 @@ def run(
 def _run_here(settings: Settings, recovery: Path | None, place: Place, listener: Listener) -> None:
     from flows.churn import build
 
+    in_cluster = len(place.peers) > 1
     flow = build(
         settings,
         keep_state=recovery is not None,
         recovery=recovery,
         exactly_once=recovery is not None,
+        alone=not in_cluster,
         begun=begun(recovery),
     )
     # State is long-lived and has no cycles: looking through it while it grows cost a fifth of a resume.
@@ -108,7 +110,6 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     life.started(processes=max(1, len(place.peers)), recovery=recovery)
     if recovery is None and not place.process:
         STATE_NEW.log(recovery=None)
-    in_cluster = len(place.peers) > 1
     _tell(settings, place)
 
     kept_in = native_file(recovery, place.process)

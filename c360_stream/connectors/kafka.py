@@ -16,6 +16,7 @@ from c360_stream.connectors.kafka_client import (
     CONSUMER,
     OUTAGE,
     START_SECONDS_MAX,
+    TAILING,
     Connection,
     OffsetsClient,
     Patience,
@@ -88,13 +89,13 @@ class KafkaTransport:
         return list_topics(self._admin, self._connection, self._start_seconds_max).get(topic, [])
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> KafkaReader:
-        """Open a partition. Its position is (next offset,); a live reader is like any other."""
+        """Open a partition. Its position is (next offset,); a live reader learns later that it is at the end."""
         known = list_topics(self._admin, self._connection, self._start_seconds_max)
         if partition not in known.get(topic, []):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
         place, inputs = Partition(topic, partition), {self._settings.input_topic(kind) for kind in INPUT_KINDS}
         ends, siblings = _Ends(self._offsets, place), sum(len(known.get(name, [])) for name in {topic, *inputs})
-        return KafkaReader(self._settings, place, resume, ends, self._start_seconds_max, siblings=siblings)
+        return KafkaReader(self._settings, place, resume, ends, self._start_seconds_max, siblings=siblings, live=live)
 
     def writer(self, topic: str, resume: tuple[int, ...] | None, waiting: Waiting = wait_patiently) -> KafkaWriter:
         """Open a topic for appending; nothing can be taken back, so the position is empty."""
@@ -131,13 +132,16 @@ class KafkaReader:
         ends: _Ends,
         start_seconds_max: float,
         *,
-        siblings: int = 1,
+        siblings: int,
+        live: bool,
     ) -> None:
         self.topic = partition.topic
         self.partition = partition.partition
         self._partition = partition
         self._connection = Connection(settings.kafka_brokers)
-        self._consumer = make_client(Consumer, settings, self._connection, CONSUMER | queue_options(siblings))
+        self._live = live
+        options = CONSUMER | queue_options(siblings) | (TAILING if live else {})
+        self._consumer = make_client(Consumer, settings, self._connection, options)
         self._ends = ends
         found = self._first_watermarks(start_seconds_max, wait=resume is None)
         start, self._high = found or (cast("tuple[int, ...]", resume)[0],) * 2
@@ -155,7 +159,7 @@ class KafkaReader:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
         taken = TakenRecords()
         # Whoever asks again soon need not wait here: 12 quiet partitions made a round of the sources 12 ms long.
-        timeout = 0.0 if self.at_end else POLL_SECONDS
+        timeout = 0.0 if self.at_end or self._live else POLL_SECONDS
         while len(taken) < records_max and taken.bytes < BATCH_BYTES_MAX:
             asked = min(CHUNK_RECORDS, records_max - len(taken))
             messages = self._consume(asked, timeout)

@@ -54,4 +54,4 @@ class ReadAlignment:
 
     def must_wait(self, partition: str) -> bool:
         """Whether a partition is too far ahead to be read now. The one furthest behind never is."""
-        return int(self._high[self._slot[partition]]) - int(self._holds.min()) > self.ahead_us
+        return int(self._high[self._slot[partition]]) - int(np.minimum.reduce(self._holds)) > self.ahead_us

@@ -29,18 +29,18 @@ from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
 from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.order import OrderWatch
-from c360_stream.operators.outbox import PULSE, Pulse
+from c360_stream.operators.outbox import PULSE, Pulse, PulseClock
+from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.operators.summaries import count_refused
 from c360_stream.settings import INPUT_KINDS, Settings
 
 POLL = timedelta(milliseconds=5)
-IDLE_POLL_MAX = timedelta(milliseconds=100)
-IDLE_SHARE = 200
+IDLE_POLL_SECONDS_MAX = 0.1
+IDLE_SHARE = 100
 PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
-PULSE_SECONDS = 0.2
 END_TOLD_SECONDS = 1.0
 """How long it may take until a reader tells that a record was the last one."""
 
@@ -58,6 +58,11 @@ def partition_name(topic: str, partition: int) -> str:
 
 def _wall_clock_us() -> int:
     return time.time_ns() // 1000
+
+
+def _lately(moment: float) -> bool:
+    """Whether a moment is of the same `MARK_SECONDS`: those of all partitions end together."""
+    return moment // MARK_SECONDS == time.monotonic() // MARK_SECONDS
 
 
 def shard_key(number: int) -> str:
@@ -122,6 +127,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         Shared by the partitions of this process.
     recovering
         Whether there is a recovery store, for whose snapshots dead letters wait.
+    rest
+        Where the partitions of this process wait.
     """
 
     def __init__(
@@ -132,6 +139,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         alignment: ReadAlignment,
         *,
         recovering: bool = False,
+        rest: Rest | None = None,
     ) -> None:
         self.settings = settings
         self.transport = transport
@@ -139,6 +147,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self.alignment = alignment
         self._accounts = threading.local()
         self._letters = LettersHeld(LETTERS_BYTES_MAX if recovering else math.inf)
+        self._rest = rest or Rest(None)
+        self._pulses = PulseClock()
 
     def list_parts(self) -> list[str]:
         """Names of all partitions. The engine asks in every process, once the cluster is complete."""
@@ -165,6 +175,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
             accounts=self._accounts.known,
             alone=len(self.partitions) == 1,
             letters=self._letters,
+            rest=self._rest,
+            pulses=self._pulses,
         )
 
 
@@ -178,8 +190,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         the beginning.
     alone
         Whether there is no other partition.
-    letters
-        What is refused, shared by the partitions of this process.
+    letters, rest, pulses
+        What is refused, where to wait for input, when to send pulses: shared by the partitions of this process.
     """
 
     def __init__(
@@ -193,6 +205,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         accounts: KnownAccounts,
         alone: bool = True,
         letters: LettersHeld | None = None,
+        rest: Rest | None = None,
+        pulses: PulseClock | None = None,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -213,8 +227,10 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._caught_up_since: float | None = None
         self._beat_at = -math.inf  # when a heartbeat was last read, and no event
         self._letters = letters or LettersHeld(math.inf)
+        self._rest = rest or Rest(None)
+        self._pulses = pulses or PulseClock()
         self._looked_at = self._marked_at = 0.0
-        self._pulsed_at = 0.0
+        self._idle_until: float | None = None
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
         alignment.reached(name, self._judge.high_us)
         HEALTH.sources_opened()
@@ -235,16 +251,27 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             raise AbortExecution
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
         self._alignment.reached(self._name, self._judge.high_us, at_end=self._has_no_backlog())
-        if time.monotonic() - self._pulsed_at >= PULSE_SECONDS:
-            self._pulsed_at = time.monotonic()
+        if self._pulses.due():
             items.append(PULSE)
             summaries.look()
+        self._rest_if_idle(has_news=bool(items))
         INTAKE.ended()
         return items
 
+    def _rest_if_idle(self, *, has_news: bool) -> None:
+        if has_news or self._idle_until is None:
+            self._rest.ends(self._name)
+        if self._idle_until is not None:
+            until = self._rest.until(self._name, self._idle_until)
+            self._next_awake = datetime.now(UTC) + timedelta(seconds=until - time.monotonic())
+
     def _next_items(self) -> list[Item]:
+        idle_until, self._idle_until = self._idle_until, None
         if self._told_us < self._mark_us:
             return self._tell()
+        if idle_until is not None and time.monotonic() < idle_until:
+            self._idle_until = idle_until  # asked again so that the engine makes its rounds
+            return []
         if self._alignment.must_wait(self._name):
             self._next_awake = datetime.now(UTC) + PAUSE
             return []
@@ -252,7 +279,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._next_awake = datetime.now(UTC) + POLL
             return []
         if self._is_still_idle():
-            self._next_awake = datetime.now(UTC) + self._idle_poll()
+            self._idle_until = self._next_look()
             return []
         self._looked_at = time.monotonic()
         live, records_max = self._settings.live, self._settings.batch_events
@@ -262,18 +289,24 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             self._next_awake = datetime.now(UTC) + POLL
         return items
 
-    def _idle_poll(self) -> timedelta:
-        """When to look again: an event waits a two-hundredth of the quiet before it, and 100 ms at most."""
-        quiet_seconds = time.monotonic() - (self._caught_up_since or 0.0)
-        return max(POLL, min(IDLE_POLL_MAX, timedelta(seconds=quiet_seconds / IDLE_SHARE)))
+    def _next_look(self) -> float:
+        """When to look again: an event waits a hundredth of the quiet before it at most, and 100 ms.
+
+        By the clock, so that partitions are looked at together and a worker without input wakes for all of them once.
+        """
+        now = time.monotonic()
+        wanted = max((now - (self._caught_up_since or 0.0)) / IDLE_SHARE, POLL.total_seconds())
+        poll = IDLE_POLL_SECONDS_MAX
+        while poll > wanted and poll / 2 >= POLL.total_seconds():
+            poll /= 2
+        return (now // poll + 1) * poll
 
     def _is_still_idle(self) -> bool:
         """Whether there is nothing to read, as at the last look, and it is too soon to say again what time it is.
 
         To find that out by a batch of nothing cost 150 us; an idle worker with 12 partitions spent a third of a core.
         """
-        soon = time.monotonic() - max(self._looked_at, self._marked_at) < MARK_SECONDS
-        if self._caught_up_since is None or not soon or self._reader.returned:
+        if self._caught_up_since is None or self._reader.returned or not _lately(max(self._looked_at, self._marked_at)):
             return False
         position, part = self._reader.position(), self._reader.read(min(READ_AT_ONCE, self._settings.batch_events))
         if part.values:
@@ -301,8 +334,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         beats = self._heartbeats(batch)
         if not len(time_us) and not at_end:
             return letters + beats  # no event read: there is no news, and no first event yet
-        recently = time.monotonic() - self._marked_at < MARK_SECONDS
-        if not len(time_us) and live and (recently or self._mark_us == NO_TIME):
+        if not len(time_us) and live and (_lately(self._marked_at) or self._mark_us == NO_TIME):
             return letters + beats
         # Live, an idle partition's mark has followed the clock and may be beyond what it says now.
         heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))

@@ -127,7 +127,9 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
 
     def notify_at(self) -> datetime | None:
         """When this shard may have its turn, if a tick waits."""
-        return self._step.turns.next_at() if self._scorer.tick_is_ready else None
+        waits = self._scorer.tick_is_ready
+        self._step.turns.heard(self._shard, waits=waits)
+        return self._step.turns.next_at() if waits else None
 
     @failing_loudly
     def on_eof(self) -> tuple[list[ScoreOutput], bool]:

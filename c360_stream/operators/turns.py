@@ -14,7 +14,7 @@ class Turns:
 
     The engine notifies all keys whose time has come in one go, and reads its sources when it is through with them. So
     whoever is notified asks for the turn, and tries again a little later if another key has just had it: the engine
-    comes to its sources meanwhile. A key that has nothing to do asks for no notification, so an idle engine sleeps.
+    comes to its sources meanwhile. A key that has nothing to do asks for no notification, and is not `waited_for`.
 
     Parameters
     ----------
@@ -25,8 +25,9 @@ class Turns:
     --------
     >>> now = [10.0]
     >>> turns = Turns(clock=lambda: now[0])
-    >>> turns.free()
-    True
+    >>> turns.heard(3, waits=True)
+    >>> turns.waited_for(), turns.free()
+    (True, True)
     >>> turns.ended()
     >>> turns.free()
     False
@@ -38,6 +39,15 @@ class Turns:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._free_at = -float("inf")
+        self._waiting: set[int] = set()
+
+    def heard(self, key: int, *, waits: bool) -> None:
+        """Hear whether a key has something to do."""
+        (self._waiting.add if waits else self._waiting.discard)(key)
+
+    def waited_for(self) -> bool:
+        """Whether any key has something to do."""
+        return bool(self._waiting)
 
     def free(self) -> bool:
         """Whether a slice may be done now."""

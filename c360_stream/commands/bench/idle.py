@@ -17,8 +17,8 @@ from c360_stream.commands.bench.sample import NEXT_TO_NOTHING, Sample, SampleSpe
 from c360_stream.errors import C360Error
 from c360_stream.settings import INPUT_KINDS
 
-SETTLE_SECONDS = 15.0
-"""An idle partition is looked at less and less often until it has been idle for ten seconds."""
+SETTLE_SECONDS = 45.0
+"""After `C360_IDLE_SECONDS` an idle partition follows the clock, and the days since its last event get their ticks."""
 LAGS = ("c360_consumer_lag_records", "c360_consumer_lag_bytes")
 
 

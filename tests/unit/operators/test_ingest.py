@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from c360_stream.features.encoding import KnownAccounts
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, LettersHeld, shard_key
+from c360_stream.operators.outbox import Pulse, PulseClock
+from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetterOut
 from c360_stream.settings import Settings
@@ -47,11 +49,14 @@ def partition(
     reader: MemoryReader,
     alignment: ReadAlignment | None = None,
     seen: tuple[Any, ...] = (),
+    rest: Rest | None = None,
+    pulses: PulseClock | None = None,
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
     accounts = KnownAccounts(settings.shards)
-    return IngestPartition(settings, reader, NAME, seen, alignment or ReadAlignment((NAME,), 0), accounts=accounts)
+    alignment = alignment or ReadAlignment((NAME,), 0)
+    return IngestPartition(settings, reader, NAME, seen, alignment, accounts=accounts, rest=rest, pulses=pulses)
 
 
 def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) -> None:
@@ -151,11 +156,40 @@ def test_an_idle_partition_is_looked_at_less_often_and_never_rarely() -> None:
         assert split(source.next_batch()) == ([], [])
         awake = source.next_awake()
         assert awake is not None
-        assert awake - datetime.now(UTC) <= ingest.IDLE_POLL_MAX
+        assert awake - datetime.now(UTC) <= timedelta(seconds=ingest.IDLE_POLL_SECONDS_MAX)
     reader.append(viewed(1, 5.1), b"rubbish")
+    time.sleep(ingest.IDLE_POLL_SECONDS_MAX)
     messages, letters = split(source.next_batch())
     assert sum(len(each.events) for each in messages if each.events is not None) == 1
     assert [letter.offset for letter in letters] == [2]
+
+
+def test_an_idle_worker_sleeps_and_an_event_ends_it() -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    reader = MemoryReader(TOPIC, [viewed(0, 5)])
+    rest = Rest(1, sleep=sleep)
+    source = partition(reader, live=True, idle_seconds=3600, rest=rest)
+    split(source.next_batch())
+    while not slept:
+        assert split(source.next_batch()) == ([], [])
+    assert 0 < slept[0] <= ingest.IDLE_POLL_SECONDS_MAX
+    reader.append(viewed(1, 5.1))
+    messages, _ = split(source.next_batch())
+    assert sum(len(each.events) for each in messages if each.events is not None) == 1
+    slept.clear()
+    split(source.next_batch())
+    assert not slept, "what it had goes through the flow first"
+
+
+def test_one_partition_sends_the_pulse_of_all() -> None:
+    pulses = PulseClock()
+    sources = [partition(MemoryReader(TOPIC, [viewed(0, 5)]), live=True, pulses=pulses) for _ in range(3)]
+    assert sum(isinstance(item, Pulse) for source in sources for item in source.next_batch()) == 1
 
 
 def test_the_end_is_told_once_with_the_last_events() -> None:
@@ -247,7 +281,7 @@ def test_live_the_clock_says_what_is_in_the_future() -> None:
 @pytest.fixture
 def always_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between the marks of an idle partition."""
-    monkeypatch.setattr(ingest, "MARK_SECONDS", 0.0)
+    monkeypatch.setattr(ingest, "_lately", lambda _: False)
 
 
 @pytest.mark.usefixtures("always_marked")
