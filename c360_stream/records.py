@@ -278,9 +278,9 @@ class DeadLetterOut(Refusal, frozen=True):
 
 
 class _DeadLetterJson(Refusal, frozen=True):
-    key: str | None
-    value: str | None
-    headers: list[tuple[str, str | None]]
+    key: msgspec.Raw | None
+    value: msgspec.Raw | None
+    headers: list[tuple[str, msgspec.Raw | None]]
     refused_at: str
 
 
@@ -363,7 +363,7 @@ def encode_dead_letters(letters: Sequence[DeadLetterOut]) -> list[bytes]:
                 letter.exception_message,
                 _base64(letter.key),
                 _base64(letter.value),
-                [(name, _base64(value)) for name, value in letter.headers] if letter.headers else [],
+                [(name, _base64(value)) for name, value in letter.headers],
                 text_of[letter.refused_us],
             )
         )
@@ -371,5 +371,8 @@ def encode_dead_letters(letters: Sequence[DeadLetterOut]) -> list[bytes]:
     ]
 
 
-def _base64(content: bytes | None) -> str | None:
-    return None if content is None else b2a_base64(content, newline=False).translate(_URL_SAFE).decode()
+def _base64(content: bytes | None) -> msgspec.Raw | None:
+    """In JSON."""
+    if content is None:
+        return None
+    return msgspec.Raw(b'"%b"' % b2a_base64(content, newline=False).translate(_URL_SAFE))

@@ -305,7 +305,12 @@ class LogDirWriter:
         TransportError
             If the file cannot be written, say because the disk is full.
         """
-        lines = memoryview(b"".join([_line(record) for record in records]))
+        values = [_tombstone(record) if record.value is None else record.value for record in records]
+        text = b"\n".join([*values, b""])
+        if text.count(b"\n") != len(values):
+            key = next(record.key for record, value in zip(records, values, strict=True) if b"\n" in value)
+            raise ValueError(f"the value of {key!r} holds a newline: a record is one line of JSON")
+        lines = memoryview(text)
         written = 0
         try:
             while written < len(lines):
@@ -335,14 +340,9 @@ class LogDirWriter:
         self._file.close()
 
 
-def _line(record: OutRecord) -> bytes:
-    value = record.value
-    if value is None:
-        key = record.key.decode(errors="replace") if isinstance(record.key, bytes) else record.key
-        value = json.dumps({"account_id": key, "tombstone": True}).encode()
-    if b"\n" in value:
-        raise ValueError(f"the value of {record.key!r} holds a newline: a record is one line of JSON")
-    return value + b"\n"
+def _tombstone(record: OutRecord) -> bytes:
+    key = record.key.decode(errors="replace") if isinstance(record.key, bytes) else record.key
+    return json.dumps({"account_id": key, "tombstone": True}).encode()
 
 
 def _whole_lines_bytes(path: Path) -> int:

@@ -115,6 +115,12 @@ def nested(table: str, column: str, offsets: np.ndarray[Any, Any], *fields: Colu
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=kinds), type=lists)
 
 
+def no_headers(rows: int) -> pa.Array:
+    """The headers of dead letters that have none, which `TableStore.insert` takes too."""
+    nothing = pa.array([], _TEXT), pa.array([], _BYTES)
+    return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), *nothing)
+
+
 def _array(values: Column, field: pa.Field) -> pa.Array:
     if field.type == _TIME:
         return pa.array(np.asarray(values, np.int64) // 1000).view(_TIME)

@@ -144,6 +144,7 @@ _SHAPES: dict[InputKind, Any] = {
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _EVENT_TYPES_KEPT_MAX = 4096
 _REASONS_KEPT_MAX = 1024
+_SAID_LENGTH_MAX = 256
 _BLOCK = 512
 _TIME_MIN_US, _TIME_END_US = time_us(EVENT_TIME_MIN), time_us(EVENT_TIME_END)
 # A string, or what there is of one at the end of the record: it always matches, so the scan stays linear.
@@ -221,12 +222,13 @@ class Decoder:
     c360_stream.events.decoding.Refused: Object missing required field `occurred_at`
     """
 
-    __slots__ = ("_event_types", "_of_products", "_read", "_refusals")
+    __slots__ = ("_event_types", "_of_products", "_read", "_refusal_of", "_refusals")
 
     def __init__(self, kind: InputKind) -> None:
         self._read: Callable[[bytes], Any] = msgspec.json.Decoder(_SHAPES[kind]).decode
         self._event_types: set[str] = set()
         self._refusals: dict[tuple[str, RefusalStage], Refused] = {}
+        self._refusal_of: dict[str, Refused] = {}
         self._of_products = kind == "product"
 
     def decode(self, raw: bytes) -> Event:
@@ -284,7 +286,7 @@ class Decoder:
                 events.extend(map(self._read, rest))  # those before one that fails stay
                 break
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                refused.append((start + len(events) + len(refused), self._kept(Refused(_reason(error)))))
+                refused.append((start + len(events) + len(refused), self._refusal(error)))
         time_us = times_us([event.occurred_at for event in events])
         if events and (int(time_us.min()) < _TIME_MIN_US or int(time_us.max()) >= _TIME_END_US):
             return None
@@ -325,6 +327,15 @@ class Decoder:
             except Refused as refusal:
                 refused.append((position, self._kept(refusal)))
         return Decoded(events, times_us([event.occurred_at for event in events]), positions, refused)
+
+    def _refusal(self, error: Exception) -> Refused:
+        """As `_kept`, found by what the library says: most records of a flood are refused in the same words."""
+        said = str(error)
+        if (kept := self._refusal_of.get(said)) is None:
+            kept = self._kept(Refused(_reason(error)))
+            if len(self._refusal_of) < _REASONS_KEPT_MAX and len(said) < _SAID_LENGTH_MAX:
+                self._refusal_of[said] = kept
+        return kept
 
     def _kept(self, refusal: Refused) -> Refused:
         """The same for all records that are refused for the same reason.

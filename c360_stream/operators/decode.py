@@ -231,17 +231,18 @@ class DecodedBatch:
         headers = list((part.headers and part.headers[i]) or ())
         # The reader's own mark is no header of the record; one of the same name that somebody wrote is.
         gone = bool(headers) and headers[-1] is TOMBSTONE
+        # In the order of its fields: by name they cost three times as much.
         return DeadLetterOut(
-            topic=self._reader.topic,
-            partition=self._reader.partition,
-            offset=part.offsets[i],
-            stage=refusal.stage,
-            exception_class=type(refusal).__name__,
-            exception_message="It has no value: a tombstone is no event" if gone else refusal.reason,
-            key=part.keys[i] if part.keys else None,
-            value=None if gone else part.values[i],
-            headers=headers[:-1] if gone else headers,
-            refused_us=refused_at_us,
+            self._reader.topic,
+            self._reader.partition,
+            part.offsets[i],
+            refusal.stage,
+            type(refusal).__name__,
+            "It has no value: a tombstone is no event" if gone else refusal.reason,
+            part.keys[i] if part.keys else None,
+            None if gone else part.values[i],
+            headers[:-1] if gone else headers,
+            refused_at_us,
         )
 
     def _read(self, records_max: int) -> int:

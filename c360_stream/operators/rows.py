@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.connectors.tables import nested
+from c360_stream.connectors.tables import nested, no_headers
 from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable
@@ -291,18 +291,27 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) ->
     In Kafka a record is the original, with headers added. A log directory has room for neither key, headers
     nor arbitrary bytes, so there the record is the letter as JSON.
     """
-    names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
-    columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
-    columns["headers"] = [[(name, value or b"") for name, value in letter.headers] for letter in letters]
-    columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
+    columns = _letter_columns(letters)
     if settings.uses_kafka:
         records = [
             OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers())) for letter in letters
         ]
     else:
-        records = list(map(OutRecord, columns["key"], encode_dead_letters(letters)))
+        records = list(map(OutRecord, [letter.key for letter in letters], encode_dead_letters(letters)))
     partition = letters[0].partition
     return [
         TableRows(partition, "dead_letters", columns, len(letters), bytes=sum(letter.size_bytes for letter in letters)),
         TopicRecords(partition, settings.dead_letter_topic, records),
     ]
+
+
+def _letter_columns(letters: Sequence[DeadLetterOut]) -> dict[str, Any]:
+    """Columns of `dead_letters`; what none of them has is said once, since letters come in floods."""
+    names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
+    columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
+    if any(letter.headers for letter in letters):
+        columns["headers"] = [[(name, value or b"") for name, value in letter.headers] for letter in letters]
+    else:
+        columns["headers"] = no_headers(len(letters))
+    columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
+    return columns
