@@ -209,7 +209,7 @@ def simulated_from_end(transport: Transport, topic: str, partition: int) -> Iter
     window = LOOK_BACK_RECORDS[-1]
     while high > begin:
         low = max(begin, high - next(windows, window))
-        with contextlib.closing(transport.reader(topic, partition, (low,), live=True)) as reader:
+        with contextlib.closing(transport.reader(topic, partition, (low,), live=False)) as reader:
             found = list(_simulated(reader, high))
         yield found
         high = low

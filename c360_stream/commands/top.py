@@ -23,6 +23,7 @@ from c360_stream.errors import TransportError
 from c360_stream.learning.tiers import TIERS
 from c360_stream.settings import Settings
 
+LOOK_SECONDS = 0.005
 READ_RECORDS_MAX = 2_000
 REFRESH_SECONDS = 1.0
 ONCE_SECONDS_MAX = 5.0
@@ -69,6 +70,8 @@ class TopicTail:
                 return
             if reader.at_end:
                 return
+            if not batch.values:
+                time.sleep(LOOK_SECONDS)  # a reader that tails says at once that there is nothing
 
     def close(self) -> None:
         """Close the readers."""
