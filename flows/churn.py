@@ -75,7 +75,7 @@ def build(
     keep_state: bool = True,
     recovery: Path | None = None,
     exactly_once: bool = False,
-    alone: bool = False,
+    may_rest: bool = False,
     begun: Begun | None = None,
     transport: Transport | None = None,
     open_store: Callable[[Settings], TableStore] | None = None,
@@ -93,7 +93,7 @@ def build(
     exactly_once
         Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
         `finish_outboxes` when the engine has returned.
-    alone
+    may_rest
         Whether one worker in one process will run all of it, which may sleep, then, while there is no input.
     begun
         How the recovery store began, to go back to before the first snapshot.
@@ -121,7 +121,7 @@ def build(
 
     dataflow = Dataflow("churn")
     turns = Turns()
-    rest = Rest(len(partitions) if alone else None, turns.waited_for)
+    rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
     source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
     read = op.input("ingest", dataflow, source)
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))

@@ -99,7 +99,7 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
         keep_state=recovery is not None,
         recovery=recovery,
         exactly_once=recovery is not None,
-        alone=not in_cluster,
+        may_rest=not in_cluster,
         begun=begun(recovery),
     )
     # State is long-lived and has no cycles: looking through it while it grows cost a fifth of a resume.

@@ -89,7 +89,7 @@ class KafkaTransport:
         return list_topics(self._admin, self._connection, self._start_seconds_max).get(topic, [])
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> KafkaReader:
-        """Open a partition. Its position is (next offset,); a live reader learns later that it is at the end."""
+        """Open a partition. Its position is (next offset,); a live reader ends with what the broker last told of."""
         known = list_topics(self._admin, self._connection, self._start_seconds_max)
         if partition not in known.get(topic, []):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
@@ -159,7 +159,7 @@ class KafkaReader:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
         taken = TakenRecords()
         # Whoever asks again soon need not wait here: 12 quiet partitions made a round of the sources 12 ms long.
-        timeout = 0.0 if self.at_end or self._live else POLL_SECONDS
+        timeout = 0.0 if self.at_end or (self._live and not self._connection.outage) else POLL_SECONDS
         while len(taken) < records_max and taken.bytes < BATCH_BYTES_MAX:
             asked = min(CHUNK_RECORDS, records_max - len(taken))
             messages = self._consume(asked, timeout)
@@ -198,7 +198,14 @@ class KafkaReader:
     @property
     def at_end(self) -> bool:
         """Whether the last `read` reached the end, and the broker is there to say so."""
-        return self._next == self._end and not self._connection.outage and not self._lost
+        if self._connection.outage or self._lost:
+            return False
+        return self._next == self._end or (self._live and self._next == self._heard_end())
+
+    def _heard_end(self) -> int | None:
+        """The end as the broker gave it with the last records, which is sooner than it says that there are no more."""
+        cached = self._consumer.get_watermark_offsets(self._partition, cached=True)
+        return cached[1] if cached else None
 
     def position(self) -> tuple[int, ...]:
         """(next offset,)."""
@@ -206,8 +213,7 @@ class KafkaReader:
 
     def lag(self) -> int:
         """Offsets between the position and the end of the partition, as far as it is known."""
-        cached = self._consumer.get_watermark_offsets(self._partition, cached=True)
-        return max(0, max(cached[1] if cached else 0, self._high) - self._next)
+        return max(0, max(self._heard_end() or 0, self._high) - self._next)
 
     def close(self) -> None:
         """Close the consumer."""

@@ -115,10 +115,13 @@ def nested(table: str, column: str, offsets: np.ndarray[Any, Any], *fields: Colu
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=kinds), type=lists)
 
 
-def no_headers(rows: int) -> pa.Array:
-    """The headers of dead letters that have none, which `TableStore.insert` takes too."""
+def letter_headers(headers: Sequence[Sequence[tuple[str, bytes | None]]]) -> pa.Array:
+    """The headers of dead letters, which `TableStore.insert` takes too; few letters of a flood have any."""
+    if any(headers):
+        pairs = [[(name, value or b"") for name, value in each] for each in headers]
+        return pa.array(pairs, TABLES["dead_letters"].field("headers").type)
     nothing = pa.array([], _TEXT), pa.array([], _BYTES)
-    return pa.MapArray.from_arrays(pa.array(np.zeros(rows + 1, np.int32)), *nothing)
+    return pa.MapArray.from_arrays(pa.array(np.zeros(len(headers) + 1, np.int32)), *nothing)
 
 
 def _array(values: Column, field: pa.Field) -> pa.Array:

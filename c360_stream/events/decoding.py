@@ -144,7 +144,7 @@ _SHAPES: dict[InputKind, Any] = {
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 _EVENT_TYPES_KEPT_MAX = 4096
 _REASONS_KEPT_MAX = 1024
-_SAID_LENGTH_MAX = 256
+_WITH_VALUE = ("Invalid value", "Invalid enum value")
 _BLOCK = 512
 _TIME_MIN_US, _TIME_END_US = time_us(EVENT_TIME_MIN), time_us(EVENT_TIME_END)
 # A string, or what there is of one at the end of the record: it always matches, so the scan stays linear.
@@ -333,7 +333,9 @@ class Decoder:
         said = str(error)
         if (kept := self._refusal_of.get(said)) is None:
             kept = self._kept(Refused(_reason(error)))
-            if len(self._refusal_of) < _REASONS_KEPT_MAX and len(said) < _SAID_LENGTH_MAX:
+            if not said.startswith(_WITH_VALUE):
+                if len(self._refusal_of) == _REASONS_KEPT_MAX:  # "(byte 12)": of records that are no JSON, each its own
+                    self._refusal_of.clear()
                 self._refusal_of[said] = kept
         return kept
 
@@ -380,7 +382,7 @@ def _reason(error: Exception) -> str:
     rule, _, path = str(error).rpartition(" - at `$.")
     if not rule:
         return str(error)
-    if rule.startswith(("Invalid value", "Invalid enum value")):
+    if rule.startswith(_WITH_VALUE):
         rule = "unknown value"  # msgspec would repeat the value
         # Only the heartbeats' type has an account of its own: of another, it is no type.
         path = path.replace("account_id", "event_type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from c360_stream.operators.stop import stop_requested
 from c360_stream.records import DeadLetter, DeadLetterOut
 
 _READ_ON = 64
+_LOOK_SECONDS = 0.001
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 READ_AT_ONCE = 2048
 HEARTBEATS_MAX = 10_000
@@ -158,6 +160,11 @@ class DecodedBatch:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
+            if not read:
+                del self._parts[-1], self._starts[-1], self._resume_at[-1]
+                time.sleep(_LOOK_SECONDS)
+                HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
+                continue
             self._forgets |= not self._live and self.read - self._starts[self._own_parts] > HEARTBEATS_MAX
             if self._forgets and len(self.refusals) == refused:
                 # It cannot be given again, nor what is before it.

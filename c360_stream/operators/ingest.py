@@ -37,7 +37,7 @@ from c360_stream.operators.summaries import count_refused
 from c360_stream.settings import INPUT_KINDS, Settings
 
 POLL = timedelta(milliseconds=5)
-IDLE_POLL_SECONDS_MAX = 0.1
+IDLE_POLL_SECONDS_MAX = 0.2
 IDLE_SHARE = 100
 PAUSE = timedelta(milliseconds=1)
 MARK_SECONDS = 1.0
@@ -290,7 +290,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         return items
 
     def _next_look(self) -> float:
-        """When to look again: an event waits a hundredth of the quiet before it at most, and 100 ms.
+        """When to look again: an event waits some ms, or a hundredth of the quiet before it, and 200 ms at most.
 
         By the clock, so that partitions are looked at together and a worker without input wakes for all of them once.
         """

@@ -64,6 +64,8 @@ class Rest:
             if partition != self._drains:
                 return until
             self._rounds += 1
-        elif (seconds := min(self._until.values()) - self._clock()) > 0:
-            self._sleep(seconds)
+            return self._clock() - AT_ONCE_SECONDS
+        if (seconds := min(self._until.values()) - self._clock()) <= 0:
+            return until
+        self._sleep(seconds)
         return self._clock() - AT_ONCE_SECONDS

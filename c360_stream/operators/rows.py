@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.connectors.tables import nested, no_headers
+from c360_stream.connectors.tables import letter_headers, nested
 from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
 from c360_stream.learning.columns import nullable
@@ -306,12 +306,9 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) ->
 
 
 def _letter_columns(letters: Sequence[DeadLetterOut]) -> dict[str, Any]:
-    """Columns of `dead_letters`; what none of them has is said once, since letters come in floods."""
+    """Columns of `dead_letters`."""
     names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
     columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
-    if any(letter.headers for letter in letters):
-        columns["headers"] = [[(name, value or b"") for name, value in letter.headers] for letter in letters]
-    else:
-        columns["headers"] = no_headers(len(letters))
+    columns["headers"] = letter_headers([letter.headers for letter in letters])
     columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
     return columns

@@ -171,6 +171,23 @@ def test_brokers_that_recover_while_a_run_resumes_are_waited_for(
     reader.close()
 
 
+def test_a_live_reader_is_at_the_end_when_it_has_all_that_the_broker_told_of(
+    transport: KafkaTransport, producer: Producer, topic: str
+) -> None:
+    """The broker says half a second later that there are no more: so long it would look as if there were."""
+    for number in range(10):
+        producer.produce(topic, b"%d" % number, partition=0)
+    producer.flush()
+    reader = transport.reader(topic, 0, None, live=True)
+    ends = []
+    values: list[bytes] = []
+    while len(values) < 10:
+        values += (found := reader.read(3).values)
+        ends += [reader.at_end] if found else []
+    assert ends == [False] * (len(ends) - 1) + [True]
+    reader.close()
+
+
 def test_no_broker_at_the_start_is_an_error_that_names_it() -> None:
     transport = KafkaTransport(Settings(kafka_brokers=NOBODY), start_seconds_max=0.5)
     for use in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from random import Random
 
 import numpy as np
@@ -219,6 +220,20 @@ def test_reading_on_waits_while_there_is_nothing_yet() -> None:
     reader = MemoryReader(TOPIC, [viewed(0), viewed(1)], pauses=[1])
     batch = batch_of(reader, 1)
     assert len(batch.more()) == 2
+
+
+def test_reading_on_while_a_broker_is_silent_keeps_nothing_and_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    reader = MemoryReader(TOPIC, [viewed(0)])
+    batch = batch_of(reader, 1)
+    reader.told_end_after(100)
+    assert len(batch.more()) == 1
+    assert len(slept) == 99
+    assert min(slept) > 0
+    assert len(batch._parts) <= 2
+    batch.give_back()
+    assert reader.position() == (1,)
 
 
 @given(

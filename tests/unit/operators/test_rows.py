@@ -148,5 +148,20 @@ def test_a_block_ends_where_its_text_is_long() -> None:
     assert blocks.take() == []
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_letters_with_headers_and_without_join_to_one_block(first: int) -> None:
+    headers: list[list[tuple[str, bytes | None]]] = [[], [("trace", b"1"), ("empty", None)]]
+    order = [headers[first], headers[1 - first], headers[first]]
+    blocks = Blocks()
+    for each in order:
+        letter = DeadLetterOut("t", 0, 1, "decode", "Refused", "no", None, b"x", each, 0)
+        rows, _ = dead_letter_outputs(SETTINGS, [letter, letter])
+        assert isinstance(rows, TableRows)
+        assert blocks.add(rows) is None
+    [(_, block)] = blocks.take()
+    expected = [[(name, value or b"") for name, value in each] for each in order for _ in range(2)]
+    assert block["headers"].to_pylist() == expected
+
+
 def test_nobody_gives_nothing() -> None:
     assert score_outputs(SETTINGS, Clock(live=False), 0, scored(0, "tick")) == []

@@ -104,6 +104,7 @@ def both_at_a_tick(clock: Clock) -> list[ScoreLogic]:
         assert logic.notify_at() is None, "the version is not there yet"
         assert logic.on_batch([ShardVersion(shard, learned.day, learned.version)])[0] == [], "it comes to all at once"
         assert logic.notify_at() is not None
+        assert live.turns.waited_for()
     return logics
 
 
@@ -115,8 +116,10 @@ def test_one_shard_at_a_time_has_its_turn_and_the_sources_theirs_in_between() ->
     assert second.on_notify()[0] == []
     assert second.notify_at() is not None, "it asks again"
     clock.now += PAUSE_SECONDS
+    assert second._step.turns.waited_for(), "a worker may not rest yet"
     assert told(second.on_notify()[0])
     assert second.notify_at() is None
+    assert not second._step.turns.waited_for()
 
 
 def test_a_tick_that_waits_is_finished_when_the_next_one_comes() -> None:
