@@ -160,10 +160,9 @@ class DecodedBatch:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
+            HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
             if not read:
-                del self._parts[-1], self._starts[-1], self._resume_at[-1]
                 time.sleep(_LOOK_SECONDS)
-                HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
                 continue
             self._forgets |= not self._live and self.read - self._starts[self._own_parts] > HEARTBEATS_MAX
             if self._forgets and len(self.refusals) == refused:
@@ -173,7 +172,6 @@ class DecodedBatch:
                 if (forgotten := len(self.heartbeats) - HEARTBEATS_MAX) > 0:
                     del self.heartbeats[:forgotten]
                     self.heartbeats_forgotten += forgotten
-            HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
         return self.times()
 
     def give_back(self) -> None:
@@ -253,15 +251,18 @@ class DecodedBatch:
         )
 
     def _read(self, records_max: int) -> int:
-        self._resume_at.append(self._reader.position())
+        resume_at = self._reader.position()
         part = self._reader.read(records_max)
+        if not self._encoded:
+            self._encoded.append(self._encoder.encode([], np.zeros(0, np.int64)))
+        if not part.values:
+            return 0
         start, self.read = self.read, self.read + len(part.values)
         events, refused = len(self._positions), len(self.refusals)
         # Every record is kept, since an event may yet be refused for its time.
+        self._resume_at.append(resume_at)
         self._parts.append(part)
         self._starts.append(start)
-        if not self._encoded:
-            self._encoded.append(self._encoder.encode([], np.zeros(0, np.int64)))
         for block in self._decoder.decode_blocks(part.values):
             encoded, positions = self._encoder.encode(block.events, block.time_us), block.positions
             if start:

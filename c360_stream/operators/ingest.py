@@ -24,12 +24,13 @@ from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
 from c360_stream.health import HEALTH
 from c360_stream.logs.events import PARTITION_OPENED
+from c360_stream.logs.pace import Pace
 from c360_stream.operators import summaries
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
 from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.order import OrderWatch
-from c360_stream.operators.outbox import PULSE, Pulse, PulseClock
+from c360_stream.operators.outbox import PULSE, PULSE_SECONDS, Pulse
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
@@ -148,7 +149,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self._accounts = threading.local()
         self._letters = LettersHeld(LETTERS_BYTES_MAX if recovering else math.inf)
         self._rest = rest or Rest(None)
-        self._pulses = PulseClock()
+        self._pulses = Pace(PULSE_SECONDS)
 
     def list_parts(self) -> list[str]:
         """Names of all partitions. The engine asks in every process, once the cluster is complete."""
@@ -206,7 +207,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alone: bool = True,
         letters: LettersHeld | None = None,
         rest: Rest | None = None,
-        pulses: PulseClock | None = None,
+        pulses: Pace | None = None,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
@@ -228,7 +229,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._beat_at = -math.inf  # when a heartbeat was last read, and no event
         self._letters = letters or LettersHeld(math.inf)
         self._rest = rest or Rest(None)
-        self._pulses = pulses or PulseClock()
+        self._pulses = pulses or Pace(PULSE_SECONDS)
         self._looked_at = self._marked_at = 0.0
         self._idle_until: float | None = None
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
@@ -295,7 +296,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         By the clock, so that partitions are looked at together and a worker without input wakes for all of them once.
         """
         now = time.monotonic()
-        wanted = max((now - (self._caught_up_since or 0.0)) / IDLE_SHARE, POLL.total_seconds())
+        wanted = (now - (self._caught_up_since or 0.0)) / IDLE_SHARE
         poll = IDLE_POLL_SECONDS_MAX
         while poll > wanted and poll / 2 >= POLL.total_seconds():
             poll /= 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
@@ -26,20 +25,7 @@ class Pulse:
 
 PULSE = Pulse()
 PULSE_SECONDS = 0.2
-
-
-class PulseClock:
-    """When the sources of a process are to send a pulse: one of them for all."""
-
-    def __init__(self) -> None:
-        self._pulsed_at = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time, which it is not again for a while."""
-        if time.monotonic() - self._pulsed_at < PULSE_SECONDS:
-            return False
-        self._pulsed_at = time.monotonic()
-        return True
+"""How often the sources of a process send one: one of them for all."""
 
 
 def finish_later(finish: Callable[[], None]) -> None:

@@ -55,9 +55,9 @@ class Rest:
         if self._partitions is None:
             return until
         self._until[partition] = until
-        if self._waited_for():
+        if waited_for := self._waited_for():
             self._drains, self._rounds = "", 0
-        if len(self._until) < self._partitions or self._waited_for():
+        if waited_for or len(self._until) < self._partitions:
             return until
         if self._rounds < DRAIN_ROUNDS:
             self._drains = self._drains or partition

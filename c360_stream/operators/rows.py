@@ -291,24 +291,18 @@ def dead_letter_outputs(settings: Settings, letters: Sequence[DeadLetterOut]) ->
     In Kafka a record is the original, with headers added. A log directory has room for neither key, headers
     nor arbitrary bytes, so there the record is the letter as JSON.
     """
-    columns = _letter_columns(letters)
+    names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
+    columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
+    columns["headers"] = letter_headers([letter.headers for letter in letters])
+    columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
     if settings.uses_kafka:
         records = [
             OutRecord(letter.key, letter.value, (*letter.headers, *letter.connect_headers())) for letter in letters
         ]
     else:
-        records = list(map(OutRecord, [letter.key for letter in letters], encode_dead_letters(letters)))
+        records = list(map(OutRecord, columns["key"], encode_dead_letters(letters)))
     partition = letters[0].partition
     return [
         TableRows(partition, "dead_letters", columns, len(letters), bytes=sum(letter.size_bytes for letter in letters)),
         TopicRecords(partition, settings.dead_letter_topic, records),
     ]
-
-
-def _letter_columns(letters: Sequence[DeadLetterOut]) -> dict[str, Any]:
-    """Columns of `dead_letters`."""
-    names = ("topic", "partition", "offset", "stage", "exception_class", "exception_message", "key", "value")
-    columns: dict[str, Any] = {name: [getattr(letter, name) for letter in letters] for name in names}
-    columns["headers"] = letter_headers([letter.headers for letter in letters])
-    columns["refused_at"] = np.array([letter.refused_us for letter in letters], np.int64)
-    return columns

@@ -20,10 +20,11 @@ from c360_stream.errors import InputError
 from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
+from c360_stream.logs.pace import Pace
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, LettersHeld, shard_key
-from c360_stream.operators.outbox import Pulse, PulseClock
+from c360_stream.operators.outbox import PULSE_SECONDS, Pulse
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.records import DeadLetterOut
@@ -50,7 +51,7 @@ def partition(
     alignment: ReadAlignment | None = None,
     seen: tuple[Any, ...] = (),
     rest: Rest | None = None,
-    pulses: PulseClock | None = None,
+    pulses: Pace | None = None,
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
@@ -187,7 +188,7 @@ def test_an_idle_worker_sleeps_and_an_event_ends_it() -> None:
 
 
 def test_one_partition_sends_the_pulse_of_all() -> None:
-    pulses = PulseClock()
+    pulses = Pace(PULSE_SECONDS)
     sources = [partition(MemoryReader(TOPIC, [viewed(0, 5)]), live=True, pulses=pulses) for _ in range(3)]
     assert sum(isinstance(item, Pulse) for source in sources for item in source.next_batch()) == 1
 
