@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from c360_stream import __version__
-from c360_stream.commands import PEERS_VARIABLE, printable
 from c360_stream.errors import C360Error
-from c360_stream.logs.lines import tell_failure
+from c360_stream.logs.lines import printable, tell_failure
 
 if TYPE_CHECKING:
     from c360_stream.settings import Settings
@@ -290,7 +289,7 @@ def run(context: click.Context, /, log_dir: Path | None, until_end: bool, peers:
 
     with listening() as listener:
         from c360_stream.commands import run as command
-        from c360_stream.commands.cluster import ALONE, place_among
+        from c360_stream.commands.cluster import ALONE, PEERS_VARIABLE, place_among
 
         process = options.pop("process")
         if peers is None and process is not None:

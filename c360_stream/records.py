@@ -5,13 +5,15 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from xxhash import xxh3_128_hexdigest
 
 Tier = Literal["low", "medium", "high", "critical"]
+TIERS: tuple[str, ...] = get_args(Tier)
+"""Ascending; a tier of the scorers is an index into it."""
 Trigger = Literal["tick", "event"]
 AlarmKind = Literal[
     "feature_drift",

@@ -15,9 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import escaped, printable
 from c360_stream.commands.scrape import Process, process_lines
-from c360_stream.learning.tiers import TIERS
+from c360_stream.commands.terminal import escaped
+from c360_stream.logs.lines import printable
+from c360_stream.records import TIERS
 
 NEWS_MAX = 8
 DATE_LETTERS = len("2025-06-30")

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from c360_stream.commands import PEERS_VARIABLE
 from c360_stream.commands.recovery import native_file
 from c360_stream.commands.signals import PARENT_VARIABLE, STOP_SECONDS_MAX, STOP_SIGNALS, Listener
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.native import CRASHES, say_what_is_left
 from c360_stream.operators.alignment import FILE_VARIABLE
 
+PEERS_VARIABLE = "C360_PEERS"
+"""Set in the processes of a cluster: the addresses of all of them."""
 PROCESS_VARIABLE = "C360_PROCESS"
 CHILDREN_SECONDS_MAX = STOP_SECONDS_MAX + 0.5
 """Children end themselves first: what is left then cannot, say because it is suspended."""

@@ -19,7 +19,7 @@ from typing import cast, get_args
 
 from c360_stream.commands.findings import read_findings
 from c360_stream.commands.setup import topics
-from c360_stream.commands.simulate import day_progress
+from c360_stream.commands.simulate_progress import day_progress
 from c360_stream.commands.summary import Company, print_summary
 from c360_stream.connectors.clickhouse import connect
 from c360_stream.errors import C360Error, ConfigurationError, StateError

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from c360_stream.commands import printable
 from c360_stream.commands.json_output import print_json
 from c360_stream.commands.order import look_at_heads
 from c360_stream.commands.scrape import partitions_read, scrape, slow_line
 from c360_stream.commands.setup import topics
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import C360Error
+from c360_stream.logs.lines import printable
 from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command
 from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
 

@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import printable
 from c360_stream.commands.json_output import print_json
 from c360_stream.connectors.clickhouse import connect, lock_holder
 from c360_stream.features.contacts import NOT_CONTACTED
@@ -30,6 +29,7 @@ from c360_stream.learning.playbooks import (
     with_others,
 )
 from c360_stream.learning.quality import wilson_interval
+from c360_stream.logs.lines import printable
 from c360_stream.settings import Settings
 
 # Of more, those with the fewest accounts go by one name: pairs grow with the square.

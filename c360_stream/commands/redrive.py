@@ -18,13 +18,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import printable
 from c360_stream.commands.letters import Fate, Letter, Selection, read_letter
 from c360_stream.commands.refusals import Refusals, reason_lines
 from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
 from c360_stream.connectors.kafka_redrive import Place, Redriver
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.logs.lines import printable
 from c360_stream.metrics import without_position
 from c360_stream.settings import INPUT_KINDS, Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from c360_stream.commands import printable
+from c360_stream.logs.lines import printable
 
 Refusals = Counter[tuple[str, str]]
 """Dead letters by topic and reason."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from c360_stream.commands.simulate_live import find_company, same_company, simulated_from_end
+from c360_stream.commands.simulate_kafka import find_company, same_company, simulated_from_end
 from c360_stream.connectors.ports import Transport
 from c360_stream.settings import INPUT_KINDS, Settings
 from c360_stream.simulation import EventPlace, EventSink, SimulationSpec

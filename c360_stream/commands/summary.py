@@ -15,12 +15,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import printable
 from c360_stream.commands.demo_pointers import commands
 from c360_stream.commands.findings import CALLED_TIERS, CURRENT_DAYS, Findings, Quality, Ranking, Row
 from c360_stream.commands.refusals import reason_lines
 from c360_stream.commands.setup import topics
-from c360_stream.learning.tiers import TIERS
+from c360_stream.logs.lines import printable
+from c360_stream.records import TIERS
 from c360_stream.settings import Settings
 from c360_stream.simulation import SimulationSpec
 

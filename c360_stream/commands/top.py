@@ -20,7 +20,7 @@ from c360_stream.commands.scrape import Scraper
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import TransportError
-from c360_stream.learning.tiers import TIERS
+from c360_stream.records import TIERS
 from c360_stream.settings import Settings
 
 LOOK_SECONDS = 0.005

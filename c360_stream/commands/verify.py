@@ -17,15 +17,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.commands import escaped, printable
 from c360_stream.commands.history import History, Moment, features_at, read_history
 from c360_stream.commands.json_output import print_json
+from c360_stream.commands.terminal import escaped
 from c360_stream.connectors.clickhouse import TableStore, connect
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.events import time_us
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.learning.version import ModelVersion, Scored
+from c360_stream.logs.lines import printable
 from c360_stream.records import rfc3339_ms
 from c360_stream.settings import Settings, mask_dsn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES
+
+# Of more examples a day those with the smallest hashes are judged: bounds what waits for its labels.
+JUDGED_A_DAY_MAX = 2_000
 
 
 @dataclass(slots=True)
@@ -48,6 +52,14 @@ class ExampleBlock:
     def plain(self) -> list[Any]:
         """Plain data for the constructor, by position."""
         return [self.as_of_day, self.ids, self.features, self.churned, self.treated]
+
+    def judged_rows(self) -> NDArray[np.int64]:
+        """The rows of a day's examples that are judged later: all of them, or 2,000 that follow from the ids alone."""
+        if len(self) <= JUDGED_A_DAY_MAX:
+            return np.arange(len(self))
+        hashes = [(zlib.crc32(account.encode()), account) for account in self.ids]
+        order = sorted(range(len(self)), key=hashes.__getitem__)
+        return np.sort(np.array(order[:JUDGED_A_DAY_MAX]))
 
     @classmethod
     def none(cls) -> ExampleBlock:

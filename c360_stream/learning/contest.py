@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 from c360_stream.features.examples import ExampleBlock
 from c360_stream.learning.columns import Floats
 
-# Of more examples a day those with the smallest hashes are judged: bounds what waits for its labels.
-EXAMPLES_A_DAY_MAX = 2_000
 # A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
 _RISK_MIN = 1e-3
 # Outcomes count for half after so many days of event time.
@@ -46,15 +43,6 @@ class Said(NamedTuple):
     rows: NDArray[np.int64]
     risk: dict[str, Floats]
     raw: dict[str, Floats]
-
-
-def judged_rows(block: ExampleBlock) -> NDArray[np.int64]:
-    """The rows of a day's examples that are judged later: all of them, up to 2,000."""
-    if len(block) <= EXAMPLES_A_DAY_MAX:
-        return np.arange(len(block))
-    hashes = [(zlib.crc32(account.encode()), account) for account in block.ids]
-    order = sorted(range(len(block)), key=hashes.__getitem__)
-    return np.sort(np.array(order[:EXAMPLES_A_DAY_MAX]))
 
 
 class Contest:
@@ -91,7 +79,7 @@ class Contest:
         """Keep what the models say of a day's examples (ascending by account) until their labels are known."""
         if not len(block):
             return
-        chosen = judged_rows(block)
+        chosen = block.judged_rows()
         columns = [
             np.stack([each[name][chosen] if name in each else np.full(len(chosen), np.nan) for name in self.names])
             for each in (risk, raw)

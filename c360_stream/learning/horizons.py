@@ -19,7 +19,6 @@ from c360_stream.features.examples import ExampleBlock
 from c360_stream.learning.calibration import LogOddsMap
 from c360_stream.learning.classifier import logit, sigmoid
 from c360_stream.learning.columns import Floats
-from c360_stream.learning.contest import judged_rows
 
 # The settings' churn rate counts as so many outcomes.
 PRIOR_OUTCOMES = 100
@@ -166,7 +165,7 @@ class HorizonLearner:
 
     def open(self, day: int, block: ExampleBlock, risk: Floats) -> None:
         """Keep what the champion says of a day's examples until they are settled."""
-        rows = judged_rows(block)
+        rows = block.judged_rows()
         if len(rows):
             said = self.curve().risks(risk[rows]).astype(np.float32)
             self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], said)

@@ -13,7 +13,7 @@ from c360_stream.features.contacts import NOT_CONTACTED, Group
 from c360_stream.learning.outcome_watch import DAYS_PER_WEEK, SUNDAY
 from c360_stream.learning.quality import wilson_interval
 from c360_stream.learning.tickstats import TickStats
-from c360_stream.learning.tiers import TIERS, Tiers
+from c360_stream.records import TIERS
 
 # Names come from strangers: of more in a week the rest go by one name.
 PLAYBOOKS_MAX = 32
@@ -62,7 +62,7 @@ class InterventionWatch:
 
     def __init__(self, horizon_days: int, thresholds: tuple[float, float, float]) -> None:
         self._horizon_days = horizon_days
-        self._tiers = Tiers(thresholds, hysteresis=0.0, min_days=0)
+        self._thresholds = thresholds
         self._week: list[_Example] = []
 
     def on_tick(self, stats: TickStats) -> list[InterventionRow]:
@@ -78,7 +78,7 @@ class InterventionWatch:
 
     def _rows(self, last_day: int, week: list[_Example]) -> list[InterventionRow]:
         kept = _most_frequent(week)
-        tier = self._tiers.entered(np.array([each.risk for each in week]))
+        tier = np.searchsorted(self._thresholds, [each.risk for each in week], side="right")
         cells: dict[tuple[bool, str, int], list[_Example]] = defaultdict(list)
         for each, of in zip(week, tier.tolist(), strict=True):
             contacted = each.playbook != NOT_CONTACTED

@@ -23,7 +23,8 @@ from c360_stream.learning.lead import Leads, leads
 from c360_stream.learning.segments import NO_SEGMENT, segments
 from c360_stream.learning.tickstats import MONDAY
 from c360_stream.learning.tiers import HIGH, NO_TIER, Tiers
-from c360_stream.learning.value import ValueCheck, ValueConfig, ValueLedger, lifetimes
+from c360_stream.learning.value import ValueConfig, ValueLedger, lifetimes
+from c360_stream.learning.value_check import ValueCheck
 from c360_stream.learning.version import ModelVersion, Scored
 from c360_stream.records import Trigger
 from c360_stream.snapshot import IDS_PER_PAGE, Pages

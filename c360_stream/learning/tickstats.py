@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from c360_stream.features.contacts import Group
 from c360_stream.learning.histograms import Counts
 from c360_stream.learning.lead import Leads
-from c360_stream.learning.value import ValueCheck
+from c360_stream.learning.value_check import ValueCheck
 
 MONDAY = 4
 """Of the days since the epoch modulo 7: day 0 was a Thursday."""

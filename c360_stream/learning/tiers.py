@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-TIERS: tuple[str, ...] = ("low", "medium", "high", "critical")
+from c360_stream.records import TIERS
+
 HIGH = TIERS.index("high")
 NO_TIER = -1
 

@@ -13,7 +13,6 @@ Gupta, Lehmann, Stuart, "Valuing Customers", Journal of Marketing Research 41, 2
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,11 +24,8 @@ from c360_stream.features.growth import with_room
 from c360_stream.learning.classifier import sigmoid
 from c360_stream.learning.columns import Floats
 from c360_stream.learning.horizons import DAYS_PER_MONTH, RiskCurve
-from c360_stream.learning.quality import Measure
+from c360_stream.learning.value_check import CHECK_DAYS, CHECK_MONTHS, ValueCheck
 
-# Predictions are held against what came in over half a year, a cohort every 30 days.
-CHECK_MONTHS = 6
-CHECK_DAYS = CHECK_MONTHS * DAYS_PER_MONTH
 _MONTHS_PER_YEAR = 12
 _DAYS_PER_YEAR = 365
 # Values are worked out on this grid of log-odds and interpolated.
@@ -109,30 +105,6 @@ def lifetimes(curve: RiskCurve, config: ValueConfig) -> Lifetimes:
     return _lifetimes(
         curve.horizon_days, curve.base_rate, curve.persistence, config.discount_rate, config.value_months_max
     )
-
-
-class ValueCheck(NamedTuple):
-    """A cohort half a year on: accounts, and in whole cents what was predicted, what came in, and the sum of errors."""
-
-    accounts: int
-    predicted_cents: int
-    realised_cents: int
-    absolute_error_cents: int
-
-    @classmethod
-    def merged(cls, parts: Sequence[ValueCheck]) -> ValueCheck | None:
-        """All parts as one; None of none."""
-        return cls(*map(sum, zip(*parts, strict=True))) if parts else None
-
-    def measures(self) -> list[Measure]:
-        """Predicted over realised value, and the mean error of an account as a share of the mean realised value."""
-        if not self.realised_cents:
-            return []
-        ratio, error = (each / self.realised_cents for each in (self.predicted_cents, self.absolute_error_cents))
-        return [
-            Measure("all", f"value_{CHECK_DAYS}d_ratio", ratio, self.accounts),
-            Measure("all", f"value_{CHECK_DAYS}d_error_share", error, self.accounts),
-        ]
 
 
 class ValueLedger:

@@ -22,8 +22,9 @@ from c360_stream.learning.monitor import MetricRow
 from c360_stream.learning.reasons import moves, reasons
 from c360_stream.learning.scoring import Outcomes, ScoredRows
 from c360_stream.learning.segments import SEGMENTS
-from c360_stream.learning.tiers import HIGH, NO_TIER, TIERS
+from c360_stream.learning.tiers import HIGH, NO_TIER
 from c360_stream.records import (
+    TIERS,
     DeadLetterOut,
     DriftAlarm,
     Heartbeat,

@@ -18,7 +18,6 @@ from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
 from c360_stream.learning.histograms import feature_histogram, risk_histogram
 from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.learning.tickstats import MONDAY, TickStats
-from c360_stream.learning.tiers import TIERS
 from c360_stream.learning.version import ModelVersion
 from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.operators.keeping import Keeping
@@ -26,7 +25,7 @@ from c360_stream.operators.rows import Clock, Output, departures, feature_rows, 
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.turns import Turns
-from c360_stream.records import rfc3339_ms, score_id
+from c360_stream.records import TIERS, rfc3339_ms, score_id
 from c360_stream.settings import Settings
 
 

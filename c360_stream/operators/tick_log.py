@@ -10,9 +10,8 @@ from typing import Any
 from c360_stream import metrics
 from c360_stream.events import US_PER_DAY, US_PER_SECOND
 from c360_stream.learning.tickstats import TickStats
-from c360_stream.learning.tiers import TIERS
 from c360_stream.logs.events import TICK_SCORED
-from c360_stream.records import rfc3339_ms
+from c360_stream.records import TIERS, rfc3339_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from c360_stream.commands.evaluate.contestant import Contestant
 from c360_stream.commands.evaluate.replay import LogReplay
-from c360_stream.learning.tiers import TIERS
+from c360_stream.records import TIERS
 from c360_stream.settings import Settings, load_settings
 from tests.reference.check import Tables
 from tests.reference.flow_run import SETTINGS, FlowRun

@@ -18,8 +18,8 @@ from confluent_kafka import Producer
 
 from c360_stream.cli import cli
 from c360_stream.commands.letters import FROM
-from c360_stream.commands.simulate import KafkaEventSink, world_header
 from c360_stream.commands.simulate_again import Begun, RestSink
+from c360_stream.commands.simulate_kafka import KafkaEventSink, world_header
 from c360_stream.commands.top import TopicTail
 from c360_stream.connectors.kafka import KafkaTransport
 from c360_stream.connectors.ports import OutRecord

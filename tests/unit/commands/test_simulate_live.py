@@ -19,8 +19,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from c360_stream.cli import cli
-from c360_stream.commands.simulate import KafkaEventSink, world_header
-from c360_stream.commands.simulate_live import find_company
+from c360_stream.commands.simulate_kafka import KafkaEventSink, find_company, world_header
 from c360_stream.commands.top import TopicTail
 from c360_stream.connectors.kafka import KafkaTransport
 from c360_stream.connectors.ports import OutRecord

@@ -15,8 +15,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from c360_stream import metrics
-from c360_stream.commands import escaped
 from c360_stream.commands.board import NEWS_MAX, Board
+from c360_stream.commands.terminal import escaped
 from c360_stream.commands.top import TopicTail, top
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.examples import ExampleBlock
+from c360_stream.features.examples import JUDGED_A_DAY_MAX, ExampleBlock
 from c360_stream.learning.champion import Office, challenge, change_alarm
-from c360_stream.learning.contest import EXAMPLES_A_DAY_MAX, Contest
+from c360_stream.learning.contest import Contest
 from c360_stream.snapshot import pack, unpack
 
 HORIZON, STRIDE = 60, 7
@@ -90,14 +90,14 @@ def test_what_was_not_said_is_not_judged() -> None:
 
 
 def test_of_many_examples_some_are_drawn_whatever_their_order() -> None:
-    many = block(EXAMPLES_A_DAY_MAX + 500, 1)
+    many = block(JUDGED_A_DAY_MAX + 500, 1)
     risk = np.linspace(0.1, 0.9, len(many))
     drawn = []
     for order in (np.arange(len(many)), np.arange(len(many))[::2]):
         contest = Contest((TRUTH,), HORIZON, STRIDE)
         contest.open(1, many.take(order), {TRUTH: risk[order]}, {})
         drawn.append({many.take(order).ids[row] for row in contest.said(1, many.take(order)).rows})
-    assert len(drawn[0]) == EXAMPLES_A_DAY_MAX
+    assert len(drawn[0]) == JUDGED_A_DAY_MAX
     assert drawn[0] & set(many.ids[::2]) <= drawn[1], "an account is drawn by its own hash"
 
 

@@ -15,7 +15,7 @@ from c360_stream.learning.histograms import feature_histogram, risk_histogram
 from c360_stream.learning.lead import NEVER, Leads
 from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.learning.tickstats import MONDAY, TickStats, merge
-from c360_stream.learning.value import ValueCheck
+from c360_stream.learning.value_check import ValueCheck
 from c360_stream.records import DriftAlarm, utc_time
 from c360_stream.snapshot import pack, unpack
 

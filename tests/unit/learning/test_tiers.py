@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c360_stream.learning.tiers import NO_TIER, TIERS, Tiers
+from c360_stream.learning.tiers import NO_TIER, Tiers
+from c360_stream.records import TIERS
 
 THRESHOLDS = (0.10, 0.25, 0.50)
 risks = st.floats(0, 1)

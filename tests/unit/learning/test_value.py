@@ -7,7 +7,8 @@ import pytest
 
 from c360_stream.learning.classifier import logit
 from c360_stream.learning.horizons import RiskCurve, Share
-from c360_stream.learning.value import CHECK_DAYS, ValueCheck, ValueConfig, ValueLedger, lifetimes
+from c360_stream.learning.value import ValueConfig, ValueLedger, lifetimes
+from c360_stream.learning.value_check import CHECK_DAYS, ValueCheck
 from c360_stream.snapshot import pack, unpack
 
 
