@@ -63,7 +63,7 @@ containers: .venv/installed  ## prove image and compose file in a container engi
 	$(BIN)/python -m tests.containers
 
 schemas: .venv/installed  ## write schemas/events and docs/asyncapi.yaml from the contracts
-	$(BIN)/python -m c360_stream.contracts
+	$(BIN)/python -m c360_stream.tools.schemas.files
 
 dashboards: .venv/installed  ## write deploy/grafana/dashboards from deploy/dashboards, the PrometheusRule from the rules
 	$(BIN)/python -m deploy.dashboards

@@ -39,14 +39,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators.windowing import EventClock, TumblingWindower, fold_window
 from bytewax.run import cli_main
 
-from c360_stream.commands.bench.flaws import LATE_MS_MAX
-from c360_stream.commands.bench.result import Result
-from c360_stream.commands.bench.runs import Run, run_to_end
-from c360_stream.commands.bench.sample import Sample, SampleSpec
-from c360_stream.commands.bench.topics import embedded_dsn
-from c360_stream.connectors.clickhouse import connect
-from c360_stream.events.contract import CONTRACTS
+from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.contracts.events.contract import CONTRACTS
 from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+from c360_stream.tools.bench.flaws import LATE_MS_MAX
+from c360_stream.tools.bench.result import Result
+from c360_stream.tools.bench.runs import Run, run_to_end
+from c360_stream.tools.bench.sample import Sample, SampleSpec
+from c360_stream.tools.bench.topics import embedded_dsn
 
 DAY = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ def main() -> None:
     defaults = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
     if process_1 and not run:
         threading.Thread(target=_listen, args=(_wakeups(),), name="SIGTERM", daemon=True).start()
-    from c360_stream.cli import main as command_line
+    from c360_stream.cli.main import main as command_line
 
     if not run:
         signal.signal(signal.SIGINT, defaults[signal.SIGINT])

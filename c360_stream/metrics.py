@@ -26,8 +26,8 @@ from prometheus_client import (
 )
 
 from c360_stream import __version__
-from c360_stream.events.decoding import RefusalStage
-from c360_stream.records import TIERS, AlarmKind, Severity, Trigger
+from c360_stream.contracts.events.decoding import RefusalStage
+from c360_stream.contracts.records import TIERS, AlarmKind, Severity, Trigger
 
 # A `_created` series beside every counter and histogram would double the page and answers nothing here: a
 # restart already shows in c360_process_start_time_seconds.

@@ -23,8 +23,8 @@ from pydantic_settings import (
 
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.definitions import FEATURES
-from c360_stream.learning.names import ChampionName, ModelName, SchemeName, TreatedPolicy
 from c360_stream.logs.lines import LogFormat, LogLevel
+from c360_stream.models.names import ChampionName, ModelName, SchemeName, TreatedPolicy
 
 CONFIG_FILE = "c360.toml"
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]

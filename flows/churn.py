@@ -14,36 +14,36 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from c360_stream.connectors.clickhouse import TableStore
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.ports import Transport
 from c360_stream.connectors.transport import open_transport
+from c360_stream.contracts.events import US_PER_HOUR, US_PER_SECOND
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
-from c360_stream.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.features.columns import Heartbeats
 from c360_stream.features.shard import HeardLabels, HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
-from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearningConfig
-from c360_stream.learning.model import ModelConfig
-from c360_stream.learning.monitor import MonitorConfig
-from c360_stream.learning.scoring import ScoringConfig
-from c360_stream.learning.value import ValueConfig
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.models.horizons import learnt_horizons
+from c360_stream.monitoring.monitor import MonitorConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.heartbeats import HeartbeatStep
 from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
-from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep
-from c360_stream.operators.outbox import Pulse
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
+from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.operators.topic_sink import Begun, TopicSink
-from c360_stream.operators.turns import Turns
-from c360_stream.records import DeadLetter
+from c360_stream.scoring.scorer import ScoringConfig
+from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings, load_settings
+from c360_stream.state.backend import Keeping
+from c360_stream.state.outbox import Pulse
 
 Config = TypeVar("Config")
 T = TypeVar("T")

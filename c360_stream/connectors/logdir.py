@@ -24,7 +24,7 @@ from c360_stream.connectors.ports import (
     wait_patiently,
 )
 from c360_stream.errors import ConfigurationError, TransportError
-from c360_stream.private import make_private_directory, open_private
+from c360_stream.state.private_files import make_private_directory, open_private
 
 # Lines of a block are decoded while it is in the processor's cache: at 1 MiB reading costs 0.26 us a line, not 0.15.
 BLOCK_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ def open_transport(settings: Settings) -> Transport:
         If Kafka's client refuses the settings. Reading a log directory that does not exist raises it too.
     """
     if settings.uses_kafka:
-        from c360_stream.connectors.kafka import KafkaTransport  # 0.1 s that a log directory need not wait
+        from c360_stream.connectors.kafka.transport import KafkaTransport  # 0.1 s that a log directory need not wait
 
         return KafkaTransport(settings)
     return LogDirTransport(settings.log_dir)

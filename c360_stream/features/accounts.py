@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.arrays.growth import with_room
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features import windows as w
 from c360_stream.features.columns import NO_TIME, EventColumns
-from c360_stream.features.contacts import Contacts, Occurrence
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.growth import with_room
 from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
 from c360_stream.features.windows import WINDOW_DAYS, DayCounts
-from c360_stream.snapshot import IDS_PER_PAGE, Pages
+from c360_stream.labels.contacts import Contacts, Occurrence
+from c360_stream.state.codec import IDS_PER_PAGE, Pages
 
 
 class Accounts:

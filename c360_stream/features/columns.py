@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.records import DeadLetter
+from c360_stream.contracts.records import DeadLetter
 
 NO_TIME = -(2**62)
 END_OF_TIME = 2**62

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.growth import with_room
-from c360_stream.features.hashtable import GROWTH, HashTable
+from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.hash_table import GROWTH, HashTable
 
 
 class RecentIds:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import BILLING, EventColumns, Unsettled
 from c360_stream.features.subscriptions import SubscriptionEvent
 

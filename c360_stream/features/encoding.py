@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from c360_stream import events as ev
+from c360_stream.contracts import events as ev
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns
 from c360_stream.features.subscriptions import SubscriptionEvent

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME
 
 Times = NDArray[np.int64]

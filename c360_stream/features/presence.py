@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.growth import with_room
-from c360_stream.features.hashtable import HashTable
+from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.hash_table import HashTable
 from c360_stream.features.windows import WINDOW_DAYS
 
 _ALL_DAYS = np.uint32((1 << WINDOW_DAYS) - 1)

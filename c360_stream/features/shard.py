@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.arrays.growth import with_room
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch, joined_by_topic
-from c360_stream.features.contacts import Cohorts, Group
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.features.growth import with_room
+from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
-from c360_stream.labels import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
-from c360_stream.records import DeadLetter
+from c360_stream.labels.contacts import Cohorts, Group
+from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import NO_TIME
 from c360_stream.features.plausibility import (
     LONE_DAYS,

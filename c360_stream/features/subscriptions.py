@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.arrays.growth import with_room
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
-from c360_stream.features.growth import with_room
-from c360_stream.snapshot import Pages
+from c360_stream.state.codec import Pages
 
 HISTORY_DAYS = 92
 """Younger events are all kept: features ask for downgrades of the last 90 days."""

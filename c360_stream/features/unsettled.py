@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import Unsettled
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.plausibility import AHEAD, BEHIND, oldest_plausible
-from c360_stream.records import DeadLetter
 
 
 class UnsettledEvents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.span import plausible_end, plausible_start

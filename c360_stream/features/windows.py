@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.growth import with_room
+from c360_stream.arrays.growth import with_room
 
 WINDOW_DAYS = 30
 SLOTS = 32

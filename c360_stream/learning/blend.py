@@ -22,18 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.labels import HAZARD_DAYS_MAX
-from c360_stream.learning.calibration import LogOddsMap
-from c360_stream.learning.classifier import LOG_ODDS_MAX, logit, sigmoid
-from c360_stream.learning.columns import Floats
+from c360_stream.features.example_block import ExampleBlock
+from c360_stream.labels.ledger import HAZARD_DAYS_MAX
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.model import ModelConfig
-from c360_stream.learning.names import SchemeName
-from c360_stream.learning.quality import RISK_MARGIN
 from c360_stream.learning.schemes import Lessons
-from c360_stream.learning.treatment import Treatment
-from c360_stream.learning.version import Curve, ModelVersion
+from c360_stream.models.calibration import LogOddsMap
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.models.classifier import LOG_ODDS_MAX, logit, sigmoid
+from c360_stream.models.columns import Floats
+from c360_stream.models.names import SchemeName
+from c360_stream.models.treatment import Treatment
+from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.monitoring.quality import RISK_MARGIN
 
 # Losses count for half after so many days.
 HALF_LIFE_DAYS = 14

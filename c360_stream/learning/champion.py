@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from c360_stream.events import US_PER_DAY
-from c360_stream.learning.alarms import CRITICAL, WARNING, drift_alarm
-from c360_stream.learning.catalogue import BASELINES
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import DriftAlarm
 from c360_stream.learning.contest import Contest, Standing
-from c360_stream.records import DriftAlarm
+from c360_stream.models.catalogue import BASELINES
+from c360_stream.monitoring.alarms import CRITICAL, WARNING, drift_alarm
 
 # Standard errors by which another model has to be better. It is asked every day, and days depend on each other:
 # at 3 a model that is no better is promoted about once in some decades.

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.learning.catalogue import BASE_RATE, entry_named
-from c360_stream.learning.classifier import logit
-from c360_stream.learning.columns import Floats
-from c360_stream.learning.horizons import PRIOR_OUTCOMES
-from c360_stream.learning.model import ChurnModel, ModelConfig
-from c360_stream.learning.names import SchemeName
-from c360_stream.learning.prior import inactivity_curves
+from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.schemes import Lessons, scheme_named
-from c360_stream.learning.version import ModelVersion
+from c360_stream.models.catalogue import BASE_RATE, entry_named
+from c360_stream.models.churn_model import ChurnModel, ModelConfig
+from c360_stream.models.classifier import logit
+from c360_stream.models.columns import Floats
+from c360_stream.models.horizons import PRIOR_OUTCOMES
+from c360_stream.models.names import SchemeName
+from c360_stream.models.prior import inactivity_curves
+from c360_stream.models.version import ModelVersion
 
 
 class Contender:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.learning.columns import Floats
+from c360_stream.features.example_block import ExampleBlock
+from c360_stream.models.columns import Floats
 
 # A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
 _RISK_MIN = 1e-3

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.labels import CORRECTION_DAYS
+from c360_stream.features.example_block import ExampleBlock
+from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import Lessons
 

@@ -8,33 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.columns import PRODUCT
-from c360_stream.features.examples import ExampleBlock
+from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.shard import TickExamples
-from c360_stream.learning.alarms import AlarmLatch
+from c360_stream.features.volume import VolumeBaseline
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
-from c360_stream.learning.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
 from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
-from c360_stream.learning.columns import Floats
-from c360_stream.learning.concept import ConceptDrift
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
-from c360_stream.learning.delay_watch import DelayWatch
-from c360_stream.learning.horizons import HorizonLearner, Judged
-from c360_stream.learning.model import ModelConfig
-from c360_stream.learning.monitor import MetricRow
-from c360_stream.learning.names import AUTO, SchemeName
-from c360_stream.learning.quality import measure
-from c360_stream.learning.replay import ReplayBuffer
+from c360_stream.learning.replay_buffer import ReplayBuffer
 from c360_stream.learning.schemes import Lessons
-from c360_stream.learning.seasons import Seasons
-from c360_stream.learning.tickstats import MONDAY
-from c360_stream.learning.version import ModelVersion
-from c360_stream.learning.volume import VolumeBaseline
-from c360_stream.records import DriftAlarm
+from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.models.columns import Floats
+from c360_stream.models.horizons import HorizonLearner, Judged
+from c360_stream.models.names import AUTO, SchemeName
+from c360_stream.models.version import ModelVersion
+from c360_stream.monitoring.alarms import AlarmLatch
+from c360_stream.monitoring.concept import ConceptDrift
+from c360_stream.monitoring.delay_watch import DelayWatch
+from c360_stream.monitoring.monitor import MetricRow
+from c360_stream.monitoring.quality import measure
+from c360_stream.monitoring.seasons import Seasons
+from c360_stream.monitoring.tick_stats import MONDAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.labels import HAZARD_DAYS_MAX
-from c360_stream.learning.classifier import sigmoid
-from c360_stream.learning.columns import Floats
-from c360_stream.learning.model import ChurnModel
-from c360_stream.learning.names import SchemeName
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.features.example_block import ExampleBlock
+from c360_stream.labels.ledger import HAZARD_DAYS_MAX
+from c360_stream.models.churn_model import ChurnModel
+from c360_stream.models.classifier import sigmoid
+from c360_stream.models.columns import Floats
+from c360_stream.models.names import SchemeName
 
 
 @dataclass(frozen=True, slots=True)

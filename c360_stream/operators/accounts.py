@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.contracts.events import US_PER_SECOND
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import StateError
-from c360_stream.events import US_PER_SECOND
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
-from c360_stream.operators.keeping import Keeping
+from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.operators.summaries import count_refused
-from c360_stream.records import DeadLetter
+from c360_stream.state.backend import Keeping
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from c360_stream.events import time_us
+from c360_stream.contracts.events import time_us
+from c360_stream.contracts.records import DriftAlarm, rfc3339_ms
 from c360_stream.logs.events import ALARM_RAISED
-from c360_stream.records import DriftAlarm, rfc3339_ms
 
 
 def tell_alarm(alarm: DriftAlarm) -> None:

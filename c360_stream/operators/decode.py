@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
-from c360_stream.events import EVENT_BYTES_MAX, Decoder, Refused
+from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, Refused
+from c360_stream.contracts.records import DeadLetter, DeadLetterOut
 from c360_stream.features.encoding import Encoded, EventEncoder
-from c360_stream.health import HEALTH
+from c360_stream.operators.health import HEALTH
 from c360_stream.operators.stop import stop_requested
-from c360_stream.records import DeadLetter, DeadLetterOut
 
 _READ_ON = 64
 _LOOK_SECONDS = 0.001

@@ -12,7 +12,7 @@ from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.events import US_PER_SECOND, time_us
+from c360_stream.contracts.events import US_PER_SECOND, time_us
 from c360_stream.features.columns import Heartbeats
 from c360_stream.learning.barrier import HeartbeatBarrier
 from c360_stream.operators.rows import Clock, Output, heartbeat_outputs

@@ -17,25 +17,25 @@ from numpy.typing import NDArray
 
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
+from c360_stream.contracts.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
 from c360_stream.errors import ConfigurationError
-from c360_stream.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
-from c360_stream.health import HEALTH
+from c360_stream.logs import summaries
 from c360_stream.logs.events import PARTITION_OPENED
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import summaries
+from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
+from c360_stream.operators.health import HEALTH
 from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.order import OrderWatch
-from c360_stream.operators.outbox import PULSE, PULSE_SECONDS, Pulse
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
-from c360_stream.operators.summaries import count_refused
 from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.state.outbox import PULSE, PULSE_SECONDS, Pulse
 
 POLL = timedelta(milliseconds=5)
 IDLE_POLL_SECONDS_MAX = 0.2

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.features.definitions import FEATURE_VERSION
 from c360_stream.features.shard import TickExamples
-from c360_stream.learning.catalogue import BASELINES
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
-from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.logs.events import MODEL_ADOPTED, TICK_LEARNT
+from c360_stream.models.catalogue import BASELINES
+from c360_stream.models.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.operators.alarm_log import tell_alarm
-from c360_stream.operators.keeping import Keeper, Keeping
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.records import rfc3339_ms
+from c360_stream.state.backend import Keeper, Keeping
 
 
 @dataclass(frozen=True)

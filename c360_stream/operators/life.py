@@ -13,8 +13,8 @@ from typing import Literal
 from c360_stream import __version__, metrics
 from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SUBSCRIPTION_EVENTS_MISPLACED
 from c360_stream.logs.lines import set_up
+from c360_stream.logs.summaries import LETTERS, SNAPSHOTS, most_frequent
 from c360_stream.operators.order import LATE, LATE_SHARE_WARNED, sort_command
-from c360_stream.operators.summaries import LETTERS, SNAPSHOTS, most_frequent
 from c360_stream.settings import Settings, mask_dsn
 
 DIGEST_DIGITS = 12

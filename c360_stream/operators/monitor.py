@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.columns import TOPICS
 from c360_stream.features.shard import HourCounts
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
-from c360_stream.learning.interventions import InterventionRow, InterventionWatch
-from c360_stream.learning.monitor import MetricRow, Monitor, MonitorConfig
-from c360_stream.learning.tickstats import TickStats, merge
+from c360_stream.monitoring.interventions import InterventionRow, InterventionWatch
+from c360_stream.monitoring.monitor import MetricRow, Monitor, MonitorConfig
+from c360_stream.monitoring.tick_stats import TickStats, merge
 from c360_stream.operators.alarm_log import tell_alarm
-from c360_stream.operators.keeping import Keeping
 from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
 from c360_stream.operators.score import ShardStats
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
-from c360_stream.records import DriftAlarm
 from c360_stream.settings import Settings
+from c360_stream.state.backend import Keeping
 
 
 @dataclass(frozen=True)

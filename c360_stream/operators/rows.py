@@ -11,19 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.connectors.clickhouse.tables import letter_headers, nested
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.connectors.tables import letter_headers, nested
-from c360_stream.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
-from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
-from c360_stream.learning.columns import nullable
-from c360_stream.learning.interventions import InterventionRow
-from c360_stream.learning.learner import LearnedTick
-from c360_stream.learning.monitor import MetricRow
-from c360_stream.learning.reasons import moves, reasons
-from c360_stream.learning.scoring import Outcomes, ScoredRows
-from c360_stream.learning.segments import SEGMENTS
-from c360_stream.learning.tiers import HIGH, NO_TIER
-from c360_stream.records import (
+from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, US_PER_DAY, time_us
+from c360_stream.contracts.records import (
     TIERS,
     DeadLetterOut,
     DriftAlarm,
@@ -36,6 +27,15 @@ from c360_stream.records import (
     score_id,
     utc_time,
 )
+from c360_stream.features.definitions import FEATURE_VERSION, FEATURES, INDEX
+from c360_stream.learning.learner import LearnedTick
+from c360_stream.models.columns import nullable
+from c360_stream.monitoring.interventions import InterventionRow
+from c360_stream.monitoring.monitor import MetricRow
+from c360_stream.scoring.reasons import moves, reasons
+from c360_stream.scoring.scorer import Outcomes, ScoredRows
+from c360_stream.scoring.segments import SEGMENTS
+from c360_stream.scoring.tiers import HIGH, NO_TIER
 from c360_stream.settings import Settings
 
 REASONS = 3

@@ -12,21 +12,21 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import TIERS, rfc3339_ms, score_id
 from c360_stream.features.columns import Heartbeats
 from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
-from c360_stream.learning.histograms import feature_histogram, risk_histogram
-from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
-from c360_stream.learning.tickstats import MONDAY, TickStats
-from c360_stream.learning.version import ModelVersion
 from c360_stream.logs.events import SCORE_EMITTED
-from c360_stream.operators.keeping import Keeping
+from c360_stream.models.version import ModelVersion
+from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
+from c360_stream.monitoring.tick_stats import MONDAY, TickStats
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
-from c360_stream.operators.turns import Turns
-from c360_stream.records import TIERS, rfc3339_ms, score_id
+from c360_stream.operators.tick_scheduler import Turns
+from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.settings import Settings
+from c360_stream.state.backend import Keeping
 
 
 @dataclass(frozen=True, slots=True)

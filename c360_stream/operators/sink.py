@@ -17,16 +17,16 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from xxhash import xxh3_64_hexdigest
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import TableStore, connect
-from c360_stream.connectors.letter_retention import set_letter_retention
-from c360_stream.connectors.tables import arrow_table
+from c360_stream.connectors.clickhouse.dead_letter_retention import set_letter_retention
+from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.tables import arrow_table
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.heartbeats import Acknowledged
-from c360_stream.operators.outbox import Chunk, Outbox, Pulse, finish_later
+from c360_stream.operators.in_flight_writes import writes_of
 from c360_stream.operators.rows import HEARTBEATS, TableRows
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
-from c360_stream.operators.under_way import writes_of
 from c360_stream.settings import Settings
+from c360_stream.state.outbox import Chunk, Outbox, Pulse, finish_later
 
 ROWS_MAX = 20_000
 BLOCK_BYTES_MAX = 8 * 1024 * 1024

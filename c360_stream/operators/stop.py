@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from bytewax.inputs import AbortExecution
 
-from c360_stream.health import HEALTH
+from c360_stream.operators.health import HEALTH
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,10 +8,10 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from c360_stream import metrics
-from c360_stream.events import US_PER_DAY, US_PER_SECOND
-from c360_stream.learning.tickstats import TickStats
+from c360_stream.contracts.events import US_PER_DAY, US_PER_SECOND
+from c360_stream.contracts.records import TIERS, rfc3339_ms
 from c360_stream.logs.events import TICK_SCORED
-from c360_stream.records import TIERS, rfc3339_ms
+from c360_stream.monitoring.tick_stats import TickStats
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.connectors.ports import Heard, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
-from c360_stream.operators.outbox import Outbox, Pulse, finish_later
 from c360_stream.operators.rows import TopicRecords
 from c360_stream.operators.sink import NOBODY, SERVER_PARTS, measured, wait, watched
 from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
 from c360_stream.settings import Settings
+from c360_stream.state.outbox import Outbox, Pulse, finish_later
 
 CHUNK_RECORDS_MAX = 20_000
 CHUNK_BYTES_MAX = 32 * 1024 * 1024

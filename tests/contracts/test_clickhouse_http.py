@@ -17,9 +17,9 @@ import pytest
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from pydantic import SecretStr
 
-from c360_stream.connectors.clickhouse import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
 from c360_stream.connectors.ports import Waiting, wait_patiently
-from c360_stream.connectors.tables import TABLES, arrow_table
 from c360_stream.errors import ConfigurationError, StateError, TransportError
 from c360_stream.operators.sink import open_tables
 from c360_stream.settings import Settings

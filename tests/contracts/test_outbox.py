@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError
 
-from c360_stream.connectors.kafka import KafkaTransport
-from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS, KafkaOutbox
+from c360_stream.connectors.kafka.outbox import OUTBOX_PARTITIONS, KafkaOutbox
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings

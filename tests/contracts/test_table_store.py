@@ -17,9 +17,9 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from c360_stream.connectors.clickhouse import TableStore, connect
-from c360_stream.connectors.migrations import load_migrations
-from c360_stream.connectors.tables import FILLED_BY_DATABASE, TABLES, Column, arrow_table
+from c360_stream.connectors.clickhouse.migrations import load_migrations
+from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.tables import FILLED_BY_DATABASE, TABLES, Column, arrow_table
 from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES
 from tests.contracts.clickhouse_front import ClickHouseFront

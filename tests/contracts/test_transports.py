@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Producer
 
-from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord, RawBatch, RecordReader, Transport
 from c360_stream.errors import TransportError

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from c360_stream import contracts
-from c360_stream.commands.setup import topics
-from c360_stream.events import Decoder, Refused
-from c360_stream.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
+from c360_stream.cli.setup import topics
+from c360_stream.contracts.events import Decoder, Refused
+from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.tools.schemas import files as contracts
 from tests.deploy.asyncapi_specs import published_schema
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from c360_stream.connectors.kafka_topics import setup_topics
+from c360_stream.connectors.kafka.topics import setup_topics
 from c360_stream.settings import Settings
 from tests.deploy.compose import Service, kafka_properties, load, make_secrets
 from tests.deploy.kafka import compose_broker, login

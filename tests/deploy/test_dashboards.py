@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from c360_stream.metrics import REGISTRY
-from c360_stream.simulation import LogDirectorySink, SimulationSpec, simulate
+from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, simulate
 from deploy.dashboards import DASHBOARDS
 from deploy.dashboards.__main__ import DIRECTORY, text_of
 from deploy.dashboards.macros import expanded

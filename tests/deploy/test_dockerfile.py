@@ -79,7 +79,7 @@ def test_the_build_sees_the_package_and_nothing_else() -> None:
         *("c360_stream", "flows", "schemas"),
     }
     assert {path for path in files if path.startswith("deploy/")} == {"deploy/requirements-build.lock"}
-    assert {"c360_stream/cli.py", "flows/churn.py", "schemas/clickhouse/0001_scores.sql"} <= files
+    assert {"c360_stream/cli/main.py", "flows/churn.py", "schemas/clickhouse/0001_scores.sql"} <= files
     assert not [path for path in files if path.endswith(".pyc")]
 
 

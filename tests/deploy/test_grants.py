@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from c360_stream.connectors.clickhouse import TableStore, connect
-from c360_stream.connectors.letter_retention import letter_retention_days, set_letter_retention
-from c360_stream.connectors.migrations import load_migrations
-from c360_stream.connectors.tables import TABLES, arrow_table
+from c360_stream.connectors.clickhouse.dead_letter_retention import letter_retention_days, set_letter_retention
+from c360_stream.connectors.clickhouse.migrations import load_migrations
+from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
 from c360_stream.errors import TransportError
 from deploy.dashboards import DASHBOARDS
 from deploy.dashboards.__main__ import DIRECTORY

@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from c360_stream.cli import cli
-from c360_stream.commands.cluster import Place, place_among
-from c360_stream.commands.signals import STOP_SECONDS_MAX
+from c360_stream.cli.main import cli
+from c360_stream.runtime.cluster import Place, place_among
+from c360_stream.runtime.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings, secret_fields
 from deploy.kubernetes import prometheus_rule
 from tests.deploy import kubernetes_tools, manifests

@@ -8,7 +8,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from c360_stream.commands.signals import STOP_SECONDS_MAX
+from c360_stream.runtime.signals import STOP_SECONDS_MAX
 from tests.deploy import kubernetes_tools, manifests
 from tests.deploy.backup_job import BACKUP
 from tests.deploy.manifests import Manifest, containers, find, of_kind

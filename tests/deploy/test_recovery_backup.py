@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from c360_stream.commands.recovery import ORIGIN, RECOVERY_PARTITIONS
-from c360_stream.segments import STATE_FOLDER
+from c360_stream.runtime.recovery import ORIGIN, RECOVERY_PARTITIONS
+from c360_stream.state.chunk_store import STATE_FOLDER
 from tests.deploy.backup_job import run_job
 
 PARTS = [f"part-{number}.sqlite3" for number in range(RECOVERY_PARTITIONS)]

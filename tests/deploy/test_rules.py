@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from c360_stream import metrics
-from c360_stream.learning.prior import MODEL_NAME as PRIOR_RULE
+from c360_stream.contracts.records import AlarmKind, Severity, Trigger
 from c360_stream.metrics import REGISTRY
-from c360_stream.records import AlarmKind, Severity, Trigger
+from c360_stream.models.prior import MODEL_NAME as PRIOR_RULE
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
-from c360_stream.cli import cli
-from c360_stream.commands.signals import STOP_SECONDS_MAX
+from c360_stream.cli.main import cli
 from c360_stream.errors import C360Error, ConfigurationError
+from c360_stream.runtime.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings, secret_fields
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.deploy.compose import ROOT

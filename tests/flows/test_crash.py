@@ -20,7 +20,7 @@ WORDS = "what it saw last"
 CRASH = f"""
 import os, signal, sys
 from pathlib import Path
-from c360_stream.native import native_output
+from c360_stream.logs.crash_output import native_output
 with native_output(Path(sys.argv[1]) if sys.argv[1:] else None):
     os.write(2, b"{WORDS}")
     os.kill(os.getpid(), signal.SIGSEGV)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from c360_stream.commands.evaluate.contestant import Contestant
-from c360_stream.commands.evaluate.replay import LogReplay
-from c360_stream.records import TIERS
+from c360_stream.contracts.records import TIERS
 from c360_stream.settings import Settings, load_settings
+from c360_stream.tools.evaluate.contestant import Contestant
+from c360_stream.tools.evaluate.log_replay import LogReplay
 from tests.reference.check import Tables
 from tests.reference.flow_run import SETTINGS, FlowRun
 from tests.reference.tables import query_elsewhere

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from c360_stream.commands.bench.runs import Run, c360, run_to_end
-from c360_stream.commands.bench.sample import NEXT_TO_NOTHING, Sample
 from c360_stream.operators.ingest import LETTERS_BYTES_MAX
 from c360_stream.settings import Settings
+from c360_stream.tools.bench.runs import Run, c360, run_to_end
+from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Sample
 from tests.contracts.clickhouse_front import ClickHouseFront
 
 pytestmark = pytest.mark.slow

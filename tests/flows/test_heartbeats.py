@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from c360_stream.commands.evaluate.replay import LogReplay
-from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
 from c360_stream.settings import load_settings
+from c360_stream.tools.evaluate.log_replay import LogReplay
 from tests.flows.conftest import SEED
 from tests.flows.processes import started
 from tests.flows.test_determinism import tick_scores

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from c360_stream.learning.quality import wilson_interval
+from c360_stream.monitoring.quality import wilson_interval
 from tests.reference.flow_run import FlowRun
 from tests.reference.log import topic_name, write_lines
 from tests.reference.tables import TableRow, query_elsewhere

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.windows import FEATURES, compare, peer_rows, run_flow, run_peer
-from c360_stream.commands.bench.sample import Sample, SampleSpec
 from c360_stream.settings import Settings
+from c360_stream.tools.bench.sample import Sample, SampleSpec
 
 
 def test_windows_and_the_flow_agree_on_every_day_that_has_a_window(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from c360_stream.commands.history import Moment, features_at, read_history
+from c360_stream.cli.history import Moment, features_at, read_history
 from c360_stream.connectors.logdir import LogDirTransport
-from c360_stream.events import time_us
+from c360_stream.contracts.events import time_us
+from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES
-from c360_stream.records import Trigger
 from c360_stream.settings import Settings, load_settings
 from tests.flows.conftest import SEED
 from tests.reference.check import Tables

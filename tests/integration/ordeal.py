@@ -24,7 +24,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.settings import INPUT_KINDS, Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.integration.kafka_broker import Broker, own_broker

@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from c360_stream.connectors.kafka import KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord, TopicRecord
 from c360_stream.settings import Settings
 

@@ -10,8 +10,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from c360_stream.cli import cli
-from c360_stream.connectors.kafka_redrive import Redriver
+from c360_stream.cli.main import cli
+from c360_stream.connectors.kafka.redrive import Redriver
 
 
 def main(number: int, moment: str) -> None:

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka import KafkaTransport
-from c360_stream.connectors.kafka_topics import setup_topics
+from c360_stream.connectors.kafka.topics import setup_topics
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.settings import Settings
 from tests.deploy.test_asyncapi import DOCUMENT, address
 

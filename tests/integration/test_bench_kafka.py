@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 
-from c360_stream.cli import cli
+from c360_stream.cli.main import cli
 
 pytestmark = pytest.mark.kafka
 

@@ -19,9 +19,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from c360_stream.commands.retention import look_at_retention
-from c360_stream.connectors.kafka import KafkaTransport
-from c360_stream.connectors.kafka_topics import setup_topics
+from c360_stream.cli.retention import look_at_retention
+from c360_stream.connectors.kafka.topics import setup_topics
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings

@@ -15,10 +15,10 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Producer
 
-from c360_stream.connectors import kafka_outbox
-from c360_stream.connectors.kafka import KafkaTransport
-from c360_stream.connectors.kafka_outbox import marker_partition
-from c360_stream.connectors.kafka_topics import setup_topics
+from c360_stream.connectors.kafka import outbox as kafka_outbox
+from c360_stream.connectors.kafka.outbox import marker_partition
+from c360_stream.connectors.kafka.topics import setup_topics
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings

@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer
 from confluent_kafka import TopicPartition as Partition
 
-from c360_stream.cli import cli
-from c360_stream.connectors.kafka_redrive import Place, Redriver
-from c360_stream.connectors.kafka_topics import setup_topics
+from c360_stream.cli.main import cli
+from c360_stream.connectors.kafka.redrive import Place, Redriver
+from c360_stream.connectors.kafka.topics import setup_topics
 from c360_stream.connectors.ports import TRUNCATED, Headers, OutRecord
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import TransportError
 from c360_stream.operators.rows import TopicRecords, dead_letter_outputs
-from c360_stream.records import DeadLetter
 from c360_stream.settings import Settings
 from tests.contracts.test_transports import DEADLINE_SECONDS
 

@@ -19,8 +19,8 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Message, Producer
 
-from c360_stream.connectors.kafka_topics import setup_topics
-from c360_stream.records import rfc3339_ms, score_id
+from c360_stream.connectors.kafka.topics import setup_topics
+from c360_stream.contracts.records import rfc3339_ms, score_id
 from c360_stream.settings import Settings
 from tests.contracts.test_transports import DEADLINE_SECONDS
 from tests.integration.test_flow_on_kafka import c360

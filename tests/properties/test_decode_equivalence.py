@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from c360_stream.events import (
+from c360_stream.contracts.events import (
     HEARTBEAT_ACCOUNT,
     HEARTBEAT_TYPE,
     INPUT_KINDS,
@@ -22,8 +22,8 @@ from c360_stream.events import (
     Refused,
     time_us,
 )
-from c360_stream.events.contract import EVENT_BYTES_MAX, NESTING_MAX
-from c360_stream.events.reference import validate_reference
+from c360_stream.contracts.events.contract import EVENT_BYTES_MAX, NESTING_MAX
+from c360_stream.contracts.events.reference import validate_reference
 
 DECODERS = {kind: Decoder(kind) for kind in INPUT_KINDS}
 

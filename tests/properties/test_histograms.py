@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES
-from c360_stream.learning.histograms import (
+from c360_stream.monitoring.histograms import (
     BINS,
     RISK_BINS,
     bins,

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from c360_stream.contracts.records import MoveOut, ReasonOut
 from c360_stream.features.definitions import GROUPS, INDEX, SPECS
-from c360_stream.learning.curves import CURVES
-from c360_stream.learning.reasons import MODEL, MOVE_MIN, Moves, Reasons, moves, reasons
-from c360_stream.learning.topics import changes, tones, topics
-from c360_stream.records import MoveOut, ReasonOut
-from tests.unit.learning.plain_reasons import plain_moves, plain_reasons
+from c360_stream.models.curves import CURVES
+from c360_stream.scoring.reason_groups import changes, tones, topics
+from c360_stream.scoring.reasons import MODEL, MOVE_MIN, Moves, Reasons, moves, reasons
+from tests.unit.scoring.plain_reasons import plain_moves, plain_reasons
 
 Floats = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from c360_stream.errors import StateError
 from c360_stream.features.definitions import FEATURES
-from c360_stream.learning.model import ChurnModel
-from c360_stream.learning.prior import prior_version
-from c360_stream.learning.version import Curve, ModelVersion
+from c360_stream.models.churn_model import ChurnModel
+from c360_stream.models.prior import prior_version
+from c360_stream.models.version import Curve, ModelVersion
 from tests.unit.learning.rows import DAY_US, feature_rows, outcomes
 
 TICK = 20_000

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import MovedRows, TickRows
-from c360_stream.labels import KnownLabels
-from c360_stream.learning.classifier import logit
-from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
-from c360_stream.learning.tiers import NO_TIER, Tiers
-from c360_stream.learning.version import Curve, ModelVersion
-from c360_stream.snapshot import pack, unpack
+from c360_stream.labels.ledger import KnownLabels
+from c360_stream.models.classifier import logit
+from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.tiers import NO_TIER, Tiers
+from c360_stream.state.codec import pack, unpack
 
 THRESHOLDS = (0.10, 0.25, 0.50)
 FIRST_DAY, HORIZON_DAYS = 100, 5

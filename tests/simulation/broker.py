@@ -19,7 +19,7 @@ from unittest.mock import patch
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka_outbox import OUTBOX_PARTITIONS
+from c360_stream.connectors.kafka.outbox import OUTBOX_PARTITIONS
 from c360_stream.settings import Settings
 from tests.reference.log import read_lines, topic_name
 from tests.reference.oracle import TOPICS
@@ -29,9 +29,9 @@ BROKERS = "memory:9092"
 UNKNOWN = -1001
 # A life has hundreds of milliseconds.
 SOON = {
-    "c360_stream.connectors.kafka._LOOK_EVERY_SECONDS": 0.01,
-    "c360_stream.connectors.kafka._PAUSE_SECONDS": 0.005,
-    "c360_stream.connectors.kafka_client._PAUSE_SECONDS": 0.005,
+    "c360_stream.connectors.kafka.transport._LOOK_EVERY_SECONDS": 0.01,
+    "c360_stream.connectors.kafka.transport._PAUSE_SECONDS": 0.005,
+    "c360_stream.connectors.kafka.client._PAUSE_SECONDS": 0.005,
 }
 Headers = tuple[tuple[str, bytes | None], ...]
 Delivered = Callable[[KafkaError | None, Message], None]

@@ -18,11 +18,12 @@ from unittest.mock import patch
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
-from c360_stream.commands.recovery import begun, recovery_store
-from c360_stream.connectors.clickhouse import connect
-from c360_stream.operators import outbox, stop
+from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.operators import stop
 from c360_stream.operators.ingest import LettersHeld
+from c360_stream.runtime.recovery import begun, recovery_store
 from c360_stream.settings import Settings
+from c360_stream.state import outbox
 from flows.churn import build
 from tests.reference.files import keeping_in_files
 from tests.reference.log import Mess
@@ -59,7 +60,7 @@ SETTINGS: dict[str, Any] = {
     "live": False,
 }
 SMALL: dict[str, Any] = {
-    "c360_stream.commands.recovery.RECOVERY_PARTITIONS": 2,
+    "c360_stream.runtime.recovery.RECOVERY_PARTITIONS": 2,
     "c360_stream.operators.sink.SERVER_PARTS": 1,
     "c360_stream.operators.topic_sink.SERVER_PARTS": 2,
     # A few dead letters, so that partitions wait for a snapshot before they read on.

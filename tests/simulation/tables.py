@@ -18,13 +18,13 @@ import pyarrow as pa
 from urllib3 import HTTPResponse
 from urllib3.exceptions import ProtocolError
 
-from c360_stream.connectors.clickhouse_answers import SUMMARY
+from c360_stream.connectors.clickhouse.answers import SUMMARY
 from tests.simulation.fate import Fate
 
 DSN = "clickhouse://memory/c360?compress=0"
 PAGE = b"<!doctype html><title>Sign in</title><p>Welcome to the guest network.</p>\n"
 _INSERT = re.compile(r"\s*INSERT INTO `?(?:c360`?\.`?)?(\w+)")
-SOON = {"c360_stream.connectors.clickhouse.RETRY_FIRST_SECONDS": 0.005}
+SOON = {"c360_stream.connectors.clickhouse.store.RETRY_FIRST_SECONDS": 0.005}
 
 
 class MemoryTables:

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from c360_stream.connectors import kafka, kafka_records
-from c360_stream.connectors.kafka import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka import records as kafka_records
+from c360_stream.connectors.kafka import transport as kafka
+from c360_stream.connectors.kafka.transport import KafkaReader, KafkaTransport
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
 from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError

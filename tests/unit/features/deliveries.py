@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
-from c360_stream.events import Event as DecodedEvent
+from c360_stream.contracts.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
+from c360_stream.contracts.events import Event as DecodedEvent
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from c360_stream.features.dedupe import RecentIds
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 
 
 def fresh(recent: RecentIds, today: int, *ids: int) -> list[bool]:

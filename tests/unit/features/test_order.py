@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c360_stream.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.order import Order, order_of
 
 times = st.lists(st.integers(0, 40 * US_PER_HOUR), max_size=60)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from c360_stream.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features import plausibility
 from c360_stream.features.columns import NO_TIME
 from c360_stream.features.plausibility import (

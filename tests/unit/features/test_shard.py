@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from c360_stream.events import time_us
+from c360_stream.contracts.events import time_us
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.shard import AccountShard, Emission, MovedRows, ShardTally, TickRows
 from c360_stream.features.subscriptions import EVENTS_MAX
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
 

@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
 from c360_stream.features.subscriptions import EVENTS_MAX, HISTORY_DAYS, SubscriptionEvent, Subscriptions
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 
 DAY = 1000
 Standing = tuple[bool, float | None, float | None, int | None, int | None]

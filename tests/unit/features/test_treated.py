@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from c360_stream.features.shard import AccountShard
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from c360_stream.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.watermark import Watermark
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 
 
 def says(

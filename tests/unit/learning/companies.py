@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
-from c360_stream.learning.horizons import learnt_horizons
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
-from c360_stream.learning.model import ModelConfig
-from c360_stream.learning.scoring import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
-from c360_stream.records import DriftAlarm
-from c360_stream.snapshot import pack
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.models.horizons import learnt_horizons
+from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.state.codec import pack
 from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain
 

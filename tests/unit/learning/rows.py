@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.learning.curves import CURVES, NULLABLE
+from c360_stream.models.curves import CURVES, NULLABLE
 
 DAY_US = 86_400_000_000
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 
 DAYS, SHARDS = 4, 3
 turns = st.permutations([shard for shard in range(SHARDS) for _ in range(DAYS)])

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.examples import ExampleBlock
+from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.blend import HALF_LIFE_DAYS, WEIGHT_START, Blend, Mixture
-from c360_stream.learning.classifier import logit, sigmoid
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.learner import LearningConfig
-from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.schemes import Lessons
-from c360_stream.learning.version import ModelVersion
-from c360_stream.snapshot import pack, unpack
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.models.classifier import logit, sigmoid
+from c360_stream.models.version import ModelVersion
+from c360_stream.state.codec import pack, unpack
 from tests.unit.learning.rows import DAY_US, feature_rows
 
 CONFIG = ModelConfig(warmup_outcomes=100, warmup_churned=10)

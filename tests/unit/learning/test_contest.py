@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.examples import JUDGED_A_DAY_MAX, ExampleBlock
+from c360_stream.features.example_block import JUDGED_A_DAY_MAX, ExampleBlock
 from c360_stream.learning.champion import Office, challenge, change_alarm
 from c360_stream.learning.contest import Contest
-from c360_stream.snapshot import pack, unpack
+from c360_stream.state.codec import pack, unpack
 
 HORIZON, STRIDE = 60, 7
 TRUTH, GUESS, FLAT = "truth", "guess", "base-rate"

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from c360_stream.features.examples import ExampleBlock
-from c360_stream.labels import CORRECTION_DAYS
+from c360_stream.features.example_block import ExampleBlock
+from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.corrections import Corrections
-from c360_stream.learning.model import ModelConfig
 from c360_stream.learning.schemes import Lessons
-from c360_stream.snapshot import pack, unpack
-from tests.unit.learning.test_catalogue import block
+from c360_stream.models.churn_model import ModelConfig
+from c360_stream.state.codec import pack, unpack
+from tests.unit.models.test_catalogue import block
 
 CONFIG = ModelConfig(warmup_outcomes=10, warmup_churned=1)
 NONE = ExampleBlock.none()

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c360_stream.events import US_PER_DAY
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import AlarmKind, utc_time
 from c360_stream.features.columns import PRODUCT
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.examples import ExampleBlock
+from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.shard import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
-from c360_stream.learning.model import ChurnModel, ModelConfig
-from c360_stream.learning.names import ChampionName, TreatedPolicy
-from c360_stream.records import AlarmKind, utc_time
-from c360_stream.snapshot import pack, unpack
+from c360_stream.models.churn_model import ChurnModel, ModelConfig
+from c360_stream.models.names import ChampionName, TreatedPolicy
+from c360_stream.state.codec import pack, unpack
 from tests.unit.learning.companies import CURVE_DAYS, LEARNING, MODEL, SHARDS, as_bytes, company, learn, learned_ticks
 
 TICKS = len(company()[0].examples)

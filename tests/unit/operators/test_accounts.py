@@ -9,7 +9,7 @@ from c360_stream.errors import StateError
 from c360_stream.features.columns import Heartbeats, ShardBatch
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
-from c360_stream.operators.keeping import Keeping
+from c360_stream.state.backend import Keeping
 from tests.unit.features.deliveries import Partition, plain, shard_config
 from tests.unit.features.events import at, event
 

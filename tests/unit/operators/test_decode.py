@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.connectors.ports import TOMBSTONE, RawBatch, RecordReader
-from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, INPUT_KINDS, Decoder, InputKind, Refused, time_us
+from c360_stream.contracts.events import (
+    HEARTBEAT_ACCOUNT,
+    HEARTBEAT_TYPE,
+    INPUT_KINDS,
+    Decoder,
+    InputKind,
+    Refused,
+    time_us,
+)
 from c360_stream.features.columns import NO_TIME, PRODUCT, TOPICS
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 
 from c360_stream import metrics
+from c360_stream.connectors.clickhouse.tables import Column, arrow_table
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.connectors.tables import Column, arrow_table
+from c360_stream.contracts.records import Heartbeat, rfc3339_ms
 from c360_stream.features.columns import Heartbeats
 from c360_stream.learning import barrier
 from c360_stream.learning.barrier import HeartbeatBarrier
 from c360_stream.operators.heartbeats import Acknowledged, HeartbeatLogic, HeartbeatStep
 from c360_stream.operators.rows import TableRows, TopicRecords
-from c360_stream.records import Heartbeat, rfc3339_ms
 from c360_stream.settings import Settings
 
 TOPIC = "c360.billing.events.v1"

@@ -16,19 +16,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from c360_stream.connectors.logdir import LogDirTransport
+from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
+from c360_stream.contracts.records import DeadLetterOut
 from c360_stream.errors import InputError
-from c360_stream.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
 from c360_stream.operators import ingest, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, LettersHeld, shard_key
-from c360_stream.operators.outbox import PULSE_SECONDS, Pulse
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
-from c360_stream.records import DeadLetterOut
 from c360_stream.settings import Settings
+from c360_stream.state.outbox import PULSE_SECONDS, Pulse
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
 from tests.unit.operators.readers import MemoryReader

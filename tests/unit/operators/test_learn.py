@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from c360_stream.features.shard import TickExamples
-from c360_stream.learning.alarms import WARNING, drift_alarm
 from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.logs.events import LOG, Happening
-from c360_stream.operators.keeping import Keeping
+from c360_stream.monitoring.alarms import WARNING, drift_alarm
 from c360_stream.operators.learn import LearnLogic
+from c360_stream.state.backend import Keeping
 
 DAY = 20_000
 

@@ -9,19 +9,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from c360_stream.connectors.tables import TABLES, arrow_table
+from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
+from c360_stream.contracts.records import DeadLetterOut, RiskScore, Trigger
 from c360_stream.features.definitions import FEATURES
-from c360_stream.learning.horizons import HorizonLearner
-from c360_stream.learning.reasons import MODEL
-from c360_stream.learning.scoring import ScoredRows
-from c360_stream.learning.tiers import HIGH
-from c360_stream.learning.version import ModelVersion
+from c360_stream.models.horizons import HorizonLearner
+from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, TableRows, TopicRecords, dead_letter_outputs, score_outputs
 from c360_stream.operators.sink import BLOCK_BYTES_MAX, Blocks
-from c360_stream.records import DeadLetterOut, RiskScore, Trigger
+from c360_stream.scoring.reasons import MODEL
+from c360_stream.scoring.scorer import ScoredRows
+from c360_stream.scoring.tiers import HIGH
 from c360_stream.settings import Settings
-from tests.unit.learning.plain_reasons import plain_moves, plain_reasons
 from tests.unit.learning.rows import DAY_US, feature_rows
+from tests.unit.scoring.plain_reasons import plain_moves, plain_reasons
 
 DAY = 20_000
 SETTINGS = Settings.model_construct()

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 
 from c360_stream import metrics
-from c360_stream.connectors.clickhouse import TableStore
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.errors import StateError, TransportError
 from c360_stream.features.definitions import FEATURES
-from c360_stream.operators import outbox, sink, stop
-from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.operators import sink, stop
 from c360_stream.operators.rows import TableRows
 from c360_stream.operators.sink import TableSinkPartition
+from c360_stream.state import outbox
+from c360_stream.state.outbox import PULSE, Outbox, finish_outboxes
 
 DEADLINE_SECONDS = 10.0
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from c360_stream import metrics
-from c360_stream.learning.tickstats import TickStats
 from c360_stream.logs.events import LOG, TICK_SCORED, Happening
+from c360_stream.monitoring.tick_stats import TickStats
 from c360_stream.operators.tick_log import TickLog, TickTotals, Totals
 
 DAY = 20_000

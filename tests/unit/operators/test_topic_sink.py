@@ -12,8 +12,7 @@ import pytest
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
 from c360_stream.errors import StateError, TransportError
-from c360_stream.operators import outbox, stop, topic_sink
-from c360_stream.operators.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.operators import stop, topic_sink
 from c360_stream.operators.rows import TopicRecords
 from c360_stream.operators.topic_sink import (
     Begun,
@@ -24,6 +23,8 @@ from c360_stream.operators.topic_sink import (
     unpack_records,
 )
 from c360_stream.settings import load_settings
+from c360_stream.state import outbox
+from c360_stream.state.outbox import PULSE, Outbox, finish_outboxes
 
 DEADLINE_SECONDS = 10.0
 

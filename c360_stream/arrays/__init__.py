@@ -1,0 +1,1 @@
+"""Arrays that grow, are kept in few bytes, or are found by hash."""

@@ -1,0 +1,122 @@
+"""`c360 top`: a terminal board of the riskiest accounts, tier changes, alarms and lag.
+
+It reads the risk and alarm topics and the metrics of the running processes, never the tables, which a run may
+hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from c360_stream.cli.board import Board
+from c360_stream.cli.json_output import print_json
+from c360_stream.cli.scrape import Scraper
+from c360_stream.connectors.ports import RecordReader, Transport
+from c360_stream.connectors.transport import open_transport
+from c360_stream.contracts.records import TIERS
+from c360_stream.errors import TransportError
+from c360_stream.settings import Settings
+
+LOOK_SECONDS = 0.005
+READ_RECORDS_MAX = 2_000
+REFRESH_SECONDS = 1.0
+ONCE_SECONDS_MAX = 5.0
+
+
+class TopicTail:
+    """Reads every partition of a topic from its start; partitions and the topic itself may come later.
+
+    Parameters
+    ----------
+    transport
+        Stays open as long as this.
+    topic
+        Its name.
+    patience_seconds
+        How long to wait for a partition that has neither records nor said that there are no more.
+    """
+
+    def __init__(self, transport: Transport, topic: str, patience_seconds: float = 0.0) -> None:
+        self._transport = transport
+        self._topic = topic
+        self._patience_seconds = patience_seconds
+        self._readers: dict[int, RecordReader] = {}
+
+    def read(self) -> Iterator[tuple[bytes | None, bytes]]:
+        """Keys and values that are there now, in the order of each partition."""
+        for partition in self._transport.partitions(self._topic):
+            if partition not in self._readers:
+                self._readers[partition] = self._transport.reader(self._topic, partition, None, live=True)
+            try:
+                yield from self._records(self._readers[partition])
+            except TransportError:
+                # A run that resumes cuts its log files back to its snapshot: next time, read from the start.
+                self._readers.pop(partition).close()
+
+    def _records(self, reader: RecordReader) -> Iterator[tuple[bytes | None, bytes]]:
+        heard_at = time.monotonic()
+        while True:
+            batch = reader.read(READ_RECORDS_MAX)
+            yield from zip(batch.keys or itertools.repeat(None), batch.values, strict=False)
+            if batch.values:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at >= self._patience_seconds:
+                return
+            if reader.at_end:
+                return
+            if not batch.values:
+                time.sleep(LOOK_SECONDS)  # a reader that tails says at once that there is nothing
+
+    def close(self) -> None:
+        """Close the readers."""
+        for reader in self._readers.values():
+            reader.close()
+
+
+def top(settings: Settings, *, once: bool, rows: int, as_json: bool = False) -> None:
+    """Show the board until interrupted, or once: also if stdout is no terminal, or as one JSON object.
+
+    Raises
+    ------
+    ConfigurationError, TransportError
+        If the topics cannot be reached.
+    """
+    console = Console(highlight=False)
+    begins = {tier: getattr(settings, f"tier_{tier}") for tier in TIERS[1:]}
+    board = Board(rows, whole=as_json, begins=begins)
+    scraper = Scraper(settings.metrics_address)
+    once = once or as_json or not console.is_terminal
+    patience_seconds = ONCE_SECONDS_MAX if once else 0.0
+    with (
+        contextlib.closing(open_transport(settings)) as transport,
+        contextlib.closing(TopicTail(transport, settings.risk_topic, patience_seconds)) as scores,
+        contextlib.closing(TopicTail(transport, settings.alarm_topic, patience_seconds)) as alarms,
+    ):
+
+        def read() -> None:
+            for key, value in scores.read():
+                board.take_score(key, value)
+            for _, value in alarms.read():
+                board.take_alarm(value)
+
+        def look() -> RenderableType:
+            read()
+            return board.frame(scraper.look(), columns=console.width, tall=once)
+
+        if as_json:
+            read()
+            print_json(board.record(scraper.look()))
+            return
+        if once:
+            console.print(look())
+            return
+        with contextlib.suppress(KeyboardInterrupt), Live(look(), console=console, screen=True) as live:
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                live.update(look(), refresh=True)

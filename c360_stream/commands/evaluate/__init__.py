@@ -1,5 +1,0 @@
-"""`c360 evaluate`: how good the scores of a log were, beside a batch model, the truth and other settings."""
-
-from c360_stream.commands.evaluate.command import evaluate
-
-__all__ = ["evaluate"]

@@ -1,0 +1,1 @@
+"""Kafka: consumers, producers, transactions, topics."""

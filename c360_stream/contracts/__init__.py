@@ -1,0 +1,1 @@
+"""What comes in and what goes out: each event and each record, once."""

@@ -1,0 +1,221 @@
+"""The contract of the input events: what producers may send, as pydantic models. JSON Schemas come from here."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
+
+from c360_stream.contracts.events.times import EVENT_TIME_END, EVENT_TIME_MIN
+
+InputKind = Literal["product", "billing", "support"]
+INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
+
+EVENT_BYTES_MAX = 1_048_576
+# Levels of objects and arrays, the event itself being the first. Without a bound of our own, whether an event is
+# accepted would depend on how deep the interpreter's stack is where it happens to be decoded.
+NESTING_MAX = 256
+NAME_CHARACTERS_MAX = 128
+# Every integer up to here is exact in a float64, which is what features are computed in.
+INTEGER_MAX = 2**53
+EVENT_TYPE_PATTERN = "^[a-z][a-z0-9_]*$"
+# Reserved together: an event that has both is a heartbeat, in any of the topics.
+HEARTBEAT_TYPE = "c360_heartbeat"
+HEARTBEAT_ACCOUNT = "c360-heartbeat"
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-](?:[01]\d|2[0-3]):?[0-5]\d)", re.ASCII
+)
+
+
+def parse_rfc3339(text: object) -> datetime:
+    """Read an RFC 3339 time with an offset, to the nearest microsecond (a half rounds up).
+
+    As RFC 3339 allows, `t`, `z` and a space for `T` are accepted; beyond it, an offset without its colon.
+    A leap second is refused: no clock that counts from the epoch can hold it.
+
+    Raises
+    ------
+    ValueError
+        If `text` is not a string in that form, or is no date of the calendar.
+
+    Examples
+    --------
+    >>> parse_rfc3339("2024-02-29T12:00:00.1234567+02:00").isoformat()
+    '2024-02-29T12:00:00.123457+02:00'
+    """
+    match = _RFC3339.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a string: an RFC 3339 time with an offset")
+    date, clock, fraction, offset = match.groups()
+    digits = (fraction or "").ljust(7, "0")
+    whole = datetime.fromisoformat(f"{date}T{clock}{'Z' if offset in 'Zz' else offset}")
+    try:
+        return whole + timedelta(microseconds=int(digits[:6]) + (digits[6] >= "5"))
+    except OverflowError:
+        raise ValueError("must be before the year 10000") from None
+
+
+def _within_event_time(time: datetime) -> datetime:
+    if not EVENT_TIME_MIN <= time < EVENT_TIME_END:
+        raise PydanticCustomError("event_time_range", "must be from 1970-01-01 to before 2100-01-01, UTC")
+    return time
+
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+Count = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
+Time = Annotated[datetime, BeforeValidator(parse_rfc3339)]
+
+
+class _Event(BaseModel):
+    """What every event has. Unknown extra fields are ignored; null in an optional field means absent."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    event_id: Name
+    """A repeat of the same id in the same topic is a duplicate and counts once."""
+    account_id: Name
+    occurred_at: Annotated[Time, AfterValidator(_within_event_time)]
+    """RFC 3339 with an offset, from 1970 to 2099 (UTC)."""
+
+
+class ProductEvent(_Event):
+    """Something that a user did in the product."""
+
+    event_type: Annotated[Name, Field(pattern=EVENT_TYPE_PATTERN)]
+    """Any snake_case name, such as `task_created`; `c360_heartbeat` of the account `c360-heartbeat` is a heartbeat."""
+    user_id: Name | None = None
+    feature: Name | None = None
+    """Feature category; else the configured map from event type to category gives it."""
+
+
+class SubscriptionStarted(_Event):
+    """The account became, or is again, a customer."""
+
+    event_type: Literal["subscription_started"]
+    plan: Name
+    mrr_cents: Count
+    """Monthly recurring revenue in minor units."""
+    seats: Count
+    renewal_at: Time | None = None
+
+
+class SubscriptionChanged(_Event):
+    """The subscription's terms changed. A field that is absent keeps its value."""
+
+    event_type: Literal["subscription_changed"]
+    plan: Name | None = None
+    mrr_cents: Count | None = None
+    """Monthly recurring revenue in minor units."""
+    seats: Count | None = None
+    renewal_at: Time | None = None
+
+
+class SubscriptionCancelled(_Event):
+    """The account cancelled: the outcome that risk is the probability of."""
+
+    event_type: Literal["subscription_cancelled"]
+    reason: str | None = None
+
+
+class _Invoice(_Event):
+    amount_cents: Count
+    attempt: Count | None = None
+
+
+class InvoicePaid(_Invoice):
+    """An invoice was paid."""
+
+    event_type: Literal["invoice_paid"]
+
+
+class InvoicePaymentFailed(_Invoice):
+    """An attempt to collect an invoice failed."""
+
+    event_type: Literal["invoice_payment_failed"]
+
+
+class TicketOpened(_Event):
+    """The account asked for help."""
+
+    event_type: Literal["ticket_opened"]
+    ticket_id: Name
+    priority: Literal["low", "normal", "high", "urgent"]
+    subject: str | None = None
+    body: str | None = None
+
+
+class TicketSolved(_Event):
+    """A ticket was solved."""
+
+    event_type: Literal["ticket_solved"]
+    ticket_id: Name
+
+
+class CsatSubmitted(_Event):
+    """An answer to the customer-satisfaction question."""
+
+    event_type: Literal["csat_submitted"]
+    score: Annotated[int, Field(ge=1, le=5)]
+    ticket_id: Name | None = None
+
+
+class NpsSubmitted(_Event):
+    """An answer to the net-promoter question."""
+
+    event_type: Literal["nps_submitted"]
+    score: Annotated[int, Field(ge=0, le=10)]
+    comment: str | None = None
+
+
+class SuccessContacted(_Event):
+    """Somebody reached out to the account."""
+
+    event_type: Literal["success_contacted"]
+    playbook: str | None = None
+    channel: str | None = None
+
+
+class HeartbeatSent(_Event):
+    """No event of an account: it passes through the whole flow and says how long that takes."""
+
+    event_type: Literal["c360_heartbeat"]
+    account_id: Literal["c360-heartbeat"]
+
+
+BillingEvent = Annotated[
+    SubscriptionStarted
+    | SubscriptionChanged
+    | SubscriptionCancelled
+    | InvoicePaid
+    | InvoicePaymentFailed
+    | HeartbeatSent,
+    Field(discriminator="event_type"),
+]
+SupportEvent = Annotated[
+    TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted | HeartbeatSent,
+    Field(discriminator="event_type"),
+]
+InputEvent = (
+    ProductEvent
+    | SubscriptionStarted
+    | SubscriptionChanged
+    | SubscriptionCancelled
+    | InvoicePaid
+    | InvoicePaymentFailed
+    | TicketOpened
+    | TicketSolved
+    | CsatSubmitted
+    | NpsSubmitted
+    | SuccessContacted
+    | HeartbeatSent
+)
+
+CONTRACTS: dict[InputKind, TypeAdapter[InputEvent]] = {
+    "product": TypeAdapter(ProductEvent),
+    "billing": TypeAdapter(BillingEvent),
+    "support": TypeAdapter(SupportEvent),
+}

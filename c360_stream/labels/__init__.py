@@ -1,0 +1,1 @@
+"""Outcomes as they become known, and who was contacted before."""

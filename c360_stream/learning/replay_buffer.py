@@ -1,0 +1,48 @@
+"""Replay buffer: the last examples whose labels matured, for models that are begun afresh."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from c360_stream.features.example_block import ExampleBlock
+
+
+class ReplayBuffer:
+    """Keeps whole days, as many as fit: 181 bytes an example.
+
+    Parameters
+    ----------
+    examples_max
+        The newest so many examples are kept at the least, if there are so many, and less than a day's more.
+    """
+
+    def __init__(self, examples_max: int) -> None:
+        self._examples_max = examples_max
+        self._days: deque[ExampleBlock] = deque()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, block: ExampleBlock) -> None:
+        """Take a day's examples, in canonical order."""
+        if not len(block):
+            return
+        self._days.append(block)
+        self._count += len(block)
+        while self._count - len(self._days[0]) >= self._examples_max:
+            self._count -= len(self._days.popleft())
+
+    def examples(self) -> ExampleBlock:
+        """All of them, in canonical order."""
+        return ExampleBlock.merged(list(self._days))
+
+    def state(self) -> list[Any]:
+        """Plain data for `restore`."""
+        return [block.plain() for block in self._days]
+
+    def restore(self, state: list[Any]) -> None:
+        """Take up what `state` gave."""
+        self._days = deque(ExampleBlock(*values) for values in state)
+        self._count = sum(map(len, self._days))

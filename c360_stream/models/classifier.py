@@ -1,0 +1,111 @@
+"""What a churn model needs of its classifier: a River classifier that also takes arrays, and is linear in them."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from river import base
+
+from c360_stream.models.columns import Columns, Floats
+
+LOG_ODDS_MAX = 15.0
+
+
+class RowClassifier(base.Classifier):
+    """Binary classifier whose log-odds are a weighted sum of its columns.
+
+    Because it is linear in them, a version of the model can be written down as one curve a feature, and a score's
+    contributions add up to its log-odds, whatever the classifier.
+    """
+
+    _columns: Columns
+    _weights: Floats  # the intercept, then one a column
+
+    def _begin(self, names: tuple[str, ...] | None, intercept: float) -> None:
+        """Start with these columns; further names are taken up as they appear in dicts."""
+        self._columns = Columns(names or ())
+        self._weights = np.array([intercept])
+        self._grow(len(self._columns))
+
+    @abstractmethod
+    def _grow(self, columns: int) -> None:
+        """Make room for so many columns."""
+
+    @abstractmethod
+    def _shrink(self, columns: int) -> None:
+        """Forget all but the first so many columns."""
+
+    def fit_columns(self) -> None:
+        """Have a weight for each named column and no other, after going back to a state with more or fewer."""
+        columns = len(self._columns)
+        self._grow(columns)
+        if len(self._weights) > columns + 1:
+            self._shrink(columns)
+
+    @abstractmethod
+    def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
+        """Learn examples one after another; return each one's log-odds from just before it was learnt.
+
+        Parameters
+        ----------
+        rows
+            Shape (n, columns).
+        outcomes
+            Shape (n,), 0 or 1.
+        importance
+            Shape (n,): how many examples each one counts for; 1 if absent.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state()`."""
+
+    def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
+        """Learn one example; names that `x` lacks count as 0."""
+        self._columns.learn(x)
+        self._grow(len(self._columns))
+        self.learn_rows(self._columns.row(x, absent=0.0)[None, :], np.array([float(y)]))
+
+    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
+        """The probability of each class."""
+        risk = sigmoid(self.log_odds_one(x))
+        return {False: 1.0 - risk, True: risk}
+
+    def log_odds_one(self, x: dict[Any, Any]) -> float:
+        """Log-odds of True."""
+        self._grow(len(self._columns))
+        return float(self.log_odds_rows(self._columns.row(x, absent=0.0)[None, :])[0])
+
+    def log_odds_rows(self, rows: Floats) -> Floats:
+        """Log-odds of True, a row each."""
+        log_odds = np.full(len(rows), self._weights[0])
+        for weight, column in zip(self._weights[1:], rows.T, strict=True):
+            log_odds += weight * column
+        return log_odds
+
+    @property
+    def weights(self) -> Floats:
+        """The intercept, then a weight for each column."""
+        return self._weights.copy()
+
+
+def sigmoid(log_odds: float) -> float:
+    """Probability of log-odds, which are held within +-15 so that it is never 0 or 1."""
+    return 1.0 / (1.0 + math.exp(-max(-LOG_ODDS_MAX, min(LOG_ODDS_MAX, log_odds))))
+
+
+def logit(probability: float) -> float:
+    """Log-odds of a probability strictly between 0 and 1.
+
+    >>> logit(0.5)
+    0.0
+    """
+    return math.log(probability / (1.0 - probability))

@@ -1,0 +1,1 @@
+"""Drift, quality, alarms and interventions, from numbers alone. Pure: no transport, no database."""

@@ -1,0 +1,207 @@
+"""Watches the distributions of features and risks: feature drift, score drift, completeness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import DriftAlarm
+from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.models.exposure import WINDOW_DAYS_MAX
+from c360_stream.monitoring.alarms import CLEAR_SHARE, CRITICAL, NORMAL, AlarmLatch, day_text, drift_alarm, level
+from c360_stream.monitoring.drift import (
+    DRIFT_BY_NATURE,
+    GAP_TICKS,
+    RING_TICKS,
+    SETTLE_DAYS,
+    WARMUP_DAYS,
+    WARMUP_DAYS_BY_FEATURE,
+    SlidingWindows,
+    psi,
+)
+from c360_stream.monitoring.histograms import BINS, RISK_BINS, Counts, median_feature, median_risk
+from c360_stream.monitoring.quality import Measure
+from c360_stream.monitoring.seasons import NO_SEASONS, Seasons
+from c360_stream.monitoring.tick_stats import TickStats
+
+# Standard deviations by which a null share must rise beyond what the number of accounts explains.
+_NULL_SIGMAS = 4.0
+# Features that an alarm of the scores names.
+_NAMED_MAX = 3
+_FEATURE_ACTION = "scoring and learning go on; check the events behind this feature, or the product change"
+_SCORE_ACTION = "scoring goes on; compare with the feature alarms and with the calibration of the next outcomes"
+_NULL_ACTION = "nulls score as missing values; check that the events behind this feature still arrive"
+
+
+class DistributionWatch:
+    """Compares the last 7 ticks with the 28 ticks that ended 28 ticks ago.
+
+    Parameters
+    ----------
+    psi_thresholds
+        (warning, critical).
+    psi_overrides
+        The same for single features. A feature that drifts by nature is watched only if it is named here.
+    null_share_change_max
+        Rise of a null share, in shares (0..1).
+    seasons
+        Declared times of other usage: ticks whose features look back on one are left out.
+    """
+
+    def __init__(
+        self,
+        psi_thresholds: tuple[float, float],
+        psi_overrides: Mapping[str, tuple[float, float]],
+        null_share_change_max: float,
+        seasons: Seasons = NO_SEASONS,
+    ) -> None:
+        self._seasons = seasons
+        self._thresholds = {
+            name: psi_overrides.get(name, psi_thresholds)
+            for name in FEATURES
+            if name not in DRIFT_BY_NATURE or name in psi_overrides
+        }
+        self._score_thresholds = psi_thresholds
+        self._null_share_change_max = null_share_change_max
+        self._first_tick: int | None = None
+        self._features = SlidingWindows(len(FEATURES) * (BINS + 1))
+        self._risk = SlidingWindows(RISK_BINS + 1)
+        self._model_name, self._model_since = "", 0
+
+    def on_tick(self, stats: TickStats, latch: AlarmLatch) -> tuple[list[DriftAlarm], list[Measure]]:
+        """Take a tick: alarms, and the PSI of everything that has its windows filled."""
+        if self._first_tick is None:
+            self._first_tick = stats.tick
+        if self._seasons.touch(stats.tick, WINDOW_DAYS_MAX):
+            return [], []  # no part of any window: neither the season nor its end is news
+        self._features.push(stats.rows, np.column_stack((stats.counts, stats.nulls)).ravel())
+        if stats.model_name != self._model_name:
+            # Another model spreads its risks differently: its reference starts with it.
+            self._model_name, self._risk = stats.model_name, SlidingWindows(RISK_BINS + 1)
+            self._model_since = stats.tick
+        self._risk.push(stats.rows, np.append(stats.risk_counts, 0))
+        found = [
+            *self._watch_features(stats, stats.tick - self._first_tick, latch),
+            *self._watch_risk(stats, stats.tick - self._first_tick, latch),  # names what the features have shown
+        ]
+        measures = [each for each in found if isinstance(each, Measure)]
+        return [each for each in found if isinstance(each, DriftAlarm)], measures
+
+    def _watch_features(self, stats: TickStats, age: int, latch: AlarmLatch) -> Iterator[DriftAlarm | Measure]:
+        windows = self._features
+        if not windows.full:
+            return
+        reference = windows.reference.reshape(len(FEATURES), -1)
+        current = windows.current.reshape(len(FEATURES), -1)
+        for column, name in enumerate(FEATURES):
+            if age < RING_TICKS - 1 + WARMUP_DAYS_BY_FEATURE.get(name, WARMUP_DAYS):
+                continue
+            before, now = reference[column], current[column]
+            yield from self._completeness(stats.tick, name, before, now, latch)
+            if name not in self._thresholds:
+                continue
+            found = psi(before, now, windows.reference_accounts, windows.current_accounts)
+            yield Measure("all", f"psi:{name}", found.value, stats.rows)
+            warning, critical = (max(limit, found.noise) for limit in self._thresholds[name])
+            at = level(found.value, warning, critical)
+            if latch.rises("feature_drift", name, at, cleared=found.value < CLEAR_SHARE * warning):
+                yield drift_alarm(
+                    stats.tick * US_PER_DAY,
+                    "feature_drift",
+                    name,
+                    "psi",
+                    statistic=found.value,
+                    threshold=critical if at == CRITICAL else warning,
+                    level=at,
+                    action=_FEATURE_ACTION,
+                    detail=f"Median of {name} moved from {median_feature(before[:-1]):.3g} to "
+                    f"{median_feature(now[:-1]):.3g}; PSI {found.value:.2f} {_against(stats.tick)}.",
+                )
+
+    def _completeness(
+        self, tick: int, name: str, before: Counts, now: Counts, latch: AlarmLatch
+    ) -> Iterator[DriftAlarm]:
+        limit = self._null_share_change_max
+        share_before, share = float(before[-1] / before.sum()), float(now[-1] / now.sum())
+        rise, pooled = share - share_before, (share + share_before) / 2
+        per_account = 1 / self._features.reference_accounts + 1 / self._features.current_accounts
+        certain = rise > _NULL_SIGMAS * (pooled * (1 - pooled) * per_account) ** 0.5
+        at = level(rise, limit, 2 * limit) if certain else NORMAL
+        if latch.rises("completeness", name, at, cleared=rise < CLEAR_SHARE * limit):
+            yield drift_alarm(
+                tick * US_PER_DAY,
+                "completeness",
+                name,
+                "null_share_change",
+                statistic=rise,
+                threshold=limit * at,
+                level=at,
+                action=_NULL_ACTION,
+                detail=f"{name} is null for {share:.0%} of the accounts, up from {share_before:.0%}, {_against(tick)}.",
+            )
+
+    def _watch_risk(self, stats: TickStats, age: int, latch: AlarmLatch) -> Iterator[DriftAlarm | Measure]:
+        windows = self._risk
+        if not windows.full:
+            return
+        found = psi(windows.reference, windows.current, windows.reference_accounts, windows.current_accounts)
+        yield Measure("all", "psi:risk", found.value, stats.rows)
+        if min(age - WARMUP_DAYS, stats.tick - self._model_since - SETTLE_DAYS) < RING_TICKS - 1:
+            return  # the scores grow up with the features, and a model that has just begun to score settles
+        warning, critical = (max(limit, found.noise) for limit in self._score_thresholds)
+        at = level(found.value, warning, critical)
+        if latch.rises("score_drift", stats.model_name, at, cleared=found.value < CLEAR_SHARE * warning):
+            yield drift_alarm(
+                stats.tick * US_PER_DAY,
+                "score_drift",
+                stats.model_name,
+                "psi",
+                statistic=found.value,
+                threshold=critical if at == CRITICAL else warning,
+                level=at,
+                action=_SCORE_ACTION,
+                detail=f"Median risk moved from {median_risk(windows.reference[:-1]):.1%} to "
+                f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}. "
+                f"{self._most_moved()}",
+            )
+
+    def _most_moved(self) -> str:
+        """The features that moved most, as a sentence: empty until their windows are filled."""
+        windows = self._features
+        if not windows.full:
+            return ""
+        before, now = (each.reshape(len(FEATURES), -1) for each in (windows.reference, windows.current))
+        accounts = windows.reference_accounts, windows.current_accounts
+        found = {name: psi(before[column], now[column], *accounts) for column, name in enumerate(FEATURES)}
+        moved = [name for name, each in found.items() if name in self._thresholds and each.value > each.noise]
+        texts = [
+            f"{name} (PSI {found[name].value:.2f}, median {median_feature(before[INDEX[name]][:-1]):.3g} to "
+            f"{median_feature(now[INDEX[name]][:-1]):.3g})"
+            for name in sorted(moved, key=lambda name: (-found[name].value, name))[:_NAMED_MAX]
+        ]
+        if not texts:
+            return "No feature moved beyond noise: what the model makes of them has changed."
+        return f"Features that moved most: {', '.join(texts)}."
+
+    def state(self) -> dict[str, Any]:
+        """Plain data for `restore`."""
+        return {
+            "first_tick": self._first_tick,
+            "features": self._features.state(),
+            "risk": self._risk.state(),
+            "model": [self._model_name, self._model_since],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave; to be called on a new object."""
+        self._first_tick = state["first_tick"]
+        self._features.restore(state["features"])
+        self._risk.restore(state["risk"])
+        self._model_name, self._model_since = state["model"]
+
+
+def _against(tick: int) -> str:
+    return f"against the 28 ticks to {day_text(tick - GAP_TICKS)}"

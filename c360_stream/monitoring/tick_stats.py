@@ -1,0 +1,121 @@
+"""What monitoring sees of a tick: counts of its features and risks, and the outcomes that matured at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.labels.contacts import Group
+from c360_stream.monitoring.histograms import Counts
+from c360_stream.monitoring.lead import Leads
+from c360_stream.monitoring.value_check import ValueCheck
+
+MONDAY = 4
+"""Of the days since the epoch modulo 7: day 0 was a Thursday."""
+
+
+@dataclass(slots=True)
+class TickStats:
+    """One shard's, or all shards', part of a tick.
+
+    Parameters
+    ----------
+    tick
+        The as-of time: the midnight that opens this day since the epoch.
+    rows
+        Accounts with a feature row.
+    counts, nulls
+        Of `feature_histogram`: shapes (features, BINS) and (features,).
+    risk_counts
+        Of `risk_histogram`.
+    model_name, model_version
+        The model that scored this tick.
+    calibrated
+        Whether its risks can be taken for probabilities.
+    as_of_day, account_ids, churned, risk, mrr_cents, plan
+        The examples whose label became known at this tick, once each, m of them: as-of day, account, outcome, the risk
+        that was stored at the as-of (never NaN), the MRR then (NaN if unknown) and the newest plan (empty if unknown).
+    scored_risk
+        On Mondays the risks of this tick, in no particular order; else empty.
+    group
+        The group of each of the m examples in a comparison of contacted and other accounts, see `Contacts.groups`.
+    opened, leads, value, kept_segment
+        As in `ScoredTick`.
+    """
+
+    tick: int
+    rows: int
+    counts: Counts
+    nulls: Counts
+    risk_counts: Counts
+    model_name: str
+    model_version: str
+    calibrated: bool
+    as_of_day: NDArray[np.int64]
+    account_ids: list[str]
+    churned: NDArray[np.bool_]
+    risk: NDArray[np.float64]
+    mrr_cents: NDArray[np.float64]
+    plan: list[str]
+    scored_risk: NDArray[np.float64]
+    group: list[Group]
+    opened: int
+    leads: Leads
+    value: ValueCheck | None
+    kept_segment: tuple[int, int]
+
+    def state(self) -> list[Any]:
+        """Plain data for `from_state`."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+    @classmethod
+    def from_state(cls, values: list[Any]) -> TickStats:
+        """What `state` gave."""
+        *rest, leads, value, kept_segment = values
+        parts = [Leads(*leads), value and ValueCheck(*value), tuple(kept_segment)]
+        return cls(*[*rest, *parts])
+
+
+def merge(parts: Sequence[TickStats]) -> TickStats:
+    """All shards' parts of one tick as one: the same whatever the order of the parts.
+
+    Raises
+    ------
+    ValueError
+        If the parts are of different ticks or models.
+    """
+    first = parts[0]
+    scored_by = {(part.tick, part.model_name, part.model_version) for part in parts}
+    if len(scored_by) != 1:
+        raise ValueError(f"parts of different ticks or models: {sorted(scored_by)}")
+    as_of_day = np.concatenate([part.as_of_day for part in parts])
+    plan = [each for part in parts for each in part.plan]
+    account_ids = [account for part in parts for account in part.account_ids]
+    group = [each for part in parts for each in part.group]
+    order = sorted(range(len(account_ids)), key=lambda row: (as_of_day[row], account_ids[row]))
+    return TickStats(
+        first.tick,
+        sum(part.rows for part in parts),
+        np.sum([part.counts for part in parts], axis=0),
+        np.sum([part.nulls for part in parts], axis=0),
+        np.sum([part.risk_counts for part in parts], axis=0),
+        first.model_name,
+        first.model_version,
+        first.calibrated,
+        as_of_day[order],
+        [account_ids[row] for row in order],
+        np.concatenate([part.churned for part in parts])[order],
+        np.concatenate([part.risk for part in parts])[order],
+        np.concatenate([part.mrr_cents for part in parts])[order],
+        [plan[row] for row in order],
+        np.concatenate([part.scored_risk for part in parts]),
+        [group[row] for row in order],
+        sum(part.opened for part in parts),
+        Leads.merged([part.leads for part in parts]),
+        ValueCheck.merged([part.value for part in parts if part.value is not None]),
+        (sum(part.kept_segment[0] for part in parts), sum(part.kept_segment[1] for part in parts)),
+    )

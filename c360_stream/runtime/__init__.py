@@ -1,0 +1,1 @@
+"""A run as processes: started, watched, resumed, ended."""

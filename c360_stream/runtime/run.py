@@ -1,0 +1,190 @@
+"""`c360 run`: the churn flow in this process, or as one or all processes of a cluster."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, nullcontext
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.recovery import RecoveryConfig
+from bytewax.run import cli_main
+
+from c360_stream import metrics
+from c360_stream.errors import C360Error, ConfigurationError
+from c360_stream.logs.crash_output import leave_stacks, native_output, say_what_is_left
+from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
+from c360_stream.operators.health import HEALTH, HealthServer
+from c360_stream.operators.life import RunLife, log_from
+from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
+from c360_stream.runtime.cluster import ALONE, Place, inherited_place, run_cluster
+from c360_stream.runtime.input_order import refuse_disorder
+from c360_stream.runtime.recovery import begun, explain, inspect, native_file, recovery_store
+from c360_stream.runtime.signals import Listener, listening
+from c360_stream.runtime.startup_peers import FormingWatch
+from c360_stream.runtime.watchdog import (
+    CollectorWatch,
+    PartitionWatch,
+    ProgressWatch,
+    Watch,
+    Watchdog,
+    end_process,
+    input_counts,
+    outage,
+)
+from c360_stream.settings import Settings, unknown_settings
+from c360_stream.state.outbox import finish_outboxes
+
+_CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)
+
+
+def run(
+    settings: Settings,
+    *,
+    processes: int = 1,
+    recovery: Path | None = None,
+    place: Place = ALONE,
+    republish: bool = False,
+) -> None:
+    """Run the flow until its input ends, or until it is asked to stop.
+
+    Parameters
+    ----------
+    settings
+        Settings; `live` false stops at the end of the input.
+    processes
+        Number of processes on this machine.
+    recovery
+        Directory of the recovery store; made if it is absent. None: a crash starts from the beginning.
+    place
+        Which process this is of a cluster whose processes are started one by one.
+    republish
+        Whether a new recovery store may publish what has been published before it.
+
+    Raises
+    ------
+    ConfigurationError, TransportError, StateError
+        What went wrong, in one line.
+    """
+    leave_stacks()
+    inherited = inherited_place()
+    log_from(settings, process=None if processes > 1 and inherited is None else (inherited or place).process)
+    with listening() as listener:
+        if inherited is not None:  # the parent has the recovery store
+            _run_here(settings, recovery, inherited, listener)
+            return
+        for name in unknown_settings():
+            SETTING_UNKNOWN.log(setting=name)
+        if not settings.live and not settings.uses_kafka:
+            refuse_disorder(settings)
+        in_cluster = len(place.peers) > 1
+        with recovery_store(recovery, settings, process=place.process, cluster=in_cluster, republish=republish) as lock:
+            if processes > 1:
+                run_cluster(processes, recovery, lock, listener)
+            else:
+                if len(place.peers) > 1:
+                    CLUSTER_JOINED.log(others=len(place.peers) - 1)
+                _run_here(settings, recovery, place, listener)
+
+
+def _run_here(settings: Settings, recovery: Path | None, place: Place, listener: Listener) -> None:
+    from flows.churn import build
+
+    in_cluster = len(place.peers) > 1
+    flow = build(
+        settings,
+        keep_state=recovery is not None,
+        recovery=recovery,
+        exactly_once=recovery is not None,
+        may_rest=not in_cluster,
+        begun=begun(recovery),
+    )
+    # State is long-lived and has no cycles: looking through it while it grows cost a fifth of a resume.
+    gc.disable()
+    # Whatever its value, even 0, the engine would serve a web page on all addresses, without authentication.
+    os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
+    life = RunLife(settings)
+    life.started(processes=max(1, len(place.peers)), recovery=recovery)
+    if recovery is None and not place.process:
+        STATE_NEW.log(recovery=None)
+    _tell(settings, place)
+
+    kept_in = native_file(recovery, place.process)
+    if kept_in is not None:
+        say_what_is_left(kept_in, place.process)
+    with ExitStack() as held:
+        beyond = 0 if settings.metrics_port_fixed else place.process
+        server = held.enter_context(closing(HealthServer(settings.metrics_address, process=beyond)))
+        METRICS_SERVED.log(address=server.address)
+        native = held.enter_context(native_output(kept_in))
+        held.enter_context(closing(_watchdog(settings, place)))
+        held.callback(HEALTH.stopped)
+        listener.begun(request_stop)
+        try:
+            with listener.engine_of_cluster() if in_cluster else nullcontext():
+                cli_main(
+                    flow,
+                    process_id=place.process if in_cluster else None,
+                    addresses=list(place.peers) if in_cluster else None,
+                    epoch_interval=timedelta(seconds=settings.snapshot_seconds),
+                    recovery_config=RecoveryConfig(recovery) if recovery else None,
+                )
+            finish_outboxes()
+        except StopRequested:
+            if (failure := first_failure()) is not None:  # of another step, which ended this one's wait
+                raise failure from None
+        except BaseException as error:  # the engine's panics are no Exception
+            _judge(error, native(), recovery, in_cluster=in_cluster)
+    life.ended("stopped" if stop_requested() else "input_ended")
+
+
+def _watchdog(settings: Settings, place: Place) -> Watchdog:
+    HEALTH.stall_seconds_max = settings.stall_seconds_max
+    watches: list[Watch] = [CollectorWatch()]
+    if len(place.peers) > 1:
+        watches.append(FormingWatch(place.peers, place.process, end_process))
+        watches.append(ProgressWatch(settings.stall_seconds_max, lambda: outage(settings), end_process))
+    if settings.uses_kafka and settings.live:
+        watches.append(PartitionWatch(lambda: input_counts(settings)))
+    return Watchdog(*watches)
+
+
+def _tell(settings: Settings, place: Place) -> None:
+    """Show what alerts compare with."""
+    metrics.CLUSTER_PROCESSES.set(max(1, len(place.peers)))
+    metrics.ALLOWED_LATENESS_SECONDS.set(settings.allowed_lateness_seconds)
+    metrics.EARLY_EVENTS_MAX.set(settings.early_events_max // settings.shards)
+    metrics.MODEL_AUC_MIN.set(settings.auc_min)
+
+
+def _judge(error: BaseException, native: str, recovery: Path | None, *, in_cluster: bool) -> None:
+    """Say what made the engine fail, unless it was a stop."""
+    failure: Exception | None = error if isinstance(error, C360Error) else first_failure()
+    if failure is None and recovery is not None:
+        failure = explain(recovery, "\n".join([*_messages(error), native]))
+    if failure is not None:
+        raise failure from None
+    if gave_up_waiting() or (in_cluster and stop_requested()):
+        return  # the step that gave up its wait, or another process that did, or has stopped before this one
+    if cannot_listen := _CANNOT_LISTEN.search(str(error)):
+        raise ConfigurationError(
+            f"cannot listen at this process's address of the cluster: {cannot_listen[1]}", "mend --peers or --process"
+        ) from None
+    if recovery is not None and (failure := inspect(recovery, thoroughly=True)):
+        raise failure from None
+    if in_cluster:
+        raise C360Error(
+            "lost a process of the cluster", "see the messages of the others; run again to resume"
+        ) from error
+    if isinstance(error, Exception):
+        raise error
+    raise RuntimeError(str(error)) from error
+
+
+def _messages(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__cause__

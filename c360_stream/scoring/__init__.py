@@ -1,0 +1,1 @@
+"""From a model version to scores, tiers, reasons and values. Pure: no transport, no database."""

@@ -1,0 +1,119 @@
+"""Keeping state: snapshots as bytes, measured; none at all where there is no recovery store to keep them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from c360_stream import metrics
+from c360_stream.logs.summaries import SNAPSHOTS
+from c360_stream.state.chunk_store import SegmentStore
+from c360_stream.state.codec import pack, pack_small, unpack
+
+INLINE_BYTES_MAX = 256 * 1024
+"""State with more of arrays and pages goes into files beside the engine's store, which writes whole values anew."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How steps turn their state into snapshots.
+
+    Parameters
+    ----------
+    enabled
+        Whether the run has a recovery store. Without one the engine asks for snapshots all the same;
+        they are empty then, which costs nothing.
+    layout
+        The settings that the layout of state depends on: state kept under others cannot be used.
+    recovery
+        The recovery directory, where large state has files of its own. None: all of it is in the bytes.
+    """
+
+    enabled: bool
+    layout: str
+    recovery: Path | None = None
+
+    def of(self, step: str) -> Keeper:
+        """What keeps the state of one key of a step."""
+        return Keeper(self, step)
+
+
+class Keeper:
+    """Keeps the state of one key of a step.
+
+    Parameters
+    ----------
+    keeping
+        How.
+    step
+        Name of the step.
+    """
+
+    def __init__(self, keeping: Keeping, step: str) -> None:
+        self._keeping = keeping
+        self._step = step
+        self._described = f"{step} ({keeping.layout})"
+        self._store: SegmentStore | None = None
+
+    def keep(self, key: str, state: Callable[[], Any]) -> bytes:
+        """Pack the state of `key`, which is the same at every call.
+
+        Raises
+        ------
+        StateError
+            If it cannot be written.
+        """
+        if not self._keeping.enabled:
+            return b""
+        began = time.perf_counter()
+        packed, size = self._pack(key, state())
+        seconds = time.perf_counter() - began
+        SNAPSHOTS.kept(size, seconds)
+        metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(seconds)
+        metrics.SNAPSHOT_SIZE_BYTES.labels(self._step).observe(size)
+        metrics.SNAPSHOT_TIMESTAMP_SECONDS.labels(self._step).set_to_current_time()
+        return packed
+
+    def _pack(self, key: str, state: Any) -> tuple[bytes, int]:
+        """The bytes, and how many that and the files were that had to be written."""
+        recovery = self._keeping.recovery
+        if recovery is None:
+            packed = pack(self._described, state)
+            return packed, len(packed)
+        if self._store is None:
+            small = pack_small(self._described, state, INLINE_BYTES_MAX)
+            if small is not None:
+                return small, len(small)
+            self._store = SegmentStore(recovery, f"{self._step}-{key}")
+        store = self._store
+        store.begin()
+        try:
+            packed = pack(self._described, state, store)
+            store.commit()
+        except BaseException:
+            store.abort()
+            raise
+        return packed, len(packed) + store.written_bytes
+
+    @property
+    def written_bytes(self) -> int:
+        """What the last snapshot wrote into files."""
+        return self._store.written_bytes if self._store else 0
+
+    def take_up(self, packed: bytes) -> Any:
+        """Unpack the state; raises `StateError` if it cannot be used."""
+        recovery = self._keeping.recovery
+        if recovery is None:
+            return unpack(self._described, packed)
+
+        def find(name: str) -> SegmentStore:
+            self._store = SegmentStore(recovery, name)
+            return self._store
+
+        state = unpack(self._described, packed, find)
+        if self._store is not None:
+            self._store.taken_up()
+        return state

@@ -1,0 +1,1 @@
+"""Products of their own beside the flow: they evaluate it, measure it, simulate companies for it."""

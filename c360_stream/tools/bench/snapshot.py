@@ -1,0 +1,240 @@
+"""Benchmark `snapshot`: what the state of many accounts costs to keep, again and again, and to take up."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
+
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.features import columns as c
+from c360_stream.features.columns import EventColumns, ShardBatch
+from c360_stream.features.shard import AccountShard, MovedRows, TickRows
+from c360_stream.features.subscriptions import SubscriptionEvent
+from c360_stream.models.horizons import HorizonLearner
+from c360_stream.models.version import ModelVersion
+from c360_stream.scoring.scorer import ShardScorer
+from c360_stream.settings import Settings
+from c360_stream.state.backend import Keeper, Keeping
+from c360_stream.tools.bench.model import trained_model
+from c360_stream.tools.bench.result import Result, Timed, timed
+from c360_stream.tools.bench.sample import START_DAY
+from flows.churn import learning_config, scoring_config, shard_config
+
+USERS_PER_ACCOUNT = 20
+INTERVAL_SECONDS = 30
+EVENTS_PER_SECOND = 200_000
+"""What one process is meant to take on a quiet core: more change between two snapshots than live."""
+_PARTITION = "bench/0"
+_BLOCK_BYTES = 16 * 1024 * 1024
+
+
+def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
+    """Fill all shards and scorers of a process; keep them, let 30 seconds of events come, keep; midnight, keep; resume.
+
+    Figures are seconds on the wall, since waiting for the disk stalls the flow too.
+    """
+    gc.disable()  # as a run does
+    shards = [_Shard(settings, number, accounts, seed) for number in range(settings.shards)]
+    version = _version(settings, seed)
+    for shard in shards:
+        shard.fill(version)
+    events = EVENTS_PER_SECOND * INTERVAL_SECONDS // len(shards)
+    parameters: dict[str, Any] = {
+        "accounts": accounts,
+        "users_per_account": USERS_PER_ACCOUNT,
+        "shards": len(shards),
+        "interval_seconds": INTERVAL_SECONDS,
+        "events": events * len(shards),
+        "seed": seed,
+    }
+
+    def result(name: str, done: Timed[tuple[list[bytes], int]], floor: float, floor_is: str) -> Result:
+        manifests, written = done.given
+        sizes = {
+            "files_bytes": written,
+            "engine_bytes": sum(map(len, manifests)),
+            "directory_bytes": _directory_bytes(recovery),
+            "share_of_interval": round(done.wall / INTERVAL_SECONDS, 4),
+        }
+        return Result(name, "seconds", done.wall, floor, floor_is, {**parameters, **sizes}, {"cpu_seconds": done.cpu})
+
+    with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
+        recovery = Path(home)
+        keeping = Keeping(True, "bench", recovery)
+        keepers = [(keeping.of("accounts"), keeping.of("score")) for _ in shards]
+        resident = _resident_bytes_max()
+        first = timed(_keep, shards, keepers)
+        state_bytes = _directory_bytes(recovery)
+        parameters |= {"resident_bytes_max": resident, "more_resident_bytes": _resident_bytes_max() - resident}
+        parameters["state_bytes"] = state_bytes
+        yield result("snapshot_first", first, _write(recovery, state_bytes).wall, "writing as many bytes to one file")
+        hashing = _hash(state_bytes).wall
+        changes: dict[str, Callable[[_Shard], None]] = {
+            "snapshot_after_events": lambda shard: shard.more(events),
+            "snapshot_after_tick": lambda shard: shard.tick(version),
+        }
+        for name, change in changes.items():
+            for shard in shards:
+                change(shard)
+            last = timed(_keep, shards, keepers)
+            yield result(name, last, hashing, "hashing as many bytes as the first has written")
+        resumed = timed(_take_up, shards, keeping, last.given[0])
+        read = _read(recovery).wall
+        yield replace(
+            result(
+                "snapshot_resume", replace(last, wall=resumed.wall, cpu=resumed.cpu), read, "reading the files once"
+            ),
+            parameters=parameters,
+        )
+
+
+class _Shard:
+    """One shard, its scorer, and events for it, which are made as columns: a process decodes elsewhere."""
+
+    def __init__(self, settings: Settings, number: int, accounts: int, seed: int) -> None:
+        self._settings = settings
+        self.number = number
+        self.shard = AccountShard(number, shard_config(settings, (_PARTITION,)))
+        self.scorer = ShardScorer(scoring_config(settings))
+        self._ids = [f"acct-{account:07d}" for account in range(number, accounts, settings.shards)]
+        self._hashes = np.array([xxh3_64_intdigest(name.encode()) for name in self._ids], np.uint64)
+        self._rng = np.random.default_rng([seed, number])
+        self._day = START_DAY
+
+    def fill(self, version: ModelVersion) -> None:
+        """A day on which every user is seen, examples of all days that labels wait for, and a tick."""
+        n, rng = len(self._ids), self._rng
+        everybody = np.arange(n, dtype=np.int32)
+        started = [SubscriptionEvent(0, f"b-{i:012x}", c.STARTED, 49_900, 25, None, "team") for i in range(n)]
+        self._receive(self._events(c.BILLING, everybody, np.full(n, c.STARTED, np.uint8), started))
+        for user in range(USERS_PER_ACCOUNT):
+            self._receive(self._product(everybody, np.full(n, user, np.uint64)))
+        ledger, config = self.shard.ledger, self.shard.config
+        for day in range(START_DAY - config.horizon_days, START_DAY + 1):
+            ledger.open(day, everybody)
+            due = everybody[(self.shard.accounts.stride_phase[:n] + day) % config.stride_days == 0]
+            ledger.store(day, due, rng.random((len(due), 21)))
+        self.tick(version)
+        scores = self.scorer.state()["stored"]  # those in use
+        scores[:, :n] = rng.random((len(scores), n))
+
+    def more(self, events: int) -> None:
+        """Product events of the day in progress."""
+        for first in range(0, events, 50_000):
+            account = self._rng.integers(0, len(self._ids), min(50_000, events - first), np.int32)
+            self._receive(self._product(account, self._rng.integers(0, USERS_PER_ACCOUNT, len(account), np.uint64)))
+
+    def tick(self, version: ModelVersion) -> None:
+        """Midnight."""
+        self._day += 1
+        self._receive(None)
+        self.scorer.version(self._day, version)
+
+    def keep(self, keepers: tuple[Keeper, Keeper]) -> Iterator[bytes]:
+        """As the steps do."""
+        accounts, score = keepers
+        yield accounts.keep(str(self.number), lambda: {"number": self.number, **self.shard.state()})
+        yield score.keep(str(self.number), self.scorer.state)
+
+    def take_up(self, keeping: Keeping, accounts: bytes, score: bytes) -> None:
+        """As the steps do."""
+        self.shard = AccountShard(self.number, self.shard.config)
+        self.shard.restore(keeping.of("accounts").take_up(accounts))
+        self.scorer = ShardScorer(self.scorer.config)
+        self.scorer.restore(keeping.of("score").take_up(score))
+
+    def _receive(self, events: EventColumns | None) -> None:
+        now, first = self._day * US_PER_DAY, START_DAY * US_PER_DAY + US_PER_DAY // 2
+        for rows in self.shard.receive([ShardBatch(self.number, _PARTITION, now, first, False, events)]):
+            if isinstance(rows, TickRows | MovedRows):
+                self.scorer.rows(rows)
+
+    def _product(self, account: NDArray[np.int32], user: NDArray[np.uint64]) -> EventColumns:
+        # What a user does is what that user does every day: else the tables of who comments would grow all the time.
+        code = np.where(user % 4 == 0, c.CORE_ACTION | c.COMMENT, np.where(user % 4 == 1, c.CORE_ACTION, 0))
+        events = self._events(c.PRODUCT, account, code.astype(np.uint8), [])
+        events.user = (user + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        events.category = user % 10
+        return events
+
+    def _events(
+        self, topic: int, account: NDArray[np.int32], code: NDArray[np.uint8], details: list[Any]
+    ) -> EventColumns:
+        time_us = self._day * US_PER_DAY + np.sort(self._rng.integers(0, US_PER_DAY, len(account)))
+        event = self._rng.integers(0, 2**64, len(account), np.uint64)
+        none = np.zeros(0, np.uint64)
+        return EventColumns(topic, self._ids, self._hashes, account, time_us, time_us, event, code, none, none, details)
+
+
+def _version(settings: Settings, seed: int) -> ModelVersion:
+    horizons = learning_config(settings).horizons
+    curve = HorizonLearner(settings.horizon_days, horizons, settings.prior_churn_rate).curve()
+    return replace(trained_model(seed).version(START_DAY + 1), curve=curve)
+
+
+def _keep(shards: list[_Shard], keepers: list[tuple[Keeper, Keeper]]) -> tuple[list[bytes], int]:
+    """What the engine is given, and bytes written beside it."""
+    manifests = [packed for shard, pair in zip(shards, keepers, strict=True) for packed in shard.keep(pair)]
+    return manifests, sum(keeper.written_bytes for pair in keepers for keeper in pair)
+
+
+def _take_up(shards: list[_Shard], keeping: Keeping, manifests: list[bytes]) -> None:
+    for number, shard in enumerate(shards):
+        shard.take_up(keeping, *manifests[2 * number : 2 * number + 2])
+
+
+def _resident_bytes_max() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _directory_bytes(recovery: Path) -> int:
+    return sum(file.stat().st_size for file in recovery.rglob("*.segment"))
+
+
+def _blocks(size: int) -> list[memoryview]:
+    """So many bytes, which repeat after a while, but not while a processor's cache holds them."""
+    block = np.random.default_rng(0).integers(0, 256, 16 * _BLOCK_BYTES, np.uint8).data
+    starts = ((first, first % len(block)) for first in range(0, size, _BLOCK_BYTES))
+    return [block[at : at + min(_BLOCK_BYTES, size - first)] for first, at in starts]
+
+
+def _hash(size: int) -> Timed[None]:
+    blocks = _blocks(size)
+
+    def hash_all() -> None:
+        for block in blocks:
+            xxh3_128_digest(block)
+
+    return timed(hash_all)
+
+
+def _write(recovery: Path, size: int) -> Timed[None]:
+    blocks, path = _blocks(size), recovery / "floor"
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as file:
+            for block in blocks:
+                file.write(block)
+            os.fdatasync(file.fileno())
+
+    done = timed(write)
+    path.unlink()
+    return done
+
+
+def _read(recovery: Path) -> Timed[None]:
+    def read() -> None:
+        for path in recovery.rglob("*.segment"):
+            np.fromfile(path, np.uint8)
+
+    return timed(read)

@@ -1,0 +1,95 @@
+"""What the verdict is made of: each run against rule and peer with honest errors, and its risks by band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c360_stream.tools.evaluate import clusters
+from c360_stream.tools.evaluate.clusters import Estimate
+from c360_stream.tools.evaluate.figures import Judged
+from c360_stream.tools.evaluate.matured import iso
+
+SILENCE, BATCH = "silence", "lightgbm-28d"
+"""Rivals: whoever has been silent longest first, which any spreadsheet can do, and LightGBM refitted every 28 days."""
+
+Floats = NDArray[np.float64]
+
+
+def judgement(
+    judged: Judged, account: NDArray[np.int64], scores: Mapping[str, Floats], run: str, thresholds: Sequence[float]
+) -> dict[str, Any]:
+    """Figures of one run.
+
+    Parameters
+    ----------
+    judged
+        The examples that count.
+    account
+        Number of the account of each, int64 of shape (n,).
+    scores
+        By scorer: risks of shape (n,); `silence` has the days since the last activity, NaN where there was none.
+    run
+        Which scorer is judged.
+    thresholds
+        Risks at which tiers begin, ascending: the bands that calibration is looked at in.
+
+    Returns
+    -------
+    `accounts`: different accounts; `left` and `stayed`: those of them with an example of either outcome. `roc_auc`,
+    `against` (by rival, how much the ROC-AUC is above its) and `gap` (share that cancelled less mean risk): `value` and
+    `error`, None if it cannot be told. `bands`: of each band of risks that is not empty the bounds, counts, means (with
+    truth also `mean_true_risk`) and `gap`. `times`: the same of each whole block of 60 days.
+    """
+    churned, risk = judged.churned, scores[run]
+    silent_days = np.where(np.isnan(scores[SILENCE]), np.inf, scores[SILENCE])
+    rivals = {SILENCE: silent_days} | {name: scores[name] for name in (BATCH,) if name in scores}
+    return {
+        "accounts": len(np.unique(account)),
+        "left": len(np.unique(account[churned])),
+        "stayed": len(np.unique(account[~churned])),
+        "roc_auc": shown(clusters.roc_auc(churned, risk, account)),
+        "against": {rival: shown(clusters.roc_auc(churned, risk, account, order)) for rival, order in rivals.items()},
+        "gap": shown(clusters.rate_gap(churned, risk, account)),
+        "bands": list(_bands(judged, risk, account, thresholds)),
+        "times": list(_times(judged, risk, account)),
+    }
+
+
+def _bands(
+    judged: Judged, risk: Floats, account: NDArray[np.int64], thresholds: Sequence[float]
+) -> Iterator[dict[str, Any]]:
+    edges = (0.0, *thresholds, 1.0)
+    of = np.searchsorted(thresholds, risk, side="right")
+    for band, (low, high) in enumerate(pairwise(edges)):
+        rows = np.flatnonzero(of == band)
+        if len(rows):
+            yield {"risk_low": low, "risk_high": high} | _part(judged, risk, account, rows)
+
+
+def _times(judged: Judged, risk: Floats, account: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    for _, first, last in judged.blocks:
+        rows = judged.rows(first, last)
+        if first >= judged.first_day and last <= judged.last_day and len(rows):
+            yield {"first_day": iso(first), "last_day": iso(last)} | _part(judged, risk, account, rows)
+
+
+def _part(judged: Judged, risk: Floats, account: NDArray[np.int64], rows: NDArray[np.intp]) -> dict[str, Any]:
+    """What was told and what happened in some of the examples."""
+    found = {
+        "examples": len(rows),
+        "accounts": len(np.unique(account[rows])),
+        "mean_risk": float(risk[rows].mean()),
+        "observed_rate": float(judged.churned[rows].mean()),
+        "gap": shown(clusters.rate_gap(judged.churned[rows], risk[rows], account[rows])),
+    }
+    return found if judged.true_risk is None else found | {"mean_true_risk": float(judged.true_risk[rows].mean())}
+
+
+def shown(estimate: Estimate | None) -> dict[str, float] | None:
+    """An estimate as plain data."""
+    return None if estimate is None else estimate._asdict()

@@ -1,0 +1,24 @@
+"""The machine that figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """What the figures depend on besides the program."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {
+        "cpu": next(models, platform.processor() or platform.machine()),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
