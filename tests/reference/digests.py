@@ -33,7 +33,7 @@ STATEMENTS = {
     "alarms": "SELECT * FROM drift_alarms FINAL",
     "metrics": "SELECT * FROM model_metrics FINAL",
     "interventions": "SELECT * FROM interventions FINAL",
-    "dead letters": "SELECT * EXCEPT (refused_at) FROM dead_letters FINAL",
+    "dead letters": "SELECT * EXCEPT (refused_at, stored_at) FROM dead_letters FINAL",
 }
 TOPICS = {
     "risk topic": "c360.risk.scores.v1",
