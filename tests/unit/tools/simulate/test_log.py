@@ -34,6 +34,7 @@ def test_same_seed_same_bytes_whatever_the_hash_seed() -> None:
         subprocess.run(
             [sys.executable, "-c", _DIGEST],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            cwd=Path(__file__).parents[4],
             capture_output=True,
             text=True,
             check=True,
