@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import click
 
-from c360_stream.connectors.kafka.transport import KafkaTransport, KafkaWriter
+from c360_stream.connectors.kafka.transport import KafkaTransport
+from c360_stream.connectors.kafka.writer import KafkaWriter
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
 from c360_stream.contracts.records import rfc3339_ms

@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from c360_stream.connectors.dead_letters import Fate, Letter, Selection, read_letter
+from c360_stream.connectors.kafka.reader import KafkaReader
 from c360_stream.connectors.kafka.redrive import Place, Redriver
-from c360_stream.connectors.kafka.transport import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.lines import printable

@@ -34,7 +34,7 @@ def setup(settings: Settings) -> None:
     for line in _kafka_topics(settings) if settings.uses_kafka else _log_folders(settings):
         click.echo(f"topic {line}")
 
-    from c360_stream.connectors.clickhouse.store import connect
+    from c360_stream.connectors.clickhouse.connection import connect
 
     place = mask_dsn(settings.dsn)
     with contextlib.closing(connect(settings.dsn)) as tables:

@@ -196,7 +196,7 @@ def outage(settings: Settings) -> str:
         if settings.uses_kafka:
             _ask_kafka(settings)
         if not settings.embedded_tables:
-            from c360_stream.connectors.clickhouse.store import connect
+            from c360_stream.connectors.clickhouse.connection import connect
 
             with closing(connect(settings.dsn, patience_seconds=0)) as tables:
                 tables.schema_version()

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.settings import INPUT_KINDS, Settings
 from c360_stream.tools.bench.sample import START_DAY, Sample, SampleSpec

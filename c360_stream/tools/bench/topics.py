@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from pydantic import SecretStr
 
-from c360_stream.connectors.kafka.client import Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.errors import C360Error
 from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, Settings
 

@@ -12,7 +12,7 @@ import pytest
 
 from c360_stream.cli.setup import setup
 from c360_stream.cli.sort import sort_log
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.logdir import LogDirTransport, SnapshotMark
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import ConfigurationError
