@@ -15,8 +15,8 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from c360_stream.connectors.clickhouse.store import TableStore
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import Transport
-from c360_stream.connectors.transport import open_transport
 from c360_stream.contracts.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError

@@ -16,7 +16,7 @@ import click
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.scrape import partitions_read, scrape, slow_line
 from c360_stream.cli.setup import topics
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
 from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command

@@ -22,7 +22,7 @@ from c360_stream.cli.json_output import print_json
 from c360_stream.cli.terminal import escaped
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.store import TableStore
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.events import time_us
 from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.errors import ConfigurationError, StateError

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import RecordReader, Transport
-from c360_stream.connectors.transport import open_transport
 from c360_stream.contracts.events import US_PER_SECOND, Decoder, InputKind, is_heartbeat, time_us
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.order import Order, order_of

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from typing import Protocol
 
 from c360_stream import metrics
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
 from c360_stream.logs.lines import tell_failure

@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, Producer
 
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.kafka import reader as kafka_reader
 from c360_stream.connectors.kafka import records as kafka_records
 from c360_stream.connectors.kafka.reader import KafkaReader
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
-from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, RecoveringOffsets, Request, mock_cluster
