@@ -15,7 +15,7 @@ import pytest
 from c360_stream import metrics
 from c360_stream.cli import scrape as module
 from c360_stream.cli.scrape import SLOW_MAX, Process, Scraper, process_lines, scrape
-from c360_stream.operators.health import HealthServer
+from c360_stream.runtime.health_server import HealthServer
 
 PAGE = """\
 c360_build_info{version="1"} 1.0
