@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from c360_stream.contracts.kinds import InputKind
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.definitions import FEATURES
 from c360_stream.logs.lines import LogFormat, LogLevel
@@ -28,8 +29,6 @@ from c360_stream.models.names import ChampionName, ModelName, SchemeName, Treate
 
 CONFIG_FILE = "c360.toml"
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
-InputKind = Literal["product", "billing", "support"]
-INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
 
 DEFAULT_CATEGORY_PREFIXES = {
     "board_": "kanban_boards",

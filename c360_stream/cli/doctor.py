@@ -17,11 +17,12 @@ from c360_stream.cli.json_output import print_json
 from c360_stream.cli.scrape import partitions_read, scrape, slow_line
 from c360_stream.cli.setup import topics
 from c360_stream.connectors.factory import open_transport
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
 from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command
 from c360_stream.runtime.input_order import look_at_heads
-from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
+from c360_stream.settings import CONFIG_FILE, Settings, mask_dsn, security_warnings, unknown_settings
 
 Status = Literal["problem", "warning", "ok"]
 

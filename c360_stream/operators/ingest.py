@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.contracts.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, Heartbeats, ShardBatch, Unsettled
+from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
 from c360_stream.logs import summaries
@@ -34,7 +35,7 @@ from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.stop import failing_loudly, stop_requested
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE, PULSE_SECONDS, Pulse
 
 POLL = timedelta(milliseconds=5)
@@ -221,7 +222,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._mark_us = max(self._told_us, self._mark_of_events())
         self._alignment = alignment
         self._decoder = Decoder(kind)
-        self._encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
+        self._encoder = EventEncoder(
+            INPUT_KINDS.index(kind), accounts, settings.core_actions, settings.category_prefixes
+        )
         self._order = OrderWatch(settings, name, order)
         self._ended = False
         self._next_awake: datetime | None = None

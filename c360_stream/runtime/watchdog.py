@@ -13,11 +13,12 @@ from typing import Protocol
 
 from c360_stream import metrics
 from c360_stream.connectors.factory import open_transport
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
 from c360_stream.logs.lines import tell_failure
 from c360_stream.operators.health import HEALTH, Health
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 LOOK_SECONDS = 1.0
 PROBE_SECONDS = 5.0

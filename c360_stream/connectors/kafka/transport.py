@@ -12,8 +12,9 @@ from c360_stream.connectors.kafka.reader import KafkaReader, PartitionEnds
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.writer import KafkaWriter
 from c360_stream.connectors.ports import Waiting, wait_patiently
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 _SETUP = "create it: c360 setup; or let this user see it"
 

@@ -19,8 +19,9 @@ from c360_stream.connectors.kafka.patience import Patience
 from c360_stream.connectors.kafka.reader import CHUNK_RECORDS, POLL_SECONDS
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.ports import OutRecord, wait_patiently
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.bench.replay import against, results
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.runs import Run, c360, run_to_end

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.bench.live import Event
 from c360_stream.tools.bench.runs import c360
 from c360_stream.tools.bench.sample import Sample

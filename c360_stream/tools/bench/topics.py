@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from pydantic import SecretStr
 
 from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
-from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, Settings
+from c360_stream.settings import ENV_PREFIX, Settings
 
 
 def own_prefix() -> str:

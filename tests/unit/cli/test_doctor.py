@@ -19,8 +19,9 @@ from c360_stream.cli.setup import setup, topics
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
 from c360_stream.contracts.events import EPOCH
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.runtime.health_server import HealthServer
-from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+from c360_stream.settings import Settings, load_settings
 
 
 def give_partitions(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from c360_stream.contracts.events import INPUT_KINDS
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter, DeadLetterOut
 from c360_stream.features.columns import EventColumns, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
