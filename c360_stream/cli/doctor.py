@@ -22,7 +22,10 @@ from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
 from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command
 from c360_stream.runtime.input_order import look_at_heads
-from c360_stream.settings import CONFIG_FILE, Settings, mask_dsn, security_warnings, unknown_settings
+from c360_stream.settings import Settings
+from c360_stream.settings.checks import security_warnings, unknown_settings
+from c360_stream.settings.masking import mask_dsn
+from c360_stream.settings.sources import CONFIG_FILE
 
 Status = Literal["problem", "warning", "ok"]
 

@@ -11,7 +11,8 @@ import click
 from c360_stream.connectors.clickhouse.dead_letter_retention import letter_retention_days, set_letter_retention
 from c360_stream.connectors.logdir import named_errors
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.settings import Settings, mask_dsn
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 from c360_stream.state.private_files import make_private_directory
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.logs.lines import printable
 from c360_stream.models.version import ModelVersion, Scored
-from c360_stream.settings import Settings, mask_dsn
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 
 Features = NDArray[np.float64]
 

@@ -15,7 +15,8 @@ from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SU
 from c360_stream.logs.lines import set_up
 from c360_stream.logs.summaries import LETTERS, SNAPSHOTS, most_frequent
 from c360_stream.operators.order import LATE, LATE_SHARE_WARNED, sort_command
-from c360_stream.settings import Settings, mask_dsn
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 
 DIGEST_DIGITS = 12
 _TOTALS = {

@@ -36,7 +36,8 @@ from c360_stream.runtime.watchdog import (
     input_counts,
     outage,
 )
-from c360_stream.settings import Settings, unknown_settings
+from c360_stream.settings import Settings
+from c360_stream.settings.checks import unknown_settings
 from c360_stream.state.outbox import finish_outboxes
 
 _CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)

@@ -21,7 +21,7 @@ from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.crash_output import leave_stacks_again
-from c360_stream.settings import mask_dsn
+from c360_stream.settings.masking import mask_dsn
 from c360_stream.state.private_files import DIRECTORY_MODE, keep_private
 
 # They warn of every connection that fails, the latter with all parameters of the query: accounts are among them.

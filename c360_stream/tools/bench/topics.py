@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
-from c360_stream.settings import ENV_PREFIX, Settings
+from c360_stream.settings import Settings
+from c360_stream.settings.sources import ENV_PREFIX
 
 
 def own_prefix() -> str:
