@@ -26,8 +26,7 @@ from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.lines import printable
-from c360_stream.logs.refusals import Refusals, reason_lines
-from c360_stream.metrics import without_position
+from c360_stream.logs.refusals import Refusals, reason_lines, without_position
 from c360_stream.settings import Settings
 
 _PAUSE_SECONDS = 0.1

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from c360_stream import metrics
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.contracts.events import US_PER_DAY, US_PER_SECOND, Decoder, Refused
+from c360_stream.contracts.events.decoding import RefusalStage
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, ShardBatch, Unsettled
@@ -89,9 +90,18 @@ def input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...
         if settings.uses_kafka and not numbers:
             raise ConfigurationError(f"Kafka at {settings.kafka_brokers} has no topic {topic}", "create it: c360 setup")
         metrics.INPUT_PARTITIONS.labels(topic).set(len(numbers))
-        metrics.begin_topic(topic)
+        begin_topic(topic)
         found += [partition_name(topic, number) for number in numbers]
     return tuple(sorted(found))
+
+
+def begin_topic(topic: str) -> None:
+    """Begin the counters of an input topic at 0: one that begins at its first count has no rise before."""
+    metrics.EVENTS_READ.labels(topic)
+    metrics.EVENTS_ACCEPTED.labels(topic)
+    metrics.HEARTBEATS_READ.labels(topic)
+    for stage in get_args(RefusalStage):
+        metrics.DEAD_LETTERS.labels(topic, stage)
 
 
 class LettersHeld:

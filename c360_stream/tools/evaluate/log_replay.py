@@ -21,8 +21,7 @@ from c360_stream.features.shard import (
     TickExamples,
     TickRows,
 )
-from c360_stream.logs.refusals import Refusals
-from c360_stream.metrics import BoundedReasons
+from c360_stream.logs.refusals import BoundedReasons, Refusals
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
 from c360_stream.operators.rows import DeadLetters
