@@ -29,7 +29,8 @@ from c360_stream.monitoring.monitor import MonitorConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.heartbeats import HeartbeatStep
-from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
+from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.ingest_partition import shard_key
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep

@@ -23,7 +23,8 @@ from c360_stream.features.shard import (
 )
 from c360_stream.logs.refusals import BoundedReasons, Refusals
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
+from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.settings import Settings
 from flows.churn import shard_config
