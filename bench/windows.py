@@ -39,9 +39,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators.windowing import EventClock, TumblingWindower, fold_window
 from bytewax.run import cli_main
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.contracts.events.contract import CONTRACTS
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.settings import Settings
 from c360_stream.tools.bench.flaws import LATE_MS_MAX
 from c360_stream.tools.bench.result import Result
 from c360_stream.tools.bench.runs import Run, run_to_end

@@ -3,14 +3,12 @@
 Steps import the objects below and call them once a batch, tick or flush, never once an event. Names start
 with `c360_`, use base units (`_seconds`, `_bytes`) and end in `_total` on counters. No label's values grow
 with the accounts: topics, partitions, shards, steps, tables and tiers are bounded by the configuration, and reasons
-by `DEAD_LETTER_REASONS_MAX`.
+by `logs.refusals.DEAD_LETTER_REASONS_MAX`.
 """
 
 from __future__ import annotations
 
-import collections
 import math
-import re
 import time
 from itertools import product
 from typing import get_args
@@ -26,7 +24,6 @@ from prometheus_client import (
 )
 
 from c360_stream import __version__
-from c360_stream.contracts.events.decoding import RefusalStage
 from c360_stream.contracts.records import TIERS, AlarmKind, Severity, Trigger
 
 # A `_created` series beside every counter and histogram would double the page and answers nothing here: a
@@ -42,10 +39,6 @@ Info("c360_build", "Version of c360-stream: which release a process runs.", regi
 )
 
 LATENCY_BUCKETS_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-DEAD_LETTER_REASONS_MAX = 64
-OTHER_REASONS = "other reasons"
-"""Of dead letters of a topic that had so many already."""
-_BYTE_POSITION = re.compile(r" \(byte \d+\)$")
 
 SIZE_BUCKETS_BYTES = tuple(float(4**power) for power in range(5, 15))  # 1 KiB to 256 MiB
 
@@ -204,60 +197,6 @@ TICK_TIMESTAMP_SECONDS = _gauge(
 TICK_TIMESTAMP_SECONDS.set(math.nan)
 
 
-def begin_topic(topic: str) -> None:
-    """Begin the counters of an input topic at 0, for the reason given for those of scores."""
-    EVENTS_READ.labels(topic)
-    EVENTS_ACCEPTED.labels(topic)
-    HEARTBEATS_READ.labels(topic)
-    for stage in get_args(RefusalStage):
-        DEAD_LETTERS.labels(topic, stage)
-
-
-class BoundedReasons:
-    """Names of reasons for counting them: of each topic `DEAD_LETTER_REASONS_MAX`, and one for all that come later."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, set[str]] = {}
-
-    def name(self, topic: str, reason: str) -> str:
-        """What to count a reason as."""
-        reason = without_position(reason)
-        known = self._known.setdefault(topic, set())
-        if reason not in known:
-            if len(known) >= DEAD_LETTER_REASONS_MAX:
-                return OTHER_REASONS
-            known.add(reason)
-        return reason
-
-
-_reasons = BoundedReasons()
-
-
-def without_position(reason: str) -> str:
-    """A reason for a refusal as it is counted: where a record breaks off makes no other one.
-
-    >>> without_position("JSON is malformed: invalid character (byte 17)")
-    'JSON is malformed: invalid character'
-    """
-    return _BYTE_POSITION.sub("", reason)
-
-
-def count_dead_letters(topic: str, stage: str, reason: str, number: int) -> None:
-    """Count refused records of a topic.
-
-    Parameters
-    ----------
-    topic, stage
-        Where they came from, and which step refused them.
-    reason
-        The field and the rule, never a value of a record.
-    number
-        How many.
-    """
-    DEAD_LETTERS.labels(topic, stage).inc(number)
-    DEAD_LETTER_REASONS.labels(topic, _reasons.name(topic, reason)).inc(number)
-
-
 def set_watermark(event_time_seconds: float) -> None:
     """Move the watermark; its lag follows the wall clock from here on.
 
@@ -375,12 +314,6 @@ for _labels in product(get_args(AlarmKind), get_args(Severity)):
     ALARMS_RAISED.labels(*_labels)
 for _outcome in ("churned", "stayed"):
     EXAMPLES_LEARNT.labels(_outcome)
-
-
-def dead_letter_reasons() -> collections.Counter[tuple[str, str]]:
-    """Dead letters of this process by topic and reason."""
-    samples = (sample for family in DEAD_LETTER_REASONS.collect() for sample in family.samples)
-    return collections.Counter({(each.labels["topic"], each.labels["reason"]): int(each.value) for each in samples})
 
 
 def count(counter: Counter, **labels: str) -> int:

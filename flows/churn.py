@@ -15,8 +15,8 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from c360_stream.connectors.clickhouse.store import TableStore
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import Transport
-from c360_stream.connectors.transport import open_transport
 from c360_stream.contracts.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
@@ -29,7 +29,8 @@ from c360_stream.monitoring.monitor import MonitorConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.heartbeats import HeartbeatStep
-from c360_stream.operators.ingest import IngestSource, input_partitions, shard_key
+from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.ingest_partition import shard_key
 from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep

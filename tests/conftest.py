@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.connection import connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.logs.lines import take_down
 
 LONGEST_FIRST = ("simulation", "integration", "deploy", "flows", "contracts")

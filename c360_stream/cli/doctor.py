@@ -16,12 +16,16 @@ import click
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.scrape import partitions_read, scrape, slow_line
 from c360_stream.cli.setup import topics
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
 from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command
 from c360_stream.runtime.input_order import look_at_heads
-from c360_stream.settings import CONFIG_FILE, INPUT_KINDS, Settings, mask_dsn, security_warnings, unknown_settings
+from c360_stream.settings import Settings
+from c360_stream.settings.checks import security_warnings, unknown_settings
+from c360_stream.settings.masking import mask_dsn
+from c360_stream.settings.sources import CONFIG_FILE
 
 Status = Literal["problem", "warning", "ok"]
 
@@ -223,7 +227,7 @@ def _tables(settings: Settings) -> Check:
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return Check(subject, "not there yet", "run c360 setup, which makes them")
     from c360_stream.cli.retention import letters_kept
-    from c360_stream.connectors.clickhouse.store import connect, lock_holder
+    from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 
     if settings.embedded_tables and lock_holder(directory) is not None:
         return Check(subject, "open in another process, say a run; its schema was not looked at")

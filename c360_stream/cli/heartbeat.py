@@ -10,14 +10,16 @@ from uuid import uuid4
 
 import click
 
-from c360_stream.connectors.kafka.transport import KafkaTransport, KafkaWriter
+from c360_stream.connectors.kafka.transport import KafkaTransport
+from c360_stream.connectors.kafka.writer import KafkaWriter
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.errors import ConfigurationError
 from c360_stream.logs.events import HEARTBEATS_STARTED
 from c360_stream.operators.life import log_from
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 
 def heartbeat(settings: Settings, *, every_seconds: int | None) -> None:

@@ -16,22 +16,22 @@ from c360_stream.contracts.events import (
     US_PER_SECOND,
     Decoder,
     Event,
-    InputKind,
     Refused,
     is_heartbeat,
     time_us,
     times_us,
 )
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.contracts.records import Trigger
 from c360_stream.errors import TransportError
 from c360_stream.features.accounts import Accounts
-from c360_stream.features.columns import TOPICS, EventColumns
+from c360_stream.features.columns import EventColumns
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import TimeJudge
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 READ_RECORDS_MAX = 8192
 SILENCE_SECONDS_MAX = 30.0
@@ -88,7 +88,7 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
     for kind, number in places:
         topic = settings.input_topic(kind)
         accounts = KnownAccounts(1)
-        encoder = EventEncoder(TOPICS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
+        encoder = EventEncoder(INPUT_KINDS.index(kind), accounts, settings.core_actions, settings.category_prefixes)
         offsets = refused(topic, number)
         with contextlib.closing(ReturningReader(transport.reader(topic, number, None, live=False))) as reader:
             if moment.trigger == "tick":
@@ -228,7 +228,7 @@ def features_at(settings: Settings, moment: Moment, columns: list[EventColumns])
     accounts = Accounts()
     row = accounts.rows_of([moment.account])
     dedupe_days = -(-settings.dedupe_hours // 24)
-    recent = [RecentIds(dedupe_days) for _ in TOPICS]
+    recent = [RecentIds(dedupe_days) for _ in INPUT_KINDS]
     # At midnight exactly the last day of every window is the one that ended.
     last = (moment.as_of_us - 1) // US_PER_DAY
     first = min((int(events.time_us.min()) // US_PER_DAY for events in columns), default=last)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from c360_stream.cli.json_output import print_json
-from c360_stream.connectors.clickhouse.store import connect, lock_holder
+from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 from c360_stream.labels.contacts import NOT_CONTACTED
 from c360_stream.logs.lines import printable
 from c360_stream.monitoring.playbooks import (

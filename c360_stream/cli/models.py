@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from c360_stream.cli.json_output import print_json
-from c360_stream.connectors.clickhouse.store import connect, lock_holder
+from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 from c360_stream.errors import C360Error
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.models.catalogue import CATALOGUE, entry_named, without_suffix

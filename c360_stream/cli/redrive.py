@@ -19,14 +19,15 @@ from rich.table import Table
 from rich.text import Text
 
 from c360_stream.connectors.dead_letters import Fate, Letter, Selection, read_letter
+from c360_stream.connectors.kafka.reader import KafkaReader
 from c360_stream.connectors.kafka.redrive import Place, Redriver
-from c360_stream.connectors.kafka.transport import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.lines import printable
-from c360_stream.logs.refusals import Refusals, reason_lines
-from c360_stream.metrics import without_position
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.logs.refusals import Refusals, reason_lines, without_position
+from c360_stream.settings import Settings
 
 _PAUSE_SECONDS = 0.1
 LETTERS_PER_TRANSACTION = 500

@@ -21,10 +21,11 @@ from c360_stream.connectors.kafka.topics import (
     in_days,
     retention_ms,
 )
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import TransportError
 from c360_stream.features.subscriptions import HISTORY_DAYS as WINDOW_DAYS
 from c360_stream.learning.contest import HALF_LIFE_DAYS as LEARNING_DAYS
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 SECONDS_PER_DAY = 86_400
 _LETTERS_SETTING = "C360_DEAD_LETTER_RETENTION_DAYS"

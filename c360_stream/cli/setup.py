@@ -10,7 +10,9 @@ import click
 
 from c360_stream.connectors.clickhouse.dead_letter_retention import letter_retention_days, set_letter_retention
 from c360_stream.connectors.logdir import named_errors
-from c360_stream.settings import INPUT_KINDS, Settings, mask_dsn
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 from c360_stream.state.private_files import make_private_directory
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def setup(settings: Settings) -> None:
     for line in _kafka_topics(settings) if settings.uses_kafka else _log_folders(settings):
         click.echo(f"topic {line}")
 
-    from c360_stream.connectors.clickhouse.store import connect
+    from c360_stream.connectors.clickhouse.connection import connect
 
     place = mask_dsn(settings.dsn)
     with contextlib.closing(connect(settings.dsn)) as tables:

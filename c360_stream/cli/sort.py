@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from c360_stream.connectors.logdir import LogDirTransport, named_errors
-from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, InputKind
+from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import ConfigurationError, StateError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.state.private_files import DIRECTORY_MODE, make_private_directory, open_private
 
 MARKER = ".c360-sort"

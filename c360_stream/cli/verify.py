@@ -20,15 +20,17 @@ from rich.text import Text
 from c360_stream.cli.history import History, Moment, features_at, read_history
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.terminal import escaped
-from c360_stream.connectors.clickhouse.store import TableStore, connect
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.clickhouse.connection import connect
+from c360_stream.connectors.clickhouse.store import TableStore
+from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.events import time_us
 from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.logs.lines import printable
 from c360_stream.models.version import ModelVersion, Scored
-from c360_stream.settings import Settings, mask_dsn
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 
 Features = NDArray[np.float64]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter
 
 NO_TIME = -(2**62)
 END_OF_TIME = 2**62
 
-PRODUCT, BILLING, SUPPORT = 0, 1, 2
-TOPICS: tuple[str, ...] = ("product", "billing", "support")
+PRODUCT, BILLING, SUPPORT = range(len(INPUT_KINDS))
 
 # Codes of product events: a set of bits, since one event type can be several of these.
 CORE_ACTION, COMMENT, INVITE, EXPORT = 1, 2, 4, 8
@@ -121,7 +121,7 @@ class EventColumns:
 
 def joined_by_topic(parts: Sequence[EventColumns]) -> list[EventColumns]:
     """The parts of each topic as one."""
-    by_topic = ([part for part in parts if part.topic == topic] for topic in range(len(TOPICS)))
+    by_topic = ([part for part in parts if part.topic == topic] for topic in range(len(INPUT_KINDS)))
     return [EventColumns.joined(of_topic) for of_topic in by_topic if of_topic]
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import with_room
 from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.accounts import Accounts
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch, joined_by_topic
+from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch, joined_by_topic
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
@@ -213,7 +214,7 @@ class AccountShard:
         self._recent = RecentIds(config.dedupe_days)
         self._today: int | None = None
         self._next_hour = 0
-        self._hours = np.zeros((len(TOPICS), 24), np.int64)
+        self._hours = np.zeros((len(INPUT_KINDS), 24), np.int64)
         self._announced = 0
         self._was_active = np.zeros(64, np.bool_)
         self._last_event_us = np.full(64, NO_TIME, np.int64)

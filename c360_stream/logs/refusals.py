@@ -1,16 +1,73 @@
-"""Why records were refused, for people: by reason, the most frequent first, and never a value of a record."""
+"""Why records were refused, counted and for people: by reason, the most frequent first, never a value of a record."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
+from c360_stream import metrics
 from c360_stream.logs.lines import printable
 
 Refusals = Counter[tuple[str, str]]
 """Dead letters by topic and reason."""
 
 REASONS_SHOWN_MAX = 5
+DEAD_LETTER_REASONS_MAX = 64
+OTHER_REASONS = "other reasons"
+"""Of dead letters of a topic that had so many already."""
+_BYTE_POSITION = re.compile(r" \(byte \d+\)$")
+
+
+class BoundedReasons:
+    """Names of reasons for counting them: of each topic `DEAD_LETTER_REASONS_MAX`, and one for all that come later."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[str]] = {}
+
+    def name(self, topic: str, reason: str) -> str:
+        """What to count a reason as."""
+        reason = without_position(reason)
+        known = self._known.setdefault(topic, set())
+        if reason not in known:
+            if len(known) >= DEAD_LETTER_REASONS_MAX:
+                return OTHER_REASONS
+            known.add(reason)
+        return reason
+
+
+_reasons = BoundedReasons()
+
+
+def without_position(reason: str) -> str:
+    """A reason for a refusal as it is counted: where a record breaks off makes no other one.
+
+    >>> without_position("JSON is malformed: invalid character (byte 17)")
+    'JSON is malformed: invalid character'
+    """
+    return _BYTE_POSITION.sub("", reason)
+
+
+def count_dead_letters(topic: str, stage: str, reason: str, number: int) -> None:
+    """Count refused records of a topic.
+
+    Parameters
+    ----------
+    topic, stage
+        Where they came from, and which step refused them.
+    reason
+        The field and the rule, never a value of a record.
+    number
+        How many.
+    """
+    metrics.DEAD_LETTERS.labels(topic, stage).inc(number)
+    metrics.DEAD_LETTER_REASONS.labels(topic, _reasons.name(topic, reason)).inc(number)
+
+
+def dead_letter_reasons() -> Refusals:
+    """Dead letters of this process by topic and reason."""
+    samples = (sample for family in metrics.DEAD_LETTER_REASONS.collect() for sample in family.samples)
+    return Counter({(each.labels["topic"], each.labels["reason"]): int(each.value) for each in samples})
 
 
 def reason_lines(refusals: Refusals) -> list[str]:

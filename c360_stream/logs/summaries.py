@@ -7,10 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from c360_stream import metrics
 from c360_stream.logs.events import RECORDS_REFUSED, STATE_KEPT
 from c360_stream.logs.pace import Pace
-from c360_stream.metrics import without_position
+from c360_stream.logs.refusals import count_dead_letters, without_position
 
 SAY_SECONDS = 60.0
 QUIET_SECONDS = 1.0
@@ -122,7 +121,7 @@ def count_refused(topic: str, refused: Counter[tuple[str, str]]) -> None:
     """Count refused records of a topic, by stage and reason: in the metrics, and for the log."""
     reasons: Counter[str] = Counter()
     for (stage, reason), number in refused.items():
-        metrics.count_dead_letters(topic, stage, reason, number)
+        count_dead_letters(topic, stage, reason, number)
         reasons[reason] += number
     if reasons:
         LETTERS.refused(topic, reasons)

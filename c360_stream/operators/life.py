@@ -13,9 +13,11 @@ from typing import Literal
 from c360_stream import __version__, metrics
 from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SUBSCRIPTION_EVENTS_MISPLACED
 from c360_stream.logs.lines import set_up
+from c360_stream.logs.refusals import dead_letter_reasons
 from c360_stream.logs.summaries import LETTERS, SNAPSHOTS, most_frequent
 from c360_stream.operators.order import LATE, LATE_SHARE_WARNED, sort_command
-from c360_stream.settings import Settings, mask_dsn
+from c360_stream.settings import Settings
+from c360_stream.settings.masking import mask_dsn
 
 DIGEST_DIGITS = 12
 _TOTALS = {
@@ -65,11 +67,7 @@ class RunLife:
         counts = {field: int(metrics.total(f"c360_{name}_total")) for field, name in _TOTALS.items()}
         behind = f" ({counts['late_after_tick']:,.0f} after the tick of their day)" if counts["late"] else ""
         refused = Counter(
-            {
-                f"{topic}: {reason}": number
-                for (topic, reason), number in metrics.dead_letter_reasons().items()
-                if number
-            }
+            {f"{topic}: {reason}": number for (topic, reason), number in dead_letter_reasons().items() if number}
         )
         RUN_ENDED.log(
             **counts,

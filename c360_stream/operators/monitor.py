@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DriftAlarm
-from c360_stream.features.columns import TOPICS
 from c360_stream.features.shard import HourCounts
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
 from c360_stream.monitoring.interventions import InterventionRow, InterventionWatch
@@ -49,7 +49,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         self._monitor = Monitor(step.config)
         tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
-        self._hours = HourBarrier(step.settings.shards, len(TOPICS))
+        self._hours = HourBarrier(step.settings.shards, len(INPUT_KINDS))
         self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
         self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
@@ -65,7 +65,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
                 closed = self._hours.put(value.shard, value.first_hour, value.counts)
                 if closed is not None:
                     first, counts = closed
-                    by_topic = {name: counts[i].tolist() for i, name in enumerate(TOPICS)}
+                    by_topic: dict[str, list[int]] = {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
                     alarms += self._monitor.on_hours(first, by_topic)
                 continue
             self._log.part(value.stats.tick, value.tiers, value.totals)

@@ -17,8 +17,9 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from xxhash import xxh3_64_hexdigest
 
 from c360_stream import metrics
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.dead_letter_retention import set_letter_retention
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import arrow_table
 from c360_stream.errors import C360Error, StateError
 from c360_stream.operators.heartbeats import Acknowledged

@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import RecordReader, Transport
-from c360_stream.connectors.transport import open_transport
-from c360_stream.contracts.events import US_PER_SECOND, Decoder, InputKind, is_heartbeat, time_us
+from c360_stream.contracts.events import US_PER_SECOND, Decoder, is_heartbeat, time_us
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.order import Order, order_of
 from c360_stream.operators.ingest import partition_name
 from c360_stream.operators.order import sort_command, way_out
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 HEAD_RECORDS = 20_000
 """Of each partition: enough to tell, and read in some 20 ms."""

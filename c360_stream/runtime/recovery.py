@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from bytewax.recovery import init_db_dir
 
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.logdir import SnapshotMark
-from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.logs.events import STATE_NEW, STATE_RESUMED
 from c360_stream.operators.topic_sink import Begun

@@ -17,10 +17,11 @@ from c360_stream import metrics
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.logs.crash_output import leave_stacks, native_output, say_what_is_left
 from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
-from c360_stream.operators.health import HEALTH, HealthServer
+from c360_stream.operators.health import HEALTH
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
 from c360_stream.runtime.cluster import ALONE, Place, inherited_place, run_cluster
+from c360_stream.runtime.health_server import HealthServer
 from c360_stream.runtime.input_order import refuse_disorder
 from c360_stream.runtime.recovery import begun, explain, inspect, native_file, recovery_store
 from c360_stream.runtime.signals import Listener, listening
@@ -35,7 +36,8 @@ from c360_stream.runtime.watchdog import (
     input_counts,
     outage,
 )
-from c360_stream.settings import Settings, unknown_settings
+from c360_stream.settings import Settings
+from c360_stream.settings.checks import unknown_settings
 from c360_stream.state.outbox import finish_outboxes
 
 _CANNOT_LISTEN = re.compile(r"failed to initialize networking: (.*?)(?: \(os error \d+\))?$", re.MULTILINE)

@@ -12,12 +12,13 @@ from contextlib import closing, suppress
 from typing import Protocol
 
 from c360_stream import metrics
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
 from c360_stream.logs.lines import tell_failure
 from c360_stream.operators.health import HEALTH, Health
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 LOOK_SECONDS = 1.0
 PROBE_SECONDS = 5.0
@@ -196,7 +197,7 @@ def outage(settings: Settings) -> str:
         if settings.uses_kafka:
             _ask_kafka(settings)
         if not settings.embedded_tables:
-            from c360_stream.connectors.clickhouse.store import connect
+            from c360_stream.connectors.clickhouse.connection import connect
 
             with closing(connect(settings.dsn, patience_seconds=0)) as tables:
                 tables.schema_version()

@@ -14,7 +14,7 @@ import confluent_kafka
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.client import OffsetsClient
+from c360_stream.connectors.kafka.offsets import OffsetsClient
 
 PARTITIONS = 4
 

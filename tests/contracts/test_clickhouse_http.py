@@ -17,7 +17,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from pydantic import SecretStr
 
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.connection import connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, StateError, TransportError

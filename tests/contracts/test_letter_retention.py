@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.dead_letter_retention import letter_retention_days, set_letter_retention
 from c360_stream.connectors.clickhouse.migrations import load_migrations
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.settings import Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.contracts.test_table_store import columns

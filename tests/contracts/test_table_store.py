@@ -17,8 +17,9 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import FILLED_BY_DATABASE, TABLES, Column, arrow_table
 from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES

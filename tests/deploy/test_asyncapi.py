@@ -13,8 +13,9 @@ from jsonschema import Draft7Validator
 
 from c360_stream.cli.setup import topics
 from c360_stream.contracts.events import Decoder, Refused
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.tools.schemas import files as contracts
 from tests.deploy.asyncapi_specs import published_schema
 

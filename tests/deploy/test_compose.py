@@ -16,7 +16,8 @@ import pytest
 
 from c360_stream.cli.main import cli
 from c360_stream.runtime.signals import STOP_SECONDS_MAX
-from c360_stream.settings import Settings, secret_fields
+from c360_stream.settings import Settings
+from c360_stream.settings.declaration import secret_fields
 from tests.deploy.compose import COMPOSE_FILE, ROOT, Compose, MissingVariableError, Service, load, make_secrets
 from tests.deploy.test_secrets import PASSWORDS
 

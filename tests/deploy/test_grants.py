@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.dead_letter_retention import letter_retention_days, set_letter_retention
 from c360_stream.connectors.clickhouse.migrations import load_migrations
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
 from c360_stream.errors import TransportError
 from deploy.dashboards import DASHBOARDS

@@ -16,7 +16,8 @@ import yaml
 from c360_stream.cli.main import cli
 from c360_stream.runtime.cluster import Place, place_among
 from c360_stream.runtime.signals import STOP_SECONDS_MAX
-from c360_stream.settings import Settings, secret_fields
+from c360_stream.settings import Settings
+from c360_stream.settings.declaration import secret_fields
 from deploy.kubernetes import prometheus_rule
 from tests.deploy import kubernetes_tools, manifests
 from tests.deploy.manifests import KUBERNETES, Manifest, containers, find, of_kind, started, workloads

@@ -15,7 +15,8 @@ import pytest
 from c360_stream.cli.main import cli
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.runtime.signals import STOP_SECONDS_MAX
-from c360_stream.settings import Settings, secret_fields
+from c360_stream.settings import Settings
+from c360_stream.settings.declaration import secret_fields
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.deploy.compose import ROOT
 from tests.deploy.units import CREDENTIALS, PROGRAM, SYSTEMD, Unit, assignments, unit, units

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from c360_stream.operators.ingest import LETTERS_BYTES_MAX
+from c360_stream.operators.shared_intake import LETTERS_BYTES_MAX
 from c360_stream.settings import Settings
 from c360_stream.tools.bench.runs import Run, c360, run_to_end
 from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Sample

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.logs.events import EVENTS
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.flows.processes import ends, started, wait_until

@@ -19,9 +19,10 @@ from urllib.request import urlopen
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import rfc3339_ms
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.tools.bench.sample import START_DAY, Sample, SampleSpec
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.integration.kafka_broker import own_broker

@@ -25,7 +25,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka.transport import KafkaTransport
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
 from tests.integration.kafka_broker import Broker, own_broker
 from tests.reference.check import Tables, read_tables

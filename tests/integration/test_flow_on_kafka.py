@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Producer
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.settings import Settings
 from tests.contracts.test_transports import DEADLINE_SECONDS

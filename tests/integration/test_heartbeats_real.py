@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 from tests.flows.processes import started
 from tests.integration.test_flow_on_kafka import c360, records
 from tests.reference.flow_run import DEADLINE_SECONDS, FlowRun

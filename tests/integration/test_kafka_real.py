@@ -13,8 +13,9 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
+from c360_stream.connectors.kafka.reader import KafkaReader
 from c360_stream.connectors.kafka.topics import setup_topics
-from c360_stream.connectors.kafka.transport import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings

@@ -16,7 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from c360_stream.cli.doctor import Warned, checks
 from c360_stream.connectors.kafka.topics import DAY_MS, setup_topics, wanted_topics
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 from tests.contracts.test_transports import DEADLINE_SECONDS
 from tests.integration.test_kafka_real import done
 

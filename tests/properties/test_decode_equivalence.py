@@ -14,16 +14,15 @@ from pydantic import BaseModel
 from c360_stream.contracts.events import (
     HEARTBEAT_ACCOUNT,
     HEARTBEAT_TYPE,
-    INPUT_KINDS,
     Decoder,
     Event,
-    InputKind,
     ProductEvent,
     Refused,
     time_us,
 )
 from c360_stream.contracts.events.contract import EVENT_BYTES_MAX, NESTING_MAX
 from c360_stream.contracts.events.reference import validate_reference
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 
 DECODERS = {kind: Decoder(kind) for kind in INPUT_KINDS}
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c360_stream.contracts.events import EPOCH, InputKind
+from c360_stream.contracts.events import EPOCH
+from c360_stream.contracts.kinds import InputKind
 from c360_stream.features.columns import ShardBatch
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.shard import AccountShard, Emission

@@ -29,9 +29,9 @@ BROKERS = "memory:9092"
 UNKNOWN = -1001
 # A life has hundreds of milliseconds.
 SOON = {
-    "c360_stream.connectors.kafka.transport._LOOK_EVERY_SECONDS": 0.01,
-    "c360_stream.connectors.kafka.transport._PAUSE_SECONDS": 0.005,
-    "c360_stream.connectors.kafka.client._PAUSE_SECONDS": 0.005,
+    "c360_stream.connectors.kafka.reader._LOOK_EVERY_SECONDS": 0.01,
+    "c360_stream.connectors.kafka.reader._PAUSE_SECONDS": 0.005,
+    "c360_stream.connectors.kafka.patience._PAUSE_SECONDS": 0.005,
 }
 Headers = tuple[tuple[str, bytes | None], ...]
 Delivered = Callable[[KafkaError | None, Message], None]
@@ -86,14 +86,16 @@ class MemoryTopics:
 def serving(topics: MemoryTopics, fate: Fate) -> Iterator[None]:
     """Give every Kafka client that a life makes its topics and its fate."""
     kinds = {
-        "kafka.Consumer": partial(MemoryConsumer, topics, fate),
-        "kafka_outbox.Consumer": partial(MemoryConsumer, topics, fate),
-        "kafka_client.Producer": partial(MemoryProducer, topics, fate),
-        "kafka.AdminClient": partial(MemoryAdmin, topics, fate),
-        "kafka_client.AdminClient": partial(MemoryAdmin, topics, fate),
+        "reader.Consumer": partial(MemoryConsumer, topics, fate),
+        "outbox.Consumer": partial(MemoryConsumer, topics, fate),
+        "sender.Producer": partial(MemoryProducer, topics, fate),
+        "transport.AdminClient": partial(MemoryAdmin, topics, fate),
+        "offsets.AdminClient": partial(MemoryAdmin, topics, fate),
     }
     with ExitStack() as patches:
-        for name, value in (SOON | {f"c360_stream.connectors.{name}": kind for name, kind in kinds.items()}).items():
+        for name, value in (
+            SOON | {f"c360_stream.connectors.kafka.{name}": kind for name, kind in kinds.items()}
+        ).items():
             patches.enter_context(patch(name, value))
         yield
 

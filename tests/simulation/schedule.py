@@ -18,9 +18,9 @@ from unittest.mock import patch
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.operators import stop
-from c360_stream.operators.ingest import LettersHeld
+from c360_stream.operators.shared_intake import LettersHeld
 from c360_stream.runtime.recovery import begun, recovery_store
 from c360_stream.settings import Settings
 from c360_stream.state import outbox

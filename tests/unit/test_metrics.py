@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from c360_stream import metrics
 from c360_stream.metrics import REGISTRY
+from c360_stream.operators.ingest import begin_topic
 
 FAMILIES = list(REGISTRY.collect())
 ALIEN_UNITS = {"ms", "milliseconds", "minutes", "hours", "days", "kb", "mb", "kilobytes", "megabytes", "percent", "us"}
@@ -54,7 +55,7 @@ def test_the_page_parses_and_counters_end_in_total() -> None:
 
 def test_counters_with_known_labels_begin_at_0() -> None:
     """A first count that is also the first sample is no increase."""
-    metrics.begin_topic("begun")
+    begin_topic("begun")
     for name, labels in (
         ("c360_events_read_total", {"topic": "begun"}),
         ("c360_events_accepted_total", {"topic": "begun"}),
@@ -69,20 +70,6 @@ def test_counters_with_known_labels_begin_at_0() -> None:
         ("c360_examples_learnt_total", {"outcome": "stayed"}),
     ):
         assert REGISTRY.get_sample_value(name, labels) is not None
-
-
-def test_reasons_of_dead_letters_are_bounded_and_do_not_count_positions() -> None:
-    for position in range(3):
-        metrics.count_dead_letters("odd", "decode", f"JSON is malformed: invalid character (byte {position})", 1)
-    for number in range(metrics.DEAD_LETTER_REASONS_MAX + 5):
-        metrics.count_dead_letters("odd", "decode", f"field_{number}: rule", 2)
-    found = {reason: number for (topic, reason), number in metrics.dead_letter_reasons().items() if topic == "odd"}
-    assert found["JSON is malformed: invalid character"] == 3
-    assert len(found) == metrics.DEAD_LETTER_REASONS_MAX + 1
-    assert found[metrics.OTHER_REASONS] == 2 * 6
-    assert REGISTRY.get_sample_value("c360_dead_letters_total", {"topic": "odd", "stage": "decode"}) == sum(
-        found.values()
-    )
 
 
 def test_the_watermark_lag_follows_the_clock_and_ignores_the_end_of_input() -> None:

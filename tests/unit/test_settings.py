@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.settings import (
-    Settings,
-    load_settings,
-    mask_dsn,
-    secret_fields,
-    security_warnings,
-    unknown_settings,
-)
+from c360_stream.settings import Settings, load_settings
+from c360_stream.settings.checks import security_warnings, unknown_settings
+from c360_stream.settings.declaration import secret_fields
+from c360_stream.settings.masking import mask_dsn
 
 
 @pytest.fixture(autouse=True)

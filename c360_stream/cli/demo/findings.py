@@ -47,7 +47,7 @@ SELECT countIf(trigger = 'tick') AS ticks, countIf(trigger = 'event') AS between
 FROM risk_scores FINAL
 """
 _ALARMS = "SELECT as_of, kind, subject, severity, detail FROM drift_alarms FINAL ORDER BY as_of, kind, subject"
-# Where a record breaks off is no reason of its own, as in `metrics.without_position`.
+# Where a record breaks off is no reason of its own, as in `logs.refusals.without_position`.
 _REFUSALS = """
 SELECT topic, replaceRegexpOne(exception_message, ' [(]byte [0-9]+[)]$', '') AS reason, count() AS number
 FROM dead_letters FINAL GROUP BY ALL

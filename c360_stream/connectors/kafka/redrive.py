@@ -15,17 +15,11 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.client import (
-    CONSUMER,
-    OUTAGE,
-    WAIT_SECONDS,
-    Connection,
-    OffsetsClient,
-    Patience,
-    known_offset,
-    make_client,
-    open_sender,
-)
+from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
+from c360_stream.connectors.kafka.options import CONSUMER
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.ports import OutRecord, Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings

@@ -8,16 +8,13 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, TopicMetadata  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.client import (
-    MESSAGE_BYTES_MAX,
-    START_SECONDS_MAX,
-    Connection,
-    fetch_topics,
-    make_client,
-)
+from c360_stream.connectors.kafka.connection import START_SECONDS_MAX, Connection, make_client
+from c360_stream.connectors.kafka.offsets import fetch_topics
+from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
 from c360_stream.connectors.kafka.outbox import OUTBOX_PARTITIONS
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
 DAY_MS = 86_400_000
 DESCRIBE_SECONDS_MAX = 5.0

@@ -1,64 +1,22 @@
-"""Kafka: readers that we place and resume ourselves, and writers that know what was delivered."""
+"""A Kafka cluster: opens its readers, writers and outboxes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import cast
-
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Partition
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
-from c360_stream.connectors.kafka.client import (
-    ANY_PARTITION,
-    CONSUMER,
-    OUTAGE,
-    START_SECONDS_MAX,
-    TAILING,
-    Connection,
-    OffsetsClient,
-    Patience,
-    Sender,
-    known_offset,
-    list_topics,
-    make_client,
-    open_sender,
-    queue_options,
-)
+from c360_stream.connectors.kafka.connection import START_SECONDS_MAX, Connection, make_client
+from c360_stream.connectors.kafka.offsets import OffsetsClient, list_topics
 from c360_stream.connectors.kafka.outbox import OUTBOX_PARTITIONS, KafkaOutbox
-from c360_stream.connectors.kafka.records import TakenRecords
-from c360_stream.connectors.ports import (
-    BATCH_BYTES_MAX,
-    Heard,
-    OutRecord,
-    RawBatch,
-    Waiting,
-    wait_patiently,
-)
+from c360_stream.connectors.kafka.reader import KafkaReader, PartitionEnds
+from c360_stream.connectors.kafka.sender import open_sender
+from c360_stream.connectors.kafka.writer import KafkaWriter
+from c360_stream.connectors.ports import Waiting, wait_patiently
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 
-CHUNK_RECORDS = 256
-"""Of a call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
-POLL_SECONDS = 0.001
-"""The pause that ends a call. A partition without news holds up the others of its process for so long."""
-_PAUSE_SECONDS = 0.05
-_ANSWER_SECONDS_MAX = 15.0
-_QUIET_SECONDS = 1.0
-_STUCK_SECONDS = 10.0
-_LOOK_EVERY_SECONDS = 1.0
-_LOOK_SECONDS = 5.0
-_KNOWN_SECONDS = 1.0
-_GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
-_GONE = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-    | {KafkaError.UNKNOWN_TOPIC_ID, KafkaError.INCONSISTENT_TOPIC_ID}
-)
 _SETUP = "create it: c360 setup; or let this user see it"
-_START_OVER = "to go on without them, start with an empty recovery directory and --republish"
 
 
 class KafkaTransport:
@@ -94,7 +52,7 @@ class KafkaTransport:
         if partition not in known.get(topic, []):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)
         place, inputs = Partition(topic, partition), {self._settings.input_topic(kind) for kind in INPUT_KINDS}
-        ends, siblings = _Ends(self._offsets, place), sum(len(known.get(name, [])) for name in {topic, *inputs})
+        ends, siblings = PartitionEnds(self._offsets, place), sum(len(known.get(name, [])) for name in {topic, *inputs})
         return KafkaReader(self._settings, place, resume, ends, self._start_seconds_max, siblings=siblings, live=live)
 
     def writer(self, topic: str, resume: tuple[int, ...] | None, waiting: Waiting = wait_patiently) -> KafkaWriter:
@@ -119,287 +77,6 @@ class KafkaTransport:
 
     def close(self) -> None:
         """Nothing is held: librdkafka's clients end with their objects."""
-
-
-class KafkaReader:
-    """Reads one partition with a consumer of its own, which joins no group and commits nothing."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        partition: Partition,
-        resume: tuple[int, ...] | None,
-        ends: _Ends,
-        start_seconds_max: float,
-        *,
-        siblings: int,
-        live: bool,
-    ) -> None:
-        self.topic = partition.topic
-        self.partition = partition.partition
-        self._partition = partition
-        self._connection = Connection(settings.kafka_brokers)
-        self._live = live
-        options = CONSUMER | queue_options(siblings) | (TAILING if live else {})
-        self._consumer = make_client(Consumer, settings, self._connection, options)
-        self._ends = ends
-        found = self._first_watermarks(start_seconds_max, wait=resume is None)
-        start, self._high = found or (cast("tuple[int, ...]", resume)[0],) * 2
-        self._next = resume[0] if resume else start
-        self._end = -1  # where the broker last said that there was no more
-        self._gone_at: float | None = None  # since when the broker has said that there is no such partition
-        self._lost = found is None  # whether the broker has no record at the position, or cannot say yet
-        self._quiet_since = time.monotonic()  # since when there was neither a record nor the end
-        if not start <= self._next <= self._high:
-            raise self._out_of_range(start, self._high)
-        if not self._lost:
-            self._consumer.assign([Partition(self.topic, self.partition, self._next if resume else OFFSET_BEGINNING)])
-
-    def read(self, records_max: int) -> RawBatch:
-        """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
-        taken = TakenRecords()
-        # Whoever asks again soon need not wait here: 12 quiet partitions made a round of the sources 12 ms long.
-        timeout = 0.0 if self.at_end or (self._live and not self._connection.outage) else POLL_SECONDS
-        while len(taken) < records_max and taken.bytes < BATCH_BYTES_MAX:
-            asked = min(CHUNK_RECORDS, records_max - len(taken))
-            messages = self._consume(asked, timeout)
-            ended = len(messages) < asked
-            if any(map(Message.error, messages)):
-                messages = self._heeded(messages)
-            if messages:
-                taken.add(messages)
-                self._next = max(self._next, cast(int, messages[-1].offset()) + 1)
-            if ended:
-                break
-            timeout = 0
-        self._connection.raise_refused()
-        heard = self._connection.last_error
-        if heard is not None and heard.code() in _DENIED:
-            raise self._unreadable(heard)
-        if len(taken) or self.at_end:
-            self._quiet_since = time.monotonic()
-        quiet_seconds = time.monotonic() - self._quiet_since
-        if self._connection.outage or self._lost or quiet_seconds > _QUIET_SECONDS:
-            self._look()
-        if quiet_seconds > _STUCK_SECONDS and not self._connection.outage and not self._lost:
-            self._fetch_anew()
-        return taken.batch()
-
-    def _fetch_anew(self) -> None:
-        """Assign the partition once more: a consumer may come out of an outage with neither records nor the end."""
-        self._quiet_since = time.monotonic()
-        self._consumer.assign([Partition(self.topic, self.partition, self._next)])
-
-    @property
-    def knows_end(self) -> bool:
-        """Whether the broker has said where the partition ends: one that recovers may not know it yet."""
-        return not self._lost
-
-    @property
-    def at_end(self) -> bool:
-        """Whether the last `read` reached the end, and the broker is there to say so."""
-        if self._connection.outage or self._lost:
-            return False
-        return self._next == self._end or (self._live and self._next == self._heard_end())
-
-    def _heard_end(self) -> int | None:
-        """The end as the broker gave it with the last records, which is sooner than it says that there are no more."""
-        cached = self._consumer.get_watermark_offsets(self._partition, cached=True)
-        return cached[1] if cached else None
-
-    def position(self) -> tuple[int, ...]:
-        """(next offset,)."""
-        return (self._next,)
-
-    def lag(self) -> int:
-        """Offsets between the position and the end of the partition, as far as it is known."""
-        return max(0, max(self._heard_end() or 0, self._high) - self._next)
-
-    def close(self) -> None:
-        """Close the consumer."""
-        self._consumer.close()
-
-    def _consume(self, records_max: int, timeout_seconds: float) -> list[Message]:
-        try:
-            return self._consumer.consume(records_max, timeout_seconds)
-        except KafkaException as error:  # fatal
-            raise self._unreadable(error.args[0]) from error
-
-    def _heeded(self, messages: list[Message]) -> list[Message]:
-        """Act on what is no record; give the records."""
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            else:
-                self._heed(error, cast(int, message.offset()))
-        return records
-
-    def _heed(self, error: KafkaError, offset: int) -> None:
-        """Act on what the consumer says between records."""
-        if error.code() == KafkaError._PARTITION_EOF:
-            # Ahead of the last record, where the log ends in transaction markers or compacted records.
-            self._next = self._end = self._high = offset
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            self._lost = True
-        elif error.code() not in OUTAGE and not error.retriable():
-            raise self._unreadable(error)
-
-    def _look(self) -> None:
-        """See whether an outage is over, which a quiet partition would not tell, and what became of the position."""
-        self._ends.ask()
-        try:
-            found = self._ends.answer()
-        except KafkaException as error:
-            self._connection.missed()
-            self._judge(error.args[0])
-            return
-        if found is None:
-            return
-        self._gone_at = None
-        start, self._high = found
-        self._connection.restored()
-        self._end = -1 if self._high > self._next else self._next
-        if self._lost:
-            if not start <= self._next <= self._high:
-                raise self._out_of_range(start, self._high)
-            self._lost = False
-            self._consumer.assign([Partition(self.topic, self.partition, self._next)])
-
-    def _judge(self, error: KafkaError) -> None:
-        """Raise what keeps the broker from saying where the partition ends, if waiting does not mend it."""
-        now = time.monotonic()
-        gone = error.code() in _GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
-        self._gone_at = (self._gone_at or now) if gone else None
-        if error.code() in _DENIED:
-            raise self._unreadable(error)
-        if self._gone_at is not None and now - self._gone_at > _GONE_SECONDS:
-            where = f"{self.topic}[{self.partition}]"
-            raise TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
-
-    def _first_watermarks(self, seconds_max: float, *, wait: bool) -> tuple[int, int] | None:
-        """Ask until a leader answers: a partition has none for a moment after its topic is made.
-
-        None if it does not know them yet, while it recovers, and `wait` is false: whoever knows where to go on can
-        wait for that as for the end of any outage.
-        """
-        deadline = time.monotonic() + seconds_max
-        while True:
-            try:
-                return self._ends.now(max(_PAUSE_SECONDS, deadline - time.monotonic()))
-            except KafkaException as error:
-                if not wait and error.args[0].code() == KafkaError.OFFSET_NOT_AVAILABLE:
-                    return None
-                if time.monotonic() > deadline or error.args[0].code() in _DENIED:
-                    raise self._unreadable(error.args[0]) from error
-                time.sleep(_PAUSE_SECONDS)
-
-    def _unreadable(self, error: KafkaError) -> TransportError:
-        where = f"{self.topic}[{self.partition}]"
-        if error.code() in _DENIED:
-            mend = f"let this user read topic {self.topic}, by an ACL of the broker"
-            return TransportError(f"{self._connection.name}: cannot read {where}: {error.str()}", mend)
-        if error.code() in _GONE:
-            return TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
-        return self._connection.error(f"cannot read {where}", error)
-
-    def _out_of_range(self, start: int, end: int) -> TransportError:
-        where = f"{self.topic}[{self.partition}] on {self._connection.name}"
-        if self._next > end:
-            return TransportError(
-                f"{where} ends at offset {end}, but was read up to {self._next}: it was made anew",
-                "start with an empty recovery directory and --republish",
-            )
-        return TransportError(
-            f"{where} starts at offset {start} now: {self._next}..{start - 1} were deleted before they were read",
-            f"raise the topic's retention; {_START_OVER}",
-        )
-
-
-class _Ends:
-    """Asks where a partition starts and ends, about once a second, and does not wait for the answer."""
-
-    def __init__(self, offsets: OffsetsClient, partition: Partition) -> None:
-        self._offsets = offsets
-        self._partition = partition
-        self._answers: list[Future[ListOffsetsResultInfo]] = []
-        self._ask_at = 0.0
-
-    def ask(self) -> None:
-        """Ask, unless that is under way or was just done."""
-        now = time.monotonic()
-        if now < self._ask_at or (self._answers and now < self._ask_at + _ANSWER_SECONDS_MAX):
-            return
-        self._ask_at = now + _LOOK_EVERY_SECONDS
-        self._send(_LOOK_SECONDS)
-
-    def _send(self, seconds_max: float) -> None:
-        self._answers = []  # what is left unanswered for so long never will be
-        for which in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
-            self._answers.append(self._offsets.ask(self._partition, which, IsolationLevel.READ_COMMITTED, seconds_max))
-
-    def now(self, seconds_max: float) -> tuple[int, int]:
-        """Ask, and wait for the answer: one client does for all partitions, where each consumer would first connect."""
-        self._send(seconds_max)
-        return self._given()
-
-    def known(self) -> bool:
-        """Whether there is such a partition, as far as anybody says: one without a leader is no more than away."""
-        return self._offsets.knows(self._partition, _KNOWN_SECONDS)
-
-    def answer(self) -> tuple[int, int] | None:
-        """Start and end, once they are there. Raises `KafkaException` if there will be no answer."""
-        if not self._answers or not all(answer.done() for answer in self._answers):
-            return None
-        return self._given()
-
-    def _given(self) -> tuple[int, int]:
-        answers, self._answers = self._answers, []
-        try:
-            start, end = (known_offset(answer.result()) for answer in answers)
-        except KafkaException as error:
-            self._offsets.refused(error.args[0])
-            raise
-        return start, end
-
-
-class KafkaWriter:
-    """Appends records to one topic with an idempotent producer. A failed delivery is raised ever after."""
-
-    def __init__(
-        self, sender: Sender, connection: Connection, topic: str, seconds_max: float, waiting: Waiting
-    ) -> None:
-        self.topic = topic
-        self._sender = sender
-        self._connection = connection
-        self._seconds_max = seconds_max
-        self._waiting = waiting
-
-    def write(self, records: Sequence[OutRecord], heard: Heard | None = None, partition: int = ANY_PARTITION) -> None:
-        """Queue records; waits while the queue is full.
-
-        Raises
-        ------
-        TransportError
-            If this or an earlier record could not be delivered.
-        """
-        self._sender.send([(self.topic, record) for record in records], self._patience(), partition, heard)
-
-    def flush(self) -> None:
-        """Return once every record is acknowledged by all replicas in sync."""
-        self._sender.flush(self._patience())
-
-    def position(self) -> tuple[int, ...]:
-        """Nothing: Kafka keeps what it acknowledged."""
-        return ()
-
-    def close(self) -> None:
-        """Close the producer. What was not flushed is dropped."""
-        self._sender.close()
-
-    def _patience(self) -> Patience:
-        return Patience(self._connection, f"writing {self.topic}", self._seconds_max, self._waiting)
 
 
 def _outbox_topics(settings: Settings) -> dict[str, int]:

@@ -4,8 +4,6 @@ from c360_stream.contracts.events.contract import (
     EVENT_BYTES_MAX,
     HEARTBEAT_ACCOUNT,
     HEARTBEAT_TYPE,
-    INPUT_KINDS,
-    InputKind,
 )
 from c360_stream.contracts.events.decoding import (
     CsatSubmitted,
@@ -33,7 +31,6 @@ __all__ = [
     "EVENT_BYTES_MAX",
     "HEARTBEAT_ACCOUNT",
     "HEARTBEAT_TYPE",
-    "INPUT_KINDS",
     "US_PER_DAY",
     "US_PER_HOUR",
     "US_PER_SECOND",
@@ -42,7 +39,6 @@ __all__ = [
     "Decoder",
     "Event",
     "HeartbeatSent",
-    "InputKind",
     "InvoicePaid",
     "InvoicePaymentFailed",
     "NpsSubmitted",

@@ -10,9 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from c360_stream.contracts.events.times import EVENT_TIME_END, EVENT_TIME_MIN
-
-InputKind = Literal["product", "billing", "support"]
-INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
+from c360_stream.contracts.kinds import InputKind
 
 EVENT_BYTES_MAX = 1_048_576
 # Levels of objects and arrays, the event itself being the first. Without a bound of our own, whether an event is

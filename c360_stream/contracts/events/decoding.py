@@ -20,9 +20,9 @@ from c360_stream.contracts.events.contract import (
     INTEGER_MAX,
     NAME_CHARACTERS_MAX,
     NESTING_MAX,
-    InputKind,
 )
 from c360_stream.contracts.events.times import EVENT_TIME_END, EVENT_TIME_MIN, time_us, times_us
+from c360_stream.contracts.kinds import InputKind
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]

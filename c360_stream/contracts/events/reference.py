@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS, EVENT_BYTES_MAX, NESTING_MAX, InputEvent, InputKind
+from c360_stream.contracts.events.contract import CONTRACTS, EVENT_BYTES_MAX, NESTING_MAX, InputEvent
+from c360_stream.contracts.kinds import InputKind
 
 # Rules that hold for the value that counts, not for one that a repeated field has overridden.
 _RULES_OF_THE_LAST = {"string_pattern_mismatch", "event_time_range"}

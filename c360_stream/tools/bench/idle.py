@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
-from c360_stream.settings import INPUT_KINDS
 from c360_stream.tools.bench.live import Running, running
 from c360_stream.tools.bench.result import Result
 from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Sample, SampleSpec

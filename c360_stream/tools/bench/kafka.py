@@ -13,11 +13,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
 from confluent_kafka import TopicPartition as Partition
 from pydantic import SecretStr
 
-from c360_stream.connectors.kafka.client import CONSUMER, Connection, Patience, make_client, open_sender
-from c360_stream.connectors.kafka.transport import CHUNK_RECORDS, POLL_SECONDS
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.options import CONSUMER
+from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.reader import CHUNK_RECORDS, POLL_SECONDS
+from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.ports import OutRecord, wait_patiently
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.bench.replay import against, results
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.runs import Run, c360, run_to_end
@@ -138,7 +142,7 @@ def _database_removed_at_the_end(settings: Settings) -> Iterator[None]:
         yield
     finally:
         if not settings.embedded_tables:
-            from c360_stream.connectors.clickhouse.store import connect
+            from c360_stream.connectors.clickhouse.connection import connect
 
             with closing(connect(settings.dsn)) as tables:
                 database = {"database": urlsplit(settings.dsn).path.strip("/")}

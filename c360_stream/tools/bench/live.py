@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import C360Error
-from c360_stream.settings import INPUT_KINDS, InputKind
 from c360_stream.tools.bench.runs import own_environment
 from c360_stream.tools.bench.sample import DAY_MS, START_DAY, Sample
 

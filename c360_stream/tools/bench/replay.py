@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.runs import Run, run_log
 from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Sample, SampleSpec

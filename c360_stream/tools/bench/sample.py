@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.settings import Settings
 from c360_stream.tools.bench import flaws
 
 START_DAY = 20_148

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from c360_stream.contracts.events import Decoder, Event, times_us
-from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.features.columns import EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import AccountShard, Emission
-from c360_stream.settings import InputKind, Settings
+from c360_stream.settings import Settings
 from flows.churn import shard_config
 
 _PARTITION = "bench/0"
@@ -36,7 +37,7 @@ class Shards:
         accounts = KnownAccounts(settings.shards)
         self._encoders = {
             kind: EventEncoder(number, accounts, settings.core_actions, settings.category_prefixes)
-            for number, kind in enumerate(TOPICS)
+            for number, kind in enumerate(INPUT_KINDS)
         }
         self._first_us: int | None = None
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from c360_stream.settings import INPUT_KINDS, InputKind, Settings, load_settings
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.bench.live import Event
 from c360_stream.tools.bench.runs import c360
 from c360_stream.tools.bench.sample import Sample
@@ -140,7 +141,8 @@ class _Kafka:
     def __init__(self, own: Settings, settings: dict[str, str]) -> None:
         from confluent_kafka import Producer
 
-        from c360_stream.connectors.kafka.client import PRODUCER, Connection, make_client
+        from c360_stream.connectors.kafka.connection import Connection, make_client
+        from c360_stream.connectors.kafka.options import PRODUCER
         from c360_stream.tools.bench.topics import environment
 
         self._own = own
@@ -189,7 +191,8 @@ class _Records:
     def __init__(self, own: Settings, topic: str, *, at_end: bool = False) -> None:
         from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, TopicPartition
 
-        from c360_stream.connectors.kafka.client import CONSUMER, Connection, make_client
+        from c360_stream.connectors.kafka.connection import Connection, make_client
+        from c360_stream.connectors.kafka.options import CONSUMER
 
         options = CONSUMER | {"auto.offset.reset": "earliest", "enable.partition.eof": False}
         self._consumer = make_client(Consumer, own, Connection(own.kafka_brokers), options)

@@ -11,9 +11,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from pydantic import SecretStr
 
-from c360_stream.connectors.kafka.client import Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
-from c360_stream.settings import ENV_PREFIX, INPUT_KINDS, Settings
+from c360_stream.settings import Settings
+from c360_stream.settings.sources import ENV_PREFIX
 
 
 def own_prefix() -> str:

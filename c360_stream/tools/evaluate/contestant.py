@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DriftAlarm
-from c360_stream.features.columns import TOPICS
 from c360_stream.learning.barrier import HourBarrier
 from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.monitoring.monitor import MetricRow, Monitor
@@ -60,7 +60,7 @@ class Contestant:
         self.learner = Learner(settings.shards, learning_config(settings))
         self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self._monitor = Monitor(monitor_config(settings))
-        self._hours = HourBarrier(settings.shards, len(TOPICS))
+        self._hours = HourBarrier(settings.shards, len(INPUT_KINDS))
 
     def work(self, tick: ReplayedTick) -> WorkedTick:
         """Learn, score and watch, as the flow would."""
@@ -93,5 +93,5 @@ class Contestant:
             if closed is not None:
                 first, counts = closed
                 self.told.alarms += self._monitor.on_hours(
-                    first, {name: counts[i].tolist() for i, name in enumerate(TOPICS)}
+                    first, {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
                 )

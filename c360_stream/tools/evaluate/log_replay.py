@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
@@ -21,10 +21,10 @@ from c360_stream.features.shard import (
     TickExamples,
     TickRows,
 )
-from c360_stream.logs.refusals import Refusals
-from c360_stream.metrics import BoundedReasons
+from c360_stream.logs.refusals import BoundedReasons, Refusals
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, IngestSource, input_partitions
+from c360_stream.operators.ingest import IngestSource, input_partitions
+from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.settings import Settings
 from flows.churn import shard_config

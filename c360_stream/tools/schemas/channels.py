@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from c360_stream.connectors.kafka.client import MESSAGE_BYTES_MAX
+from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
 from c360_stream.connectors.kafka.topics import DAY_MS, retention_ms
 from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
-from c360_stream.settings import InputKind, Settings
+from c360_stream.contracts.kinds import InputKind
+from c360_stream.settings import Settings
 from c360_stream.tools.schemas import examples
 
 # Braces are no name of a prefix: this one stays a parameter of the addresses.

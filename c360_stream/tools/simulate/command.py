@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.errors import ConfigurationError
 from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, SimulationSummary, simulate

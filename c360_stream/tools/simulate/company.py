@@ -12,6 +12,7 @@ from typing import TextIO
 
 import numpy as np
 
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import TransportError
 from c360_stream.tools.simulate.billing import Billing
 from c360_stream.tools.simulate.events import DAY_MS, Column, DayEvents, day_lines
@@ -19,7 +20,7 @@ from c360_stream.tools.simulate.lifecycle import Lifecycle, Truth
 from c360_stream.tools.simulate.population import Bools, draw_population
 from c360_stream.tools.simulate.product import ProductUse
 from c360_stream.tools.simulate.scenario import SimulationSpec
-from c360_stream.tools.simulate.sinks import KINDS, EventSink
+from c360_stream.tools.simulate.sinks import EventSink
 from c360_stream.tools.simulate.support import SupportDesk
 
 
@@ -37,7 +38,7 @@ class SimulationSummary:
         Subscriptions started, those that came back included, and cancelled.
     """
 
-    events: dict[str, int]
+    events: dict[InputKind, int]
     account_days: int
     subscriptions: int
     cancellations: int
@@ -62,7 +63,7 @@ class Company:
         self._support = SupportDesk(self.population, support)
         self.subscriptions = self.cancellations = 0
 
-    def step(self, day: int) -> tuple[Truth, dict[str, DayEvents]]:
+    def step(self, day: int) -> tuple[Truth, dict[InputKind, DayEvents]]:
         """Live through one day.
 
         Parameters
@@ -82,7 +83,7 @@ class Company:
             "billing": self._billing.day(lifecycle, day, starting, leaving),
             "support": self._support.day(lifecycle, day),
         }
-        events = {kind: _only(drawn[kind], lifecycle.keep_live(drawn[kind])) for kind in KINDS}
+        events = {kind: _only(drawn[kind], lifecycle.keep_live(drawn[kind])) for kind in INPUT_KINDS}
         events["product"] = _only(events["product"], self._delivered(events["product"], today))
         lifecycle.close_day(day, leaving)
         self.subscriptions += len(starting)
@@ -129,14 +130,14 @@ def simulate(
     ids = company.population.account_ids
     place = np.array([zlib.crc32(account) % spec.partitions for account in ids], np.int64)
     quoted = [account.decode() for account in ids]
-    counts = dict.fromkeys(KINDS, 0)
+    counts = dict.fromkeys(INPUT_KINDS, 0)
     account_days = 0
     try:
         with opened_truth(truth) as truth_file:
             for day in range(spec.days):
                 today = spec.start + timedelta(days=day)
                 known, events = company.step(day)
-                for kind in KINDS:
+                for kind in INPUT_KINDS:
                     counts[kind] += len(events[kind].at_ms)
                     for partition, lines in day_lines(events[kind], kind, today, ids, place):
                         sink.write(kind, partition, lines)

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, StateError, TransportError
 from c360_stream.tools.simulate import SimulationSpec
-from c360_stream.tools.simulate.sinks import KINDS
 
 UNFINISHED = ".c360-simulation"
 """Folder of the log directory for what is not whole yet. Nobody but simulations writes into it."""
@@ -158,7 +158,7 @@ def _clear(directory: Path) -> None:
 
 
 def _refuse_occupied(out: Path, spec: SimulationSpec, *, truth: bool) -> None:
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         topic = out / f"{spec.topic_prefix}.{kind}.events.v1"
         if any(topic.glob("*.jsonl*")):
             raise ConfigurationError(f"{topic} already holds events", "choose another --out or remove it")

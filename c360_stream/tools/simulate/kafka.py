@@ -11,8 +11,9 @@ from datetime import date
 
 from c360_stream.connectors.dead_letters import FROM as REDRIVEN_FROM
 from c360_stream.connectors.ports import OutRecord, RecordReader, RecordWriter, Transport
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, account_of
 
 LOOK_BACK_RECORDS = (1_000, 10_000, 100_000)

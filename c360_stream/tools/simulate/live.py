@@ -10,11 +10,12 @@ from typing import NamedTuple, Protocol, TextIO
 
 import numpy as np
 
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.tools.simulate.company import Company, truth_lines
 from c360_stream.tools.simulate.events import DAY_MS, LINES_MAX, DayEvents, day_lines
 from c360_stream.tools.simulate.population import Ints
 from c360_stream.tools.simulate.scenario import SimulationSpec
-from c360_stream.tools.simulate.sinks import KINDS, EventSink
+from c360_stream.tools.simulate.sinks import EventSink
 
 WAIT_SECONDS_MAX = 1.0
 """A clock that is set meanwhile is noticed after so long."""
@@ -123,7 +124,7 @@ def live(
         if truth is not None:
             truth.writelines(truth_lines(known, today, quoted))
             truth.flush()
-        due = {kind: _due(company, today, kind, events[kind], after.get(kind)) for kind in KINDS}
+        due = {kind: _due(company, today, kind, events[kind], after.get(kind)) for kind in INPUT_KINDS}
         count, goes_on = _live_day(today, due, sink, clock)
         written += count
         if not goes_on:
@@ -142,7 +143,7 @@ def _due(company: Company, today: date, kind: str, events: DayEvents, last: Even
     return _Due(lines, np.sort(events.at_ms, kind="stable"), done)
 
 
-def _live_day(today: date, due: Mapping[str, _Due], sink: LiveSink, clock: Clock) -> tuple[int, bool]:
+def _live_day(today: date, due: Mapping[InputKind, _Due], sink: LiveSink, clock: Clock) -> tuple[int, bool]:
     """Write a day's events as they come due; events written, and whether the day has ended."""
     midnight = datetime.combine(today, time(), UTC)
     written = 0

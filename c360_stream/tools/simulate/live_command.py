@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from c360_stream.connectors.transport import open_transport
+from c360_stream.connectors.factory import open_transport
 from c360_stream.runtime.signals import listening
 from c360_stream.settings import load_settings
 from c360_stream.tools.simulate import SimulationSpec, live

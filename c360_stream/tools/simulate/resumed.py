@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from c360_stream.connectors.ports import Transport
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 from c360_stream.tools.simulate import EventPlace, EventSink, SimulationSpec
 from c360_stream.tools.simulate.kafka import find_company, same_company, simulated_from_end
 

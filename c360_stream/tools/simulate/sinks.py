@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
-
-KINDS = ("product", "billing", "support")
 
 
 class EventSink(Protocol):
@@ -46,7 +45,7 @@ class LogDirectorySink:
 
     def __init__(self, directory: Path, topic_prefix: str, partitions: int) -> None:
         self._files: dict[tuple[str, int], BinaryIO] = {}
-        topics = {kind: directory / f"{topic_prefix}.{kind}.events.v1" for kind in KINDS}
+        topics = {kind: directory / f"{topic_prefix}.{kind}.events.v1" for kind in INPUT_KINDS}
         for topic in topics.values():
             if any(topic.glob("*.jsonl*")):
                 raise ConfigurationError(f"{topic} already holds events", "choose another --out or remove it")

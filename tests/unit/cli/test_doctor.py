@@ -16,11 +16,12 @@ from c360_stream import metrics
 from c360_stream.cli.doctor import Check, checks, doctor
 from c360_stream.cli.main import cli
 from c360_stream.cli.setup import setup, topics
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
-from c360_stream.connectors.clickhouse.store import connect
 from c360_stream.contracts.events import EPOCH
-from c360_stream.operators.health import HealthServer
-from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.runtime.health_server import HealthServer
+from c360_stream.settings import Settings, load_settings
 
 
 def give_partitions(settings: Settings) -> None:

@@ -18,8 +18,9 @@ import pytest
 from c360_stream.cli.heartbeat import heartbeat
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.contracts.events import Decoder, is_heartbeat
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import PARTITIONS, MockCluster, mock_cluster
 from tests.contracts.test_transports import read_side_by_side
 from tests.reference.log_lines import event_of

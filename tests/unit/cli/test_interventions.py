@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from c360_stream.cli.interventions import PLAYBOOKS_MAX
 from c360_stream.cli.main import cli
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
-from c360_stream.connectors.clickhouse.store import connect
 
 DAY_US = 86_400_000_000
 SUNDAY = 20_016

@@ -16,7 +16,8 @@ from c360_stream.cli.setup import topics
 from c360_stream.cli.top import TopicTail, top
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
-from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings, load_settings
 
 DEADLINE_SECONDS = 20.0
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from c360_stream.cli.main import cli
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.models.names import MODELS
 
 FIGURES = {"log_loss": 0.25, "gain": -0.03, "gain_t": -2.0}

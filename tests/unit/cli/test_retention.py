@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError
 
 from c360_stream.cli.retention import RetentionNote, judge_retention, look_at_retention, replay_days
 from c360_stream.connectors.kafka.topics import DAY_MS, wanted_topics
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.settings import Settings
 
 SETTINGS = Settings(kafka_brokers="kafka:9092")
 PRODUCT, BILLING = SETTINGS.input_topic("product"), SETTINGS.input_topic("billing")

@@ -15,7 +15,8 @@ import pytest
 from c360_stream import metrics
 from c360_stream.cli import scrape as module
 from c360_stream.cli.scrape import SLOW_MAX, Process, Scraper, process_lines, scrape
-from c360_stream.operators.health import HealthServer
+from c360_stream.logs.refusals import count_dead_letters
+from c360_stream.runtime.health_server import HealthServer
 
 PAGE = """\
 c360_build_info{version="1"} 1.0
@@ -191,7 +192,7 @@ def test_what_is_no_run_is_none(page: str, status: int) -> None:
 def test_the_page_of_a_run_is_read_as_it_is_written() -> None:
     metrics.CONSUMER_LAG_BYTES.clear()  # metrics are the process's: other tests may have left theirs
     metrics.CONSUMER_LAG_RECORDS.labels("c360.product.events.v1", "0").set(7)
-    metrics.count_dead_letters("scraped", "decode", 'odd "quotes" and \\', 3)
+    count_dead_letters("scraped", "decode", 'odd "quotes" and \\', 3)
     try:
         with closing(HealthServer("127.0.0.1:0")) as server:
             (process,) = scrape(server.address)

@@ -21,7 +21,7 @@ from c360_stream.cli.top import TopicTail, top
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import ConfigurationError
-from c360_stream.operators.health import HealthServer
+from c360_stream.runtime.health_server import HealthServer
 from c360_stream.settings import Settings
 
 

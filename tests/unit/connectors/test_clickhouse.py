@@ -18,8 +18,9 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from clickhouse_connect.driver.summary import QuerySummary
 
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import Migration, load_migrations, pending
-from c360_stream.connectors.clickhouse.store import TableStore, connect
+from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import TABLES, Column
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, StateError, TransportError
@@ -224,9 +225,8 @@ def test_a_refusal_is_not_repeated() -> None:
 
 def test_an_embedded_database_is_of_one_process_at_a_time(tmp_path: Path) -> None:
     dsn = f"chdb://{tmp_path}/c360"
-    program = (
-        f"from c360_stream.connectors.clickhouse.store import connect; s = connect({dsn!r}); print('open'); input()"
-    )
+    imports = "from c360_stream.connectors.clickhouse.connection import connect"
+    program = f"{imports}; s = connect({dsn!r}); print('open'); input()"
     with subprocess.Popen([sys.executable, "-uc", program], stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "open\n"

@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, Producer
 
+from c360_stream.connectors.factory import open_transport
+from c360_stream.connectors.kafka import reader as kafka_reader
 from c360_stream.connectors.kafka import records as kafka_records
-from c360_stream.connectors.kafka import transport as kafka
-from c360_stream.connectors.kafka.transport import KafkaReader, KafkaTransport
+from c360_stream.connectors.kafka.reader import KafkaReader
+from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
-from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, RecoveringOffsets, Request, mock_cluster
@@ -97,12 +98,12 @@ def test_a_value_over_the_bound_is_cut_and_marked(
 def test_a_batch_is_bounded_in_bytes_too(
     transport: KafkaTransport, producer: Producer, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "BATCH_BYTES_MAX", 10_000)
+    monkeypatch.setattr(kafka_reader, "BATCH_BYTES_MAX", 10_000)
     for _ in range(1000):
         producer.produce(topic, b"x" * 1000, partition=0)
     producer.flush()
     sizes = [len(batch.values) for batch in batches(transport.reader(topic, 0, None, live=True), 1000)]
-    assert (sum(sizes), max(sizes)) == (1000, kafka.CHUNK_RECORDS)  # whole calls of the consumer
+    assert (sum(sizes), max(sizes)) == (1000, kafka_reader.CHUNK_RECORDS)  # whole calls of the consumer
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_brokers_that_recover_while_a_run_resumes_are_waited_for(
     producer.flush()
     offsets = RecoveringOffsets(transport._settings)
     monkeypatch.setattr(transport, "_offsets", offsets)
-    monkeypatch.setattr(kafka, "_LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(kafka_reader, "_LOOK_EVERY_SECONDS", 0.01)
     for resume, values in ((7,), [b"7", b"8", b"9"]), ((10,), []), (None, [b"%d" % number for number in range(10)]):
         offsets.unknown = answers
         reader = transport.reader(topic, 0, resume, live=True)

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.connectors import logdir
+from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.logdir import LogDirReader, LogDirTransport, LogDirWriter
 from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord
-from c360_stream.connectors.transport import open_transport
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 

@@ -14,12 +14,10 @@ from c360_stream.contracts.events import (
     EPOCH,
     HEARTBEAT_ACCOUNT,
     HEARTBEAT_TYPE,
-    INPUT_KINDS,
     CsatSubmitted,
     Decoder,
     Event,
     HeartbeatSent,
-    InputKind,
     InvoicePaid,
     InvoicePaymentFailed,
     NpsSubmitted,
@@ -35,6 +33,7 @@ from c360_stream.contracts.events import (
     times_us,
 )
 from c360_stream.contracts.events.contract import EVENT_BYTES_MAX, NESTING_MAX
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 
 ENVELOPE = ("e", "a", datetime(2024, 3, 5, 12, 34, 56, 789_000, tzinfo=UTC))
 HEARTBEAT = {"event_type": HEARTBEAT_TYPE, "account_id": HEARTBEAT_ACCOUNT}

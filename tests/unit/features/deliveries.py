@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.contracts.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR, Decoder, time_us, times_us
 from c360_stream.contracts.events import Event as DecodedEvent
-from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import (
     AccountShard,
@@ -65,7 +66,7 @@ def columns(
     """Decode and encode events of one topic: their columns by shard."""
     decoded = [_decoded(topic, json.dumps(event)) for event in events]
     prefixes = DEFAULTS.category_prefixes if prefixes is None else prefixes
-    encoder = EventEncoder(TOPICS.index(topic), KnownAccounts(shards), DEFAULTS.core_actions, prefixes)
+    encoder = EventEncoder(INPUT_KINDS.index(topic), KnownAccounts(shards), DEFAULTS.core_actions, prefixes)
     return encoder.split(encoder.encode(decoded, times_us([event.occurred_at for event in decoded])), heard_us)
 
 
@@ -138,7 +139,7 @@ class Delivery:
 
     def names(self) -> list[str]:
         """Of all partitions of all topics."""
-        return [f"{topic}/{number}" for topic in TOPICS for number in range(self.partitions)]
+        return [f"{topic}/{number}" for topic in INPUT_KINDS for number in range(self.partitions)]
 
     def messages(self, events: Events) -> list[list[ShardBatch]]:
         """What the partitions say, one message to every shard after the other; at last that they have ended."""
@@ -258,7 +259,7 @@ class Told:
 
 
 def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -> None:
-    for topic, count in zip(TOPICS, counts, strict=True):
+    for topic, count in zip(INPUT_KINDS, counts, strict=True):
         if count:
             totals[when, topic] += count
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from c360_stream.contracts.events import EPOCH, InputKind
+from c360_stream.contracts.events import EPOCH
+from c360_stream.contracts.kinds import InputKind
 from tests.unit.features.deliveries import Event
 
 FIRST_DAY = 19_800

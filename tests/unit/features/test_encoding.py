@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from c360_stream.contracts.events import InputKind
+from c360_stream.contracts.kinds import InputKind
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns
 from tests.unit.features.deliveries import Event, columns

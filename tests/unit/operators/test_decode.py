@@ -12,16 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.connectors.ports import TOMBSTONE, RawBatch, RecordReader
-from c360_stream.contracts.events import (
-    HEARTBEAT_ACCOUNT,
-    HEARTBEAT_TYPE,
-    INPUT_KINDS,
-    Decoder,
-    InputKind,
-    Refused,
-    time_us,
-)
-from c360_stream.features.columns import NO_TIME, PRODUCT, TOPICS
+from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, Decoder, Refused, time_us
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
+from c360_stream.features.columns import NO_TIME, PRODUCT
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
@@ -127,7 +120,7 @@ def test_heartbeats_are_no_events() -> None:
 @pytest.mark.parametrize("kind", INPUT_KINDS)
 def test_a_batch_of_nothing_but_heartbeats(kind: InputKind) -> None:
     beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(600)]
-    encoder = EventEncoder(TOPICS.index(kind), KnownAccounts(1), (), {})
+    encoder = EventEncoder(INPUT_KINDS.index(kind), KnownAccounts(1), (), {})
     batch = DecodedBatch(ReturningReader(MemoryReader(TOPIC, beats)), Decoder(kind), encoder, 1000)
     assert batch.heartbeats == [(number, time_us(at(0, number))) for number in range(600)]
     assert (len(batch.events), encoder.split(batch.events)) == (0, [None])

@@ -22,11 +22,13 @@ from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import ingest, stop
+from c360_stream.operators import ingest_partition, stop
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.ingest import IngestPartition, IngestSource, Item, LettersHeld, shard_key
+from c360_stream.operators.ingest import IngestSource
+from c360_stream.operators.ingest_partition import IngestPartition, Item, shard_key
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.shared_intake import LettersHeld
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS, Pulse
 from tests.unit.features.deliveries import Event
@@ -157,9 +159,9 @@ def test_an_idle_partition_is_looked_at_less_often_and_never_rarely() -> None:
         assert split(source.next_batch()) == ([], [])
         awake = source.next_awake()
         assert awake is not None
-        assert awake - datetime.now(UTC) <= timedelta(seconds=ingest.IDLE_POLL_SECONDS_MAX)
+        assert awake - datetime.now(UTC) <= timedelta(seconds=ingest_partition.IDLE_POLL_SECONDS_MAX)
     reader.append(viewed(1, 5.1), b"rubbish")
-    time.sleep(ingest.IDLE_POLL_SECONDS_MAX)
+    time.sleep(ingest_partition.IDLE_POLL_SECONDS_MAX)
     messages, letters = split(source.next_batch())
     assert sum(len(each.events) for each in messages if each.events is not None) == 1
     assert [letter.offset for letter in letters] == [2]
@@ -178,7 +180,7 @@ def test_an_idle_worker_sleeps_and_an_event_ends_it() -> None:
     split(source.next_batch())
     while not slept:
         assert split(source.next_batch()) == ([], [])
-    assert 0 < slept[0] <= ingest.IDLE_POLL_SECONDS_MAX
+    assert 0 < slept[0] <= ingest_partition.IDLE_POLL_SECONDS_MAX
     reader.append(viewed(1, 5.1))
     messages, _ = split(source.next_batch())
     assert sum(len(each.events) for each in messages if each.events is not None) == 1
@@ -282,7 +284,7 @@ def test_live_the_clock_says_what_is_in_the_future() -> None:
 @pytest.fixture
 def always_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between the marks of an idle partition."""
-    monkeypatch.setattr(ingest, "_lately", lambda _: False)
+    monkeypatch.setattr(ingest_partition, "_lately", lambda _: False)
 
 
 @pytest.mark.usefixtures("always_marked")

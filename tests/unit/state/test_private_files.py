@@ -12,11 +12,12 @@ import pytest
 
 from c360_stream.cli.setup import setup
 from c360_stream.cli.sort import sort_log
-from c360_stream.connectors.clickhouse.store import connect
+from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.logdir import LogDirTransport, SnapshotMark
 from c360_stream.connectors.ports import OutRecord
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
-from c360_stream.settings import INPUT_KINDS, Settings
+from c360_stream.settings import Settings
 from c360_stream.state.private_files import keep_private, open_private
 
 

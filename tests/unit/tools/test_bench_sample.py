@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from c360_stream.contracts.events import Decoder, Event, ProductEvent
-from c360_stream.settings import INPUT_KINDS, InputKind
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.tools.bench.flaws import LATE_MS_MAX
 from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Counts, Sample, SampleSpec
 

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, live, simulate
 
 START = date(2025, 3, 3)
 SPEC = SimulationSpec(accounts=12, days=6, seed=7, start=START, partitions=1)
-KINDS = ("product", "billing", "support")
 Events = dict[str, list[bytes]]
 
 
@@ -39,8 +39,8 @@ class Topics:
 
     def __init__(self, clock: PassingTime) -> None:
         self._clock = clock
-        self.safe: Events = {kind: [] for kind in KINDS}
-        self._queued: Events = {kind: [] for kind in KINDS}
+        self.safe: Events = {kind: [] for kind in INPUT_KINDS}
+        self._queued: Events = {kind: [] for kind in INPUT_KINDS}
         self.delays: list[timedelta] = []
 
     def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
@@ -61,7 +61,7 @@ class Memory:
     """What `simulate` writes."""
 
     def __init__(self) -> None:
-        self.lines: Events = {kind: [] for kind in KINDS}
+        self.lines: Events = {kind: [] for kind in INPUT_KINDS}
 
     def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
         self.lines[topic_kind] += lines
@@ -99,11 +99,11 @@ def history() -> Events:
 
 def test_history_comes_at_once_and_then_every_event_when_its_time_has_come(history: Events) -> None:
     topics = lived(at(3, 12), at(5))
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         assert topics.safe[kind] == [line for line in history[kind] if occurred_at(line) < at(5)]
     assert min(topics.delays) >= timedelta(0), "an event of the future was written"
     later = [delay for delay in topics.delays if delay < timedelta(seconds=1)]
-    lines = [line for kind in KINDS for line in history[kind] if at(3, 12) < occurred_at(line) < at(5)]
+    lines = [line for kind in INPUT_KINDS for line in history[kind] if at(3, 12) < occurred_at(line) < at(5)]
     assert len(later) == len(lines) > 50
     assert max(later) <= timedelta(milliseconds=10)
 
@@ -114,7 +114,7 @@ def test_a_second_start_goes_on_where_the_first_has_stopped(history: Events, sto
     first = lived(stop - timedelta(hours=8), stop)
     second = lived(stop + gap, stop + gap + timedelta(hours=5), places(first.safe))
     end = stop + gap + timedelta(hours=5)
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         both = first.safe[kind] + second.safe[kind]
         assert both == [line for line in history[kind] if occurred_at(line) < end]
 

@@ -22,8 +22,9 @@ from c360_stream.cli.main import cli
 from c360_stream.cli.top import TopicTail
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
-from c360_stream.settings import INPUT_KINDS, Settings, load_settings
+from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, simulate
 from c360_stream.tools.simulate.kafka import KafkaEventSink, find_company, world_header
 

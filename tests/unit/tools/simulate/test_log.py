@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from c360_stream.contracts.events import Decoder
+from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, account_of, simulate
-from c360_stream.tools.simulate.sinks import KINDS
 from tests.unit.tools.simulate.worlds import SMALL, MemorySink, live, partition_of, world
 
 _DIGEST = """
@@ -51,19 +51,19 @@ def test_another_seed_is_another_world() -> None:
 def test_partitions_change_where_events_go_and_nothing_else() -> None:
     one, four = live(replace(SMALL, days=40, partitions=1)), live(replace(SMALL, days=40, partitions=4))
     assert one.truth == four.truth
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         assert sorted(one.raw(kind)) == sorted(four.raw(kind))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_event_keeps_the_contract(kind: str) -> None:
-    decoder = Decoder(kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_every_event_keeps_the_contract(kind: InputKind) -> None:
+    decoder = Decoder(kind)
     for line in world().raw(kind):
         decoder.decode(line)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ids_are_unique_partitions_are_ordered_and_hold_their_accounts(kind: str) -> None:
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_ids_are_unique_partitions_are_ordered_and_hold_their_accounts(kind: InputKind) -> None:
     ids = [event["event_id"] for event in world().events(kind)]
     assert len(ids) == len(set(ids)) == world().summary.events[kind]
     for (name, partition), lines in world().sink.lines.items():
@@ -78,7 +78,7 @@ def test_ids_are_unique_partitions_are_ordered_and_hold_their_accounts(kind: str
 
 
 def test_every_kind_of_event_happens() -> None:
-    seen = Counter(event["event_type"] for kind in KINDS for event in world().events(kind))
+    seen = Counter(event["event_type"] for kind in INPUT_KINDS for event in world().events(kind))
     expected = {
         "subscription_started", "subscription_changed", "subscription_cancelled", "invoice_paid",
         "invoice_payment_failed", "ticket_opened", "ticket_solved", "csat_submitted", "nps_submitted",
@@ -103,7 +103,7 @@ def test_accounts_live_between_their_subscription_and_their_cancellation() -> No
         else:
             mine[-1].append(event["occurred_at"])
     assert len(spans) <= SMALL.accounts
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         for event in world().events(kind):
             assert any(
                 span[0] <= event["occurred_at"] <= (span[1] if len(span) == 2 else "9")
@@ -141,7 +141,7 @@ def test_log_directory_holds_what_was_written(tmp_path: Path) -> None:
         lambda day, events: done.append((day, events)),
     )
     expected = live(spec)
-    for kind in KINDS:
+    for kind in INPUT_KINDS:
         files = sorted((tmp_path / f"c360.{kind}.events.v1").iterdir())
         assert [file.name for file in files] == ["0.jsonl", "1.jsonl", "2.jsonl", "3.jsonl"]
         assert b"".join(file.read_bytes() for file in files).splitlines() == expected.raw(kind)
@@ -162,7 +162,7 @@ def test_events_leave_day_by_day_and_in_bounded_writes(monkeypatch: pytest.Monke
     assert handed_over == [0] * spec.days
     assert max(sink.writes) == 100
     assert sorted(line for lines in sink.lines.values() for line in lines) == sorted(
-        line for kind in KINDS for line in live(spec).raw(kind)
+        line for kind in INPUT_KINDS for line in live(spec).raw(kind)
     )
     assert sink.closed
 

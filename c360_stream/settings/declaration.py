@@ -1,35 +1,27 @@
-"""Settings: the environment (`C360_*`), then `c360.toml`, then defaults."""
+"""Every setting: its name, its bounds, its default, and what follows from several."""
 
 from __future__ import annotations
 
 import difflib
-import ipaddress
-import os
-import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
     TomlConfigSettingsSource,
 )
 
-from c360_stream.errors import ConfigurationError
+from c360_stream.contracts.kinds import InputKind
 from c360_stream.features.definitions import FEATURES
 from c360_stream.logs.lines import LogFormat, LogLevel
 from c360_stream.models.names import ChampionName, ModelName, SchemeName, TreatedPolicy
+from c360_stream.settings.masking import mask_dsn
+from c360_stream.settings.sources import CONFIG_FILE, ENV_PREFIX, SecretFiles
 
-CONFIG_FILE = "c360.toml"
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
-InputKind = Literal["product", "billing", "support"]
-INPUT_KINDS: tuple[InputKind, ...] = ("product", "billing", "support")
 
 DEFAULT_CATEGORY_PREFIXES = {
     "board_": "kanban_boards",
@@ -43,51 +35,6 @@ DEFAULT_CATEGORY_PREFIXES = {
     "api_": "api_access",
     "invite_sent": "team_invites",
 }
-
-
-ENV_PREFIX = "C360_"
-INTERNAL_VARIABLES = frozenset(
-    {"C360_PEERS", "C360_PROCESS", "C360_ALIGNMENT_FILE", "C360_REQUIRE_KAFKA", "C360_REQUIRE_STACK", "C360_PARENT_FD"}
-)
-"""Set by this program for its own processes, and by its tests."""
-_SECRET_BYTES_MAX = 65_536
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Secrets from files: `C360_KAFKA_SASL_PASSWORD_FILE` names one."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The content of the file that the environment names for a secret, without the newlines at its end."""
-        variable = f"{ENV_PREFIX}{field_name.upper()}"
-        place = os.environ.get(f"{variable}_FILE", "")
-        if field.annotation is not SecretStr or not place:
-            return None, field_name, False
-        if os.environ.get(variable):
-            raise ConfigurationError(f"both {variable} and {variable}_FILE are set", "set one of them")
-        return _read_secret(f"{variable}_FILE", Path(place)), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """The secrets that are in files."""
-        fields = self.settings_cls.model_fields.items()
-        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def _read_secret(variable: str, path: Path) -> str:
-    what, mend = f"{variable}: {path}", "mend the file or its permissions"
-    try:
-        with path.open("rb") as file:
-            content = file.read(_SECRET_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{what}: {error.strerror}", mend) from None
-    try:
-        secret = content.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{what} is not text in UTF-8", mend) from None
-    if not secret or len(content) > _SECRET_BYTES_MAX:
-        wrong = "is empty" if not secret else f"is larger than {_SECRET_BYTES_MAX} bytes"
-        raise ConfigurationError(f"{what} {wrong}", mend)
-    return secret
 
 
 class Settings(BaseSettings):
@@ -253,7 +200,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: arguments, environment (a secret may be in a file that it names), `c360.toml`."""
-        return init_settings, env_settings, _SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     @field_validator("metrics_address")
     @classmethod
@@ -354,108 +301,3 @@ class Settings(BaseSettings):
 def secret_fields() -> list[str]:
     """Names of the settings that are secrets."""
     return [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
-
-
-def unknown_settings() -> list[str]:
-    """What is set in the environment or in `c360.toml` and means nothing, with the name that may have been meant.
-
-    Raises
-    ------
-    ConfigurationError
-        If `c360.toml` cannot be read.
-    """
-    fields = list(Settings.model_fields)
-    variables = [f"{ENV_PREFIX}{name.upper()}" for name in fields]
-    variables += [f"{ENV_PREFIX}{name.upper()}_FILE" for name in secret_fields()]
-    strange = [name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX)]
-    found = [_guess(name, variables) for name in strange if name.upper() not in {*variables, *INTERNAL_VARIABLES}]
-    try:
-        content = tomllib.loads(Path(CONFIG_FILE).read_text()) if Path(CONFIG_FILE).is_file() else {}
-    except (OSError, ValueError) as error:
-        raise _broken_file(error) from None
-    return found + [f"{_guess(name, fields)} in {CONFIG_FILE}" for name in content if name not in fields]
-
-
-def _guess(name: str, known: list[str]) -> str:
-    likely = difflib.get_close_matches(name, known, 1)
-    return f"{name} ({likely[0]} is meant?)" if likely else name
-
-
-def security_warnings(settings: Settings) -> list[str]:
-    """What makes secrets readable on the network, or credentials ignored: a line each."""
-    protocol = settings.kafka_security_protocol
-    credentials = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
-    certificates = ("ca_location", "certificate_location", "key_location", "key_password")
-    unused = [] if protocol.startswith("SASL") else [name for name in credentials if _is_set(settings, name)]
-    if not protocol.endswith("SSL"):
-        unused += [f"kafka_ssl_{name}" for name in certificates if _is_set(settings, f"kafka_ssl_{name}")]
-    found = []
-    if settings.uses_kafka and unused:
-        found.append(
-            f"kafka_security_protocol is {protocol}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} ignored"
-        )
-    far = [broker for broker in settings.kafka_brokers.split(",") if broker and not _is_loopback(broker)]
-    if protocol == "SASL_PLAINTEXT" and far:
-        found.append(f"kafka_security_protocol is {protocol}: the password goes to {far[0]} unencrypted; use SASL_SSL")
-    scheme, _, rest = settings.dsn.partition("://")
-    login, _, place = rest.rpartition("@")
-    if scheme == "clickhouse" and ":" in login and not _is_loopback(place):
-        found.append(f"{mask_dsn(settings.dsn)}: the password goes there unencrypted; use clickhouses://")
-    return found
-
-
-def _is_set(settings: Settings, name: str) -> bool:
-    value = getattr(settings, name)
-    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
-
-
-def _is_loopback(place: str) -> bool:
-    try:
-        host = urlsplit(f"//{place.rpartition('://')[2].strip()}").hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, or nothing that can be understood
-        return False
-
-
-def mask_dsn(dsn: str) -> str:
-    """Show a DSN without its password or query, even one whose password is not escaped.
-
-    >>> mask_dsn("clickhouse://bob:hunter2@db:8123/c360?token=x")
-    'clickhouse://bob:***@db:8123/c360'
-    >>> mask_dsn("clickhouse://bob:hun/t@er?2@db/c360")
-    'clickhouse://bob:***@db/c360'
-    """
-    scheme, _, rest = dsn.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    user = credentials.partition(":")[0]
-    return f"{scheme}://{f'{user}:***@' if at else ''}{re.split('[?#]', place)[0]}"
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings; `overrides` (from the command line) win.
-
-    Raises
-    ------
-    ConfigurationError
-        If a value is malformed; the message names the setting and never repeats a secret's value.
-    """
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if not name:  # several settings do not go together
-            raise ConfigurationError(f"settings: {first['msg']}", f"mend C360_* or {CONFIG_FILE}") from None
-        raise ConfigurationError(
-            f"setting {name}: {first['msg']}", f"set C360_{str(first['loc'][0]).upper()} or mend {CONFIG_FILE}"
-        ) from None
-    except SettingsError as error:
-        named = re.search(r'field "(\w+)"', str(error))
-        setting = f"setting {named[1]}: {ENV_PREFIX}{named[1].upper()} is no JSON" if named else str(error)
-        raise ConfigurationError(setting, "write lists and tables as JSON in the environment") from None
-    except (OSError, ValueError) as error:
-        raise _broken_file(error) from None
-
-
-def _broken_file(error: Exception) -> ConfigurationError:
-    return ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file")

@@ -1,0 +1,145 @@
+"""librdkafka's clients: how one is made, and what it says about an outage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
+from c360_stream.connectors.outages import outage_of
+from c360_stream.errors import ConfigurationError, TransportError
+from c360_stream.settings import Settings
+
+START_SECONDS_MAX = 10.0
+"""How long a broker may take to answer when something is opened; later outages are waited out."""
+REFUSED_SECONDS = 5.0
+"""A refusal of the credentials that is repeated for so long is no passing trouble of a broker's start."""
+FORGOTTEN_SECONDS = 30.0
+MEND = "check C360_KAFKA_BROKERS, the credentials and the broker: c360 doctor"
+OUTAGE = frozenset(
+    {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
+    | {KafkaError._MSG_TIMED_OUT, KafkaError._AUTHENTICATION}
+)
+REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+"""The broker, or we, do not accept who the other is."""
+
+Client = TypeVar("Client")
+
+
+class Connection:
+    """What a client last said about its brokers, to tell an outage from the end."""
+
+    def __init__(self, brokers: str) -> None:
+        self.name = f"Kafka at {brokers}"
+        self.outage = False
+        """Whether an error came since the broker last answered."""
+        self._told = False
+        self._outage = outage_of(self.name)
+        self._last: KafkaError | None = None
+        self._fatal: KafkaError | None = None
+        self._refused: tuple[float, float] | None = None  # first and last time, of a run of them
+
+    def heed(self, error: KafkaError) -> None:
+        """Take an `error_cb` call."""
+        if error.fatal():
+            self._fatal = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # which hides why
+            self._last = error
+        if error.code() in REFUSED:
+            now = time.monotonic()
+            fresh = self._refused is None or now - self._refused[1] > FORGOTTEN_SECONDS
+            self._refused = (now if fresh or self._refused is None else self._refused[0], now)
+        self.outage = True
+
+    def missed(self) -> None:
+        """Take a sign that the outage is real, and say so."""
+        self._outage.seen(self, self.last or "no answer")
+        self._told = True
+
+    def restored(self) -> None:
+        """Take a sign that the broker answers."""
+        if self._told:
+            self._outage.over(self)
+        self.outage = self._told = False
+        self._refused = None
+
+    @property
+    def fatal(self) -> KafkaError | None:
+        """What the client cannot recover from, if that has come."""
+        return self._fatal
+
+    @property
+    def last_error(self) -> KafkaError | None:
+        """The last thing that was heard."""
+        return self._last
+
+    @property
+    def last(self) -> str:
+        """The last thing that was heard, in words; empty if nothing was."""
+        return self._last.str() if self._last is not None else ""
+
+    def raise_fatal(self) -> None:
+        """Raise what the client cannot recover from."""
+        if self._fatal is not None:
+            raise TransportError(f"{self.name}: {self._fatal.str()}", MEND)
+
+    def raise_refused(self) -> None:
+        """Raise a refusal of the credentials that is no passing trouble: waiting would not mend it."""
+        if self._refused is None or self._last is None:
+            return
+        first, last = self._refused
+        if last - first > REFUSED_SECONDS and time.monotonic() - last < FORGOTTEN_SECONDS:
+            raise TransportError(f"{self.name} refuses the connection: {self._last.str()}", MEND)
+
+    def undelivered(self, topic: str, error: KafkaError, size_bytes: int) -> TransportError:
+        """Name the topic to which a record could not be written, the reason, and what to mend."""
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            if size_bytes > MESSAGE_BYTES_MAX:
+                mend = f"a record may have {MESSAGE_BYTES_MAX} bytes: read the topic's input with smaller records"
+            else:
+                mend = f"raise max.message.bytes of topic {topic} (c360 setup makes it {MESSAGE_BYTES_MAX})"
+            what = f"cannot write {topic}: a record of {size_bytes} bytes is too large"
+            return TransportError(f"{self.name}: {what}: {error.str()}", mend)
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            mend = f"let this user write to topic {topic}, by an ACL of the broker"
+            return TransportError(f"{self.name}: cannot write {topic}: {error.str()}", mend)
+        return self.error(f"cannot write {topic}", error)
+
+    def error(self, what: str, error: KafkaError) -> TransportError:
+        """Name the brokers and the best reason that is known."""
+        why = f"; last: {self._last.str()}" if self._last is not None and error.code() in OUTAGE else ""
+        return TransportError(f"{self.name}: {what}: {error.str()}{why}", MEND)
+
+
+def make_client(
+    kind: Callable[[dict[str, Any]], Client],
+    settings: Settings,
+    connection: Connection,
+    options: dict[str, Any] | None = None,
+) -> Client:
+    """Make a client; what it reports goes to `connection`, and not to standard error.
+
+    Raises
+    ------
+    ConfigurationError
+        If librdkafka refuses the settings.
+    """
+    secured = {
+        "security.protocol": settings.kafka_security_protocol,
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+        "ssl.ca.location": settings.kafka_ssl_ca_location,
+        "ssl.certificate.location": settings.kafka_ssl_certificate_location,
+        "ssl.key.location": settings.kafka_ssl_key_location,
+        "ssl.key.password": settings.kafka_ssl_key_password.get_secret_value(),
+    }
+    config: dict[str, Any] = {name: value for name, value in secured.items() if value}
+    config |= {"bootstrap.servers": settings.kafka_brokers, "client.id": "c360-stream", "log_level": 2}
+    try:
+        return kind(config | (options or {}) | {"error_cb": connection.heed})
+    except KafkaException as error:
+        raise ConfigurationError(f"{connection.name}: {error.args[0].str()}", "mend C360_KAFKA_*") from error

@@ -1,0 +1,98 @@
+"""Which topics and partitions there are, and where a partition starts and ends."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+    TopicMetadata,
+)
+
+from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.errors import TransportError
+from c360_stream.settings import Settings
+
+
+class OffsetsClient:
+    """Asks where partitions start and end, without waiting for the answer.
+
+    librdkafka's admin client keeps the leaders' epochs that it knew first: after a leader has changed, every such
+    request is refused as outdated, for as long as the client lives (seen with a broker that was restarted). So a
+    refusal that is no outage makes the next request with a new client.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+
+    def ask(
+        self, partition: TopicPartition, which: OffsetSpec, isolation: IsolationLevel, seconds_max: float
+    ) -> Future[ListOffsetsResultInfo]:
+        """Ask for one offset; the future raises `KafkaException` if there is no answer in time."""
+        client = self._client()
+        asked = client.list_offsets({partition: which}, isolation_level=isolation, request_timeout=seconds_max)
+        (answer,) = asked.values()
+        return answer
+
+    def knows(self, partition: TopicPartition, seconds_max: float) -> bool:
+        """Whether there is such a partition, with a leader or without; true if nobody answers in time."""
+        try:
+            known = list_topics(self._client(), Connection(self._settings.kafka_brokers), seconds_max)
+        except TransportError:
+            return True
+        return partition.partition in known.get(partition.topic, [])
+
+    def refused(self, error: KafkaError) -> None:
+        """Hear that a request was refused."""
+        if error.code() not in OUTAGE and error.code() != KafkaError.OFFSET_NOT_AVAILABLE:
+            self._admin = None
+
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
+        return self._admin
+
+
+def known_offset(answer: ListOffsetsResultInfo, least: int = 0) -> int:
+    """The offset of an answer.
+
+    Parameters
+    ----------
+    least
+        The least that means something: -1, where it says that there is no such offset.
+
+    Raises
+    ------
+    KafkaException
+        If it is less: the answer of a broker that recovers, and does not know yet.
+    """
+    if answer.offset < least:
+        raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "the broker does not know it yet"))
+    return int(answer.offset)
+
+
+def list_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, list[int]]:
+    """Every topic's partition numbers, ascending; raises as `fetch_topics`."""
+    topics = fetch_topics(admin, connection, timeout_seconds)
+    return {name: sorted(topic.partitions) for name, topic in topics.items()}
+
+
+def fetch_topics(admin: AdminClient, connection: Connection, timeout_seconds: float) -> dict[str, TopicMetadata]:
+    """Every topic that has partitions.
+
+    Raises
+    ------
+    TransportError
+        If no broker answers in time.
+    """
+    # All topics, since asking for one by name may create it.
+    try:
+        topics = admin.list_topics(timeout=timeout_seconds).topics
+    except KafkaException as error:
+        admin.poll(0)  # hear why
+        raise connection.error("no answer", error.args[0]) from error
+    return {name: topic for name, topic in topics.items() if topic.partitions}
