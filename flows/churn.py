@@ -21,7 +21,8 @@ from c360_stream.contracts.events import US_PER_HOUR, US_PER_SECOND
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import HeardLabels, HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
+from c360_stream.features.emissions import HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.shard import ShardConfig
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.horizons import learnt_horizons

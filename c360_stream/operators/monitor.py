@@ -9,7 +9,7 @@ from bytewax.operators import StatefulBatchLogic
 from c360_stream import metrics
 from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.columns import TOPICS
-from c360_stream.features.shard import HourCounts
+from c360_stream.features.emissions import HourCounts
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
 from c360_stream.monitoring.interventions import InterventionRow, InterventionWatch
 from c360_stream.monitoring.monitor import MetricRow, Monitor, MonitorConfig

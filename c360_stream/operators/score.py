@@ -15,7 +15,7 @@ from c360_stream import metrics
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import TIERS, rfc3339_ms, score_id
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
+from c360_stream.features.emissions import HeardLabels, MovedRows, TickRows
 from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
@@ -24,7 +24,8 @@ from c360_stream.operators.rows import Clock, Output, departures, feature_rows, 
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import Turns
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick
+from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
 

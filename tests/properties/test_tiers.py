@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick
+from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
 from c360_stream.scoring.tiers import NO_TIER, Tiers
 from c360_stream.state.codec import pack, unpack
 

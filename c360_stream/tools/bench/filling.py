@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns, ShardBatch
-from c360_stream.features.shard import AccountShard, MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.shard import AccountShard
 from c360_stream.features.subscriptions import SubscriptionEvent
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.scoring.scorer import ShardScorer

@@ -8,8 +8,9 @@ import numpy as np
 
 from c360_stream.contracts.events import Decoder, Event, times_us
 from c360_stream.features.columns import TOPICS, EventColumns, ShardBatch
+from c360_stream.features.emissions import Emission
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.shard import AccountShard, Emission
+from c360_stream.features.shard import AccountShard
 from c360_stream.settings import InputKind, Settings
 from flows.churn import shard_config
 

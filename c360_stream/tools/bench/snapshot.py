@@ -18,7 +18,8 @@ from xxhash import xxh3_64_intdigest, xxh3_128_digest
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns, ShardBatch
-from c360_stream.features.shard import AccountShard, MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.shard import AccountShard
 from c360_stream.features.subscriptions import SubscriptionEvent
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion

@@ -9,11 +9,12 @@ import msgspec
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import RiskScoreOut, encode_risk_score
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
-from c360_stream.scoring.scorer import ScoredTick, ShardScorer
+from c360_stream.scoring.scored import ScoredTick
+from c360_stream.scoring.scorer import ShardScorer
 from c360_stream.settings import INPUT_KINDS, Settings
 from c360_stream.tools.bench.model import trained_model
 from c360_stream.tools.bench.result import Result, least_cpu_seconds, timed

@@ -11,7 +11,8 @@ from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.monitoring.monitor import MetricRow, Monitor
 from c360_stream.monitoring.tick_stats import merge
 from c360_stream.operators.score import tick_stats
-from c360_stream.scoring.scorer import ScoredTick, ShardScorer
+from c360_stream.scoring.scored import ScoredTick
+from c360_stream.scoring.scorer import ShardScorer
 from c360_stream.settings import Settings
 from c360_stream.tools.evaluate.calls import CallLists
 from c360_stream.tools.evaluate.ledger import ScoreLedger

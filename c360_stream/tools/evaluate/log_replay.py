@@ -12,15 +12,8 @@ from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import ShardBatch
-from c360_stream.features.shard import (
-    AccountShard,
-    Emission,
-    HeardLabels,
-    HourCounts,
-    MovedRows,
-    TickExamples,
-    TickRows,
-)
+from c360_stream.features.emissions import Emission, HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.shard import AccountShard
 from c360_stream.logs.refusals import Refusals
 from c360_stream.metrics import BoundedReasons
 from c360_stream.operators.alignment import ReadAlignment

@@ -20,16 +20,9 @@ from numpy.typing import NDArray
 from c360_stream.contracts.events import INPUT_KINDS, US_PER_DAY, US_PER_HOUR, Decoder, InputKind, time_us, times_us
 from c360_stream.contracts.events import Event as DecodedEvent
 from c360_stream.features.columns import NO_TIME, TOPICS, EventColumns, ShardBatch
+from c360_stream.features.emissions import Emission, HourCounts, MovedRows, TickExamples, TickRows
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.shard import (
-    AccountShard,
-    Emission,
-    HourCounts,
-    MovedRows,
-    ShardConfig,
-    TickExamples,
-    TickRows,
-)
+from c360_stream.features.shard import AccountShard, ShardConfig
 from c360_stream.settings import Settings
 
 LATENESS_US = US_PER_HOUR

@@ -8,11 +8,12 @@ from functools import cache
 from typing import Any
 
 from c360_stream.contracts.records import DriftAlarm
-from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import Emission, MovedRows, TickExamples, TickRows
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.horizons import learnt_horizons
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick
+from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
 from c360_stream.state.codec import pack
 from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain

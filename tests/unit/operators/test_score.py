@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import TickRows
+from c360_stream.features.emissions import TickRows
 from c360_stream.operators.rows import TopicRecords
 from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep, ShardVersion
 from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, Turns

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.models.churn_model import ChurnModel
@@ -22,7 +22,8 @@ from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.lead import NEVER
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick
+from c360_stream.scoring.scorer import ShardScorer
 from c360_stream.scoring.tiers import NO_TIER
 from c360_stream.state.codec import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS

@@ -10,7 +10,7 @@ import pytest
 
 from c360_stream import metrics
 from c360_stream.errors import StateError
-from c360_stream.features.shard import MovedRows
+from c360_stream.features.emissions import MovedRows
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
 from c360_stream.state import backend as module
