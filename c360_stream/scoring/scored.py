@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.contracts.records import Trigger
+from c360_stream.contracts.records import TIERS, Trigger
 from c360_stream.labels.contacts import Group
 from c360_stream.models.version import ModelVersion
+from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
 from c360_stream.monitoring.lead import Leads
+from c360_stream.monitoring.tick_stats import MONDAY, TickStats
 from c360_stream.monitoring.value_check import ValueCheck
 
 
@@ -116,3 +118,50 @@ class HeardOutcomes:
     shard: int
     time_us: int
     outcomes: Outcomes
+
+
+ScorerOutput = ScoredTick | ScoredRows | HeardOutcomes
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStats:
+    """A shard's part of what the monitors see of a tick."""
+
+    shard: int
+    stats: TickStats
+    tiers: tuple[int, ...]
+    """Scores of each tier, for the log."""
+
+
+def shard_stats(tick: ScoredTick) -> ShardStats:
+    """What monitoring sees of a shard's tick."""
+    tiers = np.bincount(tick.scores.tier, minlength=len(TIERS))
+    return ShardStats(tick.shard, _tick_stats(tick), tuple(tiers.tolist()))
+
+
+def _tick_stats(tick: ScoredTick) -> TickStats:
+    counts, nulls = feature_histogram(tick.scores.features)
+    matured = tick.matured
+    scored = np.flatnonzero(~np.isnan(matured.risk))
+    return TickStats(
+        tick.day,
+        len(tick.scores.ids),
+        counts,
+        nulls,
+        risk_histogram(tick.scores.risk),
+        tick.scores.version.model_name,
+        tick.scores.version.model_version,
+        tick.scores.version.calibrated,
+        matured.as_of_day[scored],
+        [matured.ids[i] for i in scored.tolist()],
+        matured.churned[scored],
+        matured.risk[scored],
+        tick.matured_mrr[scored],
+        [tick.matured_plan[i] for i in scored.tolist()],
+        tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
+        [tick.matured_group[i] for i in scored.tolist()],
+        tick.opened,
+        tick.leads,
+        tick.value,
+        tick.kept_segment,
+    )

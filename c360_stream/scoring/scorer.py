@@ -23,7 +23,7 @@ from c360_stream.models.version import ModelVersion, Scored
 from c360_stream.monitoring.lead import Leads, leads
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
-from c360_stream.scoring.scored import HeardOutcomes, Outcomes, ScoredRows, ScoredTick
+from c360_stream.scoring.scored import HeardOutcomes, Outcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.segments import NO_SEGMENT, segments
 from c360_stream.scoring.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.scoring.value import ValueConfig, ValueLedger, lifetimes
@@ -43,6 +43,19 @@ class ScoringConfig:
     event_score_change_min: float
     risk_curve_days: tuple[int, ...] = ()
     value: ValueConfig = field(default_factory=ValueConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardVersion:
+    """A tick's model version, on its way to a shard's scorer."""
+
+    shard: int
+    day: int
+    version: ModelVersion
+
+
+ScorerInput = TickRows | MovedRows | HeardLabels | ShardVersion
+"""Rows and labels of the shard's accounts, and the versions of the learner."""
 
 
 class _Made(NamedTuple):
@@ -87,29 +100,20 @@ class ShardScorer:
         self._versions: dict[int, ModelVersion] = {}
         self._newest: ModelVersion | None = None
 
-    def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
-        """Take a shard's feature rows; give the scores that are ready."""
-        self.hold_rows(rows)
+    def take(self, message: ScorerInput) -> list[ScorerOutput]:
+        """Take rows, labels or the version of a tick; give the scores that are ready."""
+        self.hold(message)
         return list(self.ready())
 
-    def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
-        """Take the version of a tick; give the scores that are ready."""
-        self.hold_version(day, version)
-        return list(self.ready())
-
-    def hold_rows(self, rows: TickRows | MovedRows) -> None:
-        """Take a shard's feature rows; they wait."""
-        self._ids.extend(rows.new_ids)
-        self._reserve(len(self._ids))
-        self._waiting.append(rows)
-
-    def hold_labels(self, labels: HeardLabels) -> None:
-        """Take labels that no tick will tell; they wait for the scores before them."""
-        self._waiting.append(labels)
-
-    def hold_version(self, day: int, version: ModelVersion) -> None:
-        """Take the version of a tick, which waits."""
-        self._versions[day] = version
+    def hold(self, message: ScorerInput) -> None:
+        """Take rows, labels or the version of a tick, which wait: for that version, or for the scores before them."""
+        if isinstance(message, ShardVersion):
+            self._versions[message.day] = message.version
+            return
+        if not isinstance(message, HeardLabels):
+            self._ids.extend(message.new_ids)
+            self._reserve(len(self._ids))
+        self._waiting.append(message)
 
     @property
     def waiting(self) -> int:
@@ -131,7 +135,7 @@ class ShardScorer:
         self._segment = with_room(self._segment, accounts, NO_SEGMENT)
         self._value.reserve(accounts)
 
-    def ready(self) -> Iterator[ScoredTick | ScoredRows | HeardOutcomes]:
+    def ready(self) -> Iterator[ScorerOutput]:
         """Score what waits, in order, up to the first tick whose version is not there yet.
 
         What is not asked for goes on waiting, and a snapshot holds it.
