@@ -6,8 +6,8 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar
 
 import bytewax.operators as op
@@ -17,15 +17,10 @@ from bytewax.operators import KeyedStream
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import Transport
-from c360_stream.contracts.events import US_PER_HOUR, US_PER_SECOND
+from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import HeardLabels, HourCounts, MovedRows, ShardConfig, TickExamples, TickRows
-from c360_stream.learning.learner import LearningConfig
-from c360_stream.models.churn_model import ModelConfig
-from c360_stream.models.horizons import learnt_horizons
-from c360_stream.monitoring.monitor import MonitorConfig
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.operators.alignment import FILE_VARIABLE, ReadAlignment
 from c360_stream.operators.heartbeats import HeartbeatStep
@@ -35,18 +30,32 @@ from c360_stream.operators.learn import LearnStep
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.monitor import MonitorStep
 from c360_stream.operators.rest import Rest
-from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
-from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
+from c360_stream.operators.rows import (
+    DeadLetters,
+    Output,
+    TableRows,
+    TopicRecords,
+    dead_letter_outputs,
+    learned_outputs,
+)
+from c360_stream.operators.score import ScoreStep
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.operators.topic_sink import Begun, TopicSink
-from c360_stream.scoring.scorer import ScoringConfig
-from c360_stream.scoring.value import ValueConfig
+from c360_stream.pipeline import (
+    LearnerInput,
+    MonitorInput,
+    learning_config,
+    monitor_config,
+    scoring_config,
+    shard_config,
+    shard_versions,
+)
+from c360_stream.scoring.scorer import ScorerInput
 from c360_stream.settings import Settings, load_settings
 from c360_stream.state.backend import Keeping
 from c360_stream.state.outbox import Pulse
 
-Config = TypeVar("Config")
 T = TypeVar("T")
 
 
@@ -125,53 +134,7 @@ def build(
     rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
     source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
     read = op.input("ingest", dataflow, source)
-    batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
-
-    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
-    letters = op.merge(
-        "dead_letters",
-        op.filter_map("refused", read, _only(DeadLetters)),
-        op.filter_map(
-            "refused_after_all",
-            accounts,
-            lambda item: DeadLetters([item[1].out()]) if isinstance(item[1], DeadLetter) else None,
-        ),
-    )
-    rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, HeardLabels, Heartbeats)))
-    examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
-    hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
-
-    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
-    versions = op.flat_map(
-        "broadcast",
-        learned,
-        lambda item: [
-            (shard_key(number), ShardVersion(number, item[1].day, item[1].version)) for number in range(settings.shards)
-        ],
-    )
-
-    rows_and_versions = op.merge("rows_and_versions", rows, versions)
-    scored = op.stateful_batch(
-        "score", rows_and_versions, ScoreStep(settings, scoring_config(settings), keeping, turns)
-    )
-    stats = op.filter_map("stats", scored, _only_value(ShardStats, "monitor"))
-    monitored = op.stateful_batch(
-        "monitor",
-        op.merge("hours_and_stats", hours, stats),
-        MonitorStep(settings, monitor_config(settings), keeping),
-    )
-
-    passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))
-    heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings))
-
-    outputs = op.merge(
-        "outputs",
-        op.flat_map("letters_out", letters, lambda item: dead_letter_outputs(settings, item.letters)),
-        op.flat_map("learned_out", learned, lambda item: learned_outputs(settings, item[1])),
-        op.map("scores_out", scored, lambda item: item[1]),
-        op.map("monitor_out", monitored, lambda item: item[1]),
-        op.map("heartbeats_out", heartbeats, lambda item: item[1]),
-    )
+    outputs = _steps(settings, partitions, keeping, turns, read)
     pulses = op.filter_map("pulses", read, _only(Pulse))
     tables = TableSink(settings, recovering=exactly_once, open_store=open_store)
     rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
@@ -182,6 +145,48 @@ def build(
     return dataflow
 
 
+def _steps(
+    settings: Settings, partitions: tuple[str, ...], keeping: Keeping, turns: Turns, read: Stream[Any]
+) -> Stream[Output]:
+    """The steps between source and sinks: the pipeline's parts, with dead letters and heartbeats beside them."""
+    batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
+    examples = op.filter_map("examples", accounts, _only_value(LearnerInput, "model"))
+    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
+    versions = op.flat_map(
+        "broadcast",
+        learned,
+        lambda item: [(shard_key(each.shard), each) for each in shard_versions(item[1], settings.shards)],
+    )
+    rows = op.filter_map("rows", accounts, _only_value(ScorerInput | Heartbeats))
+    rows_and_versions = op.merge("rows_and_versions", rows, versions)
+    score = ScoreStep(settings, scoring_config(settings), keeping, turns)
+    scored = op.stateful_batch("score", rows_and_versions, score)
+    hours = op.filter_map("hours", accounts, _only_value(MonitorInput, "monitor"))
+    stats = op.filter_map("stats", scored, _only_value(MonitorInput, "monitor"))
+    monitor = MonitorStep(settings, monitor_config(settings), keeping)
+    monitored = op.stateful_batch("monitor", op.merge("hours_and_stats", hours, stats), monitor)
+    passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))
+    heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings))
+    letters = op.merge(
+        "dead_letters",
+        op.filter_map("refused", read, _only(DeadLetters)),
+        op.filter_map(
+            "refused_after_all",
+            accounts,
+            lambda item: DeadLetters([item[1].out()]) if isinstance(item[1], DeadLetter) else None,
+        ),
+    )
+    return op.merge(
+        "outputs",
+        op.flat_map("letters_out", letters, lambda item: dead_letter_outputs(settings, item.letters)),
+        op.flat_map("learned_out", learned, lambda item: learned_outputs(settings, item[1])),
+        op.map("scores_out", scored, lambda item: item[1]),
+        op.map("monitor_out", monitored, lambda item: item[1]),
+        op.map("heartbeats_out", heartbeats, lambda item: item[1]),
+    )
+
+
 def _spread(sink: str, items: Stream[Any], pulses: Stream[Pulse], parts: int) -> KeyedStream[Any]:
     """Key items by their partition of a sink, and give every partition the pulses."""
     keyed = op.map(f"{sink}_keyed", items, lambda item: (str(item.part % parts), item))
@@ -190,71 +195,11 @@ def _spread(sink: str, items: Stream[Any], pulses: Stream[Pulse], parts: int) ->
     return op.merge(f"{sink}_in", keyed, beats)
 
 
-def _same_named(config: type[Config], settings: Settings) -> Config:
-    """A configuration whose fields are named as the settings are."""
-    return config(**{field.name: getattr(settings, field.name) for field in fields(config)})  # type: ignore[arg-type]
-
-
-def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:
-    """What the account shards take from the settings."""
-    return ShardConfig(
-        partitions=partitions,
-        lateness_us=settings.allowed_lateness_seconds * US_PER_SECOND,
-        dedupe_days=-(-settings.dedupe_hours // 24),
-        horizon_days=settings.horizon_days,
-        reach_days=max(_learnt_horizons(settings)),
-        stride_days=settings.example_stride_days,
-        event_score_interval_us=settings.event_score_interval_seconds * US_PER_SECOND,
-        early_events_max=settings.early_events_max // settings.shards,
-    )
-
-
-def learning_config(settings: Settings) -> LearningConfig:
-    """What the learner takes from the settings."""
-    return LearningConfig(
-        model=_same_named(ModelConfig, settings),
-        champion=settings.champion,
-        challengers=settings.challengers,
-        learning_scheme=settings.learning_scheme,
-        example_stride_days=settings.example_stride_days,
-        retrain_days=settings.retrain_days,
-        retrain_loss_share_max=settings.retrain_loss_share_max,
-        retrain_on_drift=settings.retrain_on_drift,
-        replay_examples_max=settings.replay_examples_max,
-        horizons=_learnt_horizons(settings),
-        seasons=settings.seasons,
-    )
-
-
-def _learnt_horizons(settings: Settings) -> tuple[int, ...]:
-    return learnt_horizons(settings.horizon_days, settings.risk_curve_days)
-
-
-def monitor_config(settings: Settings) -> MonitorConfig:
-    """What the monitor takes from the settings."""
-    return _same_named(MonitorConfig, settings)
-
-
-def scoring_config(settings: Settings) -> ScoringConfig:
-    """What the scorers take from the settings."""
-    return ScoringConfig(
-        settings.horizon_days,
-        (settings.tier_medium, settings.tier_high, settings.tier_critical),
-        settings.tier_hysteresis,
-        settings.tier_min_days,
-        settings.event_score_change_min,
-        settings.risk_curve_days,
-        _same_named(ValueConfig, settings),
-    )
-
-
 def _only(kind: type[T]) -> Callable[[object], T | None]:
     """Keep items of a kind."""
     return lambda item: item if isinstance(item, kind) else None
 
 
-def _only_value(
-    kinds: type | tuple[type, ...], key: str | None = None
-) -> Callable[[tuple[str, Any]], tuple[str, Any] | None]:
+def _only_value(kinds: type | UnionType, key: str | None = None) -> Callable[[tuple[str, Any]], tuple[str, Any] | None]:
     """Keep keyed items whose value is of a kind, under another key if one is given."""
     return lambda item: (key or item[0], item[1]) if isinstance(item[1], kinds) else None

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from c360_stream.arrays.growth import with_room
 from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch, joined_by_topic
 from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.early import EarlyEvents
+from c360_stream.features.emissions import Emission, HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels.contacts import Cohorts, Group
-from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
+from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, LabelLedger, MaturedExamples
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -49,132 +49,6 @@ class ShardConfig:
     def cohorts(self) -> Cohorts:
         """How examples are put into groups."""
         return Cohorts(self.horizon_days, self.stride_days)
-
-
-@dataclass(slots=True)
-class TickRows:
-    """One shard's accounts at a tick, for scoring. Rows are in ascending order of account id.
-
-    Parameters
-    ----------
-    account
-        int32, shape (n,): index of each active account.
-    new_ids
-        Ids of the accounts that have joined the shard since the last message: the next indices.
-    features
-        float64, shape (n, 21).
-    gone
-        Accounts whose subscription was cancelled since the last tick.
-    known
-        Labels that became known at this tick.
-    example_as_of, example, example_mrr, example_churned
-        The examples that matured: as-of day (all share it), account indices, MRR then, and outcome.
-    example_group
-        The group of each in a comparison of contacted and other accounts, see `Contacts.groups`.
-    example_plan
-        The plan of each by now, empty if unknown.
-    opened
-        Number of examples taken at this tick.
-    """
-
-    shard: int
-    day: int
-    account: NDArray[np.int32]
-    new_ids: list[str]
-    features: NDArray[np.float64]
-    gone: NDArray[np.int32]
-    known: KnownLabels
-    example_as_of: int
-    example: NDArray[np.int32]
-    example_mrr: NDArray[np.float64]
-    example_churned: NDArray[np.bool_]
-    example_group: list[Group]
-    example_plan: list[str]
-    opened: int
-
-
-@dataclass(slots=True)
-class TickExamples:
-    """One shard's part of what the learner learns at a tick, and the word that the shard has closed it.
-
-    Parameters
-    ----------
-    matured
-        Examples whose horizon has passed, with their label.
-    opened
-        Examples taken at this very tick; none has a label yet.
-    young
-        Examples that are a week old (`LabelLedger.hazard_days`), and whether their account has cancelled by then.
-    early
-        Examples whose account cancelled before their horizon had passed.
-    corrected_as_of, corrected_ids, corrected_treated
-        Examples that had matured as stayed, though a cancellation came late: as-of day and account of each, and whether
-        it was contacted before that cancellation.
-    settled_ids, settled_after
-        Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
-    late_days
-        Of each cancellation heard on the day that ends: whole days by which it came late; in no particular order.
-    events_by_topic
-        Events of the day that ends.
-    """
-
-    shard: int
-    day: int
-    matured: ExampleBlock
-    opened: ExampleBlock
-    young: ExampleBlock
-    early: ExampleBlock
-    corrected_as_of: list[int]
-    corrected_ids: list[str]
-    corrected_treated: list[bool]
-    settled_ids: list[str]
-    settled_after: list[int]
-    late_days: list[int]
-    events_by_topic: list[int]
-
-    def plain(self) -> list[Any]:
-        """Plain data for `from_plain`."""
-        values = (getattr(self, name) for name in self.__slots__)
-        return [value.plain() if isinstance(value, ExampleBlock) else value for value in values]
-
-    @classmethod
-    def from_plain(cls, values: list[Any]) -> TickExamples:
-        """What `plain` took."""
-        shard, day, matured, opened, young, early, *lists = values
-        blocks: list[Any] = [ExampleBlock(*block) for block in (matured, opened, young, early)]
-        return cls(shard, day, *blocks, *lists)
-
-
-@dataclass(slots=True)
-class HourCounts:
-    """Events by topic (rows) and closed hour (columns), of one shard; int64 of shape (3, hours)."""
-
-    shard: int
-    first_hour: int
-    counts: NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class MovedRows:
-    """Accounts that events moved between ticks, as `TickRows`; `as_of_us` is int64 of shape (n,)."""
-
-    shard: int
-    account: NDArray[np.int32]
-    new_ids: list[str]
-    as_of_us: NDArray[np.int64]
-    features: NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class HeardLabels:
-    """Labels that are known at the end of the input, of which no tick has come to say so."""
-
-    shard: int
-    time_us: int
-    known: KnownLabels
-
-
-Emission = TickRows | TickExamples | HourCounts | MovedRows | HeardLabels | DeadLetter
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ import numpy as np
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.columns import PRODUCT
+from c360_stream.features.emissions import TickExamples
 from c360_stream.features.example_block import ExampleBlock
-from c360_stream.features.shard import TickExamples
 from c360_stream.features.volume import VolumeBaseline
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend

@@ -12,7 +12,8 @@ from c360_stream.contracts.events import US_PER_SECOND
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import StateError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
-from c360_stream.features.shard import AccountShard, Emission, ShardConfig, ShardTally
+from c360_stream.features.emissions import Emission
+from c360_stream.features.shard import AccountShard, ShardConfig, ShardTally
 from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.state.backend import Keeping

@@ -10,7 +10,7 @@ from c360_stream import metrics
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import rfc3339_ms
 from c360_stream.features.definitions import FEATURE_VERSION
-from c360_stream.features.shard import TickExamples
+from c360_stream.features.emissions import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.logs.events import MODEL_ADOPTED, TICK_LEARNT
 from c360_stream.models.catalogue import BASELINES

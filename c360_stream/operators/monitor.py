@@ -1,4 +1,4 @@
-"""Monitor step: a thin shell around `Monitor`, behind the barriers that wait for every shard."""
+"""Monitor step: a thin shell around `Monitors`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
-from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DriftAlarm
-from c360_stream.features.shard import HourCounts
-from c360_stream.learning.barrier import HourBarrier, TickBarrier
-from c360_stream.monitoring.interventions import InterventionRow, InterventionWatch
-from c360_stream.monitoring.monitor import MetricRow, Monitor, MonitorConfig
-from c360_stream.monitoring.tick_stats import TickStats, merge
+from c360_stream.features.emissions import HourCounts
+from c360_stream.monitoring.interventions import InterventionRow
+from c360_stream.monitoring.monitor import MetricRow, MonitorConfig
 from c360_stream.operators.alarm_log import tell_alarm
 from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
-from c360_stream.operators.score import ShardStats
+from c360_stream.operators.score import CountedStats
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
+from c360_stream.pipeline import Monitors
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
 
@@ -40,43 +38,31 @@ class MonitorStep:
         return logic
 
 
-class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
+class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes]):
     """Waits for all shards, then looks."""
 
     def __init__(self, step: MonitorStep) -> None:
         self._step = step
         self._keeper = step.keeping.of("monitor")
-        self._monitor = Monitor(step.config)
-        tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
-        self._interventions = InterventionWatch(step.config.horizon_days, tiers)
-        self._hours = HourBarrier(step.settings.shards, len(INPUT_KINDS))
-        self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
+        self._monitors = Monitors(step.settings.shards, step.config)
         self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
 
     @failing_loudly
-    def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
+    def on_batch(self, values: list[HourCounts | CountedStats]) -> tuple[list[Output], bool]:
         """Take shards' hours and ticks; give alarms and quality figures."""
         alarms: list[DriftAlarm] = []
         rows: list[MetricRow] = []
         interventions: list[InterventionRow] = []
         for value in values:
-            if isinstance(value, HourCounts):
-                closed = self._hours.put(value.shard, value.first_hour, value.counts)
-                if closed is not None:
-                    first, counts = closed
-                    by_topic: dict[str, list[int]] = {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
-                    alarms += self._monitor.on_hours(first, by_topic)
-                continue
-            self._log.part(value.stats.tick, value.tiers, value.totals)
-            parts = self._ticks.put(value.stats.tick, value.shard, value.stats)
-            if parts is not None:
-                stats = merge(parts)
-                raised, quality = self._monitor.on_tick(stats)
-                self._log.closed(stats, len(raised))
-                alarms += raised
-                rows += quality
-                interventions += self._interventions.on_tick(stats)
+            if isinstance(value, CountedStats):
+                self._log.part(value.stats.tick, value.tiers, value.totals)
+            watched = self._monitors.take(value)
+            if watched.stats is not None:
+                self._log.closed(watched.stats, len(watched.alarms))
+            alarms += watched.alarms
+            rows += watched.metrics
+            interventions += watched.interventions
         if self._step.settings.live:
             alarms = raised_now(alarms)
         for alarm in alarms:
@@ -99,10 +85,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
     def restore(self, packed: bytes) -> None:
         """Take up what `snapshot` gave."""
         state = self._keeper.take_up(packed)
-        self._monitor.restore(state["monitor"])
-        self._interventions.restore(state["interventions"])
-        self._hours.restore(state["hours"])
-        self._ticks.restore(state["ticks"], TickStats.from_state)
+        self._monitors.restore(state)
         self._log.restore(state.get("tick_log", []))
         # They come once a week: a restart must not hide them until the next. Older snapshots lack them.
         self._show({metric: (name, value) for metric, name, value in state.get("quality", ())})
@@ -113,10 +96,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
         return self._keeper.keep(
             "monitor",
             lambda: {
-                "monitor": self._monitor.state(),
-                "interventions": self._interventions.state(),
-                "hours": self._hours.state(),
-                "ticks": self._ticks.state(TickStats.state),
+                **self._monitors.state(),
                 "tick_log": self._log.state(),
                 "quality": [[metric, name, value] for metric, (name, value) in sorted(self._quality.items())],
             },

@@ -33,7 +33,7 @@ from c360_stream.models.columns import nullable
 from c360_stream.monitoring.interventions import InterventionRow
 from c360_stream.monitoring.monitor import MetricRow
 from c360_stream.scoring.reasons import moves, reasons
-from c360_stream.scoring.scorer import Outcomes, ScoredRows
+from c360_stream.scoring.scored import Outcomes, ScoredRows
 from c360_stream.scoring.segments import SEGMENTS
 from c360_stream.scoring.tiers import HIGH, NO_TIER
 from c360_stream.settings import Settings

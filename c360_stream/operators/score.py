@@ -8,46 +8,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
-import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from c360_stream import metrics
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import TIERS, rfc3339_ms, score_id
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
 from c360_stream.logs.events import SCORE_EMITTED
-from c360_stream.models.version import ModelVersion
-from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
-from c360_stream.monitoring.tick_stats import MONDAY, TickStats
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import Turns
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ShardStats, shard_stats
+from c360_stream.scoring.scorer import ScorerInput, ScoringConfig, ShardScorer, ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
 
 
 @dataclass(frozen=True, slots=True)
-class ShardVersion:
-    """A tick's model version, on its way to a shard's scorer."""
+class CountedStats(ShardStats):
+    """A shard's part of a tick, and what its process has counted, from the first of its shards."""
 
-    shard: int
-    day: int
-    version: ModelVersion
-
-
-@dataclass(frozen=True, slots=True)
-class ShardStats:
-    """A shard's part of what the monitor sees of a tick."""
-
-    shard: int
-    stats: TickStats
-    tiers: tuple[int, ...]
-    """Scores of each tier, for the log."""
     totals: tuple[str, Totals] | None = None
-    """What its process has counted, from the first of its shards."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +54,8 @@ class ScoreStep:
 HEARTBEATS_HELD_MAX = 10_000
 """Messages; the oldest go. Nothing hangs on a heartbeat that is lost."""
 
-ScoreInput = TickRows | MovedRows | HeardLabels | ShardVersion | Heartbeats
-ScoreOutput = Output | ShardStats | Heartbeats
+ScoreInput = ScorerInput | Heartbeats
+ScoreOutput = Output | CountedStats | Heartbeats
 
 
 class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
@@ -101,17 +83,14 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         out: list[ScoreOutput] = []
         for value in values:
             self._shard = value.shard
-            if isinstance(value, ShardVersion):
-                out += self._all()  # a tick that still waits: so no more than one ever does
-                self._scorer.hold_version(value.day, value.version)
-            elif isinstance(value, Heartbeats):
+            if isinstance(value, Heartbeats):
                 self._heartbeats.append((self._taken, value))
-            elif isinstance(value, HeardLabels):
-                self._taken += 1
-                self._scorer.hold_labels(value)
             else:
-                self._taken += 1
-                self._scorer.hold_rows(value)
+                if isinstance(value, ShardVersion):
+                    out += self._all()  # a tick that still waits: so no more than one ever does
+                else:
+                    self._taken += 1
+                self._scorer.hold(value)
             out += self._until_tick() if self._step.settings.live else self._all()
         return [*out, *self._passing()], False
 
@@ -141,19 +120,19 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         while self._heartbeats and self._heartbeats[0][0] <= scored:
             yield self._heartbeats.popleft()[1]
 
-    def _until_tick(self) -> list[Output | ShardStats]:
-        out: list[Output | ShardStats] = []
+    def _until_tick(self) -> list[Output | CountedStats]:
+        out: list[Output | CountedStats] = []
         while not self._scorer.tick_is_ready and (given := self._next()):
             out += given
         return out
 
-    def _all(self) -> list[Output | ShardStats]:
-        out: list[Output | ShardStats] = []
+    def _all(self) -> list[Output | CountedStats]:
+        out: list[Output | CountedStats] = []
         while given := self._next():
             out += given
         return out
 
-    def _next(self) -> list[Output | ShardStats]:
+    def _next(self) -> list[Output | CountedStats]:
         """What the next of the ready scores gives: at least something; nothing if none is ready."""
         scored = next(self._scorer.ready(), None)
         if scored is None:
@@ -167,17 +146,17 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         _say(scores)
         return score_outputs(self._step.settings, self._clock, self._shard, scores)
 
-    def _tick(self, tick: ScoredTick) -> list[Output | ShardStats]:
+    def _tick(self, tick: ScoredTick) -> list[Output | CountedStats]:
         _count(tick.scores)
         _say(tick.scores)
-        tiers = np.bincount(tick.scores.tier, minlength=len(TIERS))
         metrics.ACCOUNTS_ACTIVE.labels(str(tick.shard)).set(len(tick.scores.ids))
+        stats = shard_stats(tick)
         return [
             *score_outputs(self._step.settings, self._clock, tick.shard, tick.scores),
             *feature_rows(tick.shard, tick.scores),
             *outcome_rows(tick.shard, tick.day * US_PER_DAY, tick.outcomes),
             *departures(self._step.settings, tick.shard, tick.day, tick.gone),
-            ShardStats(tick.shard, tick_stats(tick), tuple(tiers.tolist()), self._step.totals.at(tick.day)),
+            CountedStats(stats.shard, stats.stats, stats.tiers, self._step.totals.at(tick.day)),
         ]
 
     def restore(self, packed: bytes) -> None:
@@ -191,35 +170,6 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
     def snapshot(self) -> bytes:
         """The scorer's state."""
         return self._keeper.keep(str(self._shard), lambda: {"shard": self._shard, **self._scorer.state()})
-
-
-def tick_stats(tick: ScoredTick) -> TickStats:
-    """What monitoring sees of a shard's tick."""
-    counts, nulls = feature_histogram(tick.scores.features)
-    matured = tick.matured
-    scored = np.flatnonzero(~np.isnan(matured.risk))
-    return TickStats(
-        tick.day,
-        len(tick.scores.ids),
-        counts,
-        nulls,
-        risk_histogram(tick.scores.risk),
-        tick.scores.version.model_name,
-        tick.scores.version.model_version,
-        tick.scores.version.calibrated,
-        matured.as_of_day[scored],
-        [matured.ids[i] for i in scored.tolist()],
-        matured.churned[scored],
-        matured.risk[scored],
-        tick.matured_mrr[scored],
-        [tick.matured_plan[i] for i in scored.tolist()],
-        tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
-        [tick.matured_group[i] for i in scored.tolist()],
-        tick.opened,
-        tick.leads,
-        tick.value,
-        tick.kept_segment,
-    )
 
 
 def _count(scores: ScoredRows) -> None:

@@ -16,14 +16,14 @@ from c360_stream.arrays.growth import with_room
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.shard import HeardLabels, MovedRows, TickRows
-from c360_stream.labels.contacts import Group
+from c360_stream.features.emissions import HeardLabels, MovedRows, TickRows
 from c360_stream.labels.ledger import CORRECTION_DAYS, KnownLabels
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import ModelVersion, Scored
 from c360_stream.monitoring.lead import Leads, leads
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
+from c360_stream.scoring.scored import HeardOutcomes, Outcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.segments import NO_SEGMENT, segments
 from c360_stream.scoring.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.scoring.value import ValueConfig, ValueLedger, lifetimes
@@ -45,108 +45,17 @@ class ScoringConfig:
     value: ValueConfig = field(default_factory=ValueConfig)
 
 
-@dataclass(slots=True)
-class ScoredRows:
-    """Scores of n accounts of a shard, with what they were computed from.
-
-    Parameters
-    ----------
-    trigger
-        `tick` or `event`.
-    ids
-        Account ids, n of them.
-    as_of_us
-        int64, shape (n,).
-    features, contributions
-        float64, shape (n, 21).
-    risk, previous_risk
-        float64, shape (n,); the previous is NaN where there was none.
-    tier, previous_tier
-        int8, shape (n,): index into `TIERS`, or `NO_TIER`.
-    before
-        Features that the last score was made of, shape (n, 21); NaN where there was none.
-    moved
-        What each feature's change since then adds to the log-odds, shape (n, 21); NaN where there was no last score.
-    model_moved
-        What the model has learnt since then adds: with `moved` the whole change of the log-odds.
-    curve_days, curve
-        Horizons, ascending, and the risk over each, shape (n, horizons).
-    expected_months, lifetime_value_cents
-        As `learning.value` explains; the value is NaN where MRR is unknown.
-    segment
-        int8, shape (n,): index into `SEGMENTS`.
-    """
-
-    trigger: Trigger
-    ids: list[str]
-    as_of_us: NDArray[np.int64]
-    features: NDArray[np.float64]
-    risk: NDArray[np.float64]
-    previous_risk: NDArray[np.float64]
-    tier: NDArray[np.int8]
-    previous_tier: NDArray[np.int8]
-    contributions: NDArray[np.float64]
-    before: NDArray[np.float64]
-    moved: NDArray[np.float64]
-    model_moved: NDArray[np.float64]
-    curve_days: tuple[int, ...]
-    curve: NDArray[np.float64]
-    expected_months: NDArray[np.float64]
-    lifetime_value_cents: NDArray[np.float64]
-    segment: NDArray[np.int8]
-    version: ModelVersion
-
-
-@dataclass(slots=True)
-class Outcomes:
-    """Labels that have become known, with the risk that was stored at their as-of."""
-
-    ids: list[str]
-    as_of_day: NDArray[np.int64]
-    churned: NDArray[np.bool_]
-    risk: NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class ScoredTick:
-    """Everything that a shard's tick gives to the sinks and the monitor.
-
-    Parameters
-    ----------
-    matured_mrr, matured_plan
-        MRR at the as-of and newest plan of the matured examples.
-    opened
-        Number of examples taken at this tick.
-    leads
-        How far ahead those were flagged who cancelled.
-    value
-        How predicted values of half a year ago came out, on days when that is asked.
-    kept_segment
-        On Mondays: accounts whose segment is that of the Monday before, and accounts that had one then.
-    """
+@dataclass(frozen=True, slots=True)
+class ShardVersion:
+    """A tick's model version, on its way to a shard's scorer."""
 
     shard: int
     day: int
-    scores: ScoredRows
-    gone: list[str]
-    outcomes: Outcomes
-    matured: Outcomes
-    matured_mrr: NDArray[np.float64]
-    matured_group: list[Group]
-    matured_plan: list[str]
-    opened: int
-    leads: Leads
-    value: ValueCheck | None
-    kept_segment: tuple[int, int]
+    version: ModelVersion
 
 
-@dataclass(slots=True)
-class HeardOutcomes:
-    """Outcomes that are known at the end of the input."""
-
-    shard: int
-    time_us: int
-    outcomes: Outcomes
+ScorerInput = TickRows | MovedRows | HeardLabels | ShardVersion
+"""Rows and labels of the shard's accounts, and the versions of the learner."""
 
 
 class _Made(NamedTuple):
@@ -191,29 +100,20 @@ class ShardScorer:
         self._versions: dict[int, ModelVersion] = {}
         self._newest: ModelVersion | None = None
 
-    def rows(self, rows: TickRows | MovedRows) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
-        """Take a shard's feature rows; give the scores that are ready."""
-        self.hold_rows(rows)
+    def take(self, message: ScorerInput) -> list[ScorerOutput]:
+        """Take rows, labels or the version of a tick; give the scores that are ready."""
+        self.hold(message)
         return list(self.ready())
 
-    def version(self, day: int, version: ModelVersion) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
-        """Take the version of a tick; give the scores that are ready."""
-        self.hold_version(day, version)
-        return list(self.ready())
-
-    def hold_rows(self, rows: TickRows | MovedRows) -> None:
-        """Take a shard's feature rows; they wait."""
-        self._ids.extend(rows.new_ids)
-        self._reserve(len(self._ids))
-        self._waiting.append(rows)
-
-    def hold_labels(self, labels: HeardLabels) -> None:
-        """Take labels that no tick will tell; they wait for the scores before them."""
-        self._waiting.append(labels)
-
-    def hold_version(self, day: int, version: ModelVersion) -> None:
-        """Take the version of a tick, which waits."""
-        self._versions[day] = version
+    def hold(self, message: ScorerInput) -> None:
+        """Take rows, labels or the version of a tick, which wait: for that version, or for the scores before them."""
+        if isinstance(message, ShardVersion):
+            self._versions[message.day] = message.version
+            return
+        if not isinstance(message, HeardLabels):
+            self._ids.extend(message.new_ids)
+            self._reserve(len(self._ids))
+        self._waiting.append(message)
 
     @property
     def waiting(self) -> int:
@@ -235,7 +135,7 @@ class ShardScorer:
         self._segment = with_room(self._segment, accounts, NO_SEGMENT)
         self._value.reserve(accounts)
 
-    def ready(self) -> Iterator[ScoredTick | ScoredRows | HeardOutcomes]:
+    def ready(self) -> Iterator[ScorerOutput]:
         """Score what waits, in order, up to the first tick whose version is not there yet.
 
         What is not asked for goes on waiting, and a snapshot holds it.

@@ -16,7 +16,8 @@ from c360_stream.contracts.events import EPOCH
 from c360_stream.contracts.kinds import InputKind
 from c360_stream.features.columns import ShardBatch
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import AccountShard, Emission
+from c360_stream.features.emissions import Emission
+from c360_stream.features.shard import AccountShard
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
 from c360_stream.state.codec import pack, unpack
 from tests.reference.oracle import Truth, truth_of

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredTick, ScorerOutput
+from c360_stream.scoring.scorer import ScoringConfig, ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER, Tiers
 from c360_stream.state.codec import pack, unpack
 
@@ -125,7 +126,7 @@ def scored(accounts: list[list[Step]], config: ScoringConfig, restarts: set[int]
     scorer, seen = ShardScorer(config), [Seen() for _ in accounts]
     there: set[int] = set()
 
-    def note(day: int, found: list[ScoredTick | ScoredRows | HeardOutcomes]) -> None:
+    def note(day: int, found: list[ScorerOutput]) -> None:
         for each in found:
             assert not isinstance(each, HeardOutcomes)
             rows = each.scores if isinstance(each, ScoredTick) else each
@@ -137,8 +138,8 @@ def scored(accounts: list[list[Step]], config: ScoringConfig, restarts: set[int]
         now = {i: step for i, days in enumerate(accounts) for step in days[number : number + 1]}
         risk = {i: step.risk for i, step in now.items() if step.risk is not None}
         ids = [str(i) for i in range(len(accounts))] if not number else []
-        scorer.version(day, flat(day))
-        note(day, scorer.rows(tick_rows(day, risk, sorted(there - set(risk)), ids)))
+        scorer.take(ShardVersion(0, day, flat(day)))
+        note(day, scorer.take(tick_rows(day, risk, sorted(there - set(risk)), ids)))
         there = set(risk)
         if number in restarts:
             state = pack("score", scorer.state())
@@ -148,7 +149,7 @@ def scored(accounts: list[list[Step]], config: ScoringConfig, restarts: set[int]
         if moved and events:
             as_of_us = np.full(len(moved), day * US_PER_DAY + 1000)
             rows = MovedRows(0, np.array(list(moved), np.int32), [], as_of_us, features_of(list(moved.values())))
-            note(day, scorer.rows(rows))
+            note(day, scorer.take(rows))
     return seen
 
 

@@ -5,22 +5,22 @@ They are driven with columns: lines and their decoding would take ten times as l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
-from c360_stream.features.columns import EventColumns, ShardBatch
-from c360_stream.features.shard import AccountShard, MovedRows, TickRows
+from c360_stream.features.columns import EventColumns
+from c360_stream.features.shard import AccountShard
 from c360_stream.features.subscriptions import SubscriptionEvent
-from c360_stream.models.horizons import HorizonLearner
-from c360_stream.scoring.scorer import ShardScorer
+from c360_stream.pipeline import Pipeline
+from c360_stream.scoring.scorer import ShardVersion
 from c360_stream.settings import Settings
-from c360_stream.tools.bench.model import trained_model
+from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.sample import START_DAY
-from flows.churn import learning_config, scoring_config, shard_config
+from c360_stream.tools.bench.shards import PARTITION, receive
 
 ACTIVE_SHARE = 1 / 6
 """Of an account's users on a day: five of thirty days each."""
@@ -29,7 +29,6 @@ COMMENT_SHARE = 1 / 8
 CATEGORIES = 10
 STARTS_AT_ONCE = 500
 """Accounts that join a shard in one batch: what grows with them grows as it would."""
-_PARTITION = "bench/0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,10 @@ class Filling:
         self._users = load.users
         self._quiet_days = -(-settings.dedupe_hours // 24) + 1
         self._rng = np.random.default_rng([load.seed, load.accounts, load.users])
-        config = shard_config(settings, (_PARTITION,))
-        self._shards = [AccountShard(number, config) for number in range(settings.shards)]
-        self._scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
+        pipeline = Pipeline(settings, (PARTITION,))
+        self._shards, self._scorers = pipeline.shards, pipeline.models.scorers
         self._accounts = np.bincount(np.arange(load.accounts) % settings.shards, minlength=settings.shards).tolist()
-        learning = learning_config(settings)
-        curve = HorizonLearner(settings.horizon_days, learning.horizons, settings.prior_churn_rate).curve()
-        self._version = replace(trained_model(load.seed).version(START_DAY), curve=curve)
+        self._version = trained_version(settings, load.seed, START_DAY)
 
     def through(self, days: int) -> None:
         """Take so many days and their ticks: subscriptions start on the first, events come until the last but a few.
@@ -73,8 +69,8 @@ class Filling:
             for shard in self._shards:
                 self._receive(shard, day, None)
             # As in the flow, all shards' rows wait for the version of the tick.
-            for scorer in self._scorers:
-                scorer.version(day, self._version)
+            for number, scorer in enumerate(self._scorers):
+                scorer.take(ShardVersion(number, day, self._version))
             for shard in self._shards:
                 if day == START_DAY:
                     for first in range(0, self._accounts[shard.number], STARTS_AT_ONCE):
@@ -95,11 +91,8 @@ class Filling:
         return sum(shard.ledger.pending for shard in self._shards)
 
     def _receive(self, shard: AccountShard, day: int, events: EventColumns | None) -> None:
-        now_us = day * US_PER_DAY
-        batch = ShardBatch(shard.number, _PARTITION, now_us, START_DAY * US_PER_DAY, False, events)
-        for rows in shard.receive([batch]):
-            if isinstance(rows, TickRows | MovedRows):
-                self._scorers[shard.number].rows(rows)
+        scorer = self._scorers[shard.number]
+        receive(shard, scorer, day * US_PER_DAY, START_DAY * US_PER_DAY, events)
 
     def _starts(self, shard: int, first: int) -> EventColumns:
         """Some accounts' subscriptions start."""

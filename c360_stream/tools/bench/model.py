@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.curves import NULLABLE
+from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
+from c360_stream.pipeline import learning_config
+from c360_stream.settings import Settings
 from c360_stream.tools.bench.result import Result, least_cpu_seconds
 from c360_stream.tools.bench.sample import START_DAY
 
@@ -38,6 +42,13 @@ def trained_model(seed: int) -> ChurnModel:
     model = ChurnModel(ModelConfig(warmup_outcomes=1, warmup_churned=1))
     _learn(model, *examples(2_000, seed))
     return model
+
+
+def trained_version(settings: Settings, seed: int, day: int) -> ModelVersion:
+    """A version for a tick that scores with what was learnt, and has a risk curve."""
+    horizons = learning_config(settings).horizons
+    curve = HorizonLearner(settings.horizon_days, horizons, settings.prior_churn_rate).curve()
+    return replace(trained_model(seed).version(day), curve=curve)
 
 
 def measure(rows: int, seed: int, repeats: int) -> Iterator[Result]:

@@ -9,12 +9,14 @@ import numpy as np
 from c360_stream.contracts.events import Decoder, Event, times_us
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.features.columns import EventColumns, ShardBatch
+from c360_stream.features.emissions import Emission
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.shard import AccountShard, Emission
+from c360_stream.features.shard import AccountShard
+from c360_stream.pipeline import Pipeline
+from c360_stream.scoring.scorer import ScorerInput, ShardScorer
 from c360_stream.settings import Settings
-from flows.churn import shard_config
 
-_PARTITION = "bench/0"
+PARTITION = "bench/0"
 
 
 def decoded(kind: InputKind, lines: Sequence[bytes]) -> list[Event]:
@@ -22,8 +24,17 @@ def decoded(kind: InputKind, lines: Sequence[bytes]) -> list[Event]:
     return [event for block in Decoder(kind).decode_blocks(lines) for event in block.events]
 
 
+def receive(
+    shard: AccountShard, scorer: ShardScorer, now_us: int, first_us: int, events: EventColumns | None = None
+) -> None:
+    """Give a shard the time and events, and its scorer what follows; what is not the scorer's is dropped."""
+    for emission in shard.receive([ShardBatch(shard.number, PARTITION, now_us, first_us, False, events)]):
+        if isinstance(emission, ScorerInput):
+            scorer.take(emission)
+
+
 class Shards:
-    """The shards, and an encoder a topic; one partition says everything.
+    """The shards with their scorers, and an encoder a topic; one partition says everything.
 
     Parameters
     ----------
@@ -32,8 +43,8 @@ class Shards:
     """
 
     def __init__(self, settings: Settings) -> None:
-        config = shard_config(settings, (_PARTITION,))
-        self._shards = [AccountShard(number, config) for number in range(settings.shards)]
+        pipeline = Pipeline(settings, (PARTITION,))
+        self._shards, self.scorers = pipeline.shards, pipeline.models.scorers
         accounts = KnownAccounts(settings.shards)
         self._encoders = {
             kind: EventEncoder(number, accounts, settings.core_actions, settings.category_prefixes)
@@ -54,7 +65,7 @@ class Shards:
         """Give every shard its part of a batch (or nothing but the time); what each emits."""
         first_us = self._first_us or 0
         for shard, events in zip(self._shards, columns or [None] * len(self._shards), strict=True):
-            yield shard.receive([ShardBatch(shard.number, _PARTITION, high_us, first_us, False, events)])
+            yield shard.receive([ShardBatch(shard.number, PARTITION, high_us, first_us, False, events)])
 
     def accounts(self) -> int:
         """Number of accounts seen."""

@@ -17,24 +17,23 @@ from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
-from c360_stream.features.columns import EventColumns, ShardBatch
-from c360_stream.features.shard import AccountShard, MovedRows, TickRows
+from c360_stream.features.columns import EventColumns
+from c360_stream.features.shard import AccountShard
 from c360_stream.features.subscriptions import SubscriptionEvent
-from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
-from c360_stream.scoring.scorer import ShardScorer
+from c360_stream.pipeline import Pipeline
+from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeper, Keeping
-from c360_stream.tools.bench.model import trained_model
+from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.sample import START_DAY
-from flows.churn import learning_config, scoring_config, shard_config
+from c360_stream.tools.bench.shards import PARTITION, receive
 
 USERS_PER_ACCOUNT = 20
 INTERVAL_SECONDS = 30
 EVENTS_PER_SECOND = 200_000
 """What one process is meant to take on a quiet core: more change between two snapshots than live."""
-_PARTITION = "bench/0"
 _BLOCK_BYTES = 16 * 1024 * 1024
 
 
@@ -44,8 +43,10 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
     Figures are seconds on the wall, since waiting for the disk stalls the flow too.
     """
     gc.disable()  # as a run does
-    shards = [_Shard(settings, number, accounts, seed) for number in range(settings.shards)]
-    version = _version(settings, seed)
+    pipeline = Pipeline(settings, (PARTITION,))
+    pairs = zip(pipeline.shards, pipeline.models.scorers, strict=True)
+    shards = [_Shard(shard, scorer, range(shard.number, accounts, settings.shards), seed) for shard, scorer in pairs]
+    version = trained_version(settings, seed, START_DAY + 1)
     for shard in shards:
         shard.fill(version)
     events = EVENTS_PER_SECOND * INTERVAL_SECONDS // len(shards)
@@ -101,12 +102,10 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
 class _Shard:
     """One shard, its scorer, and events for it, which are made as columns: a process decodes elsewhere."""
 
-    def __init__(self, settings: Settings, number: int, accounts: int, seed: int) -> None:
-        self._settings = settings
-        self.number = number
-        self.shard = AccountShard(number, shard_config(settings, (_PARTITION,)))
-        self.scorer = ShardScorer(scoring_config(settings))
-        self._ids = [f"acct-{account:07d}" for account in range(number, accounts, settings.shards)]
+    def __init__(self, shard: AccountShard, scorer: ShardScorer, accounts: range, seed: int) -> None:
+        self.number = number = shard.number
+        self.shard, self.scorer = shard, scorer
+        self._ids = [f"acct-{account:07d}" for account in accounts]
         self._hashes = np.array([xxh3_64_intdigest(name.encode()) for name in self._ids], np.uint64)
         self._rng = np.random.default_rng([seed, number])
         self._day = START_DAY
@@ -138,7 +137,7 @@ class _Shard:
         """Midnight."""
         self._day += 1
         self._receive(None)
-        self.scorer.version(self._day, version)
+        self.scorer.take(ShardVersion(self.number, self._day, version))
 
     def keep(self, keepers: tuple[Keeper, Keeper]) -> Iterator[bytes]:
         """As the steps do."""
@@ -155,9 +154,7 @@ class _Shard:
 
     def _receive(self, events: EventColumns | None) -> None:
         now, first = self._day * US_PER_DAY, START_DAY * US_PER_DAY + US_PER_DAY // 2
-        for rows in self.shard.receive([ShardBatch(self.number, _PARTITION, now, first, False, events)]):
-            if isinstance(rows, TickRows | MovedRows):
-                self.scorer.rows(rows)
+        receive(self.shard, self.scorer, now, first, events)
 
     def _product(self, account: NDArray[np.int32], user: NDArray[np.uint64]) -> EventColumns:
         # What a user does is what that user does every day: else the tables of who comments would grow all the time.
@@ -174,12 +171,6 @@ class _Shard:
         event = self._rng.integers(0, 2**64, len(account), np.uint64)
         none = np.zeros(0, np.uint64)
         return EventColumns(topic, self._ids, self._hashes, account, time_us, time_us, event, code, none, none, details)
-
-
-def _version(settings: Settings, seed: int) -> ModelVersion:
-    horizons = learning_config(settings).horizons
-    curve = HorizonLearner(settings.horizon_days, horizons, settings.prior_churn_rate).curve()
-    return replace(trained_model(seed).version(START_DAY + 1), curve=curve)
 
 
 def _keep(shards: list[_Shard], keepers: list[tuple[Keeper, Keeper]]) -> tuple[list[bytes], int]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import RiskScoreOut, encode_risk_score
-from c360_stream.features.shard import MovedRows, TickRows
-from c360_stream.models.horizons import HorizonLearner
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
-from c360_stream.scoring.scorer import ScoredTick, ShardScorer
+from c360_stream.scoring.scored import ScoredTick
+from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.settings import Settings
-from c360_stream.tools.bench.model import trained_model
+from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.result import Result, least_cpu_seconds, timed
 from c360_stream.tools.bench.sample import START_DAY, Sample, SampleSpec
 from c360_stream.tools.bench.shards import Shards, decoded
-from flows.churn import learning_config, scoring_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +33,10 @@ class _Tick:
 
 def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Result]:
     """Fill the shards with the events of `spec`, then run one tick on each of the days that follow."""
-    scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
-    shards = _filled(settings, spec, scorers)
-    config = learning_config(settings)
-    curve = HorizonLearner(settings.horizon_days, config.horizons, settings.prior_churn_rate).curve()
-    version = replace(trained_model(spec.seed).version(START_DAY + 1), curve=curve)
+    shards = _filled(settings, spec)
+    version = trained_version(settings, spec.seed, START_DAY + 1)
     days = range(START_DAY + 1, START_DAY + 1 + repeats)
-    best = min(
-        (_tick(settings, shards, scorers, version, day) for day in days), key=lambda tick: sum(tick.seconds.values())
-    )
+    best = min((_tick(settings, shards, version, day) for day in days), key=lambda tick: sum(tick.seconds.values()))
     records = list(map(msgspec.json.Decoder(RiskScoreOut).decode, best.records))
     yield Result(
         "tick",
@@ -62,7 +56,7 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
     )
 
 
-def _filled(settings: Settings, spec: SampleSpec, scorers: Sequence[ShardScorer]) -> Shards:
+def _filled(settings: Settings, spec: SampleSpec) -> Shards:
     """Shards that have taken the events of one day; the scorers get to know the accounts."""
     shards = Shards(settings)
     sample = Sample(spec)
@@ -72,16 +66,16 @@ def _filled(settings: Settings, spec: SampleSpec, scorers: Sequence[ShardScorer]
         for emissions in shards.receive(START_DAY * US_PER_DAY, columns):
             for rows in emissions:
                 if isinstance(rows, MovedRows):
-                    scorers[rows.shard].rows(rows)
+                    shards.scorers[rows.shard].take(rows)
     return shards
 
 
-def _tick(settings: Settings, shards: Shards, scorers: Sequence[ShardScorer], version: ModelVersion, day: int) -> _Tick:
+def _tick(settings: Settings, shards: Shards, version: ModelVersion, day: int) -> _Tick:
     closed = timed(_close, shards, day)
     score_seconds = rows_seconds = 0.0
     records: list[bytes] = []
     for rows in closed.given:  # one shard's outputs at a time are in memory, as in the flow
-        scored = timed(_score, scorers[rows.shard], rows, version)
+        scored = timed(_score, shards.scorers[rows.shard], rows, version)
         made = timed(_outputs, settings, scored.given)
         score_seconds += scored.cpu
         rows_seconds += made.cpu
@@ -95,8 +89,8 @@ def _close(shards: Shards, day: int) -> list[TickRows]:
 
 
 def _score(scorer: ShardScorer, rows: TickRows, version: ModelVersion) -> list[ScoredTick]:
-    scorer.version(rows.day, version)
-    return [scored for scored in scorer.rows(rows) if isinstance(scored, ScoredTick)]
+    scorer.take(ShardVersion(rows.shard, rows.day, version))
+    return [scored for scored in scorer.take(rows) if isinstance(scored, ScoredTick)]
 
 
 def _outputs(settings: Settings, ticks: list[ScoredTick]) -> list[Output]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.shard import TickRows
-from c360_stream.scoring.scorer import ScoredTick
+from c360_stream.features.emissions import TickRows
+from c360_stream.scoring.scored import ScoredTick
 from c360_stream.tools.evaluate.clusters import sum_over
 from c360_stream.tools.evaluate.judgement import shown
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import with_room
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.shard import TickRows
-from c360_stream.scoring.scorer import ScoredTick
+from c360_stream.features.emissions import TickRows
+from c360_stream.scoring.scored import ScoredTick
 from c360_stream.scoring.tiers import NO_TIER
 
 _OVER = 4

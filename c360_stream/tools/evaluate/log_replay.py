@@ -12,22 +12,14 @@ from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import ShardBatch
-from c360_stream.features.shard import (
-    AccountShard,
-    Emission,
-    HeardLabels,
-    HourCounts,
-    MovedRows,
-    TickExamples,
-    TickRows,
-)
+from c360_stream.features.emissions import Emission, HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
 from c360_stream.logs.refusals import BoundedReasons, Refusals
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource, input_partitions
 from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.pipeline import account_shards
 from c360_stream.settings import Settings
-from flows.churn import shard_config
 
 
 @dataclass(slots=True)
@@ -77,8 +69,7 @@ class LogReplay:
             raise ConfigurationError(
                 f"no input partition in {settings.log_dir}", "name a log directory: c360 simulate writes one"
             )
-        config = shard_config(settings, self._partitions)
-        self._shards = [AccountShard(number, config) for number in range(settings.shards)]
+        self._shards = account_shards(settings, self._partitions)
         self._new_ids: list[list[str]] = [[] for _ in self._shards]
         self._hours: list[HourCounts] = []
         self._ticks: dict[int, ReplayedTick] = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
-from c360_stream.scoring.scorer import ScoredTick
+from c360_stream.scoring.scored import ScoredTick
 from c360_stream.tools.evaluate.log_replay import ReplayedTick
 
 TRUTH_HORIZON_DAYS = 60

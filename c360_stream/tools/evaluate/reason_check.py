@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.scoring.reasons import Reasons, reasons
-from c360_stream.scoring.scorer import ScoredRows
+from c360_stream.scoring.scored import ScoredRows
 from c360_stream.scoring.tiers import HIGH
 from c360_stream.tools.evaluate.page import heading, number, paragraph, percent, table
 

@@ -21,16 +21,9 @@ from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR, Decoder, time_
 from c360_stream.contracts.events import Event as DecodedEvent
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch
+from c360_stream.features.emissions import Emission, HourCounts, MovedRows, TickExamples, TickRows
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
-from c360_stream.features.shard import (
-    AccountShard,
-    Emission,
-    HourCounts,
-    MovedRows,
-    ShardConfig,
-    TickExamples,
-    TickRows,
-)
+from c360_stream.features.shard import AccountShard, ShardConfig
 from c360_stream.settings import Settings
 
 LATENESS_US = US_PER_HOUR

@@ -9,7 +9,8 @@ import numpy as np
 
 from c360_stream.contracts.events import time_us
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.shard import AccountShard, Emission, MovedRows, ShardTally, TickRows
+from c360_stream.features.emissions import Emission, MovedRows, TickRows
+from c360_stream.features.shard import AccountShard, ShardTally
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.state.codec import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config

@@ -8,11 +8,12 @@ from functools import cache
 from typing import Any
 
 from c360_stream.contracts.records import DriftAlarm
-from c360_stream.features.shard import Emission, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import Emission, MovedRows, TickExamples, TickRows
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.horizons import learnt_horizons
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
+from c360_stream.scoring.scored import ScorerOutput
+from c360_stream.scoring.scorer import ScoringConfig, ShardScorer, ShardVersion
 from c360_stream.state.codec import pack
 from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain
@@ -68,14 +69,14 @@ def learn(learner: Learner, parts: Iterable[TickExamples]) -> list[LearnedTick]:
     return [learned for part in parts if (learned := learner.receive(part)) is not None]
 
 
-def score(shard: int) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
+def score(shard: int) -> list[ScorerOutput]:
     """Everything that a shard's scorer gives, its versions known ahead."""
     scorer = ShardScorer(SCORING)
-    out: list[ScoredTick | ScoredRows | HeardOutcomes] = []
+    out: list[ScorerOutput] = []
     for learned in learned_ticks():
-        out += scorer.version(learned.day, learned.version)
+        out += scorer.take(ShardVersion(0, learned.day, learned.version))
     for rows in company()[shard].rows:
-        out += scorer.rows(rows)
+        out += scorer.take(rows)
     return out
 
 

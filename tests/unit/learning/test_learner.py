@@ -16,8 +16,8 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import AlarmKind, utc_time
 from c360_stream.features.columns import PRODUCT
 from c360_stream.features.definitions import FEATURES
+from c360_stream.features.emissions import TickExamples
 from c360_stream.features.example_block import ExampleBlock
-from c360_stream.features.shard import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.names import ChampionName, TreatedPolicy

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from c360_stream.features.shard import TickExamples
+from c360_stream.features.emissions import TickExamples
 from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.logs.events import LOG, Happening
 from c360_stream.monitoring.alarms import WARNING, drift_alarm

@@ -9,9 +9,9 @@ import pytest
 
 from c360_stream import metrics
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
+from c360_stream.pipeline import monitor_config
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
-from flows.churn import monitor_config
 
 GAUGES = (metrics.MODEL_AUC, metrics.MODEL_LOG_LOSS, metrics.MODEL_CALIBRATION_RATIO)
 

@@ -17,7 +17,7 @@ from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, TableRows, TopicRecords, dead_letter_outputs, score_outputs
 from c360_stream.operators.sink import BLOCK_BYTES_MAX, Blocks
 from c360_stream.scoring.reasons import MODEL
-from c360_stream.scoring.scorer import ScoredRows
+from c360_stream.scoring.scored import ScoredRows
 from c360_stream.scoring.tiers import HIGH
 from c360_stream.settings import Settings
 from tests.unit.learning.rows import DAY_US, feature_rows

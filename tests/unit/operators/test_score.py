@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from c360_stream.features.columns import Heartbeats
-from c360_stream.features.shard import TickRows
+from c360_stream.features.emissions import TickRows
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep, ShardVersion
+from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep
 from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, Turns
+from c360_stream.scoring.scorer import ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
 from tests.unit.learning.companies import SCORING, SHARDS, company, learned_ticks

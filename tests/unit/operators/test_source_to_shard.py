@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter, DeadLetterOut
 from c360_stream.features.columns import EventColumns, ShardBatch
+from c360_stream.features.emissions import TickRows
 from c360_stream.features.encoding import KnownAccounts
-from c360_stream.features.shard import AccountShard, ShardConfig, TickRows
+from c360_stream.features.shard import AccountShard, ShardConfig
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters

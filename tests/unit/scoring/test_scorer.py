@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import MovedRows, TickRows
+from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.models.churn_model import ChurnModel
@@ -22,7 +22,8 @@ from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.lead import NEVER
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ShardScorer
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ScorerOutput
+from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER
 from c360_stream.state.codec import pack, unpack
 from tests.unit.features.deliveries import HORIZON_DAYS
@@ -95,14 +96,14 @@ def interleaved(draw: Random, shard: int) -> list[Said]:
     return [next(queues[turn]) for turn in turns]
 
 
-def take(scorer: ShardScorer, said: Said) -> list[ScoredTick | ScoredRows | HeardOutcomes]:
-    return scorer.version(said.day, said.version) if isinstance(said, LearnedTick) else scorer.rows(said)
+def take(scorer: ShardScorer, said: Said) -> list[ScorerOutput]:
+    return scorer.take(ShardVersion(0, said.day, said.version)) if isinstance(said, LearnedTick) else scorer.take(said)
 
 
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, SHARDS - 1))
 def test_rows_wait_for_the_version_of_their_tick(seed: int, shard: int) -> None:
-    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows | HeardOutcomes]()
+    scorer, out = ShardScorer(SCORING), list[ScorerOutput]()
     for said in interleaved(Random(seed), shard):
         out += take(scorer, said)
     assert as_bytes(out) == as_bytes(score(shard))
@@ -113,7 +114,7 @@ def test_rows_wait_for_the_version_of_their_tick(seed: int, shard: int) -> None:
 def test_a_resumed_scorer_goes_on_identically(seed: int, shard: int) -> None:
     messages = interleaved(Random(seed), shard)
     cuts = Random(seed).sample(range(len(messages)), 4)
-    scorer, out = ShardScorer(SCORING), list[ScoredTick | ScoredRows | HeardOutcomes]()
+    scorer, out = ShardScorer(SCORING), list[ScorerOutput]()
     for position, said in enumerate(messages):
         if position in cuts:
             state = pack("score", scorer.state())
@@ -148,52 +149,52 @@ def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = (
 
 def after_a_tick(risk_log_odds: float = 0.0) -> ShardScorer:
     scorer = ShardScorer(SCORING)
-    scorer.version(DAY, flat(DAY, risk_log_odds))
-    scorer.rows(tick_rows(DAY, [0.0], ["acme"]))
+    scorer.take(ShardVersion(0, DAY, flat(DAY, risk_log_odds)))
+    scorer.take(tick_rows(DAY, [0.0], ["acme"]))
     return scorer
 
 
 def test_only_material_changes_are_scored_between_ticks() -> None:
     scorer = after_a_tick()
-    assert scorer.rows(moved(DAY, 0.03)) == []
-    (scored,) = scorer.rows(moved(DAY, 0.05))
+    assert scorer.take(moved(DAY, 0.03)) == []
+    (scored,) = scorer.take(moved(DAY, 0.05))
     assert isinstance(scored, ScoredRows)
     assert (scored.trigger, scored.ids, scored.previous_risk.tolist()) == ("event", ["acme"], [0.5])
-    assert scorer.rows(moved(DAY, 0.07)) == [], "against the last score that was emitted"
+    assert scorer.take(moved(DAY, 0.07)) == [], "against the last score that was emitted"
 
 
 def test_a_rise_in_tier_is_material_however_small() -> None:
     """At 0.549 `critical` is not certain yet, at 0.551 it is: its threshold of 0.5 and the band of a tenth."""
     scorer = ShardScorer(replace(SCORING, event_score_change_min=0.5))
-    scorer.version(DAY, flat(DAY, logit(0.49)))
-    scorer.rows(tick_rows(DAY, [0.0], ["acme"]))
-    assert scorer.rows(moved(DAY, logit(0.549) - logit(0.49))) == []
-    (scored,) = scorer.rows(moved(DAY, logit(0.551) - logit(0.49)))
+    scorer.take(ShardVersion(0, DAY, flat(DAY, logit(0.49))))
+    scorer.take(tick_rows(DAY, [0.0], ["acme"]))
+    assert scorer.take(moved(DAY, logit(0.549) - logit(0.49))) == []
+    (scored,) = scorer.take(moved(DAY, logit(0.551) - logit(0.49)))
     assert isinstance(scored, ScoredRows)
     assert (scored.previous_tier.tolist(), scored.tier.tolist()) == ([2], [3])
-    (fallen,) = scorer.rows(moved(DAY, -9.0))
+    (fallen,) = scorer.take(moved(DAY, -9.0))
     assert isinstance(fallen, ScoredRows)
     assert fallen.tier.tolist() == [3], "nothing falls before the next tick"
 
 
 def test_an_account_without_a_tick_waits_for_its_first() -> None:
-    assert after_a_tick().rows(moved(DAY, 5.0, account=1, new_ids=("bolt",))) == []
+    assert after_a_tick().take(moved(DAY, 5.0, account=1, new_ids=("bolt",))) == []
 
 
 def test_before_the_first_version_nothing_is_scored() -> None:
     scorer = ShardScorer(SCORING)
-    assert scorer.rows(moved(DAY, 5.0, new_ids=("acme",))) == []
+    assert scorer.take(moved(DAY, 5.0, new_ids=("acme",))) == []
 
 
 def test_whoever_is_gone_starts_afresh() -> None:
     """After a reactivation there is no previous risk: the subscription is another one."""
     scorer = after_a_tick()
-    scorer.version(DAY + 1, flat(DAY + 1, 0.0))
-    (tick,) = scorer.rows(tick_rows(DAY + 1, [], [], gone=(0,)))
+    scorer.take(ShardVersion(0, DAY + 1, flat(DAY + 1, 0.0)))
+    (tick,) = scorer.take(tick_rows(DAY + 1, [], [], gone=(0,)))
     assert isinstance(tick, ScoredTick)
     assert (tick.gone, tick.scores.ids) == (["acme"], [])
-    scorer.version(DAY + 2, flat(DAY + 2, 0.0))
-    (back,) = scorer.rows(tick_rows(DAY + 2, [0.0], []))
+    scorer.take(ShardVersion(0, DAY + 2, flat(DAY + 2, 0.0)))
+    (back,) = scorer.take(tick_rows(DAY + 2, [0.0], []))
     assert isinstance(back, ScoredTick)
     assert np.isnan(back.scores.previous_risk).all()
     assert back.scores.previous_tier.tolist() == [NO_TIER]
@@ -226,27 +227,27 @@ def test_what_moved_is_measured_from_the_score_before(shard: int) -> None:
 
 def test_between_ticks_the_last_emitted_score_is_what_counts() -> None:
     scorer = after_a_tick()
-    (first,) = scorer.rows(moved(DAY, 0.5))
-    (second,) = scorer.rows(moved(DAY, -0.25))
+    (first,) = scorer.take(moved(DAY, 0.5))
+    (second,) = scorer.take(moved(DAY, -0.25))
     assert isinstance(first, ScoredRows)
     assert isinstance(second, ScoredRows)
     assert (first.moved[0, 0], second.moved[0, 0]) == pytest.approx((0.5, -0.75))
     restored = ShardScorer(SCORING)
     restored.restore(unpack("s", pack("s", scorer.state())))
     for each in (scorer, restored):
-        (third,) = each.rows(moved(DAY, 1.0))
+        (third,) = each.take(moved(DAY, 1.0))
         assert isinstance(third, ScoredRows)
         assert third.moved[0, 0] == pytest.approx(1.25)
-    scorer.version(DAY + 1, flat(DAY + 1, 0.0))
-    (tick,) = scorer.rows(tick_rows(DAY + 1, [2.0], []))
+    scorer.take(ShardVersion(0, DAY + 1, flat(DAY + 1, 0.0)))
+    (tick,) = scorer.take(tick_rows(DAY + 1, [2.0], []))
     assert isinstance(tick, ScoredTick)
     assert tick.scores.moved[0, 0] == pytest.approx(2.0), "ticks form a chain of their own"
 
 
 def test_a_new_version_alone_moves_nothing_but_the_model() -> None:
     scorer = after_a_tick()
-    scorer.version(DAY + 1, flat(DAY + 1, 0.7))
-    (tick,) = scorer.rows(tick_rows(DAY + 1, [0.0], []))
+    scorer.take(ShardVersion(0, DAY + 1, flat(DAY + 1, 0.7)))
+    (tick,) = scorer.take(tick_rows(DAY + 1, [0.0], []))
     assert isinstance(tick, ScoredTick)
     assert not tick.scores.moved.any()
     assert tick.scores.model_moved[0] == pytest.approx(0.7)
@@ -259,7 +260,7 @@ def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
     found = []
     for number in range(12):
         day = DAY + number
-        scorer.version(day, flat(day, 0.0))
+        scorer.take(ShardVersion(0, day, flat(day, 0.0)))
         values = [low if number < 2 else 0.0, low, low if number < 4 else 0.0]
         rows = tick_rows(day, values[: 3 - 2 * (number == 9)], ["acme", "bolt", "cone"] if number == 0 else [])
         if number == 9:
@@ -270,7 +271,7 @@ def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
         due = day - HORIZON_DAYS
         stayed = np.array([2], np.int32)
         labels = KnownLabels(stayed, np.array([due]), np.zeros(1, np.bool_))
-        (tick,) = scorer.rows(replace(rows, known=labels))
+        (tick,) = scorer.take(replace(rows, known=labels))
         assert isinstance(tick, ScoredTick)
         found.append(tick.leads)
     assert [each.lead_days.tolist() for each in found if len(each.lead_days)] == [[HORIZON_DAYS, NEVER]]
@@ -284,8 +285,8 @@ def test_segments_are_compared_from_monday_to_monday() -> None:
     kept = []
     for number in range(15):
         day = DAY + number
-        scorer.version(day, flat(day, -9.0))
-        (tick,) = scorer.rows(tick_rows(day, [0.0, 8.0 if number > 9 else 0.0], ["acme", "bolt"] if not number else []))
+        scorer.take(ShardVersion(0, day, flat(day, -9.0)))
+        (tick,) = scorer.take(tick_rows(day, [0.0, 8.0 if number > 9 else 0.0], ["acme", "bolt"] if not number else []))
         assert isinstance(tick, ScoredTick)
         kept.append(tick.kept_segment)
     mondays = [number for number in range(15) if (DAY + number) % 7 == MONDAY]
@@ -303,7 +304,7 @@ def test_a_day_that_leaves_the_windows_is_not_what_the_model_has_learnt() -> Non
         before, now = ShardScorer(SCORING), feature_rows(50, seed=2)
         ids = [f"a{row}" for row in range(50)]
         for tick in (day, day + 1):
-            before.version(tick, model.version(tick))
-            (scored,) = before.rows(replace(tick_rows(tick, [0.0] * 50, ids if tick == day else []), features=now))
+            before.take(ShardVersion(0, tick, model.version(tick)))
+            (scored,) = before.take(replace(tick_rows(tick, [0.0] * 50, ids if tick == day else []), features=now))
         assert isinstance(scored, ScoredTick)
         assert np.abs(scored.scores.model_moved).max() < 1e-9, day - DAY

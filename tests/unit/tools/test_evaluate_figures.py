@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.shard import TickRows
+from c360_stream.features.emissions import TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.monitoring.profit import Campaign
 from c360_stream.monitoring.quality import roc_auc

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.scoring.reasons import Reasons
-from c360_stream.scoring.scorer import ScoredRows
+from c360_stream.scoring.scored import ScoredRows
 from c360_stream.scoring.tiers import HIGH
 from c360_stream.tools.evaluate.reason_check import ReasonCheck, section
 from tests.unit.learning.rows import feature_rows
