@@ -79,7 +79,7 @@ class Monitors:
         if closed is None:
             return Watched()
         first, counts = closed
-        by_topic = {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
+        by_topic: dict[str, list[int]] = {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
         return Watched(alarms=self._monitor.on_hours(first, by_topic))
 
     def _tick_of(self, part: ShardStats) -> Watched:
