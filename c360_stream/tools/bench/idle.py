@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from c360_stream.errors import C360Error
 from c360_stream.settings import INPUT_KINDS
@@ -69,11 +70,10 @@ def _idle(spec: SampleSpec, seconds: int, brokers: str | None) -> _Idle:
 
 
 def _cpu_seconds(run: Running) -> float:
-    fields = Path(f"/proc/{run.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    used = psutil.Process(run.process.pid).cpu_times()
+    return float(used.user + used.system)
 
 
 def _memory_and_threads(run: Running) -> tuple[int, int]:
-    lines = Path(f"/proc/{run.process.pid}/status").read_text().splitlines()
-    said = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(said["VmRSS"].split()[0]) * 1024, int(said["Threads"])
+    worker = psutil.Process(run.process.pid)
+    return worker.memory_info().rss, worker.num_threads()
