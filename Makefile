@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint bench bench-kafka bench-all performance-pictures dashboard-pictures containers schemas dashboards secrets lock clean
+.PHONY: demo test test-all lint bench bench-kafka bench-all performance-pictures containers schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -55,9 +55,6 @@ bench-all: .venv/installed  ## measure all of docs/performance.md anew, over an 
 
 performance-pictures: .venv/installed  ## draw the pictures of docs/performance.md from docs/performance.jsonl
 	$(BIN)/python -m bench.pictures
-
-dashboard-pictures: .venv/installed  ## draw the dashboards in docs/dashboards from a run of the whole stack without containers
-	$(BIN)/python -m tests.integration.stack --pictures docs/dashboards
 
 containers: .venv/installed  ## prove image and compose file in a container engine; without one, as root on Debian, make one
 	$(BIN)/python -m tests.containers

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Sequence
+
+import psutil
 
 from c360_stream.operators.health import HEALTH, Health
 from c360_stream.operators.stop import stop_requested
-
-# States of a connection in the tables of the kernel.
-_STANDS, _CLOSED_THERE = "01", "08"
-_TABLES = ("/proc/self/net/tcp", "/proc/self/net/tcp6")
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 class FormingWatch:
@@ -47,43 +41,36 @@ class FormingWatch:
         self._ports = frozenset(ports)
         self._end = end
         self._health = health
-        self._known: set[str] = set()
+        self._known: set[tuple[int, int]] = set()
 
     def look(self) -> None:
         """Compare the connections with those of the last look."""
         if not self._health.forming or stop_requested():
             return
-        states = sockets_of_peers(self._own_port, self._ports)
-        if _CLOSED_THERE in states.values() or any(
-            states[each] != _STANDS for each in self._known.intersection(states)
-        ):
+        states = self._connections()
+        stand = {descriptor for descriptor, state in states.items() if state == psutil.CONN_ESTABLISHED}
+        # After a reset the system lists the connection no more, but the socket is still open.
+        lost = any(_inode(each) == inode for each, inode in self._known if each not in stand)
+        if psutil.CONN_CLOSE_WAIT in states.values() or lost:
             self._end("lost a process of the cluster before all were there")
-        self._known = {each for each, state in states.items() if state == _STANDS}
+        self._known = {(each, _inode(each)) for each in stand}
+
+    def _connections(self) -> dict[int, str]:
+        """State of each connection with a peer, by file descriptor; none where the system hides them."""
+        try:
+            found = psutil.Process().net_connections("tcp")
+        except (OSError, psutil.Error):
+            return {}
+        return {
+            each.fd: each.status
+            for each in found
+            if each.raddr and (each.laddr.port == self._own_port or each.raddr.port in self._ports)
+        }
 
 
-def sockets_of_peers(own_port: int, ports: frozenset[int]) -> dict[str, str]:
-    """State of each socket of this process, by inode; "" if it is no connection between peers, or none any more.
-
-    Nothing where the system has no `/proc`.
-    """
-    between_peers = {
-        inode: state for local, remote, state, inode in _connections() if local == own_port or remote in ports
-    }
-    return {inode: between_peers.get(inode, "") for inode in _open_sockets()}
-
-
-def _connections() -> Iterator[tuple[int, int, str, str]]:
-    """Local port, remote port, state and inode of every connection of this network."""
-    for table in _TABLES:
-        with suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                _, local, remote, state, *_, inode = line.split()[:10]
-                yield int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16), state, inode
-
-
-def _open_sockets() -> Iterator[str]:
-    with suppress(OSError):
-        for entry in os.scandir("/proc/self/fd"):
-            with suppress(OSError):
-                if found := _SOCKET.fullmatch(os.readlink(entry.path)):
-                    yield found[1]
+def _inode(descriptor: int) -> int:
+    """Tells a socket from another that has its file descriptor later; 0 if it is closed."""
+    try:
+        return os.fstat(descriptor).st_ino
+    except OSError:
+        return 0

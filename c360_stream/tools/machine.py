@@ -1,9 +1,11 @@
-"""The machine that figures were measured on."""
+"""The machine that figures were measured on, and what of it this process took."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,3 +24,8 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
+
+
+def peak_resident_bytes() -> int:
+    """Most memory that this process has had resident."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

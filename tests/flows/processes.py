@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from tests.reference.flow_run import DEADLINE_SECONDS, FlowRun, kill
 
 POLL_SECONDS = 0.01
@@ -54,15 +56,15 @@ def hears(pid: int, number: signal.Signals = signal.SIGTERM) -> bool:
 
 def children(pid: int) -> list[int]:
     """Processes that a process has started and that are still there."""
-    with suppress(FileNotFoundError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children()]
     return []
 
 
 def is_alive(pid: int) -> bool:
     """Whether a process is there, and not only its exit code."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 

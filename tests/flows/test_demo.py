@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from c360_stream.features.definitions import SPECS
@@ -316,9 +317,8 @@ def test_an_interrupt_ends_it_and_its_flow(tmp_path: Path) -> None:
 
 def alive(group: int) -> bool:
     """Whether a process of the group is left: one that has ended and was not waited for does not count."""
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, of_group = status.read_text().rpartition(")")[2].split()[:3]
-            if int(of_group) == group and state != "Z":
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
                 return True
     return False

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -56,12 +57,6 @@ def produce(settings: Settings, events: int) -> int:
                 producer.poll(0)
     assert producer.flush(60) == 0
     return written
-
-
-def resident_bytes(process: int) -> int:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def events_read(address: str) -> float:
@@ -113,7 +108,7 @@ def watch(
     phase, deadline, back_at = "mb_before", time.monotonic() + RUN_SECONDS_MAX, 0.0
     while process.poll() is None:
         assert time.monotonic() < deadline, "the run does not end"
-        peaks[phase] = max(peaks[phase], resident_bytes(process.pid) // 1_000_000)
+        peaks[phase] = max(peaks[phase], psutil.Process(process.pid).memory_info().rss // 1_000_000)
         if phase == "mb_before" and events_read(f"127.0.0.1:{PORT}") > events / 3:
             front.down()
             phase, back_at = "mb_during", time.monotonic() + outage_seconds

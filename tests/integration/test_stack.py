@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from deploy.dashboards import DASHBOARDS
 from deploy.dashboards.panel import Dashboard, Panel, Query
 from tests.deploy.compose import ROOT
 from tests.integration.kafka_broker import KafkaUnavailableError
-from tests.integration.stack import pictures
 from tests.integration.stack.answers import Observer, has_data
 from tests.integration.stack.monitoring import rule_queries
 from tests.integration.stack.stack import WORKER_DOWN_ALERT, Stack
@@ -39,7 +37,6 @@ HEARTBEAT_AGE_SECONDS_MAX = 60.0
 LATE_SHARE_MAX = 0.01
 PROGRAMS = ("prometheus", "prometheus-alertmanager", "java")
 BROKEN_EVENTS = 5
-PICTURE_BYTES_MAX = 200_000
 # Compare with what has not been yet: a week of ticks, the lag of a log directory.
 EMPTY_RECORDINGS = {"c360:consumer_lag_bytes:sum", "c360:tick_scores_per_tick:median7d"}
 
@@ -119,14 +116,6 @@ def test_a_panel_has_an_answer(observer: Observer, case: Case) -> None:
 @pytest.mark.parametrize(("dashboard", "query"), ANNOTATIONS)
 def test_marks_have_an_answer(observer: Observer, dashboard: Dashboard, query: Query) -> None:
     observer.ask(dashboard, query)  # whether there are any depends on what happened
-
-
-def test_pictures_of_the_dashboards_can_be_drawn(observer: Observer, tmp_path: Path) -> None:
-    for path, dashboard in zip(pictures.draw_all(observer, tmp_path), DASHBOARDS, strict=True):
-        drawn = path.read_text()
-        assert dashboard.title in drawn
-        assert pictures.FOOTNOTE in drawn
-        assert len(drawn) < PICTURE_BYTES_MAX
 
 
 def test_nothing_alerts_while_all_is_well(stack: Stack) -> None:

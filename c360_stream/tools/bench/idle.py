@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from c360_stream.contracts.kinds import INPUT_KINDS
+import psutil
 from c360_stream.errors import C360Error
 from c360_stream.tools.bench.live import Running, running
 from c360_stream.tools.bench.result import Result
@@ -69,11 +69,10 @@ def _idle(spec: SampleSpec, seconds: int, brokers: str | None) -> _Idle:
 
 
 def _cpu_seconds(run: Running) -> float:
-    fields = Path(f"/proc/{run.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    used = psutil.Process(run.process.pid).cpu_times()
+    return float(used.user + used.system)
 
 
 def _memory_and_threads(run: Running) -> tuple[int, int]:
-    lines = Path(f"/proc/{run.process.pid}/status").read_text().splitlines()
-    said = dict(line.split(":", 1) for line in lines if ":" in line)
-    return int(said["VmRSS"].split()[0]) * 1024, int(said["Threads"])
+    worker = psutil.Process(run.process.pid)
+    return worker.memory_info().rss, worker.num_threads()

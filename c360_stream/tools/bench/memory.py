@@ -8,14 +8,13 @@ every label's example waiting, and never more than 5.8 GB on the way.
 from __future__ import annotations
 
 import gc
-import resource
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
+
+import psutil
 
 from c360_stream.errors import C360Error
 from c360_stream.features.definitions import FEATURES
@@ -24,6 +23,7 @@ from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.settings import Settings
 from c360_stream.tools.bench.filling import Filling, Load
 from c360_stream.tools.bench.result import Result, timed
+from c360_stream.tools.machine import peak_resident_bytes
 
 USERS, USERS_FEW = 20, 5
 _WARM_UP = Load(accounts=50, users=2, seed=0)
@@ -135,21 +135,12 @@ def _say_held(sender: Connection, settings: Settings, load: Load) -> None:
 def _held(settings: Settings, load: Load) -> _Held:
     Filling(settings, _WARM_UP).through(3)  # loads libraries, and makes what is made once
     gc.collect()
-    before = _resident_bytes()
+    process = psutil.Process()
+    before = process.memory_info().rss
     filling = Filling(settings, load)
     took = timed(filling.through, _days(settings))
     gc.collect()
-    now = _resident_bytes()
-    return _Held(filling.users(), filling.waiting_examples(), now - before, now, max(now, _peak_bytes()), took.wall)
-
-
-def _resident_bytes() -> int:
-    """Resident memory, where the system says it; else the most there was."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        return _peak_bytes()
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    now = process.memory_info().rss
+    return _Held(
+        filling.users(), filling.waiting_examples(), now - before, now, max(now, peak_resident_bytes()), took.wall
+    )

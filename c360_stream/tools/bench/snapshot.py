@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,7 +27,9 @@ from c360_stream.state.backend import Keeper, Keeping
 from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.sample import START_DAY
-from c360_stream.tools.bench.shards import PARTITION, receive
+from c360_stream.tools.bench.shards import PARTITION
+from c360_stream.tools.bench.shards import receive
+from c360_stream.tools.machine import peak_resident_bytes
 
 USERS_PER_ACCOUNT = 20
 INTERVAL_SECONDS = 30
@@ -73,10 +74,10 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
         recovery = Path(home)
         keeping = Keeping(True, "bench", recovery)
         keepers = [(keeping.of("accounts"), keeping.of("score")) for _ in shards]
-        resident = _resident_bytes_max()
+        resident = peak_resident_bytes()
         first = timed(_keep, shards, keepers)
         state_bytes = _directory_bytes(recovery)
-        parameters |= {"resident_bytes_max": resident, "more_resident_bytes": _resident_bytes_max() - resident}
+        parameters |= {"resident_bytes_max": resident, "more_resident_bytes": peak_resident_bytes() - resident}
         parameters["state_bytes"] = state_bytes
         yield result("snapshot_first", first, _write(recovery, state_bytes).wall, "writing as many bytes to one file")
         hashing = _hash(state_bytes).wall
@@ -182,10 +183,6 @@ def _keep(shards: list[_Shard], keepers: list[tuple[Keeper, Keeper]]) -> tuple[l
 def _take_up(shards: list[_Shard], keeping: Keeping, manifests: list[bytes]) -> None:
     for number, shard in enumerate(shards):
         shard.take_up(keeping, *manifests[2 * number : 2 * number + 2])
-
-
-def _resident_bytes_max() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _directory_bytes(recovery: Path) -> int:

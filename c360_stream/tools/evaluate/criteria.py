@@ -10,11 +10,6 @@ from typing import Any
 from c360_stream.learning.champion import GAIN_SHARE_MIN, T_MIN
 
 Figures = dict[str, Any]
-LIMITS_OF = (
-    "Limits that the project sets itself for simulated companies, to notice when a change makes it worse. They were set"
-    " for the mean of five companies of 3,000 accounts over two years; smaller ones miss more of them, by chance. They"
-    " do not say whether the scores are good enough for a purpose: the verdict at the top does."
-)
 
 
 def criteria(worlds: Sequence[Figures], run: str) -> list[Figures]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from markupsafe import Markup
+
 Figures = dict[str, Any]
 
 # Colours that people with any of the common colour blindnesses tell apart, on white and on black: Okabe and Ito,
@@ -43,7 +45,7 @@ class Picture:
 
     title: str
     caption: str
-    svg: str
+    svg: Markup
 
 
 def draw(world: Figures, salt: str, *, quality: bool) -> Iterator[Picture]:
@@ -60,7 +62,8 @@ def draw(world: Figures, salt: str, *, quality: bool) -> Iterator[Picture]:
     """
     for number, (title, caption, size, paint) in enumerate(_PICTURES):
         if (paint in _OF_QUALITY) is quality:
-            yield Picture(title, caption, _svg(world, size, paint, f"{salt}p{number}"))
+            svg = _svg(world, size, paint, f"{salt}p{number}")
+            yield Picture(title, caption, Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)))  # noqa: S704
 
 
 def _svg(world: Figures, size: tuple[float, float], paint: Callable[[Figures, Any], None], salt: str) -> str:

@@ -7,7 +7,6 @@ and worse follow from the declared direction alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.scoring.reasons import Reasons, reasons
 from c360_stream.scoring.scored import ScoredRows
 from c360_stream.scoring.tiers import HIGH
-from c360_stream.tools.evaluate.page import heading, number, paragraph, percent, table
+from c360_stream.tools.evaluate.cells import Table, number, percent
 
 Figures = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -112,17 +111,8 @@ _SHARES = (
 )
 
 
-def section(figures: Figures) -> Iterator[str]:
-    """The report's words about reasons: one row a world and run."""
-    yield heading(2, "Reasons")
-    yield paragraph(
-        "Of the scores in the tiers high and critical; those that are held there though their risk has fallen may be"
-        " without a reason. Against its direction is a reason whose value is better than"
-        " that of three quarters of all accounts, or a mitigation whose value is worse, by the declared direction"
-        " of the feature. Contributions add up: the largest difference between the log-odds of a risk and the sum of"
-        " its parts, of all scores.",
-        "soft",
-    )
+def reason_table(figures: Figures) -> Table:
+    """One row a world and run."""
     rows = []
     for world in figures["worlds"]:
         for name, run in world["runs"].items():
@@ -130,4 +120,4 @@ def section(figures: Figures) -> Iterator[str]:
             shares = (percent(told[share], 2) for share, _ in _SHARES)
             difference = number(told["largest_difference"], ".1e")
             rows.append((world["world"]["title"], name, f"{told['scores']:,}", *shares, difference))
-    yield table(("world", "run", "#scores", *(name for _, name in _SHARES), "#largest difference"), rows)
+    return Table(("world", "run", "#scores", *(name for _, name in _SHARES), "#largest difference"), rows)

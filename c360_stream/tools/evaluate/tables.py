@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from c360_stream.tools.evaluate.page import DASH, PLUS_MINUS, Cell, number, percent, table
+from c360_stream.tools.evaluate.cells import DASH, PLUS_MINUS, Cell, Table, number, percent
 
 Figures = dict[str, Any]
 
@@ -42,13 +42,13 @@ def named(scorer: str) -> str:
     return SCORER_NAMES.get(scorer, scorer)
 
 
-def verdicts(figures: Figures) -> str:
+def verdicts(figures: Figures) -> Table:
     """The verdicts on all runs, one below the other."""
     rows = [(one["scenario"], one["run"], Cell(one["headline"], "text")) for one in figures["verdicts"]]
-    return table(("scenario", "run", "verdict"), rows)
+    return Table(("scenario", "run", "verdict"), rows)
 
 
-def bands(verdict: Figures) -> str:
+def bands(verdict: Figures) -> Table:
     """What was told and what happened, by bands of risk."""
     rows = []
     true = any(band["mean_true_risk"] is not None for band in verdict["bands"])
@@ -60,10 +60,10 @@ def bands(verdict: Figures) -> str:
         cells += [percent(band["mean_true_risk"])] if true else []
         rows.append((*cells, f"{band['examples']:,}", f"{band['accounts']:,}"))
     truth = ("#true",) if true else ()
-    return table(("risk given", "#on average", "#left", "#95% interval", *truth, "#scores", "#accounts"), rows)
+    return Table(("risk given", "#on average", "#left", "#95% interval", *truth, "#scores", "#accounts"), rows)
 
 
-def limits(figures: Figures) -> str:
+def limits(figures: Figures) -> Table:
     """The project's own limits, and whether they are kept."""
     several = len(figures["runs"]) > 1
     rows = []
@@ -74,16 +74,16 @@ def limits(figures: Figures) -> str:
         where = f"{row['scenario']}, {row['run']}" if several else row["scenario"]
         value = "none" if row["value"] is None else number(row["value"], ".4g")
         rows.append((verdict, where, Cell(row["what"], "text"), value, ", ".join(limits), Cell(row["note"], "text")))
-    return table(("", "where", "what", "#value", "limit", "note"), rows)
+    return Table(("", "where", "what", "#value", "limit", "note"), rows)
 
 
-def summary(figures: Figures) -> str:
+def summary(figures: Figures) -> Table:
     """Means over the worlds, and their spread."""
     rows = []
     for row in figures["summary"]:
         cells = [_mean(row.get(metric), form) for metric, _, form in _MEASURES]
         rows.append((row["scenario"], named(row["scorer"]), SEGMENT_NAMES[row["segment"]], *cells))
-    return table(("scenario", "scorer", "as-ofs", *(name for _, name, _ in _MEASURES)), rows)
+    return Table(("scenario", "scorer", "as-ofs", *(name for _, name, _ in _MEASURES)), rows)
 
 
 def _mean(value: Figures | None, form: str) -> str:
@@ -93,7 +93,7 @@ def _mean(value: Figures | None, form: str) -> str:
     return show(value["mean"]) + (f" {PLUS_MINUS} {show(value['sd'])}" if value["sd"] is not None else "")
 
 
-def segments(world: Figures) -> str:
+def segments(world: Figures) -> Table:
     """Every scorer in every segment of a world."""
     rows = []
     for scorer, one in world["scorers"].items():
@@ -104,10 +104,10 @@ def segments(world: Figures) -> str:
             counts = (f"{segment['examples']:,}", f"{segment['churners']:,}")
             rows.append((named(scorer), SEGMENT_NAMES[name], *counts, cells[0], interval, *cells[1:]))
     measures = [name for _, name, _ in _MEASURES]
-    return table(("scorer", "as-ofs", "#examples", "#churned", measures[0], "#95% interval", *measures[1:]), rows)
+    return Table(("scorer", "as-ofs", "#examples", "#churned", measures[0], "#95% interval", *measures[1:]), rows)
 
 
-def blocks(world: Figures) -> str:
+def blocks(world: Figures) -> Table:
     """Every run and LightGBM by blocks of 60 days."""
     rows = []
     for scorer in (*world["runs"], "lightgbm-28d"):
@@ -131,7 +131,7 @@ def blocks(world: Figures) -> str:
                 )
             )
     columns = ("scorer", "#block", "as-ofs", "#examples", "#churned", "#ROC-AUC", "#ratio, happened")
-    return table((*columns, "#95% interval", "#ratio, true", "#ECE", "#log loss"), rows)
+    return Table((*columns, "#95% interval", "#ratio, true", "#ECE", "#log loss"), rows)
 
 
 _RUN_MEASURES = (
@@ -146,7 +146,7 @@ _RUN_MEASURES = (
 )
 
 
-def run_summary(figures: Figures) -> str:
+def run_summary(figures: Figures) -> Table:
     """Alarms, recovery and lead time by scenario and run: means over the worlds that have them."""
     rows = []
     for row in figures["run_summary"]:
@@ -155,10 +155,10 @@ def run_summary(figures: Figures) -> str:
             if f"{prefix}recovered" in row:
                 cells[f"{prefix}recovery_days"] += f" ({row[f'{prefix}recovered']} of {row['worlds']})"
         rows.append((row["scenario"], row["run"], *cells.values()))
-    return table(("scenario", "run", *(name for _, name, _ in _RUN_MEASURES)), rows)
+    return Table(("scenario", "run", *(name for _, name, _ in _RUN_MEASURES)), rows)
 
 
-def detector_summary(figures: Figures) -> str:
+def detector_summary(figures: Figures) -> Table:
     """The flow's alarm beside River's detectors, by scenario."""
     changed = {world["world"]["scenario"] for world in figures["worlds"] if world["change"]}
     rows = []
@@ -169,10 +169,10 @@ def detector_summary(figures: Figures) -> str:
             (row["scenario"], name, _mean(row.get("false_per_year"), ".1f"), found, _mean(row.get("delay_days"), ".0f"))
         )
     columns = ("scenario", "detector", "#false a year", "#found the change", "#days from the change")
-    return table(columns, rows)
+    return Table(columns, rows)
 
 
-def lead(world: Figures) -> str:
+def lead(world: Figures) -> Table:
     """What lead time is made of."""
     rows = []
     for name, one in world["runs"].items():
@@ -191,10 +191,10 @@ def lead(world: Figures) -> str:
         "#false",
         "#account-months",
     )
-    return table(columns, rows)
+    return Table(columns, rows)
 
 
-def alarms(world: Figures) -> str:
+def alarms(world: Figures) -> Table:
     """All alarms of all runs."""
     rows = [
         (
@@ -208,17 +208,17 @@ def alarms(world: Figures) -> str:
         for name, one in world["runs"].items()
         for each in one["alarms"]["list"]
     ]
-    return table(("run", "as-of, UTC", "kind", "subject", "method", "detail"), rows)
+    return Table(("run", "as-of, UTC", "kind", "subject", "method", "detail"), rows)
 
 
-def labels(world: Figures) -> str:
+def labels(world: Figures) -> Table:
     """How soon scores have a label."""
     after = world["labels"]["after"]
     row = [percent(after[days]) for days in after]
-    return table([f"#labelled after {days} days" for days in after], [row])
+    return Table([f"#labelled after {days} days" for days in after], [row])
 
 
-def outages(world: Figures) -> str:
+def outages(world: Figures) -> Table:
     """What an outage did to every run."""
     rows = []
     for name, one in world["runs"].items():
@@ -227,14 +227,14 @@ def outages(world: Figures) -> str:
         shares = [percent(outage[f"tier_changed_share{which}"], 2) for which in ("", "_without", "_beyond", "_because")]
         rows.append((name, *hours, *shares, percent(outage["tier_differs_share"], 2)))
     columns = ("run", "#hours to the freshness alarm", "#to the volume alarm", "#tier changed", "#without the outage")
-    return table((*columns, "#beyond", "#because of it", "#tier differs between both"), rows)
+    return Table((*columns, "#beyond", "#because of it", "#tier differs between both"), rows)
 
 
 def _hours(value: float | None) -> str:
     return "none" if value is None else number(value, ".2f")
 
 
-def standings(world: Figures) -> str:
+def standings(world: Figures) -> Table:
     """How the models stood in each run's contest at the end."""
     rows = []
     for run, one in world["runs"].items():
@@ -242,20 +242,20 @@ def standings(world: Figures) -> str:
             last = weeks[-1]
             gain = (number(last.get("gain"), ".4f"), number(last.get("gain_t"), ".1f"))
             rows.append((run, model, last["day"], number(last.get("log_loss"), ".4f"), *gain))
-    return table(("run", "model", "day", "#log loss", "#gain over the champion", "#standard errors"), rows)
+    return Table(("run", "model", "day", "#log loss", "#gain over the champion", "#standard errors"), rows)
 
 
-def champions(world: Figures) -> str:
+def champions(world: Figures) -> Table:
     """Who scored when."""
     rows = [
         (run, term["model"], term["first_day"], term["last_day"])
         for run, one in world["runs"].items()
         for term in one["champions"]
     ]
-    return table(("run", "model", "from", "to"), rows)
+    return Table(("run", "model", "from", "to"), rows)
 
 
-def settings(figures: Figures) -> Iterator[str]:
+def settings(figures: Figures) -> Iterator[Table]:
     """Every setting, and for more than one run those that differ first."""
     runs = figures["runs"]
     names = list(next(iter(runs.values())))
@@ -263,4 +263,4 @@ def settings(figures: Figures) -> Iterator[str]:
     for group in (differ, [name for name in names if name not in differ]):
         if group:
             shown = [(name, *(Cell(str(one[name]), "text") for one in runs.values())) for name in group]
-            yield table(("setting", *runs), shown)
+            yield Table(("setting", *runs), shown)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from c360_stream.monitoring.lead import AHEAD_DAYS
 from c360_stream.scoring.tiers import HIGH, NO_TIER
+from c360_stream.tools.evaluate.cells import Table, number, percent
 from c360_stream.tools.evaluate.lead import DAYS_A_MONTH
 from c360_stream.tools.evaluate.ledger import Matrices
-from c360_stream.tools.evaluate.page import number, percent, table
 from c360_stream.tools.evaluate.summary import Figures
 
 UNDONE_DAYS = (7, 14, 28)
@@ -137,15 +137,9 @@ SUMMARISED = (
 )
 """Figures of the table, their columns and forms."""
 
-EXPLAINED = (
-    "At the daily ticks, high or critical. Undone: scored below high again within so many days of an entry. Recall:"
-    " cancellations that were high at some tick within the horizon before; at the end: at the last tick before. False:"
-    " no cancellation followed within the horizon."
-)
 
-
-def tier_table(figures: Figures) -> str:
-    """The table of the report: means over the worlds, by scenario and run."""
+def tier_table(figures: Figures) -> Table:
+    """Means over the worlds, by scenario and run."""
     rows = []
     for row in figures["run_summary"]:
         cells = [
@@ -154,4 +148,4 @@ def tier_table(figures: Figures) -> str:
             for mean in [row.get(name, {}).get("mean")]
         ]
         rows.append((row["scenario"], row["run"], *cells))
-    return table(("scenario", "run", *(column for _, column, _ in SUMMARISED)), rows)
+    return Table(("scenario", "run", *(column for _, column, _ in SUMMARISED)), rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from c360_stream.tools.evaluate.maturity import LabelCounts
 from c360_stream.tools.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
 from c360_stream.tools.evaluate.sweep import Sweep
 from c360_stream.tools.evaluate.tiers import tier_figures
+from c360_stream.tools.machine import peak_resident_bytes
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, simulate
 
 TRUTH = "truth.jsonl"
@@ -151,7 +151,7 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, say: Say) -> dict[
         for contestant, twin in zip(replayed.contestants, twins, strict=True):
             run = figures["runs"][contestant.name]
             run["outage"] = outage_figures(contestant.told.alarms, window, contestant.ledger.matrices(), twin)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_resident_bytes() / 2**20
     return figures | {"cost": {"seconds": time.perf_counter() - began, "peak_mebibytes": peak}}
 
 

@@ -1,6 +1,6 @@
 """Bring the stack up without containers: `python -m tests.integration.stack`.
 
-It stays until Ctrl-C and says where everything is; with `--pictures FOLDER` it draws the dashboards and ends.
+It stays until Ctrl-C and says where everything is.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from tests.integration.kafka_broker import KafkaUnavailableError
-from tests.integration.stack import pictures
 from tests.integration.stack.processes import StackError
 from tests.integration.stack.stack import Stack
 
-ACCOUNTS, DAYS, LIVE_SECONDS = 250, 365, 120.0
+ACCOUNTS, DAYS = 250, 365
 
 
 def main() -> int:
@@ -26,22 +25,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.integration.stack", description=__doc__)
     parser.add_argument("--accounts", type=int, default=ACCOUNTS, help=f"of the simulated company; default {ACCOUNTS}")
     parser.add_argument("--days", type=int, default=DAYS, help=f"of its history; default {DAYS}")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the dashboards there, and end")
-    parser.add_argument("--form", choices=("svg", "png"), default="svg", help="of the pictures; default svg")
-    parser.add_argument("--keep", action="store_true", help="stay until Ctrl-C after the pictures, too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="c360-stack-") as folder:
         try:
             with Stack(Path(folder), accounts=options.accounts, days=options.days) as stack:
                 print(f"up; output in {folder}; history comes first\n{_addresses(stack)}", flush=True)
-                stack.wait_for_live(LIVE_SECONDS if options.pictures else 0)
+                stack.wait_for_live(0)
                 print("live", flush=True)
-                if options.pictures:
-                    for path in pictures.draw_all(stack.observer(), options.pictures, options.form):
-                        print(f"{path}: {path.stat().st_size:,} bytes")
-                if options.keep or not options.pictures:
-                    threading.Event().wait()
+                threading.Event().wait()
         except KeyboardInterrupt:
             pass
         except KafkaUnavailableError as error:

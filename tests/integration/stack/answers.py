@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from deploy.dashboards.macros import expanded
@@ -88,15 +87,3 @@ def range_of(since: str) -> timedelta:
     if found is None:
         raise ValueError(f"no time range: {since}")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-
-
-def moment(text: str) -> datetime:
-    """A time as ClickHouse writes it, which is UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def number(value: Any) -> float:
-    """A number as ClickHouse writes it: 64-bit integers are text in its JSON; NaN if there is none."""
-    if value is None:
-        return math.nan
-    return float(value)

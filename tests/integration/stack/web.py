@@ -20,10 +20,9 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class Series:
-    """A time series: its labels, times in Unix seconds, and values without those that are not numbers."""
+    """A time series: its labels, and values without those that are not numbers."""
 
     labels: dict[str, str]
-    times: list[float]
     values: list[float]
 
 
@@ -173,9 +172,8 @@ def read_page(url: str) -> str:
 
 
 def _series(labels: dict[str, str], points: list[list[Any]]) -> Series:
-    numbers = [(float(time), float(value)) for time, value in points]
-    known = [(time, value) for time, value in numbers if math.isfinite(value)]
-    return Series(labels, [time for time, _ in known], [value for _, value in known])
+    values = (float(value) for _, value in points)
+    return Series(labels, [value for value in values if math.isfinite(value)])
 
 
 def _ask(request: Request) -> bytes:
