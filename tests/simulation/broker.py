@@ -86,14 +86,14 @@ class MemoryTopics:
 def serving(topics: MemoryTopics, fate: Fate) -> Iterator[None]:
     """Give every Kafka client that a life makes its topics and its fate."""
     kinds = {
-        "kafka.Consumer": partial(MemoryConsumer, topics, fate),
-        "kafka_outbox.Consumer": partial(MemoryConsumer, topics, fate),
-        "kafka_client.Producer": partial(MemoryProducer, topics, fate),
-        "kafka.AdminClient": partial(MemoryAdmin, topics, fate),
-        "kafka_client.AdminClient": partial(MemoryAdmin, topics, fate),
+        "transport.Consumer": partial(MemoryConsumer, topics, fate),
+        "outbox.Consumer": partial(MemoryConsumer, topics, fate),
+        "client.Producer": partial(MemoryProducer, topics, fate),
+        "transport.AdminClient": partial(MemoryAdmin, topics, fate),
+        "client.AdminClient": partial(MemoryAdmin, topics, fate),
     }
     with ExitStack() as patches:
-        for name, value in (SOON | {f"c360_stream.connectors.{name}": kind for name, kind in kinds.items()}).items():
+        for name, value in (SOON | {f"c360_stream.connectors.kafka.{name}": kind for name, kind in kinds.items()}).items():
             patches.enter_context(patch(name, value))
         yield
 
