@@ -4,20 +4,25 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint bench bench-kafka bench-all performance-pictures containers schemas dashboards secrets lock clean
+.PHONY: demo test test-all soak lint bench bench-kafka bench-all performance-pictures containers schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
 	$(BIN)/c360 demo
 
 # A file's tests share fixtures, so they stay on one worker; the quick ones come last, so that all end together.
-PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+# The longest are named at the end, with their seconds.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 2
 
 test: .venv/installed  ## run the quick tests: some minutes, and nothing but Python
-	$(PYTEST) -n 2 -m "not slow and not kafka"
+	$(PYTEST) -m "not slow and not kafka"
 
 test-all: test  ## run the others too: crashes, clusters, schedules; those skip that need Java for Kafka, or other programs
-	$(PYTEST) -n 2 -m "slow or kafka"
+	$(PYTEST) -m "slow or kafka"
+
+SCHEDULES ?= 1000
+soak: .venv/installed  ## run a thousand simulated schedules of crashes, outages, rescaling: SCHEDULES=N for others
+	seq 0 50 $$(($(SCHEDULES) - 1)) | xargs -P 2 -I{} $(BIN)/python -m tests.simulation --first-seed {} --schedules 50
 
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
