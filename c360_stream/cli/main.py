@@ -188,7 +188,7 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
 
     Nothing to install or configure: the log directory and the embedded tables go to --out.
     """
-    from c360_stream.cli.demo import command
+    from c360_stream.cli.demo import demonstration as command
 
     command.demo(out, accounts, days, seed, scenario)
 
@@ -314,7 +314,7 @@ def setup(log_dir: Path | None) -> None:
 
     Applies the ClickHouse migrations that are not applied yet. Safe to repeat.
     """
-    from c360_stream.cli import setup as command
+    from c360_stream.cli.setup import creation as command
 
     command.setup(_settings(log_dir))
 
@@ -329,7 +329,7 @@ def doctor(context: click.Context, log_dir: Path | None, as_json: bool) -> None:
     Looks at the configuration, the topics, the tables and their schema version; changes nothing. Says its verdict
     first, then problems, warnings, what is in order, and the settings, secrets masked.
     """
-    from c360_stream.cli import doctor as command
+    from c360_stream.cli.doctor import checks as command
 
     if not command.doctor(_settings(log_dir), as_json=as_json):
         context.exit(1)
@@ -352,7 +352,7 @@ def sort(log_dir: Path, out: Path, memory_mb: int) -> None:
     below LOG_DIR into --out, in order; events of the same time keep theirs, and a line that is no event stays behind
     the line before it. LOG_DIR stays as it is.
     """
-    from c360_stream.cli.sort import sort_log
+    from c360_stream.cli.sort.external_sort import sort_log
 
     sort_log(_settings(log_dir), out, memory_mb * 1_000_000)
 
@@ -372,7 +372,7 @@ def heartbeat(context: click.Context, every: int | None, once: bool) -> None:
     One into every partition of the input topics, again and again: c360_heartbeat_timestamp_seconds of the run says when
     the newest was sent that has come out. Kafka only. SIGTERM and Ctrl-C stop it, with exit code 0.
     """
-    from c360_stream.cli import heartbeat as command
+    from c360_stream.cli.heartbeat import rounds as command
 
     if once and every is not None:
         raise click.UsageError("--every and --once exclude each other.", context)
@@ -396,7 +396,7 @@ def top(log_dir: Path | None, once: bool, rows: int, as_json: bool) -> None:
     Accounts stand by tier, most MRR at risk first: a tier outlasts the risk that led to it for some days. --json prints
     one board and stops.
     """
-    from c360_stream.cli import top as command
+    from c360_stream.cli.top import live as command
 
     command.top(_settings(log_dir), once=once, rows=rows, as_json=as_json)
 
@@ -409,7 +409,7 @@ def models(log_dir: Path | None, as_json: bool) -> None:
 
     What each is and how it learns, which scores and which run in shadow, and what the outcomes say of them.
     """
-    from c360_stream.cli import models as command
+    from c360_stream.cli.models import standings as command
 
     command.models(_settings(log_dir), as_json=as_json)
 
@@ -422,7 +422,7 @@ def interventions(log_dir: Path | None, as_json: bool) -> None:
 
     Retention by playbook, against accounts that were not contacted and of the playbooks among each other.
     """
-    from c360_stream.cli import interventions as command
+    from c360_stream.cli.interventions import comparison as command
 
     command.interventions(_settings(log_dir), as_json=as_json)
 
@@ -438,7 +438,7 @@ def verify(context: click.Context, account: str, as_of: datetime | None, log_dir
 
     Reads the account's events from the log again and says whether they give the score that was stored.
     """
-    from c360_stream.cli import verify as command
+    from c360_stream.cli.verify import rebuild as command
 
     if not command.verify(_settings(log_dir), account, as_of, as_json=as_json):
         context.exit(1)
@@ -459,7 +459,7 @@ def redrive(**options: Any) -> None:
     For after a producer or a setting was mended; Kafka only. Key, value and headers are the original ones. The same
     options again go on where they were: each dead letter is sent once, even if it is killed in between.
     """
-    from c360_stream.cli import redrive as command
+    from c360_stream.cli.redrive import transfer as command
 
     command.redrive(_settings(None), **options)
 

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from c360_stream.cli.history import History, Moment, features_at, read_history
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.terminal import escaped
+from c360_stream.cli.verify.history import History, Moment, features_at, read_history
 from c360_stream.connectors.clickhouse.store import TableStore, connect
 from c360_stream.connectors.transport import open_transport
 from c360_stream.contracts.events import time_us
