@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from c360_stream.cli.setup import topics
+from c360_stream.cli.setup.creation import topics
 from c360_stream.contracts.events import Decoder, Refused
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore

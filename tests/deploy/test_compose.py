@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from c360_stream.cli.main import cli
+from c360_stream.cli.main import LazyCommand, cli
 from c360_stream.runtime.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings
 from c360_stream.settings.declaration import secret_fields
@@ -215,7 +215,9 @@ def test_only_setup_has_the_password_of_the_user_that_changes_tables(
 @pytest.mark.parametrize("name", OURS)
 def test_commands_are_understood(compose: Compose, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     command, *arguments = compose.services[name].command
-    found = cli.commands[command]
+    listed = cli.commands[command]
+    assert isinstance(listed, LazyCommand)
+    found = listed.load()
     # Directories of the container are not here. The command is everybody's: it is put back.
     for parameter in found.params:
         if isinstance(parameter.type, click.Path):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from c360_stream.cli.history import Moment, features_at, read_history
+from c360_stream.cli.verify.history import Moment, features_at, read_history
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.contracts.events import time_us
 from c360_stream.contracts.records import Trigger

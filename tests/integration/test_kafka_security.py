@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from c360_stream.cli.retention import look_at_retention
+from c360_stream.cli.doctor.retention import look_at_retention
 from c360_stream.connectors.kafka.topics import setup_topics
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
 )
 
-from c360_stream.cli.doctor import Warned, checks
+from c360_stream.cli.doctor.checks import Warned, checks
 from c360_stream.connectors.kafka.topics import DAY_MS, setup_topics, wanted_topics
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.settings import Settings

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from c360_stream.cli.demo.findings import CALLED_TIERS, CURRENT_DAYS, Findings, Quality, Ranking, Row
 from c360_stream.cli.demo.pointers import commands
-from c360_stream.cli.setup import topics
+from c360_stream.cli.setup.creation import topics
 from c360_stream.contracts.records import TIERS
 from c360_stream.logs.lines import printable
 from c360_stream.logs.refusals import reason_lines

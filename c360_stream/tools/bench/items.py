@@ -1,6 +1,6 @@
 """The benchmarks by name: which of the options each takes, and how it is started.
 
-Each imports its module when it runs: the libraries of the others stay unloaded.
+Each imports its module when it runs: the libraries of the others stay unloaded, and all of them for the help.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from c360_stream.settings import Settings
-from c360_stream.tools.bench.result import Result
-from c360_stream.tools.bench.sample import SampleSpec
+if TYPE_CHECKING:
+    from c360_stream.settings import Settings
+    from c360_stream.tools.bench.result import Result
+    from c360_stream.tools.bench.sample import SampleSpec
 
 PRODUCT_EVENTS_PER_TICK_ACCOUNT = 3
 PRODUCT_EVENTS_PER_TICKS_ACCOUNT = 20
@@ -48,20 +50,28 @@ class Options:
     @property
     def batches(self) -> SampleSpec:
         """Events for what takes them batch by batch."""
+        from c360_stream.tools.bench.sample import SampleSpec
+
         return SampleSpec(self.accounts, self.batch_sample, days=1, seed=self.seed, partitions=1)
 
     @property
     def log(self) -> SampleSpec:
         """Events for what reads a log."""
+        from c360_stream.tools.bench.sample import SampleSpec
+
         return SampleSpec(self.accounts, self.events, self.days, self.seed, self.partitions)
 
     @property
     def history(self) -> SampleSpec:
         """Events for accounts to be scored by, before what is measured begins."""
+        from c360_stream.tools.bench.sample import SampleSpec
+
         return SampleSpec(HISTORY_ACCOUNTS, 10 * HISTORY_ACCOUNTS, HISTORY_DAYS, self.seed)
 
     def tick(self, days: int, partitions: int = 4) -> SampleSpec:
         """Events for what needs accounts rather than events."""
+        from c360_stream.tools.bench.sample import SampleSpec
+
         accounts = self.tick_accounts or TICK_ACCOUNTS
         return SampleSpec(
             accounts, PRODUCT_EVENTS_PER_TICK_ACCOUNT * accounts, days=days, seed=self.seed, partitions=partitions
@@ -151,6 +161,7 @@ def _history(options: Options) -> Iterator[Result]:
 
 def _ticks(options: Options) -> Iterator[Result]:
     from c360_stream.tools.bench import ticks
+    from c360_stream.tools.bench.sample import SampleSpec
 
     if options.tick_days <= ticks.FEW_DAYS:
         raise click.BadParameter(f"more than {ticks.FEW_DAYS}, which it is compared with", param_hint="--tick-days")
@@ -179,10 +190,12 @@ def _memory(options: Options) -> Iterator[Result]:
 
 def _defaults() -> Settings:
     """The defaults, whatever this machine's configuration says."""
+    from c360_stream.settings import Settings
+
     return Settings.model_construct()
 
 
-Item = Callable[[Options], Iterator[Result]]
+Item = Callable[[Options], "Iterator[Result]"]
 
 QUICK: dict[str, Item] = {
     "decode": _decode,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from c360_stream.cli.demo.command import MARKER, _day_of, _log_level, _run_flow, demo
+from c360_stream.cli.demo.demonstration import MARKER, _day_of, _log_level, _run_flow, demo
 from c360_stream.cli.demo.findings import Ranking, measure
 from c360_stream.cli.main import cli
 from c360_stream.errors import C360Error, ConfigurationError, StateError

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from c360_stream.cli.heartbeat import heartbeat
+from c360_stream.cli.heartbeat.rounds import heartbeat
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.contracts.events import Decoder, is_heartbeat
 from c360_stream.contracts.kinds import INPUT_KINDS

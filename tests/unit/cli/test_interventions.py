@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from c360_stream.cli.interventions import PLAYBOOKS_MAX
+from c360_stream.cli.interventions.comparison import PLAYBOOKS_MAX
 from c360_stream.cli.main import cli
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations

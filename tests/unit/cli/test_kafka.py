@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
-from c360_stream.cli.doctor import checks
+from c360_stream.cli.doctor.checks import checks
 from c360_stream.cli.main import cli
-from c360_stream.cli.setup import topics
-from c360_stream.cli.top import TopicTail, top
+from c360_stream.cli.setup.creation import topics
+from c360_stream.cli.top.live import TopicTail, top
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.kinds import INPUT_KINDS

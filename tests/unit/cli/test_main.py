@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream import __version__
-from c360_stream.cli.main import CommandGroup, cli, debug_option
+from c360_stream.cli.main import CommandGroup, LazyCommand, cli
+from c360_stream.cli.options import debug_option
 from c360_stream.errors import ConfigurationError, TransportError
 
 
@@ -43,6 +44,30 @@ def test_the_commands_are_those_of_the_product() -> None:
         *("demo", "simulate", "run", "setup", "doctor", "models", "interventions", "top", "verify", "evaluate"),
         *("heartbeat", "redrive", "bench", "sort"),
     }
+
+
+@pytest.mark.parametrize("listed", cli.commands.values(), ids=list(cli.commands))
+def test_the_list_says_of_a_command_what_its_help_begins_with(listed: click.Command) -> None:
+    assert isinstance(listed, LazyCommand)
+    command = listed.load()
+    assert (command.name, command.get_short_help_str(100)) == (listed.name, listed.get_short_help_str(100))
+
+
+def test_help_loads_no_library_but_click() -> None:
+    """It is what somebody waits for who does not know yet what to call."""
+    script = """
+import contextlib, io, sys
+from c360_stream.cli.main import cli
+for arguments in ([], ["--help"], *([name, "--help"] for name in cli.commands)):
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        assert cli(arguments, standalone_mode=False) in (None, 0), arguments
+    assert "Example:" in shown.getvalue(), arguments
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    libraries = {"bytewax", "chdb", "clickhouse_connect", "confluent_kafka", "lightgbm", "msgspec", "numpy", "pandas"}
+    libraries |= {"prometheus_client", "pyarrow", "pydantic", "rich", "river", "scipy", "sklearn", "xxhash"}
+    assert libraries & set(process.stdout.split()) == set()
 
 
 @pytest.mark.parametrize("name", ["", *cli.commands])
@@ -138,12 +163,12 @@ FAILURES: list[tuple[BaseException, int, str]] = [
 @pytest.fixture
 def failing(request: pytest.FixtureRequest) -> click.Command:
     @click.group(cls=CommandGroup)
-    @debug_option
+    @debug_option()
     def group() -> None:
         """Behave as c360 does."""
 
     @group.command()
-    @debug_option
+    @debug_option()
     def fail() -> None:
         raise request.param
 

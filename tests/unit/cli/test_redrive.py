@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.cli.main import cli
-from c360_stream.cli.redrive import GROUPS_MAX, _report, _Tally
+from c360_stream.cli.redrive.transfer import GROUPS_MAX, _report, _Tally
 from c360_stream.connectors.dead_letters import TIMES, Fate, Letter, Selection, read_letter
 from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, Headers
 from c360_stream.contracts.records import DeadLetter

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from c360_stream.cli.retention import RetentionNote, judge_retention, look_at_retention, replay_days
+from c360_stream.cli.doctor.retention import RetentionNote, judge_retention, look_at_retention, replay_days
 from c360_stream.connectors.kafka.topics import DAY_MS, wanted_topics
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.settings import Settings

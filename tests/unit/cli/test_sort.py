@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from c360_stream.cli.sort import FAN_IN, MARKER, sort_log
+from c360_stream.cli.sort.external_sort import FAN_IN, MARKER, sort_log
 from c360_stream.contracts.events import EVENT_BYTES_MAX
 from c360_stream.errors import ConfigurationError, StateError, TransportError
 from c360_stream.settings import Settings, load_settings

@@ -15,9 +15,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from c360_stream import metrics
-from c360_stream.cli.board import NEWS_MAX, Board
 from c360_stream.cli.terminal import escaped
-from c360_stream.cli.top import TopicTail, top
+from c360_stream.cli.top.board import NEWS_MAX, Board
+from c360_stream.cli.top.live import TopicTail, top
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import ConfigurationError

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from c360_stream.cli import history
-from c360_stream.cli.history import Moment, features_at, read_history
-from c360_stream.cli.verify import verify
+from c360_stream.cli.verify import history
+from c360_stream.cli.verify.history import Moment, features_at, read_history
+from c360_stream.cli.verify.rebuild import verify
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import TABLES
 from c360_stream.connectors.logdir import LogDirTransport

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from c360_stream.cli.setup import setup
-from c360_stream.cli.sort import sort_log
+from c360_stream.cli.setup.creation import setup
+from c360_stream.cli.sort.external_sort import sort_log
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.logdir import LogDirTransport, SnapshotMark
 from c360_stream.connectors.ports import OutRecord

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from c360_stream.cli.main import cli
-from c360_stream.cli.top import TopicTail
+from c360_stream.cli.top.live import TopicTail
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.kinds import INPUT_KINDS

@@ -19,7 +19,7 @@ from typing import cast, get_args
 
 from c360_stream.cli.demo.findings import read_findings
 from c360_stream.cli.demo.summary import Company, print_summary
-from c360_stream.cli.setup import topics
+from c360_stream.cli.setup.creation import topics
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.errors import C360Error, ConfigurationError, StateError
 from c360_stream.logs.lines import LogLevel

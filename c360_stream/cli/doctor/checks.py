@@ -15,7 +15,7 @@ import click
 
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.scrape import partitions_read, scrape, slow_line
-from c360_stream.cli.setup import topics
+from c360_stream.cli.setup.creation import topics
 from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
@@ -147,7 +147,7 @@ def _topics(settings: Settings) -> Iterator[Check]:
 
 def _retention(settings: Settings, there: Sequence[str]) -> Iterator[Check]:
     """Whether topics are kept for as long as they should."""
-    from c360_stream.cli.retention import look_at_retention
+    from c360_stream.cli.doctor.retention import look_at_retention
 
     for note in look_at_retention(settings, there):
         kind = Warned if note.is_warning else Check
@@ -226,8 +226,9 @@ def _tables(settings: Settings) -> Check:
     # Opening an embedded database makes it, so look before.
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return Check(subject, "not there yet", "run c360 setup, which makes them")
-    from c360_stream.cli.retention import letters_kept
-    from c360_stream.connectors.clickhouse.connection import connect, lock_holder
+    from c360_stream.cli.doctor.retention import letters_kept
+    from c360_stream.connectors.clickhouse.connection import connect
+    from c360_stream.connectors.clickhouse.connection import lock_holder
 
     if settings.embedded_tables and lock_holder(directory) is not None:
         return Check(subject, "open in another process, say a run; its schema was not looked at")

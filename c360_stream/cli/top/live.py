@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from c360_stream.cli.board import Board
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.scrape import Scraper
+from c360_stream.cli.top.board import Board
 from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.contracts.records import TIERS
