@@ -227,8 +227,7 @@ def _tables(settings: Settings) -> Check:
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return Check(subject, "not there yet", "run c360 setup, which makes them")
     from c360_stream.cli.doctor.retention import letters_kept
-    from c360_stream.connectors.clickhouse.connection import connect
-    from c360_stream.connectors.clickhouse.connection import lock_holder
+    from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 
     if settings.embedded_tables and lock_holder(directory) is not None:
         return Check(subject, "open in another process, say a run; its schema was not looked at")

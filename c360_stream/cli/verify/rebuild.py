@@ -19,10 +19,7 @@ from rich.text import Text
 
 from c360_stream.cli.json_output import print_json
 from c360_stream.cli.terminal import escaped
-from c360_stream.cli.verify.history import History
-from c360_stream.cli.verify.history import Moment
-from c360_stream.cli.verify.history import features_at
-from c360_stream.cli.verify.history import read_history
+from c360_stream.cli.verify.history import History, Moment, features_at, read_history
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.factory import open_transport

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from c360_stream.contracts.kinds import INPUT_KINDS
 import psutil
+
+from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.tools.bench.live import Running, running
 from c360_stream.tools.bench.result import Result

@@ -27,8 +27,7 @@ from c360_stream.state.backend import Keeper, Keeping
 from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.sample import START_DAY
-from c360_stream.tools.bench.shards import PARTITION
-from c360_stream.tools.bench.shards import receive
+from c360_stream.tools.bench.shards import PARTITION, receive
 from c360_stream.tools.machine import peak_resident_bytes
 
 USERS_PER_ACCOUNT = 20

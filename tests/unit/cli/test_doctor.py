@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from c360_stream import metrics
 from c360_stream.cli.doctor.checks import Check, checks, doctor
 from c360_stream.cli.main import cli
-from c360_stream.cli.setup.creation import setup
-from c360_stream.cli.setup.creation import topics
+from c360_stream.cli.setup.creation import setup, topics
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
 from c360_stream.contracts.events import EPOCH
