@@ -12,7 +12,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     TopicMetadata,
 )
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import OUTAGE
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 

@@ -23,7 +23,8 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import FENCED, FINAL, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
@@ -44,15 +45,6 @@ _ABORT_SECONDS_MAX = 5.0
 _MARKERS_READ = 500
 _ASK_SECONDS_MAX = 5.0
 _READ_SECONDS = 0.05
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-_FINAL = frozenset(
-    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED}
-    | {KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.TOPIC_EXCEPTION}
-    | {KafkaError.INVALID_RECORD, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_TRANSACTION_TIMEOUT}
-    | {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNKNOWN_PARTITION}
-    | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNSUPPORTED_FEATURE, KafkaError._INVALID_ARG}
-)
-"""Trying again changes nothing."""
 
 
 class _RepeatError(Exception):
@@ -229,7 +221,7 @@ class KafkaOutbox:
                     patience.wait()
                 except KafkaException as error:
                     self._offsets.refused(error.args[0])
-                    if error.args[0].code() in _FINAL:
+                    if error.args[0].code() in FINAL:
                         raise self._unreadable(error.args[0]) from error
                     patience.wait(error.args[0])
                     break
@@ -296,7 +288,7 @@ class _Transactions:
             reason = self.connection.fatal or self._sender.failed
             if reason is None:
                 raise
-            if self.connection.fatal is None and reason.code() in _FINAL:
+            if self.connection.fatal is None and reason.code() in FINAL:
                 self._abort_soon()
                 raise
             if self.connection.fatal is None:
@@ -318,11 +310,11 @@ class _Transactions:
     def _verdict(self, error: KafkaError) -> Exception:
         """What follows from an error: trying again, with this producer or a new one, or giving up."""
         cause = self._fatal() or error
-        if cause.code() in _FENCED and cause.fatal():
+        if cause.code() in FENCED and cause.fatal():
             if time.monotonic() - self._began > TRANSACTION_SECONDS_MAX:
                 return _RepeatError(cause, anew=True)  # maybe the broker did it, for which it has no other word
             self._taken_over()
-        if cause.code() in _FINAL:
+        if cause.code() in FINAL:
             if error.txn_requires_abort():
                 self._abort_soon()
             return self._sender.failure or self.connection.error("cannot publish", cause)

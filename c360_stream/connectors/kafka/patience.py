@@ -6,7 +6,8 @@ import time
 
 from confluent_kafka import KafkaError
 
-from c360_stream.connectors.kafka.connection import MEND, OUTAGE, Connection
+from c360_stream.connectors.kafka.connection import MEND, Connection
+from c360_stream.connectors.kafka.error_codes import OUTAGE
 from c360_stream.connectors.ports import Waiting
 from c360_stream.errors import TransportError
 

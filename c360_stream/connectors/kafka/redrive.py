@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import FENCED, PASSING
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
@@ -28,19 +29,6 @@ TRANSACTION_SECONDS_MAX = 30
 """The broker ends a transaction that takes longer: for so long may one that was killed hold up the topic's readers."""
 _ABORT_SECONDS_MAX = 5.0
 _ASK_SECONDS_MAX = 5.0
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-# librdkafka tries these again by itself, but not in every call: a group or a partition has no leader for a moment
-# after a broker's start, and after it was made.
-_PASSING = OUTAGE | {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-}
 _AGAIN = "mend that and run it again: it goes on where it was"
 
 Answer = TypeVar("Answer")
@@ -119,7 +107,7 @@ class Place:
                 return ask()
             except KafkaException as error:
                 reason: KafkaError = error.args[0]
-                if reason.code() not in _PASSING and not reason.retriable():
+                if reason.code() not in PASSING and not reason.retriable():
                     raise self._connection.error(what, reason) from error
                 patience.wait(reason)
 
@@ -213,7 +201,7 @@ class Redriver:
         return KafkaError(KafkaError._FATAL)
 
     def _refused(self, what: str, reason: KafkaError) -> TransportError:
-        if reason.code() in _FENCED:
+        if reason.code() in FENCED:
             who = f"another c360 redrive has taken over: prefix {self._settings.topic_prefix}"
             return TransportError(f"{self._connection.name}: {who}", "let one run at a time")
         return TransportError(f"{self._connection.name}: {what}: {reason.str()}", _AGAIN)
