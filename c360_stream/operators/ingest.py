@@ -15,15 +15,13 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.events import PARTITION_OPENED
-from c360_stream.logs.pace import Pace
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.health import HEALTH
 from c360_stream.operators.ingest_partition import IngestPartition, Item
 from c360_stream.operators.rest import Rest
-from c360_stream.operators.shared_intake import LETTERS_BYTES_MAX, LettersHeld
+from c360_stream.operators.shared_intake import DEAD_LETTER_BYTES_MAX, HeldDeadLetters, SharedIntake
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.settings import Settings
-from c360_stream.state.outbox import PULSE_SECONDS
 
 
 def partition_name(topic: str, partition: int) -> str:
@@ -91,11 +89,9 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         self.settings = settings
         self.transport = transport
         self.partitions = partitions
-        self.alignment = alignment
         self._accounts = threading.local()
-        self._letters = LettersHeld(LETTERS_BYTES_MAX if recovering else math.inf)
-        self._rest = rest or Rest(None)
-        self._pulses = Pace(PULSE_SECONDS)
+        held = HeldDeadLetters(DEAD_LETTER_BYTES_MAX if recovering else math.inf)
+        self._shared = SharedIntake(alignment, rest or Rest(None), held)
 
     def list_parts(self) -> list[str]:
         """Names of all partitions. The engine asks in every process, once the cluster is complete."""
@@ -118,10 +114,7 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
             reader,
             for_part,
             tuple(seen),
-            self.alignment,
+            self._shared,
             accounts=self._accounts.known,
             alone=len(self.partitions) == 1,
-            letters=self._letters,
-            rest=self._rest,
-            pulses=self._pulses,
         )

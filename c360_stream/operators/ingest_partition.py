@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,29 +20,22 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
-from c360_stream.logs import summaries
-from c360_stream.logs.pace import Pace
 from c360_stream.logs.summaries import count_refused
-from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
 from c360_stream.operators.health import HEALTH
 from c360_stream.operators.intake import INTAKE
+from c360_stream.operators.look_schedule import POLL_SECONDS, LookSchedule
 from c360_stream.operators.order import OrderWatch
-from c360_stream.operators.rest import Rest
+from c360_stream.operators.partition_mark import PartitionMark
 from c360_stream.operators.rows import DeadLetters
-from c360_stream.operators.shared_intake import LettersHeld
+from c360_stream.operators.shared_intake import SharedIntake
 from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.settings import Settings
-from c360_stream.state.outbox import PULSE, PULSE_SECONDS, Pulse
+from c360_stream.state.outbox import Pulse
 
-POLL = timedelta(milliseconds=5)
-IDLE_POLL_SECONDS_MAX = 0.2
-IDLE_SHARE = 100
+POLL = timedelta(seconds=POLL_SECONDS)
 PAUSE = timedelta(milliseconds=1)
-MARK_SECONDS = 1.0
-END_TOLD_SECONDS = 1.0
-"""How long it may take until a reader tells that a record was the last one."""
-LETTERS_AT_ONCE = 2048
+DEAD_LETTERS_AT_ONCE = 2048
 Item = tuple[str, ShardBatch | Heartbeats] | DeadLetters | Pulse
 
 
@@ -59,11 +51,6 @@ def _wall_clock_us() -> int:
     return time.time_ns() // 1000
 
 
-def _lately(moment: float) -> bool:
-    """Whether a moment is of the same `MARK_SECONDS`: those of all partitions end together."""
-    return moment // MARK_SECONDS == time.monotonic() // MARK_SECONDS
-
-
 class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     """One partition: a reader, a decoder, an encoder and the mark.
 
@@ -74,8 +61,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         the beginning.
     alone
         Whether there is no other partition.
-    letters, rest, pulses
-        What is refused, where to wait for input, when to send pulses: shared by the partitions of this process.
+    shared
+        By the partitions of this process.
     """
 
     def __init__(
@@ -84,25 +71,21 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         reader: RecordReader,
         name: str,
         seen: tuple[Any, ...],
-        alignment: ReadAlignment,
+        shared: SharedIntake,
         *,
         accounts: KnownAccounts,
         alone: bool = True,
-        letters: LettersHeld | None = None,
-        rest: Rest | None = None,
-        pulses: Pace | None = None,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
         self._settings = settings
         self._reader = ReturningReader(reader)
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
-        self._told_us, order, judge = seen or (NO_TIME, (), ())
+        told_us, order, judge = seen or (NO_TIME, (), ())
         self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=alone)
+        self._mark = PartitionMark(self._judge, self._lateness_us, told_us)
         self._clock = _wall_clock_us if settings.live else None
-        # The mark to come to; the last one told may be behind it.
-        self._mark_us = max(self._told_us, self._mark_of_events())
-        self._alignment = alignment
+        self._shared = shared
         self._decoder = Decoder(kind)
         self._encoder = EventEncoder(
             INPUT_KINDS.index(kind), accounts, settings.core_actions, settings.category_prefixes
@@ -110,15 +93,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._order = OrderWatch(settings, name, order)
         self._ended = False
         self._next_awake: datetime | None = None
-        self._caught_up_since: float | None = None
-        self._beat_at = -math.inf  # when a heartbeat was last read, and no event
-        self._letters = letters or LettersHeld(math.inf)
-        self._rest = rest or Rest(None)
-        self._pulses = pulses or Pace(PULSE_SECONDS)
-        self._looked_at = self._marked_at = 0.0
-        self._idle_until: float | None = None
+        self._looks = LookSchedule(live=settings.live, idle_seconds=settings.idle_seconds, clock=time.monotonic)
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
-        alignment.reached(name, self._judge.high_us)
+        shared.alignment.reached(name, self._judge.high_us)
         HEALTH.sources_opened()
 
     @failing_loudly
@@ -136,63 +113,51 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             # What was to be judged by what follows it may have been judged by less.
             raise AbortExecution
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
-        self._alignment.reached(self._name, self._judge.high_us, at_end=self._has_no_backlog())
-        if self._pulses.due():
-            items.append(PULSE)
-            summaries.look()
+        at_end = self._looks.has_no_backlog(at_end=self._reader.at_end)
+        self._shared.alignment.reached(self._name, self._judge.high_us, at_end=at_end)
+        items += self._shared.pulse()
         self._rest_if_idle(has_news=bool(items))
         INTAKE.ended()
         return items
 
     def _rest_if_idle(self, *, has_news: bool) -> None:
-        if has_news or self._idle_until is None:
-            self._rest.ends(self._name)
-        if self._idle_until is not None:
-            until = self._rest.until(self._name, self._idle_until)
-            self._next_awake = datetime.now(UTC) + timedelta(seconds=until - time.monotonic())
+        rest, until = self._shared.rest, self._looks.rest_until
+        if has_news or until is None:
+            rest.ends(self._name)
+        if until is not None:
+            self._wake_in(timedelta(seconds=rest.until(self._name, until) - time.monotonic()))
+
+    def _wake_in(self, wait: timedelta) -> None:
+        self._next_awake = datetime.now(UTC) + wait
 
     def _next_items(self) -> list[Item]:
-        idle_until, self._idle_until = self._idle_until, None
-        if self._told_us < self._mark_us:
+        if self._mark.is_behind:
             return self._tell()
-        if idle_until is not None and time.monotonic() < idle_until:
-            self._idle_until = idle_until  # asked again so that the engine makes its rounds
+        if self._looks.rests():  # asked again so that the engine makes its rounds
             return []
-        if self._alignment.must_wait(self._name):
-            self._next_awake = datetime.now(UTC) + PAUSE
+        if self._shared.alignment.must_wait(self._name):
+            self._wake_in(PAUSE)
             return []
-        if self._letters.must_wait(self._name):
-            self._next_awake = datetime.now(UTC) + POLL
+        if self._shared.dead_letters.must_wait(self._name):
+            self._wake_in(POLL)
             return []
         if self._is_still_idle():
-            self._idle_until = self._next_look()
+            self._looks.rest()
             return []
-        self._looked_at = time.monotonic()
+        self._looks.looks()
         live, records_max = self._settings.live, self._settings.batch_events
         batch = DecodedBatch(self._reader, self._decoder, self._encoder, records_max, live=live)
         items = self._items(batch)
         if not batch.read and not items:
-            self._next_awake = datetime.now(UTC) + POLL
+            self._wake_in(POLL)
         return items
-
-    def _next_look(self) -> float:
-        """When to look again: an event waits some ms, or a hundredth of the quiet before it, and 200 ms at most.
-
-        By the clock, so that partitions are looked at together and a worker without input wakes for all of them once.
-        """
-        now = time.monotonic()
-        wanted = (now - (self._caught_up_since or 0.0)) / IDLE_SHARE
-        poll = IDLE_POLL_SECONDS_MAX
-        while poll > wanted and poll / 2 >= POLL.total_seconds():
-            poll /= 2
-        return (now // poll + 1) * poll
 
     def _is_still_idle(self) -> bool:
         """Whether there is nothing to read, as at the last look, and it is too soon to say again what time it is.
 
         To find that out by a batch of nothing cost 150 us; an idle worker with 12 partitions spent a third of a core.
         """
-        if self._caught_up_since is None or self._reader.returned or not _lately(max(self._looked_at, self._marked_at)):
+        if self._reader.returned or not self._looks.is_quiet():
             return False
         position, part = self._reader.position(), self._reader.read(min(READ_AT_ONCE, self._settings.batch_events))
         if part.values:
@@ -202,30 +167,26 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _items(self, batch: DecodedBatch) -> list[Item]:
         """Everything that follows from a batch: dead letters, and a message to every shard if there is news."""
-        if self._settings.live and self._mark_us != NO_TIME:
-            # An idle partition's mark has followed the clock, and may be beyond what its own events have said.
-            self._judge.advance(self._mark_us + self._lateness_us)
+        live, told_us = self._settings.live, self._mark.told_us
+        if live:
+            self._mark.inform_judge()
         verdicts = self._refuse(batch)
-        time_us, live, told_us = batch.times(), self._settings.live, self._told_us
+        time_us, at_end = batch.times(), self._reader.at_end
         highs_us = np.append(verdicts.high_us, self._judge.high_us)
         letters: list[Item] = list(self._dead_letters(batch, highs_us))
         unsettled = self._unsettled(batch, verdicts)
         self._count(batch, len(verdicts.unsettled))
-        self._mark_us = max(self._mark_us, self._mark(batch))
-        if self._told_us == NO_TIME and self._mark_us != NO_TIME:
-            # From its first event on. Idle before that, it follows the clock, and nothing from before is expected.
-            first_us = self._judge.begin(self._mark_us + self._lateness_us)
-            self._told_us = first_us - self._lateness_us
-        at_end = self._reader.at_end
+        idle = self._looks.take(events=len(time_us) > 0, heartbeats=bool(batch.heartbeats), at_end=at_end)
+        self._mark.move(idle=idle)
         beats = self._heartbeats(batch)
         if not len(time_us) and not at_end:
             return letters + beats  # no event read: there is no news, and no first event yet
-        if not len(time_us) and live and (_lately(self._marked_at) or self._mark_us == NO_TIME):
+        if not len(time_us) and live and (self._looks.told_lately() or self._mark.us == NO_TIME):
             return letters + beats
         # Live, an idle partition's mark has followed the clock and may be beyond what it says now.
-        heard_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))
-        self._order.count(time_us, heard_us, ended=at_end)
-        return [*letters, *self._tell(self._encoder.split(batch.events, heard_us), unsettled), *beats]
+        effective_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))
+        self._order.count(time_us, effective_us, ended=at_end)
+        return [*letters, *self._tell(self._encoder.split(batch.events, effective_us), unsettled), *beats]
 
     def _heartbeats(self, batch: DecodedBatch) -> list[Item]:
         """A message to every shard, to go behind the batch, if there are heartbeats in it."""
@@ -236,15 +197,12 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     def _tell(
         self, by_shard: Sequence[EventColumns | None] = (), unsettled: Mapping[int, list[Unsettled]] | None = None
     ) -> list[Item]:
-        """Messages to all shards, with a mark at most a day further than the last one.
-
-        However far the log leaps, the flow runs a tick or so at a time, and can be stopped and snapshotted between.
-        """
-        self._marked_at = time.monotonic()
-        self._told_us = min(self._mark_us, self._told_us + US_PER_DAY)
-        self._ended = self._reader.at_end and not self._settings.live and self._told_us == self._mark_us
+        """Messages to all shards, with the next mark."""
+        self._looks.tells()
+        mark_us = self._mark.tell()
+        self._ended = self._reader.at_end and not self._settings.live and not self._mark.is_behind
         judge, unsettled = self._judge, unsettled or {}
-        marks = self._told_us, judge.first_us, self._ended
+        marks = mark_us, judge.first_us, self._ended
         doubtful = tuple((each.time_us, each.account_hash) for of_shard in unsettled.values() for each in of_shard)
         return [
             (
@@ -286,29 +244,6 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
                 by_shard.setdefault(shard, []).append(Unsettled(self._encoder.topic, account, event, us, letter))
         return by_shard
 
-    def _mark(self, batch: DecodedBatch) -> int:
-        """The time below which this partition is not expected to say anything any more."""
-        mark_us, now = self._mark_of_events(), time.monotonic()
-        if self._settings.live and batch.heartbeats and not len(batch.events):
-            self._beat_at = now
-        if len(batch.events) or not self._has_no_backlog() or not self._settings.live:
-            self._caught_up_since = None
-        if not self._reader.at_end or not self._settings.live:
-            return mark_us
-        if self._caught_up_since is None:
-            self._caught_up_since = now
-        if now - self._caught_up_since >= self._settings.idle_seconds:
-            mark_us = max(mark_us, time.time_ns() // 1000 - self._lateness_us)
-        return mark_us
-
-    def _has_no_backlog(self) -> bool:
-        """Whether the partition is read to its end, heartbeats apart, which would keep it from ever being idle."""
-        return self._reader.at_end or time.monotonic() - self._beat_at < END_TOLD_SECONDS
-
-    def _mark_of_events(self) -> int:
-        high_us = self._judge.high_us
-        return high_us - self._lateness_us if high_us != NO_TIME else NO_TIME
-
     def _count(self, batch: DecodedBatch, unsettled: int) -> None:
         topic = self._reader.topic
         metrics.EVENTS_READ.labels(topic).inc(batch.read)
@@ -324,13 +259,13 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         # In a replay the processing clock is event time, so that its records depend on the input alone.
         clocks = batch.clocks(np.maximum(highs_us, 0)) if batch.refusals else []
         now_us = None if self._clock is None else self._clock()
-        for first in range(0, len(clocks), LETTERS_AT_ONCE):
-            some = zip(batch.refusals[first : first + LETTERS_AT_ONCE], clocks[first:], strict=False)
+        for first in range(0, len(clocks), DEAD_LETTERS_AT_ONCE):
+            some = zip(batch.refusals[first : first + DEAD_LETTERS_AT_ONCE], clocks[first:], strict=False)
             letters = [
                 batch.dead_letter(position, refusal, event_time_us if now_us is None else now_us)
                 for (position, refusal), event_time_us in some
             ]
-            self._letters.add(self._name, sum(letter.size_bytes for letter in letters))
+            self._shared.dead_letters.add(self._name, sum(letter.size_bytes for letter in letters))
             yield DeadLetters(letters)
 
     def next_awake(self) -> datetime | None:
@@ -340,8 +275,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     @failing_loudly
     def snapshot(self) -> tuple[Any, ...]:
         """Where to resume: position, mark last told, what is known of the partition's order and time."""
-        self._letters.kept(self._name)
-        return self._reader.position(), self._told_us, self._order.state(), self._judge.state()
+        self._shared.dead_letters.kept(self._name)
+        return self._reader.position(), self._mark.told_us, self._order.state(), self._judge.state()
 
     def close(self) -> None:
         """Release the reader."""

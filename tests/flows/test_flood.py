@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from c360_stream.operators.shared_intake import LETTERS_BYTES_MAX
+from c360_stream.operators.shared_intake import DEAD_LETTER_BYTES_MAX
 from c360_stream.settings import Settings
 from c360_stream.tools.bench.runs import Run, c360, run_to_end
 from c360_stream.tools.bench.sample import NEXT_TO_NOTHING, Sample
@@ -48,7 +48,7 @@ def flooded(home: Path, refused: int, *, recovery: bool) -> Run:
 
 @pytest.mark.parametrize("recovery", [True, False])
 def test_the_memory_of_a_flood_has_a_bound(tmp_path: Path, recovery: bool) -> None:
-    assert FEWER * VALUE_BYTES > LETTERS_BYTES_MAX
+    assert FEWER * VALUE_BYTES > DEAD_LETTER_BYTES_MAX
     peaks = {}
     for refused in (FEWER, MORE):
         home = tmp_path / str(refused)

@@ -8,28 +8,27 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
 
 from c360_stream.cli.main import cli
-from c360_stream.connectors.kafka.redrive import Redriver
+from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.transactions import Transactions
 
 
 def main(number: int, moment: str) -> None:
     """Run it up to there."""
-    take = Redriver._step
+    commit = Transactions.commit
     commits = 0
 
-    def killing(self: Redriver, what: str, step: Callable[[float], object]) -> None:
+    def killing(self: Transactions, patience: Patience) -> None:
         nonlocal commits
-        commits += what == "committing"
-        due = what == "committing" and commits == number
-        if due and moment == "before":
+        commits += 1
+        if commits == number and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        take(self, what, step)
-        if due:
+        commit(self, patience)
+        if commits == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Redriver._step = killing  # type: ignore[method-assign]
+    Transactions.commit = killing  # type: ignore[method-assign]
     cli(["redrive"], prog_name="c360")
 
 

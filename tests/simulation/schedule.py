@@ -20,7 +20,7 @@ from bytewax.testing import cluster_main
 
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.operators import stop
-from c360_stream.operators.shared_intake import LettersHeld
+from c360_stream.operators.shared_intake import HeldDeadLetters
 from c360_stream.runtime.recovery import begun, recovery_store
 from c360_stream.settings import Settings
 from c360_stream.state import outbox
@@ -64,11 +64,11 @@ SMALL: dict[str, Any] = {
     "c360_stream.operators.sink.SERVER_PARTS": 1,
     "c360_stream.operators.topic_sink.SERVER_PARTS": 2,
     # A few dead letters, so that partitions wait for a snapshot before they read on.
-    "c360_stream.operators.ingest.LETTERS_BYTES_MAX": 1_500,
+    "c360_stream.operators.ingest.DEAD_LETTER_BYTES_MAX": 1_500,
 }
 
 
-class WatchedLetters(LettersHeld):
+class WatchedDeadLetters(HeldDeadLetters):
     """Dead letters that are held, within their bound."""
 
     def __init__(self, fate: Fate, bytes_max: float) -> None:
@@ -94,7 +94,7 @@ class WatchedLetters(LettersHeld):
 def small(fate: Fate) -> Iterator[None]:
     """Bounds that small worlds come to."""
     with ExitStack() as patches:
-        watched = {"c360_stream.operators.ingest.LettersHeld": functools.partial(WatchedLetters, fate)}
+        watched = {"c360_stream.operators.ingest.HeldDeadLetters": functools.partial(WatchedDeadLetters, fate)}
         for name, value in (SMALL | watched).items():
             patches.enter_context(patch(name, value))
         yield

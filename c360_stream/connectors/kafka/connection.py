@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from c360_stream.connectors.kafka.error_codes import OUTAGE, REFUSED
 from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
 from c360_stream.connectors.outages import outage_of
 from c360_stream.errors import ConfigurationError, TransportError
@@ -19,12 +20,6 @@ REFUSED_SECONDS = 5.0
 """A refusal of the credentials that is repeated for so long is no passing trouble of a broker's start."""
 FORGOTTEN_SECONDS = 30.0
 MEND = "check C360_KAFKA_BROKERS, the credentials and the broker: c360 doctor"
-OUTAGE = frozenset(
-    {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE}
-    | {KafkaError._MSG_TIMED_OUT, KafkaError._AUTHENTICATION}
-)
-REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
-"""The broker, or we, do not accept who the other is."""
 
 Client = TypeVar("Client")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -12,9 +13,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     TopicMetadata,
 )
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import OUTAGE
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
+
+_ASK_SECONDS_MAX = 5.0
 
 
 class OffsetsClient:
@@ -37,6 +42,31 @@ class OffsetsClient:
         asked = client.list_offsets({partition: which}, isolation_level=isolation, request_timeout=seconds_max)
         (answer,) = asked.values()
         return answer
+
+    def find(
+        self,
+        partition: TopicPartition,
+        which: OffsetSpec,
+        isolation: IsolationLevel,
+        patience: Patience,
+        *,
+        refusal: Callable[[KafkaError], Exception | None],
+        least: int = 0,
+    ) -> int:
+        """One offset, however long that takes within `patience`; `refusal` as for `Patience.run`, `least` as below."""
+
+        def answer() -> int:
+            asked = self.ask(partition, which, isolation, _ASK_SECONDS_MAX)
+            while True:
+                try:
+                    return known_offset(asked.result(WAIT_SECONDS), least)
+                except TimeoutError:
+                    patience.wait()
+                except KafkaException as error:
+                    self.refused(error.args[0])
+                    raise
+
+        return patience.run(answer, refusal)
 
     def knows(self, partition: TopicPartition, seconds_max: float) -> bool:
         """Whether there is such a partition, with a leader or without; true if nobody answers in time."""

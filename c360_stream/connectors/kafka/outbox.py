@@ -12,22 +12,23 @@ which of the two before anything is published again.
 from __future__ import annotations
 
 import json
-import time
 import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import closing
 from typing import NoReturn, cast
 from uuid import uuid4
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import Consumer, IsolationLevel, KafkaError
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
-from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import FINAL, OUTAGE
+from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
-from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.patience import Patience
 from c360_stream.connectors.kafka.sender import open_sender
+from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
 from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -40,28 +41,8 @@ shared a partition, one that comes back after a crash would have to wait until t
 """
 TRANSACTION_SECONDS_MAX = 300
 """The broker ends a transaction that takes longer. So long may readers wait for a process that does not come back."""
-_ABORT_SECONDS_MAX = 5.0
 _MARKERS_READ = 500
-_ASK_SECONDS_MAX = 5.0
 _READ_SECONDS = 0.05
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-_FINAL = frozenset(
-    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED}
-    | {KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.TOPIC_EXCEPTION}
-    | {KafkaError.INVALID_RECORD, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_TRANSACTION_TIMEOUT}
-    | {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNKNOWN_PARTITION}
-    | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNSUPPORTED_FEATURE, KafkaError._INVALID_ARG}
-)
-"""Trying again changes nothing."""
-
-
-class _RepeatError(Exception):
-    """The transaction did not come about, and may if it is begun again."""
-
-    def __init__(self, error: KafkaError, *, anew: bool = False) -> None:
-        super().__init__(error.str())
-        self.error = error
-        self.anew = anew  # this producer can do no more
 
 
 class KafkaOutbox:
@@ -91,7 +72,7 @@ class KafkaOutbox:
         self._waiting = waiting
         self._marker = Partition(settings.outbox_topic, marker_partition(part))
         self._published: dict[str, int] = {}
-        self._transaction: _Transactions | None = None
+        self._transactions: Transactions | None = None
         self._shut_out = False
         self._owner = uuid4().hex
         self._opened = False
@@ -137,41 +118,67 @@ class KafkaOutbox:
         marker = OutRecord(_marker_key(self.part, store), value)
         patience: Patience | None = None
         while True:
-            transaction = self._transaction or self._open()
+            transactions = self._transactions or self._open()
             if sequence <= self._published.get(store, 0):
                 return  # the commit of an attempt before this one had come through
             # One for all attempts: those that get no further than the last one are no progress.
-            patience = patience or self._patience(transaction.connection, f"publishing {len(records)} records")
+            patience = patience or self._patience(transactions.connection, f"publishing {len(records)} records")
             try:
-                transaction.run(records, marker, self._marker.partition, patience)
+                self._transact(transactions, records, marker, patience)
                 return
-            except _RepeatError as error:
-                if error.anew:
+            except TransactionFailedError as failed:
+                self._give_up_if_final(transactions, failed)
+                if failed.needs_new_producer:
                     self._drop()
-                patience.wait(error.error)
+                patience.wait(failed.cause)
 
-    def _open(self) -> _Transactions:
+    def _transact(
+        self, transactions: Transactions, records: Sequence[TopicRecord], marker: OutRecord, patience: Patience
+    ) -> None:
+        """Run one transaction. If it fails, and may be begun again with this producer, it is aborted."""
+        try:
+            transactions.begin(patience)
+            transactions.send(records, patience)
+            transactions.flush(patience)
+            # Last, and when all else is there: until the end of the transaction it holds up readers of markers.
+            transactions.send([(self._marker.topic, marker)], patience, self._marker.partition)
+            transactions.flush(patience)
+            transactions.commit(patience)
+        except TransactionFailedError as failed:
+            if not failed.is_final and not failed.needs_new_producer:
+                transactions.abort(patience)
+            raise
+
+    def _give_up_if_final(self, transactions: Transactions, failed: TransactionFailedError) -> None:
+        if failed.is_fenced:
+            self._taken_over()
+        if failed.is_final:
+            transactions.abort_soon()
+            raise failed.error
+
+    def _open(self) -> Transactions:
         """Shut out older processes, which settles what they left, and then find out what was published."""
         if self._shut_out or (self._opened and self._read_markers()[1] != self._owner):
             self._taken_over()
         patience: Patience | None = None
         while True:
-            transaction = _Transactions(self._settings, self.part, self._taken_over)
-            patience = patience or self._patience(transaction.connection, "opening the outbox")
+            transactions = Transactions(self._settings, f"outbox.{self.part}", TRANSACTION_SECONDS_MAX)
+            patience = patience or self._patience(transactions.connection, "opening the outbox")
             try:
-                transaction.begin_life(patience)
+                transactions.open(patience)
                 self._published, _ = self._read_markers()
                 value = json.dumps({"owner": self._owner}).encode()
-                transaction.run([], OutRecord(self.part, value), self._marker.partition, patience)
-            except _RepeatError as error:
-                transaction.close()
-                patience.wait(error.error)
-                continue
+                self._transact(transactions, [], OutRecord(self.part, value), patience)
+            except TransactionFailedError as failed:
+                with closing(transactions):
+                    self._give_up_if_final(transactions, failed)
+                patience.wait(failed.cause)
             except BaseException:
-                transaction.close()
+                transactions.close()
                 raise
-            self._opened, self._transaction = True, transaction
-            return transaction
+            else:
+                self._opened, self._transactions = True, transactions
+                return transactions
 
     def _taken_over(self) -> NoReturn:
         self._shut_out = True
@@ -181,9 +188,9 @@ class KafkaOutbox:
         )
 
     def _drop(self) -> None:
-        if self._transaction is not None:
-            self._transaction.close()
-        self._transaction = None
+        if self._transactions is not None:
+            self._transactions.close()
+        self._transactions = None
 
     def _patience(self, connection: Connection, what: str) -> Patience:
         return Patience(connection, what, self._settings.outage_seconds_max, self._waiting)
@@ -192,7 +199,7 @@ class KafkaOutbox:
         """The greatest sequence of each store whose transaction was committed, and who opened the part last."""
         connection = Connection(self._settings.kafka_brokers)
         patience = self._patience(connection, f"reading {self._marker.topic}[{self._marker.partition}]")
-        end = self._end_of_markers(patience)
+        end = self._end_of_markers(connection, patience)
         consumer = make_client(Consumer, self._settings, connection, CONSUMER | {"auto.offset.reset": "earliest"})
         found = _Markers(self.part)
         try:
@@ -217,131 +224,14 @@ class KafkaOutbox:
             consumer.close()
         return found.published, found.owner
 
-    def _end_of_markers(self, patience: Patience) -> int:
+    def _end_of_markers(self, connection: Connection, patience: Patience) -> int:
         """Where the partition of markers ends, records of open transactions included."""
-        while True:
-            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            future = self._offsets.ask(self._marker, latest, IsolationLevel.READ_UNCOMMITTED, _ASK_SECONDS_MAX)
-            while True:
-                try:
-                    return known_offset(future.result(WAIT_SECONDS))
-                except TimeoutError:
-                    patience.wait()
-                except KafkaException as error:
-                    self._offsets.refused(error.args[0])
-                    if error.args[0].code() in _FINAL:
-                        raise self._unreadable(error.args[0]) from error
-                    patience.wait(error.args[0])
-                    break
 
-    def _unreadable(self, error: KafkaError) -> TransportError:
-        return Connection(self._settings.kafka_brokers).error(f"cannot read {self._marker.topic}", error)
+        def refusal(error: KafkaError) -> TransportError | None:
+            return connection.error(f"cannot read {self._marker.topic}", error) if error.code() in FINAL else None
 
-
-class _Transactions:
-    """One life of the transactional producer."""
-
-    def __init__(self, settings: Settings, part: str, taken_over: Callable[[], NoReturn]) -> None:
-        self.connection = Connection(settings.kafka_brokers)
-        self._began = time.monotonic()
-        self._topic = settings.outbox_topic
-        self._taken_over = taken_over
-        options = {
-            "transactional.id": f"{settings.topic_prefix}.outbox.{part}",
-            "transaction.timeout.ms": TRANSACTION_SECONDS_MAX * 1000,
-            "linger.ms": 5,  # what there is to send is all there
-        }
-        self._sender = open_sender(settings, self.connection, options)
-
-    def begin_life(self, patience: Patience) -> None:
-        """Shut out older producers of this name, and end the transaction that they left open."""
-        self._call(self._sender.producer.init_transactions, patience)
-
-    def run(self, records: Sequence[TopicRecord], marker: OutRecord, partition: int, patience: Patience) -> None:
-        """Run one transaction.
-
-        Raises
-        ------
-        _RepeatError
-            If it was aborted, for a reason that may pass, or nobody knows what became of it.
-        """
-        self._sender.begin()
-        self._began = time.monotonic()
-        try:
-            self._begin()
-            self._send(records, -1, patience)
-            # Last, and when all else is there: until the end of the transaction it holds up readers of markers.
-            self._send([(self._topic, marker)], partition, patience)
-            self._call(self._sender.producer.commit_transaction, patience)
-        except _RepeatError as error:
-            if not error.anew:
-                self._call(self._sender.producer.abort_transaction, patience)
-            raise
-
-    def close(self) -> None:
-        """End the producer; what was not committed stays so."""
-        self._sender.close()
-
-    def _begin(self) -> None:
-        try:
-            self._sender.producer.begin_transaction()
-        except KafkaException as error:
-            raise self._verdict(error.args[0]) from error
-
-    def _send(self, records: Sequence[TopicRecord], partition: int, patience: Patience) -> None:
-        try:
-            self._sender.send(records, patience, partition)
-            self._sender.flush(patience)
-        except TransportError as error:
-            reason = self.connection.fatal or self._sender.failed
-            if reason is None:
-                raise
-            if self.connection.fatal is None and reason.code() in _FINAL:
-                self._abort_soon()
-                raise
-            if self.connection.fatal is None:
-                raise _RepeatError(reason) from error
-            raise self._verdict(reason) from error
-
-    def _call(self, step: Callable[[float], None], patience: Patience) -> None:
-        """Take one step of a transaction; one that timed out goes on when it is called again."""
-        while True:
-            try:
-                step(WAIT_SECONDS)
-                return
-            except KafkaException as error:
-                reason: KafkaError = error.args[0]
-                if not reason.retriable() or reason.fatal():
-                    raise self._verdict(reason) from error
-                patience.wait(reason)
-
-    def _verdict(self, error: KafkaError) -> Exception:
-        """What follows from an error: trying again, with this producer or a new one, or giving up."""
-        cause = self._fatal() or error
-        if cause.code() in _FENCED and cause.fatal():
-            if time.monotonic() - self._began > TRANSACTION_SECONDS_MAX:
-                return _RepeatError(cause, anew=True)  # maybe the broker did it, for which it has no other word
-            self._taken_over()
-        if cause.code() in _FINAL:
-            if error.txn_requires_abort():
-                self._abort_soon()
-            return self._sender.failure or self.connection.error("cannot publish", cause)
-        return _RepeatError(cause, anew=cause.fatal() or not error.txn_requires_abort())
-
-    def _fatal(self) -> KafkaError | None:
-        """What this producer cannot recover from: it repeats it to whoever asks for anything."""
-        if self.connection.fatal is None:
-            return None
-        try:
-            self._sender.producer.begin_transaction()
-        except KafkaException as error:
-            return cast(KafkaError, error.args[0])
-        return self.connection.fatal
-
-    def _abort_soon(self) -> None:
-        """Let readers go on that this transaction holds up; if that cannot be, the broker does it in time."""
-        with suppress(KafkaException):
-            self._sender.producer.abort_transaction(_ABORT_SECONDS_MAX)
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return self._offsets.find(self._marker, latest, IsolationLevel.READ_UNCOMMITTED, patience, refusal=refusal)
 
 
 def marker_partition(part: str) -> int:

@@ -1,12 +1,15 @@
-"""How long a broker is waited for, and what is said meanwhile."""
+"""How a step is tried again that a broker may fail: for how long, and what is said meanwhile."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
-from c360_stream.connectors.kafka.connection import MEND, OUTAGE, Connection
+from c360_stream.connectors.kafka.connection import MEND, Connection
+from c360_stream.connectors.kafka.error_codes import OUTAGE
 from c360_stream.connectors.ports import Waiting
 from c360_stream.errors import TransportError
 
@@ -14,6 +17,8 @@ WAIT_SECONDS = 0.5
 """The longest call into a client, so that signals are heard and heartbeats go on."""
 _SAY_EVERY_SECONDS = 0.2
 _PAUSE_SECONDS = 0.1
+
+Answer = TypeVar("Answer")
 
 
 class Patience:
@@ -45,6 +50,30 @@ class Patience:
         if count > self._most:
             self._most = count
             self._until = time.monotonic() + self._seconds_max
+
+    def run(self, step: Callable[[], Answer], refusal: Callable[[KafkaError], Exception | None]) -> Answer:
+        """Take a step, again and again while what it fails with may pass.
+
+        Parameters
+        ----------
+        step
+            Takes at most `WAIT_SECONDS` or so, and raises `KafkaException`.
+        refusal
+            What to raise for an error. None: it may pass.
+
+        Raises
+        ------
+        TransportError
+            As `wait`.
+        """
+        while True:
+            try:
+                return step()
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if (refused := refusal(cause)) is not None:
+                    raise refused from error
+                self.wait(cause)
 
     def wait(self, error: KafkaError | None = None) -> None:
         """Say that there is a wait, on account of `error`.

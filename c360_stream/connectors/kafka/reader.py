@@ -10,7 +10,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaErr
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import DENIED, GONE, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER, TAILING, queue_options
 from c360_stream.connectors.kafka.records import TakenRecords
@@ -30,11 +31,6 @@ _LOOK_EVERY_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 _KNOWN_SECONDS = 1.0
 _GONE_SECONDS = 10.0  # a broker that has just started may not know every topic
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
-_GONE = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-    | {KafkaError.UNKNOWN_TOPIC_ID, KafkaError.INCONSISTENT_TOPIC_ID}
-)
 _START_OVER = "to go on without them, start with an empty recovery directory and --republish"
 
 
@@ -91,7 +87,7 @@ class KafkaReader:
             timeout = 0
         self._connection.raise_refused()
         heard = self._connection.last_error
-        if heard is not None and heard.code() in _DENIED:
+        if heard is not None and heard.code() in DENIED:
             raise self._unreadable(heard)
         if len(taken) or self.at_end:
             self._quiet_since = time.monotonic()
@@ -187,9 +183,9 @@ class KafkaReader:
     def _judge(self, error: KafkaError) -> None:
         """Raise what keeps the broker from saying where the partition ends, if waiting does not mend it."""
         now = time.monotonic()
-        gone = error.code() in _GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
+        gone = error.code() in GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
         self._gone_at = (self._gone_at or now) if gone else None
-        if error.code() in _DENIED:
+        if error.code() in DENIED:
             raise self._unreadable(error)
         if self._gone_at is not None and now - self._gone_at > _GONE_SECONDS:
             where = f"{self.topic}[{self.partition}]"
@@ -208,16 +204,16 @@ class KafkaReader:
             except KafkaException as error:
                 if not wait and error.args[0].code() == KafkaError.OFFSET_NOT_AVAILABLE:
                     return None
-                if time.monotonic() > deadline or error.args[0].code() in _DENIED:
+                if time.monotonic() > deadline or error.args[0].code() in DENIED:
                     raise self._unreadable(error.args[0]) from error
                 time.sleep(_PAUSE_SECONDS)
 
     def _unreadable(self, error: KafkaError) -> TransportError:
         where = f"{self.topic}[{self.partition}]"
-        if error.code() in _DENIED:
+        if error.code() in DENIED:
             mend = f"let this user read topic {self.topic}, by an ACL of the broker"
             return TransportError(f"{self._connection.name}: cannot read {where}: {error.str()}", mend)
-        if error.code() in _GONE:
+        if error.code() in GONE:
             return TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
         return self._connection.error(f"cannot read {where}", error)
 

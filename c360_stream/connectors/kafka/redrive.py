@@ -6,44 +6,28 @@ both or neither, so whoever dies in between and starts again sends nothing twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from itertools import groupby
+from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import Consumer, IsolationLevel, KafkaError
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from c360_stream.connectors.kafka.connection import OUTAGE, Connection, make_client
-from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
+from c360_stream.connectors.kafka.connection import Connection, make_client
+from c360_stream.connectors.kafka.error_codes import PASSING
+from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
-from c360_stream.connectors.kafka.sender import open_sender
+from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
 from c360_stream.connectors.ports import OutRecord, Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
 TRANSACTION_SECONDS_MAX = 30
 """The broker ends a transaction that takes longer: for so long may one that was killed hold up the topic's readers."""
-_ABORT_SECONDS_MAX = 5.0
-_ASK_SECONDS_MAX = 5.0
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-# librdkafka tries these again by itself, but not in every call: a group or a partition has no leader for a moment
-# after a broker's start, and after it was made.
-_PASSING = OUTAGE | {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-}
-_AGAIN = "mend that and run it again: it goes on where it was"
-
-Answer = TypeVar("Answer")
+_AGAIN = "then run it again: it goes on where it was"
 
 
 class Place:
@@ -78,7 +62,10 @@ class Place:
             If the broker refuses, or does not answer for `outage_seconds_max`.
         """
         places = [Partition(self.topic, number) for number in sorted(partitions)]
-        done = self._patient("reading the group's offsets", lambda: self._consumer.committed(places, WAIT_SECONDS * 10))
+        what = "reading the group's offsets"
+        done = self._patience(what).run(
+            lambda: self._consumer.committed(places, WAIT_SECONDS * 10), lambda error: self._refusal(what, error)
+        )
         return {place.partition: self._start(place, since) for place in done}
 
     def _start(self, done: Partition, since: datetime | None) -> int:
@@ -100,28 +87,21 @@ class Place:
         self._consumer.close()
 
     def _ask(self, partition: int, which: OffsetSpec, least: int = 0) -> int:
-        place = Partition(self.topic, partition)
+        place, what = Partition(self.topic, partition), f"asking where {self.topic}[{partition}] begins"
+        return self._offsets.find(
+            place,
+            which,
+            IsolationLevel.READ_COMMITTED,
+            self._patience(what),
+            refusal=lambda error: self._refusal(what, error),
+            least=least,
+        )
 
-        def answer() -> int:
-            asked = self._offsets.ask(place, which, IsolationLevel.READ_COMMITTED, _ASK_SECONDS_MAX)
-            try:
-                return known_offset(asked.result(), least)
-            except KafkaException as error:
-                self._offsets.refused(error.args[0])
-                raise
+    def _refusal(self, what: str, error: KafkaError) -> TransportError | None:
+        return None if error.code() in PASSING or error.retriable() else self._connection.error(what, error)
 
-        return self._patient(f"asking where {self.topic}[{partition}] begins", answer)
-
-    def _patient(self, what: str, ask: Callable[[], Answer]) -> Answer:
-        patience = Patience(self._connection, what, self._settings.outage_seconds_max, self._waiting)
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                reason: KafkaError = error.args[0]
-                if reason.code() not in _PASSING and not reason.retriable():
-                    raise self._connection.error(what, reason) from error
-                patience.wait(reason)
+    def _patience(self, what: str) -> Patience:
+        return Patience(self._connection, what, self._settings.outage_seconds_max, self._waiting)
 
 
 class Redriver:
@@ -136,16 +116,13 @@ class Redriver:
     def __init__(self, settings: Settings, waiting: Waiting = wait_patiently) -> None:
         self._settings = settings
         self._waiting = waiting
-        self._connection = Connection(settings.kafka_brokers)
-        options = {
-            "transactional.id": f"{settings.topic_prefix}.redrive",
-            "transaction.timeout.ms": TRANSACTION_SECONDS_MAX * 1000,
-        }
-        self._sender = open_sender(settings, self._connection, options)
+        self._transactions = Transactions(settings, "redrive", TRANSACTION_SECONDS_MAX)
         try:
-            self._step("opening a transaction", self._sender.producer.init_transactions)
-        except BaseException:
-            self._sender.close()
+            self._transactions.open(self._patience("opening a transaction"))
+        except BaseException as error:
+            self._transactions.close()
+            if isinstance(error, TransactionFailedError):
+                raise self._error(error) from error
             raise
 
     def send(self, records: Sequence[tuple[Partition, OutRecord]], place: Place, done: Partition) -> None:
@@ -163,57 +140,30 @@ class Redriver:
         TransportError
             If the transaction did not come about; what it held is not there then.
         """
-        self._sender.begin()
+        transactions, patience = self._transactions, self._patience(f"sending {len(records)} records")
         try:
-            self._step("beginning a transaction", lambda _: self._sender.producer.begin_transaction())
-            patience = self._patience("sending records")
-            for target, record in records:
-                self._sender.send([(target.topic, record)], patience, target.partition)
-            self._sender.flush(patience)
-            group = place.metadata()
-            self._step(
-                "keeping the place",
-                lambda seconds: self._sender.producer.send_offsets_to_transaction([done], group, seconds),
-            )
-            self._step("committing", self._sender.producer.commit_transaction)
+            transactions.begin(patience)
+            for partition, some in groupby(records, lambda each: each[0].partition):
+                transactions.send([(target.topic, record) for target, record in some], patience, partition)
+            transactions.flush(patience)
+            transactions.send_offsets([done], place.metadata(), patience)
+            transactions.commit(patience)
         except BaseException as error:
-            # Else the topic's readers wait until the broker does it.
-            with suppress(KafkaException):
-                self._sender.producer.abort_transaction(_ABORT_SECONDS_MAX)
-            if isinstance(error, TransportError) and self._connection.fatal is not None:
-                raise self._refused("sending", self._fatal()) from error
+            transactions.abort_soon()  # else the topic's readers wait until the broker does it
+            if isinstance(error, TransactionFailedError):
+                raise self._error(error) from error
             raise
 
     def close(self) -> None:
         """End the producer; what was not committed stays so."""
-        self._sender.close()
+        self._transactions.close()
 
     def _patience(self, what: str) -> Patience:
-        return Patience(self._connection, what, self._settings.outage_seconds_max, self._waiting)
+        seconds_max = self._settings.outage_seconds_max
+        return Patience(self._transactions.connection, what, seconds_max, self._waiting)
 
-    def _step(self, what: str, step: Callable[[float], object]) -> None:
-        """Take one step of a transaction; one that timed out goes on when it is called again."""
-        patience = self._patience(what)
-        while True:
-            try:
-                step(WAIT_SECONDS)
-                return
-            except KafkaException as error:
-                reason = cast(KafkaError, error.args[0])
-                if not reason.retriable() or reason.fatal():
-                    raise self._refused(what, reason) from error
-                patience.wait(reason)
-
-    def _fatal(self) -> KafkaError:
-        """What this producer cannot recover from: it repeats it to whoever asks for anything."""
-        try:
-            self._sender.producer.begin_transaction()
-        except KafkaException as error:
-            return cast(KafkaError, error.args[0])
-        return KafkaError(KafkaError._FATAL)
-
-    def _refused(self, what: str, reason: KafkaError) -> TransportError:
-        if reason.code() in _FENCED:
+    def _error(self, failed: TransactionFailedError) -> TransportError:
+        if failed.is_fenced:
             who = f"another c360 redrive has taken over: prefix {self._settings.topic_prefix}"
-            return TransportError(f"{self._connection.name}: {who}", "let one run at a time")
-        return TransportError(f"{self._connection.name}: {what}: {reason.str()}", _AGAIN)
+            return TransportError(f"{self._transactions.connection.name}: {who}", "let one run at a time")
+        return TransportError(failed.error.what, f"{failed.error.mend}; {_AGAIN}")

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, TopicMetadata  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka.connection import START_SECONDS_MAX, Connection, make_client
+from c360_stream.connectors.kafka.error_codes import DENIED
 from c360_stream.connectors.kafka.offsets import fetch_topics
 from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
 from c360_stream.connectors.kafka.outbox import OUTBOX_PARTITIONS
@@ -20,7 +21,6 @@ DAY_MS = 86_400_000
 DESCRIBE_SECONDS_MAX = 5.0
 """How long a broker that has just listed its topics may take to describe some."""
 RETENTION_MS, RETENTION_BYTES, CLEANUP_POLICY = "retention.ms", "retention.bytes", "cleanup.policy"
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
 Described = Mapping[str, str] | KafkaError
 """Configuration of a topic, defaults of the broker included, as far as the broker tells; or why it does not."""
@@ -150,7 +150,7 @@ def _describe(admin: AdminClient, connection: Connection, topics: Iterable[str])
             entries = asked[resource].result().items()
             found[topic] = {name: entry.value for name, entry in entries if entry.value is not None}
         except KafkaException as error:
-            if error.args[0].code() not in _DENIED:
+            if error.args[0].code() not in DENIED:
                 raise connection.error(f"cannot describe {topic}", error.args[0]) from error
             found[topic] = error.args[0]
     return found

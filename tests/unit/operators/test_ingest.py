@@ -22,13 +22,13 @@ from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import ingest_partition, stop
+from c360_stream.operators import look_schedule, stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource
 from c360_stream.operators.ingest_partition import IngestPartition, Item, shard_key
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
-from c360_stream.operators.shared_intake import LettersHeld
+from c360_stream.operators.shared_intake import HeldDeadLetters, SharedIntake
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS, Pulse
 from tests.unit.features.deliveries import Event
@@ -58,8 +58,10 @@ def partition(
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
     accounts = KnownAccounts(settings.shards)
-    alignment = alignment or ReadAlignment((NAME,), 0)
-    return IngestPartition(settings, reader, NAME, seen, alignment, accounts=accounts, rest=rest, pulses=pulses)
+    shared = SharedIntake(
+        alignment or ReadAlignment((NAME,), 0), rest or Rest(None), pulses=pulses or Pace(PULSE_SECONDS)
+    )
+    return IngestPartition(settings, reader, NAME, seen, shared, accounts=accounts)
 
 
 def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) -> None:
@@ -135,8 +137,8 @@ def test_a_flood_of_refused_events_waits_for_the_snapshots_that_keep_them() -> N
     """All that is refused between two snapshots is held in memory."""
     rubbish, snapshots = [b"x" * 100] * 1_000, 0
     source = partition(MemoryReader(TOPIC, [*rubbish, viewed(0, 5)]), batch_events=50)
-    source._letters = LettersHeld(10_000)
-    source._letters.add("another partition", 1_000)
+    source._shared.dead_letters = HeldDeadLetters(10_000)
+    source._shared.dead_letters.add("another partition", 1_000)
     offsets: list[int] = []
     while True:
         try:
@@ -159,9 +161,9 @@ def test_an_idle_partition_is_looked_at_less_often_and_never_rarely() -> None:
         assert split(source.next_batch()) == ([], [])
         awake = source.next_awake()
         assert awake is not None
-        assert awake - datetime.now(UTC) <= timedelta(seconds=ingest_partition.IDLE_POLL_SECONDS_MAX)
+        assert awake - datetime.now(UTC) <= timedelta(seconds=look_schedule.IDLE_POLL_SECONDS_MAX)
     reader.append(viewed(1, 5.1), b"rubbish")
-    time.sleep(ingest_partition.IDLE_POLL_SECONDS_MAX)
+    time.sleep(look_schedule.IDLE_POLL_SECONDS_MAX)
     messages, letters = split(source.next_batch())
     assert sum(len(each.events) for each in messages if each.events is not None) == 1
     assert [letter.offset for letter in letters] == [2]
@@ -180,7 +182,7 @@ def test_an_idle_worker_sleeps_and_an_event_ends_it() -> None:
     split(source.next_batch())
     while not slept:
         assert split(source.next_batch()) == ([], [])
-    assert 0 < slept[0] <= ingest_partition.IDLE_POLL_SECONDS_MAX
+    assert 0 < slept[0] <= look_schedule.IDLE_POLL_SECONDS_MAX
     reader.append(viewed(1, 5.1))
     messages, _ = split(source.next_batch())
     assert sum(len(each.events) for each in messages if each.events is not None) == 1
@@ -284,7 +286,7 @@ def test_live_the_clock_says_what_is_in_the_future() -> None:
 @pytest.fixture
 def always_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause between the marks of an idle partition."""
-    monkeypatch.setattr(ingest_partition, "_lately", lambda _: False)
+    monkeypatch.setattr(look_schedule.LookSchedule, "_is_recent", lambda *_: False)
 
 
 @pytest.mark.usefixtures("always_marked")
