@@ -26,16 +26,21 @@ TICKET, TICKET_URGENT, TICKET_SOLVED, CSAT, NPS, CONTACTED = 11, 12, 13, 14, 15,
 HEARTBEAT = 128
 
 
+# What `EventColumns` has of each event as an array, beside its account.
+_PLAIN = ("time_us", "heard_us", "event", "code", "user", "category")
+
+
 @dataclass(slots=True)
 class EventColumns:
-    """Events of one topic, all of one shard.
+    """Events of one topic: of one partition, in its order, or those of them that are of one shard.
 
     Parameters
     ----------
     topic
         `PRODUCT`, `BILLING` or `SUPPORT`.
     accounts
-        The distinct accounts, m of them.
+        Distinct accounts, m of them: before the events are split by shard all that the encoder knows, else those of
+        the events.
     account_hash
         uint64, shape (m,): one stable hash an account, which scopes the hashes below to their account.
     account
@@ -73,39 +78,46 @@ class EventColumns:
 
     @classmethod
     def joined(cls, parts: Sequence[EventColumns]) -> EventColumns:
-        """Parts of one topic, at least one, one after the other; an account that several name comes several times."""
+        """Parts of one topic, at least one, one after the other; an account that several name comes several times.
+
+        Parts that share `accounts`, which may have grown from one to the next, go on sharing them.
+        """
         if len(parts) == 1:
             return parts[0]
-        first = np.cumsum([0, *(len(part.accounts) for part in parts)])
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("account_hash", "time_us", "heard_us", "event", "code", "user", "category")
-        }
-        return cls(
-            parts[0].topic,
-            accounts=[account for part in parts for account in part.accounts],
-            account=np.concatenate([part.account + start for part, start in zip(parts, first.tolist(), strict=False)]),
-            details=[detail for part in parts for detail in part.details],
-            **columns,
+        last = parts[-1]
+        accounts, account_hash = last.accounts, last.account_hash
+        account = [part.account for part in parts]
+        if any(part.accounts is not accounts for part in parts):
+            first = np.cumsum([0, *(len(part.accounts) for part in parts)])
+            accounts = [name for part in parts for name in part.accounts]
+            account_hash = np.concatenate([part.account_hash for part in parts])
+            account = [part.account + start for part, start in zip(parts, first.tolist(), strict=False)]
+        columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _PLAIN}
+        details = [detail for part in parts for detail in part.details]
+        return cls(last.topic, accounts, account_hash, account=np.concatenate(account), details=details, **columns)
+
+    def keep(self, chosen: NDArray[np.intp]) -> EventColumns:
+        """The events at the positions `chosen`, in that order; the accounts stay."""
+        columns: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        return replace(
+            self,
+            account=self.account[chosen],
+            details=[self.details[i] for i in chosen.tolist()] if self.details else [],
+            **{name: column[chosen] if len(column) else column for name, column in columns.items()},
         )
+
+    def between(self, start: int, stop: int) -> EventColumns:
+        """The events from one position to before another, as views; the accounts stay."""
+        columns: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in (*_PLAIN, "account", "details")}
+        return replace(self, **columns)
 
     def take(self, chosen: NDArray[np.intp]) -> EventColumns:
         """The events at the positions `chosen`, in that order, with just their accounts."""
-        product = self.topic == PRODUCT
-        present, account = np.unique(self.account[chosen], return_inverse=True)
-        return replace(
-            self,
-            accounts=[self.accounts[i] for i in present.tolist()],
-            account_hash=self.account_hash[present],
-            account=account.astype(np.int32),
-            time_us=self.time_us[chosen],
-            heard_us=self.heard_us[chosen],
-            event=self.event[chosen],
-            code=self.code[chosen],
-            user=self.user[chosen] if product else self.user,
-            category=self.category[chosen] if product else self.category,
-            details=[self.details[i] for i in chosen.tolist()] if self.details else [],
-        )
+        kept = self.keep(chosen)
+        present, account = np.unique(kept.account, return_inverse=True)
+        kept.accounts = [self.accounts[i] for i in present.tolist()]
+        kept.account_hash, kept.account = self.account_hash[present], account.astype(np.int32)
+        return kept
 
     def without(self, refused: Sequence[Unsettled]) -> EventColumns:
         """The events that are not among `refused`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from c360_stream.arrays.growth import with_room
 from c360_stream.contracts import events as ev
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns
@@ -22,6 +23,7 @@ _ACCOUNT_SEED, _USER_SEED, _CATEGORY_SEED, _EVENT_SEED = 1, 2, 3, 4
 # Hashes of short texts under two seeds are related: xoring that of a user with that of the account would give the
 # same for the pairs (12, 12) and (13, 13). An odd factor takes the relation away.
 _SCOPE = np.uint64(0xD6E8FEB86659FD93)
+_UNSCOPE = np.uint64(pow(0xD6E8FEB86659FD93, -1, 2**64))  # a shard follows from the hash alone
 _NEVER_A_CATEGORY = frozenset(("page_viewed", "session_start", "session_end"))
 _REMEMBERED_MAX = 1_000_000
 _CATEGORIES_MAX = 100_000
@@ -44,7 +46,7 @@ _URGENT = frozenset(("high", "urgent"))
 
 
 class KnownAccounts(dict[str, int]):
-    """Numbers of the accounts met so far, with what is asked of each for every event: its hash and shard.
+    """Numbers of the accounts met so far, with what is asked of each for every event: its hash.
 
     Shared by the encoders of a worker thread. Bound: `_REMEMBERED_MAX` accounts (about 150 bytes each) and one batch's.
 
@@ -58,32 +60,31 @@ class KnownAccounts(dict[str, int]):
         super().__init__()
         self.shards = shards
         self.names: list[str] = []
-        self._hashes: list[int] = []
-        self._columns = (np.zeros(0, np.uint64), np.zeros(0, np.uint16))
+        self._new_hashes: list[int] = []
+        self._hashes = np.zeros(0, np.uint64)
 
     def __missing__(self, name: str) -> int:
         number = self[name] = len(self.names)
         self.names.append(name)
-        self._hashes.append(xxh3_64_intdigest(name.encode(), _ACCOUNT_SEED))
+        self._new_hashes.append(xxh3_64_intdigest(name.encode(), _ACCOUNT_SEED))
         return number
 
     def forget_if_full(self) -> None:
         """Begin anew if there are too many; numbers given before mean nothing then."""
         if len(self.names) > _REMEMBERED_MAX:
             self.clear()
-            self.names, self._hashes = [], []
-            self._columns = (self._columns[0][:0], self._columns[1][:0])
+            self.names, self._new_hashes = [], []
+            self._hashes = np.zeros(0, np.uint64)
 
-    def columns(self) -> tuple[NDArray[np.uint64], NDArray[np.uint16]]:
-        """Hash and shard by number."""
-        hashes, shard = self._columns
-        if self._hashes:
-            new = np.array(self._hashes, np.uint64)
-            hashes = np.concatenate([hashes, new])
-            shard = np.concatenate([shard, (new % np.uint64(self.shards)).astype(np.uint16)])
-            self._columns = hashes, shard
-            self._hashes = []
-        return self._columns
+    def hashes(self) -> NDArray[np.uint64]:
+        """The hash of each account by its number, as in `EventColumns`."""
+        accounts = len(self.names)
+        if self._new_hashes:
+            # What was given before keeps its part of the column, or the shorter one.
+            self._hashes = with_room(self._hashes, accounts, 0)
+            self._hashes[accounts - len(self._new_hashes) : accounts] = np.array(self._new_hashes, np.uint64) * _SCOPE
+            self._new_hashes = []
+        return self._hashes[:accounts]
 
 
 class _EventTypes(dict[str, int]):
@@ -129,45 +130,6 @@ class _EventTypes(dict[str, int]):
         return code[number], category[number], has_category[number]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Events of one partition as columns, in its order, not split by shard yet; see `EventColumns` for the rest.
-
-    Parameters
-    ----------
-    number
-        int64, shape (n,): each event's account in `KnownAccounts`, which must not forget before they are split.
-    """
-
-    number: NDArray[np.int64]
-    time_us: NDArray[np.int64]
-    event: NDArray[np.uint64]
-    code: NDArray[np.uint8]
-    user: NDArray[np.uint64]
-    category: NDArray[np.uint64]
-    details: list[Any]
-
-    def __len__(self) -> int:
-        return len(self.time_us)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
-        """Parts that follow each other; at least one."""
-        if len(parts) == 1:
-            return parts[0]
-        names = [name for name in cls.__slots__ if name != "details"]
-        columns: list[Any] = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
-        columns.append([detail for part in parts for detail in part.details])
-        return cls(*columns)
-
-    def take(self, chosen: NDArray[np.intp]) -> Encoded:
-        """The events at the positions `chosen`, in that order."""
-        arrays = (getattr(self, name) for name in self.__slots__ if name != "details")
-        columns: list[Any] = [column[chosen] if len(column) else column for column in arrays]
-        columns.append([self.details[i] for i in chosen.tolist()] if self.details else [])
-        return Encoded(*columns)
-
-
 class EventEncoder:
     """Turns one topic's events into columns, and columns into one `EventColumns` a shard.
 
@@ -193,23 +155,35 @@ class EventEncoder:
         self._accounts = accounts
         self._types = _EventTypes(core_actions, category_prefixes)
 
-    def encode(self, events: Sequence[Any], time_us: NDArray[np.int64]) -> Encoded:
-        """Columns of decoded events with their times, int64 of shape (events,)."""
+    def encode(self, events: Sequence[Any], time_us: NDArray[np.int64]) -> EventColumns:
+        """Columns of decoded events with their times, int64 of shape (events,); none counts as late yet."""
         n = len(events)
-        number = np.fromiter(map(self._accounts.__getitem__, [event.account_id for event in events]), np.int64, n)
-        event = _hashes([event.event_id for event in events], _EVENT_SEED)
-        if self.topic == c.PRODUCT:
-            return Encoded(number, time_us, event, *self._product(events), [])
-        code = np.fromiter(map(_code, events), np.uint8, n)
+        account = np.fromiter(map(self._accounts.__getitem__, [event.account_id for event in events]), np.int32, n)
+        product = self.topic == c.PRODUCT
         nobody = np.zeros(0, np.uint64)
-        return Encoded(number, time_us, event, code, nobody, nobody, list(map(_detail, events, time_us.tolist())))
+        code, user, category = (
+            self._product(events) if product else (np.fromiter(map(_code, events), np.uint8, n), nobody, nobody)
+        )
+        return EventColumns(
+            self.topic,
+            self._accounts.names,
+            self._accounts.hashes(),
+            account,
+            time_us=time_us,
+            heard_us=time_us,
+            event=_hashes([event.event_id for event in events], _EVENT_SEED),
+            code=code,
+            user=user,
+            category=category,
+            details=[] if product else list(map(_detail, events, time_us.tolist())),
+        )
 
-    def heartbeats(self, encoded: Encoded) -> NDArray[np.intp]:
+    def heartbeats(self, events: EventColumns) -> NDArray[np.intp]:
         """Positions of the heartbeats among events that were encoded just now."""
         account = self._accounts.get(ev.HEARTBEAT_ACCOUNT)
         if account is None:
             return np.zeros(0, np.intp)
-        return np.flatnonzero((encoded.code & c.HEARTBEAT != 0) & (encoded.number == account))
+        return np.flatnonzero((events.code & c.HEARTBEAT != 0) & (events.account == account))
 
     def _product(
         self, events: Sequence[ev.ProductEvent]
@@ -228,58 +202,33 @@ class EventEncoder:
                     category[i] = _category(feature)
         return code, user, category
 
-    def hashes_of(self, number: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """The hash of each account, as in `EventColumns`, by its number."""
-        hashes, _ = self._accounts.columns()
-        return np.asarray(hashes[number] * _SCOPE, np.uint64)
+    def shards_of(self, account_hash: NDArray[np.uint64]) -> NDArray[np.uint16]:
+        """The shard of each account, by its hash."""
+        return (account_hash * _UNSCOPE % np.uint64(self._accounts.shards)).astype(np.uint16)
 
-    def shards_of(self, encoded: Encoded) -> NDArray[np.int64]:
-        """The shard of each event, int64 of shape (n,)."""
-        _, shards = self._accounts.columns()
-        return np.asarray(shards[encoded.number], np.int64)
-
-    def split(self, encoded: Encoded, heard_us: NDArray[np.int64] | None = None) -> list[EventColumns | None]:
-        """Columns by shard, None where a shard has no event; order within a shard is kept.
-
-        Parameters
-        ----------
-        heard_us
-            int64, shape (n,): when each counts as heard, see `EventColumns`; None: no event is late.
-        """
+    def split(self, events: EventColumns) -> list[EventColumns | None]:
+        """Columns by shard, None where a shard has no event; order within a shard is kept."""
         by_shard: list[EventColumns | None] = [None] * self._accounts.shards
-        if not len(encoded):
-            self._accounts.forget_if_full()
-            return by_shard
-        _, shards = self._accounts.columns()
-        # Accounts in an order in which those of a shard follow each other; events in the order of their shards.
-        present, account = np.unique(encoded.number, return_inverse=True)
-        order = np.argsort(shards[present], kind="stable")
-        rank = np.empty(len(present), np.int32)
-        rank[order] = np.arange(len(present), dtype=np.int32)
-        present = present[order]
-        shard = shards[encoded.number]
-        order = np.argsort(shard, kind="stable")
-        local = rank[account][order]
-        taken = encoded.take(order)
-        heard_us = taken.time_us if heard_us is None else heard_us[order]
-        columns: list[Any] = [taken.time_us, heard_us, taken.event, taken.code, taken.user, taken.category]
-        columns.append(taken.details)
-        names = [self._accounts.names[i] for i in present.tolist()]
-        account_hash = self.hashes_of(present)
-        found, first = np.unique(shards[present], return_index=True)
-        ends = [*first[1:].tolist(), len(present)]
-        starts = np.searchsorted(shard[order], found)
-        stops = [*starts[1:].tolist(), len(encoded)]
-        for which, begin, end, start, stop in zip(
-            found.tolist(), first.tolist(), ends, starts.tolist(), stops, strict=True
-        ):
-            by_shard[which] = EventColumns(
-                self.topic,
-                names[begin:end],
-                account_hash[begin:end],
-                local[start:stop] - np.int32(begin),
-                *[column[start:stop] for column in columns],
-            )
+        if len(events):
+            # Accounts in an order in which those of a shard follow each other; events in the order of their shards.
+            present, of = np.unique(events.account, return_inverse=True)
+            shards = self.shards_of(events.account_hash[present])
+            order = np.argsort(shards, kind="stable")
+            rank = np.empty(len(present), np.int32)
+            rank[order] = np.arange(len(present), dtype=np.int32)
+            shard = shards[of]
+            present, shards = present[order], shards[order]
+            order = np.argsort(shard, kind="stable")
+            ordered = replace(events.keep(order), account=rank[of[order]])
+            names = [events.accounts[i] for i in present.tolist()]
+            account_hash = events.account_hash[present]
+            found, first = np.unique(shards, return_index=True)
+            starts = np.searchsorted(shard[order], found)
+            bounds = (found, first, [*first[1:], len(present)], starts, [*starts[1:], len(events)])
+            for which, begin, end, start, stop in np.array(bounds).T.tolist():
+                part = by_shard[which] = ordered.between(start, stop)
+                part.accounts, part.account_hash = names[begin:end], account_hash[begin:end]
+                part.account = part.account - np.int32(begin)
         self._accounts.forget_if_full()
         return by_shard
 

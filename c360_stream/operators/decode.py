@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
 from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, Refused
 from c360_stream.contracts.records import DeadLetter, DeadLetterOut
-from c360_stream.features.encoding import Encoded, EventEncoder
+from c360_stream.features.columns import EventColumns
+from c360_stream.features.encoding import EventEncoder
 from c360_stream.operators.health import HEALTH
 from c360_stream.operators.stop import stop_requested
 
@@ -106,7 +107,7 @@ class DecodedBatch:
         self._starts: list[int] = []
         self._resume_at: list[tuple[int, ...]] = []
         self._positions: list[int] = []
-        self._encoded: list[Encoded] = []
+        self._encoded: list[EventColumns] = []
         self.refusals: list[tuple[int, Refused]] = []
         self.heartbeats: list[tuple[int, int]] = []
         """Position and time of each heartbeat. They are not among the events."""
@@ -124,23 +125,19 @@ class DecodedBatch:
         self._forgets = False
 
     @property
-    def events(self) -> Encoded:
+    def events(self) -> EventColumns:
         """The events as columns."""
         if len(self._encoded) > 1:
-            self._encoded = [Encoded.joined(self._encoded)]
+            self._encoded = [EventColumns.joined(self._encoded)]
         return self._encoded[0]
 
     def times(self) -> NDArray[np.int64]:
         """Event times of the events, int64 of shape (events,)."""
         return self.events.time_us
 
-    def numbers(self) -> NDArray[np.int64]:
-        """A number for the account of each event, int64 of shape (events,)."""
-        return self.events.number
-
     def accounts(self, window: slice) -> NDArray[np.uint64]:
         """A hash of the account of each event in a window."""
-        return self._encoder.hashes_of(self.events.number[window])
+        return self.events.account_hash[self.events.account[window]]
 
     def due(self) -> int:
         """So many of the events are this batch's own; what was read on for can be given back."""
@@ -182,14 +179,14 @@ class DecodedBatch:
         read_on = zip(self._resume_at[own:], self._parts[own:], strict=True)
         self._reader.take_back([(position, part) for position, part in read_on if part.values])
         self.read = self._starts[own]
-        self._encoded = [self.events.take(np.arange(self._due))]
+        self._encoded = [self.events.keep(np.arange(self._due))]
         self.refusals = [item for item in self.refusals if item[0] < self.read]
         self.heartbeats = [item for item in self.heartbeats if item[0] < self.read]
         del self._parts[own:], self._starts[own:], self._resume_at[own:], self._positions[self._due :]
 
     def refuse(self, chosen: Sequence[tuple[int, Refused]]) -> None:
         """Refuse events after all: pairs of a position in `events`, ascending, and why."""
-        self._encoded = [self.events.take(np.delete(np.arange(len(self.events)), [i for i, _ in chosen]))]
+        self._encoded = [self.events.keep(np.delete(np.arange(len(self.events)), [i for i, _ in chosen]))]
         for i, refusal in reversed(chosen):
             self.refusals.append((self._positions.pop(i), refusal))
         self.refusals.sort(key=lambda item: item[0])
@@ -289,11 +286,11 @@ class DecodedBatch:
                     self._refused_bytes += sum(len(name) + len(value or b"") for name, value in part.headers[i] or ())
 
     def _without(
-        self, beats: NDArray[np.intp], encoded: Encoded, positions: Sequence[int]
-    ) -> tuple[Encoded, Sequence[int]]:
+        self, beats: NDArray[np.intp], encoded: EventColumns, positions: Sequence[int]
+    ) -> tuple[EventColumns, Sequence[int]]:
         """Events without the heartbeats among them, which are noted."""
         self.heartbeats += [
             (positions[i], us) for i, us in zip(beats.tolist(), encoded.time_us[beats].tolist(), strict=True)
         ]
         others = np.delete(np.arange(len(encoded)), beats)
-        return encoded.take(others), [positions[i] for i in others.tolist()]
+        return encoded.keep(others), [positions[i] for i in others.tolist()]

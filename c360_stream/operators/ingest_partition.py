@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -186,7 +187,11 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         # Live, an idle partition's mark has followed the clock and may be beyond what it says now.
         effective_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))
         self._order.count(time_us, effective_us, ended=at_end)
-        return [*letters, *self._tell(self._encoder.split(batch.events, effective_us), unsettled), *beats]
+        return [
+            *letters,
+            *self._tell(self._encoder.split(replace(batch.events, heard_us=effective_us)), unsettled),
+            *beats,
+        ]
 
     def _heartbeats(self, batch: DecodedBatch) -> list[Item]:
         """A message to every shard, to go behind the batch, if there are heartbeats in it."""
@@ -236,8 +241,9 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         """The events that the partition alone cannot judge, by shard."""
         by_shard: dict[int, list[Unsettled]] = {}
         if verdicts.unsettled:
-            events = batch.events.take(np.array(verdicts.unsettled, np.intp))
-            hashes, shards = self._encoder.hashes_of(events.number), self._encoder.shards_of(events)
+            events = batch.events.keep(np.array(verdicts.unsettled, np.intp))
+            hashes = events.account_hash[events.account]
+            shards = self._encoder.shards_of(hashes)
             columns = (each.tolist() for each in (shards, hashes, events.event, events.time_us))
             for position, shard, account, event, us in zip(verdicts.unsettled, *columns, strict=True):
                 letter = batch.letter_of(position, Refused(AHEAD), int(max(verdicts.high_us[position], 0)))

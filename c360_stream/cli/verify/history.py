@@ -94,11 +94,11 @@ def read_history(settings: Settings, transport: Transport, moment: Moment, refus
             if moment.trigger == "tick":
                 judge = TimeJudge(lateness_us, jump_us, alone=len(places) == 1)
                 for batch, late in _until_passed(_decoded(reader, kind, encoder), judge, moment):
-                    own = batch.numbers() == accounts.get(moment.account, -1)
+                    own = batch.events.account == accounts.get(moment.account, -1)
                     chosen = np.flatnonzero(own & (batch.times() < moment.as_of_us))
                     chosen = chosen[[batch.offset_of(i) not in offsets for i in chosen.tolist()]]
                     # One split, since the encoder may begin its numbers anew with each; one shard, so the order stays.
-                    for columns in _present(encoder.split(batch.events.take(chosen))):
+                    for columns in _present(encoder.split(batch.events.keep(chosen))):
                         for found, those in ((history.in_time, ~late[chosen]), (history.late, late[chosen])):
                             if those.any():
                                 found.append(columns.take(np.flatnonzero(those)))

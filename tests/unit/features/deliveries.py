@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
@@ -60,7 +60,8 @@ def columns(
     decoded = [_decoded(topic, json.dumps(event)) for event in events]
     prefixes = DEFAULTS.category_prefixes if prefixes is None else prefixes
     encoder = EventEncoder(INPUT_KINDS.index(topic), KnownAccounts(shards), DEFAULTS.core_actions, prefixes)
-    return encoder.split(encoder.encode(decoded, times_us([event.occurred_at for event in decoded])), heard_us)
+    encoded = encoder.encode(decoded, times_us([event.occurred_at for event in decoded]))
+    return encoder.split(encoded if heard_us is None else replace(encoded, heard_us=heard_us))
 
 
 def time_of(topic: InputKind, event: Event) -> int:

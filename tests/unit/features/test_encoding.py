@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
+from c360_stream.contracts.events import Decoder
 from c360_stream.contracts.kinds import InputKind
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns
+from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from tests.unit.features.deliveries import Event, columns
 from tests.unit.features.events import at, event
 
@@ -105,6 +108,31 @@ def test_taking_some_events_takes_just_their_accounts() -> None:
     assert [taken.accounts[i] for i in taken.account] == ["a1", "a1"]
     assert (taken.accounts, taken.details) == (["a1"], [5, 2])
     assert taken.account_hash.tolist() == [part.account_hash[part.accounts.index("a1")]]
+
+
+def test_parts_of_an_encoder_share_its_accounts_however_many_come_between() -> None:
+    encoder = EventEncoder(c.SUPPORT, KnownAccounts(4), (), {})
+    names = [f"a{i * i % 7}" for i in range(20)]
+    lines = [
+        json.dumps(event(f"e{i}", name, at(0), "csat_submitted", score=1)).encode() for i, name in enumerate(names)
+    ]
+    submitted = [each for block in Decoder("support").decode_blocks(lines) for each in block.events]
+    parts = [encoder.encode(submitted[i : i + 5], np.arange(i, i + 5)) for i in range(0, 20, 5)]
+    whole = EventColumns.joined(parts)
+    assert whole.accounts is parts[0].accounts
+    assert [whole.accounts[i] for i in whole.account] == names
+    alone = {name: int(whole.take(np.array([names.index(name)])).account_hash[0]) for name in names}
+    assert whole.account_hash[whole.account].tolist() == [alone[name] for name in names]
+    # With parts that have accounts of their own, too, each event finds its account and its time again in its shard.
+    mixed = EventColumns.joined([whole.take(np.arange(3)), whole.keep(np.arange(3, 20))])
+    for columns_ in (whole, mixed):
+        found = {
+            time: (part.accounts[i], int(part.account_hash[i]), detail)
+            for part in encoder.split(columns_)
+            if part is not None
+            for time, i, detail in zip(part.time_us.tolist(), part.account.tolist(), part.details, strict=True)
+        }
+        assert found == {time: (name, alone[name], 1) for time, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("name", ["{}", "a{}", "acct{:04}", "account-{:06}", "account-of-a-long-name-{:06}"])
