@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from c360_stream.operators.health import HEALTH, Health
+from c360_stream.operators.health import Health
 from c360_stream.operators.stop import stop_requested
 
 
@@ -29,13 +29,7 @@ class FormingWatch:
         Says when the cluster is complete: from then on the engine notices by itself.
     """
 
-    def __init__(
-        self,
-        peers: Sequence[str],
-        process: int,
-        end: Callable[[str], None],
-        health: Health = HEALTH,
-    ) -> None:
+    def __init__(self, peers: Sequence[str], process: int, end: Callable[[str], None], health: Health) -> None:
         ports = [int(peer.rpartition(":")[2]) for peer in peers]
         self._own_port = ports[process]
         self._ports = frozenset(ports)
