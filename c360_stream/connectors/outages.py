@@ -8,10 +8,10 @@ from collections.abc import Callable
 from weakref import WeakSet
 
 from c360_stream.logs.events import OUTAGE_BEGAN, OUTAGE_ENDED, OUTAGE_LASTS
-from c360_stream.logs.pace import BackOff
 
 AGAIN_SECONDS = 10.0
 AGAIN_SECONDS_MAX = 300.0
+"""What lasts is said after 10, 20, 40, 80, 160, 320, 620, 920 seconds, and so on."""
 FORGOTTEN_SECONDS = 60.0
 """Whoever waits says so every second or so: an outage that nobody has seen for this long is another one."""
 
@@ -34,40 +34,44 @@ class Outage:
         self._place = place
         self._clock = clock
         self._seen_by: WeakSet[object] = WeakSet()
-        self._back_off: BackOff | None = None
+        self._began_at: float | None = None
+        self._again_seconds = AGAIN_SECONDS
         self._seen_at = 0.0
         self._lock = threading.Lock()
 
     def seen(self, client: object, reason: str) -> None:
         """Hear from a client that it waits; as often as it likes."""
         with self._lock:
-            if not self._seen_by or self._clock() - self._seen_at > FORGOTTEN_SECONDS:
+            now = self._clock()
+            if not self._seen_by or now - self._seen_at > FORGOTTEN_SECONDS:
                 self._seen_by.clear()
-                self._back_off = None
+                self._began_at = None
             self._seen_by.add(client)
-            self._seen_at = self._clock()
-            if self._back_off is None:
-                self._back_off = BackOff(AGAIN_SECONDS, AGAIN_SECONDS_MAX, self._clock)
+            self._seen_at = now
+            if self._began_at is None:
+                self._began_at, self._again_seconds = now, AGAIN_SECONDS
                 OUTAGE_BEGAN.log(place=self._place, reason=reason)
-            elif self._back_off.due():
-                OUTAGE_LASTS.log(place=self._place, reason=reason, seconds=self._back_off.seconds())
+            elif (seconds := now - self._began_at) >= self._again_seconds:
+                OUTAGE_LASTS.log(place=self._place, reason=reason, seconds=seconds)
+                while self._again_seconds <= seconds:
+                    self._again_seconds += min(self._again_seconds, AGAIN_SECONDS_MAX)
 
     def over(self, client: object) -> None:
         """Hear from a client that it gets answers; as often as it likes."""
-        if self._back_off is None:
+        if self._began_at is None:
             return
         with self._lock:
             self._seen_by.discard(client)
-            if self._back_off is not None and not self._seen_by:
-                OUTAGE_ENDED.log(place=self._place, seconds=self._back_off.seconds())
-                self._back_off = None
+            if self._began_at is not None and not self._seen_by:
+                OUTAGE_ENDED.log(place=self._place, seconds=self._clock() - self._began_at)
+                self._began_at = None
 
     def given_up(self, client: object) -> None:
         """Hear from a client that it waits no more, without an answer: what it raises says the rest."""
         with self._lock:
             self._seen_by.discard(client)
             if not self._seen_by:
-                self._back_off = None
+                self._began_at = None
 
 
 _outages: dict[str, Outage] = {}

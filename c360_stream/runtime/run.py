@@ -145,10 +145,10 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
 
 def _watchdog(settings: Settings, place: Place) -> Watchdog:
     HEALTH.stall_seconds_max = settings.stall_seconds_max
-    watches: list[Watch] = [CollectorWatch()]
+    watches: list[Watch] = [CollectorWatch(HEALTH)]
     if len(place.peers) > 1:
-        watches.append(FormingWatch(place.peers, place.process, end_process))
-        watches.append(ProgressWatch(settings.stall_seconds_max, lambda: outage(settings), end_process))
+        watches.append(FormingWatch(place.peers, place.process, end_process, HEALTH))
+        watches.append(ProgressWatch(settings.stall_seconds_max, lambda: outage(settings), end_process, HEALTH))
     if settings.uses_kafka and settings.live:
         watches.append(PartitionWatch(lambda: input_counts(settings)))
     return Watchdog(*watches)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from c360_stream.operators.health import HEALTH, Health
+from c360_stream.operators.health import Health
 from c360_stream.operators.stop import stop_requested
 
 
@@ -29,31 +29,26 @@ class FormingWatch:
         Says when the cluster is complete: from then on the engine notices by itself.
     """
 
-    def __init__(
-        self,
-        peers: Sequence[str],
-        process: int,
-        end: Callable[[str], None],
-        health: Health = HEALTH,
-    ) -> None:
+    def __init__(self, peers: Sequence[str], process: int, end: Callable[[str], None], health: Health) -> None:
         ports = [int(peer.rpartition(":")[2]) for peer in peers]
         self._own_port = ports[process]
         self._ports = frozenset(ports)
         self._end = end
         self._health = health
-        self._known: set[tuple[int, int]] = set()
+        self._known: dict[int, int] = {}
 
     def look(self) -> None:
         """Compare the connections with those of the last look."""
         if not self._health.forming or stop_requested():
             return
         states = self._connections()
-        stand = {descriptor for descriptor, state in states.items() if state == psutil.CONN_ESTABLISHED}
+        established = [descriptor for descriptor, state in states.items() if state == psutil.CONN_ESTABLISHED]
+        stand = {inode: descriptor for descriptor in established if (inode := _inode(descriptor))}
         # After a reset the system lists the connection no more, but the socket is still open.
-        lost = any(_inode(each) == inode for each, inode in self._known if each not in stand)
+        lost = any(inode not in stand and _inode(descriptor) == inode for inode, descriptor in self._known.items())
         if psutil.CONN_CLOSE_WAIT in states.values() or lost:
             self._end("lost a process of the cluster before all were there")
-        self._known = {(each, _inode(each)) for each in stand}
+        self._known = stand
 
     def _connections(self) -> dict[int, str]:
         """State of each connection with a peer, by file descriptor; none where the system hides them."""
@@ -69,7 +64,7 @@ class FormingWatch:
 
 
 def _inode(descriptor: int) -> int:
-    """Tells a socket from another that has its file descriptor later; 0 if it is closed."""
+    """A socket's number, whatever file descriptors it has; 0 if it is closed."""
     try:
         return os.fstat(descriptor).st_ino
     except OSError:

@@ -17,7 +17,7 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
 from c360_stream.logs.lines import tell_failure
-from c360_stream.operators.health import HEALTH, Health
+from c360_stream.operators.health import Health
 from c360_stream.settings import Settings
 
 LOOK_SECONDS = 1.0
@@ -79,7 +79,7 @@ class ProgressWatch:
         stall_seconds_max: float,
         outage: Callable[[], str],
         end: Callable[[str], None],
-        health: Health = HEALTH,
+        health: Health,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stall_seconds_max = stall_seconds_max
@@ -126,7 +126,7 @@ class CollectorWatch:
         Says when the flow moves.
     """
 
-    def __init__(self, health: Health = HEALTH) -> None:
+    def __init__(self, health: Health) -> None:
         self._health = health
         self._done = False
 

@@ -13,8 +13,12 @@ DIRECTORY = Path(__file__).parents[1] / "grafana" / "dashboards"
 
 
 def text_of(dashboard: Dashboard) -> str:
-    """What the dashboard's file holds."""
-    return json.dumps(document(dashboard), indent=2, ensure_ascii=False) + "\n"
+    """What the dashboard's file holds: a panel a line, so that a change shows which panels it changes."""
+    *head, (last, panels) = document(dashboard).items()
+    lines = [f"{json.dumps({name: value}, ensure_ascii=False)[1:-1]}," for name, value in head]
+    lines.append(f'"{last}": [')
+    lines += [json.dumps(panel, ensure_ascii=False) + "," * (panel is not panels[-1]) for panel in panels]
+    return "\n".join(["{", *lines, "]}"]) + "\n"
 
 
 def main() -> None:

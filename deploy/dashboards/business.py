@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from deploy.dashboards.business_accounts import WHO, WHY
 from deploy.dashboards.business_outcomes import OUTCOMES
-from deploy.dashboards.panel import Annotation, Dashboard, Field, Kind, Panel, Section, Shape, Variable, sql
-from deploy.dashboards.parts import sql_stat
+from deploy.dashboards.panel import Annotation, Dashboard, Field, Section, Variable, sql
+from deploy.dashboards.parts import lines, sql_stat, table, wide
 from deploy.dashboards.sql import AT_RISK, CHAMPION_CHANGES, current, ticks
 from deploy.dashboards.vocabulary import MONEY, SEGMENTS, TIER, TIERS
 
@@ -91,63 +91,50 @@ HAVING count() > 0
 _TIERS = Section(
     "Accounts and MRR by tier",
     (
-        Panel(
+        table(
             "How do accounts and MRR spread over the tiers?",
             "Active accounts now. MRR at risk is MRR times risk. A large MRR in critical with few accounts: call"
             f" each of them. {MONEY}",
             "locale",
-            Kind.TABLE,
-            (
-                sql(f"""
+            sql(f"""
 SELECT tier, count() AS accounts, avg(risk) AS mean_risk, sum(mrr_cents) / 100 AS mrr,
        sum(mrr_at_risk_cents) / 100 AS mrr_at_risk, sum(lifetime_value_cents) / 100 AS lifetime_value
 FROM {current("tier", "risk", "mrr_cents", "mrr_at_risk_cents", "lifetime_value_cents")}
 GROUP BY tier ORDER BY mean_risk DESC
 """),
-            ),
-            (
-                TIER,
-                Field("accounts", "accounts", decimals=0, width=90),
-                Field("mean_risk", "mean risk", "percentunit", 0, width=95),
-                Field("mrr", "MRR", decimals=0),
-                Field("mrr_at_risk", "MRR at risk", decimals=0),
-                Field("lifetime_value", "lifetime value", decimals=0),
-            ),
+            TIER,
+            Field("accounts", "accounts", decimals=0, width=90),
+            Field("mean_risk", "mean risk", "percentunit", 0, width=95),
+            Field("mrr", "MRR", decimals=0),
+            Field("mrr_at_risk", "MRR at risk", decimals=0),
+            Field("lifetime_value", "lifetime value", decimals=0),
         ),
-        Panel(
+        lines(
             "Does the MRR that is likely to go grow?",
             "MRR times risk, by tier, at each daily tick. A step on one day across all tiers is more often the"
             f" model than the customers: see its champion changes. {MONEY}",
             "short",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    _by_tier("sumIf(ifNull(mrr_at_risk_cents, 0), tier = '{tier}') / 100"),
-                    Shape.WIDE,
-                ),
-            ),
-            _TIER_FIELDS,
+            wide(_by_tier("sumIf(ifNull(mrr_at_risk_cents, 0), tier = '{tier}') / 100")),
+            *_TIER_FIELDS,
             stacked=True,
             minimum=0,
         ),
-        Panel(
+        lines(
             "How do the tiers develop?",
             "Active accounts by tier at each daily tick. Growing tiers high and critical ask for more calls, or"
             " for a look at what changed for everybody.",
             "short",
-            Kind.TIME_SERIES,
-            (sql(_by_tier("countIf(tier = '{tier}')"), Shape.WIDE),),
-            _TIER_FIELDS,
+            wide(_by_tier("countIf(tier = '{tier}')")),
+            *_TIER_FIELDS,
             stacked=True,
             minimum=0,
         ),
-        Panel(
+        lines(
             "How does MRR develop by tier?",
             f"MRR of active accounts by tier at each daily tick. {MONEY}",
             "short",
-            Kind.TIME_SERIES,
-            (sql(_by_tier("sumIf(ifNull(mrr_cents, 0), tier = '{tier}') / 100"), Shape.WIDE),),
-            _TIER_FIELDS,
+            wide(_by_tier("sumIf(ifNull(mrr_cents, 0), tier = '{tier}') / 100")),
+            *_TIER_FIELDS,
             stacked=True,
             minimum=0,
         ),
@@ -157,45 +144,36 @@ GROUP BY tier ORDER BY mean_risk DESC
 _KINDS = Section(
     "Kinds of customers",
     (
-        Panel(
+        table(
             "What kinds of customers are there, and what are they worth?",
             "Active accounts by segment: at_risk (tier high or critical), dormant (silent for 14 days), new,"
             " shrinking, growing, loyal, steady. Months are those until the account is expected"
             f" to cancel, lifetime value the margin until then, discounted. {MONEY}",
             "locale",
-            Kind.TABLE,
-            (
-                sql(f"""
+            sql(f"""
 SELECT coalesce(segment, 'unknown') AS segment, count() AS accounts, avg(risk) AS mean_risk,
        sum(mrr_cents) / 100 AS mrr, avg(expected_months) AS months, sum(lifetime_value_cents) / 100 AS lifetime_value
 FROM {current("segment", "risk", "mrr_cents", "expected_months", "lifetime_value_cents")}
 GROUP BY segment ORDER BY lifetime_value DESC
 """),
-            ),
-            (
-                Field("segment", "segment", width=100, words=tuple(SEGMENTS.items())),
-                Field("accounts", "accounts", decimals=0, width=90),
-                Field("mean_risk", "mean risk", "percentunit", 0, width=95),
-                Field("mrr", "MRR", decimals=0),
-                Field("months", "months expected", "none", 0, width=130),
-                Field("lifetime_value", "lifetime value", decimals=0),
-            ),
+            Field("segment", "segment", width=100, words=tuple(SEGMENTS.items())),
+            Field("accounts", "accounts", decimals=0, width=90),
+            Field("mean_risk", "mean risk", "percentunit", 0, width=95),
+            Field("mrr", "MRR", decimals=0),
+            Field("months", "months expected", "none", 0, width=130),
+            Field("lifetime_value", "lifetime value", decimals=0),
         ),
-        Panel(
+        lines(
             "How does the mix of customers shift?",
             "Share of active accounts in each segment at each daily tick. Dormant and shrinking that grow come"
             " before cancellations do.",
             "short",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    "SELECT as_of AS time,\n       "
-                    + ",\n       ".join(f"countIf(segment = '{segment}') AS {segment}" for segment in SEGMENTS)
-                    + f"\nFROM {ticks('segment')}\nGROUP BY time ORDER BY time",
-                    Shape.WIDE,
-                ),
+            wide(
+                "SELECT as_of AS time,\n       "
+                + ",\n       ".join(f"countIf(segment = '{segment}') AS {segment}" for segment in SEGMENTS)
+                + f"\nFROM {ticks('segment')}\nGROUP BY time ORDER BY time"
             ),
-            tuple(Field(segment, segment, colour=colour) for segment, colour in SEGMENTS.items()),
+            *tuple(Field(segment, segment, colour=colour) for segment, colour in SEGMENTS.items()),
             stacked=True,
             as_share=True,
         ),

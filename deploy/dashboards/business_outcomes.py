@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.dashboards.panel import Field, Kind, Panel, Section, Shape, Threshold, sql
+from deploy.dashboards.panel import Field, Section, Threshold, sql
+from deploy.dashboards.parts import lines, table, wide
 from deploy.dashboards.sql import AT_RISK, MATURED, metric_series, wilson
 from deploy.dashboards.vocabulary import TIER
 
@@ -22,110 +23,90 @@ _FLAGGED = f"""(
 OUTCOMES = Section(
     "What became of it",
     (
-        Panel(
+        table(
             "Did the flags come true?",
             "What became of the scores of the last 13 Mondays whose outcome is known by now, by the tier that was"
             " shown then: share that cancelled within the horizon against the share that the risks"
             " expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
             " stayed. An account counts once a Monday.",
             "none",
-            Kind.TABLE,
-            (
-                sql(f"""
+            sql(f"""
 SELECT tier, count() AS scores, countIf(churned) AS cancelled, cancelled / scores AS share,
        avg(risk) AS expected
 FROM {_FLAGGED.format(when=f"as_of > {MATURED} - INTERVAL 91 DAY")}
 GROUP BY tier ORDER BY expected DESC
 """),
-            ),
-            (
-                TIER,
-                Field("scores", "scores", decimals=0, width=80),
-                Field("cancelled", "cancelled", decimals=0, width=90),
-                Field("share", "share", "percentunit", 0, width=80),
-                Field("expected", "expected", "percentunit", 0, width=90),
-            ),
+            TIER,
+            Field("scores", "scores", decimals=0, width=80),
+            Field("cancelled", "cancelled", decimals=0, width=90),
+            Field("share", "share", "percentunit", 0, width=80),
+            Field("expected", "expected", "percentunit", 0, width=90),
         ),
-        Panel(
+        lines(
             "How many of those flagged left?",
             "Accounts that were high or critical on a Monday, by what they did within the horizon after it. Drawn"
             " at that Monday: the last horizon is empty, since nobody knows yet.",
             "none",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    f"""
+            wide(f"""
 SELECT as_of AS time, countIf(churned) AS cancelled, countIf(NOT churned) AS stayed
 FROM {_FLAGGED.format(when="$__timeFilter(as_of)")}
 WHERE {AT_RISK} GROUP BY time ORDER BY time
-""",
-                    Shape.WIDE,
-                ),
-            ),
-            (Field("cancelled", "cancelled", colour="red"), Field("stayed", "stayed", colour="green")),
+"""),
+            Field("cancelled", "cancelled", colour="red"),
+            Field("stayed", "stayed", colour="green"),
             stacked=True,
             bars=True,
             minimum=0,
         ),
-        Panel(
+        lines(
             "How early were cancellations flagged?",
             "Of the MRR that was cancelled in the four weeks before: the share whose account was high at least so"
             " many days ahead. What is flagged a week ahead leaves a week to act.",
             "percentunit",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    metric_series(
-                        "all",
-                        days_7="mrr_caught_7d_ahead",
-                        days_30="mrr_caught_30d_ahead",
-                        days_60="mrr_caught_60d_ahead",
-                    ),
-                    Shape.WIDE,
-                ),
+            wide(
+                metric_series(
+                    "all",
+                    days_7="mrr_caught_7d_ahead",
+                    days_30="mrr_caught_30d_ahead",
+                    days_60="mrr_caught_60d_ahead",
+                )
             ),
-            (
-                Field("days_7", "7 days ahead"),
-                Field("days_30", "30 days ahead"),
-                Field("days_60", "60 days ahead"),
-            ),
+            Field("days_7", "7 days ahead"),
+            Field("days_30", "30 days ahead"),
+            Field("days_60", "60 days ahead"),
             width=8,
             minimum=0,
             maximum=1,
         ),
-        Panel(
+        lines(
             "How much time do flags leave?",
             "Median days from the first high to the cancellation, of accounts that were high at some time in the"
             " horizon before it; cancellations of the four weeks before.",
             "d",
-            Kind.TIME_SERIES,
-            (sql(metric_series("all", median="lead_days_median"), Shape.WIDE),),
-            (Field("median", "median lead time"),),
+            wide(metric_series("all", median="lead_days_median")),
+            Field("median", "median lead time"),
             width=8,
             minimum=0,
             decimals=0,
         ),
-        Panel(
+        lines(
             "How many flags were for nothing?",
             "Accounts that became high and did not cancel within the horizon, an account and 30 days. Too many"
             " calls for nothing: raise C360_TIER_HIGH.",
             "none",
-            Kind.TIME_SERIES,
-            (sql(metric_series("all", flags="false_flags_per_account_month"), Shape.WIDE),),
-            (Field("flags", "false flags an account and month"),),
+            wide(metric_series("all", flags="false_flags_per_account_month")),
+            Field("flags", "false flags an account and month"),
             width=8,
             minimum=0,
         ),
-        Panel(
+        table(
             "Which playbooks keep accounts?",
             "Contacted accounts by playbook against those that nobody contacted, whole weeks in the time range"
             " whose outcomes are known: share that cancelled with its 95% interval, beside what their risks"
             " expected. Who is called is not drawn by lot: choose a tier above to compare like with like, and trust"
             " no difference within the intervals.",
             "none",
-            Kind.TABLE,
-            (
-                sql(f"""
+            sql(f"""
 SELECT if(contacted, playbook, '(not contacted)') AS playbook, sum(accounts) AS examples, sum(churned) AS cancelled,
        cancelled / examples AS share,
        greatest(0, {wilson("share", "examples", "-")}) AS low,
@@ -135,27 +116,23 @@ FROM interventions FINAL
 WHERE $__timeFilter(as_of) AND ('$tier' = 'all' OR tier = '$tier')
 GROUP BY playbook ORDER BY examples DESC, playbook
 """),
-            ),
-            (
-                Field("playbook", "playbook"),
-                Field("examples", "accounts", decimals=0, width=85),
-                Field("cancelled", "cancelled", decimals=0, width=90),
-                Field("share", "share", "percentunit", 0, width=75),
-                Field("low", "from", "percentunit", 0, width=70),
-                Field("high", "to", "percentunit", 0, width=70),
-                Field("expected", "expected", "percentunit", 0, width=90),
-                Field("mrr_kept", "MRR kept", "locale", 0, width=110),
-            ),
+            Field("playbook", "playbook"),
+            Field("examples", "accounts", decimals=0, width=85),
+            Field("cancelled", "cancelled", decimals=0, width=90),
+            Field("share", "share", "percentunit", 0, width=75),
+            Field("low", "from", "percentunit", 0, width=70),
+            Field("high", "to", "percentunit", 0, width=70),
+            Field("expected", "expected", "percentunit", 0, width=90),
+            Field("mrr_kept", "MRR kept", "locale", 0, width=110),
             width=14,
         ),
-        Panel(
+        lines(
             "Was the predicted value right?",
             "Margin that was predicted for half a year over what came in, by cohort: 1 is right, above it predicts"
             " too much. A value every 30 days, half a year late.",
             "none",
-            Kind.TIME_SERIES,
-            (sql(metric_series("all", ratio="value_180d_ratio"), Shape.WIDE),),
-            (Field("ratio", "predicted over actual"),),
+            wide(metric_series("all", ratio="value_180d_ratio")),
+            Field("ratio", "predicted over actual"),
             width=10,
             decimals=2,
             thresholds=(Threshold(1, "green"),),

@@ -8,16 +8,13 @@ from deploy.dashboards.panel import (
     Annotation,
     Dashboard,
     Field,
-    Kind,
-    Panel,
     Section,
-    Shape,
     Threshold,
     Variable,
     promql,
     sql,
 )
-from deploy.dashboards.parts import sql_lines, sql_stat
+from deploy.dashboards.parts import lines, long, sql_stat, table, wide
 from deploy.dashboards.sql import CHAMPION_CHANGES, MATURED, NEWEST_TICK, ticks
 from deploy.dashboards.vocabulary import ESTIMATE, INTERVAL, KNOWN
 
@@ -93,53 +90,39 @@ _GLANCE = Section(
 _VERSIONS = Section(
     "Versions, champion and challengers",
     (
-        Panel(
+        lines(
             "Who scored when?",
             "Scores of each daily tick by the model that gave them; the colour changes where the champion did.",
             "short",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    f"""
+            long(f"""
 SELECT as_of AS time, model_name AS series, count() AS scores
 FROM {ticks("model_name")}
 GROUP BY time, series ORDER BY time, series
-""",
-                    Shape.LONG,
-                ),
-            ),
+"""),
             stacked=True,
             minimum=0,
         ),
-        Panel(
+        lines(
             "Does a challenger do better?",
             "Log loss that each model would have saved an example against the one that scores, on the same"
             " outcomes, fading with a half-life of 90 days: above 0 it would have been better.",
             "none",
-            Kind.TIME_SERIES,
-            (
-                sql(
-                    """
+            long("""
 SELECT as_of AS time, model_name AS series, value AS gain
 FROM model_metrics FINAL
 WHERE $__timeFilter(as_of) AND segment = 'contest' AND metric = 'gain'
 ORDER BY time, series
-""",
-                    Shape.LONG,
-                ),
-            ),
+"""),
             thresholds=(Threshold(0, "green"),),
             base_colour="blue",
             decimals=3,
         ),
-        Panel(
+        table(
             "How does the contest stand?",
             "The newest week of the contest: log loss of each model, what it would have saved against the one that"
             " scores, and that in standard errors: 3 promotes it. The one that scores has a gain of 0 and no t.",
             "none",
-            Kind.TABLE,
-            (
-                sql("""
+            sql("""
 SELECT model_name AS model, anyOrNullIf(value, metric = 'log_loss') AS log_loss,
        anyOrNullIf(value, metric = 'gain') AS gain, anyOrNullIf(value, metric = 'gain_t') AS t,
        max(examples) AS outcomes
@@ -148,23 +131,18 @@ WHERE segment = 'contest'
   AND as_of = (SELECT max(as_of) FROM model_metrics WHERE segment = 'contest' AND as_of <= $__toTime)
 GROUP BY model ORDER BY gain DESC, model
 """),
-            ),
-            (
-                Field("model", "model"),
-                Field("log_loss", "log loss", decimals=4, width=95),
-                Field("gain", "gain", decimals=4, width=95),
-                Field("t", "in standard errors", decimals=1, width=140),
-                Field("outcomes", "outcomes", "locale", 0, width=95),
-            ),
+            Field("model", "model"),
+            Field("log_loss", "log loss", decimals=4, width=95),
+            Field("gain", "gain", decimals=4, width=95),
+            Field("t", "in standard errors", decimals=1, width=140),
+            Field("outcomes", "outcomes", "locale", 0, width=95),
         ),
-        Panel(
+        table(
             "When did the champion change?",
             "Each model that took over, and when; the newest first, whatever the time range. The first line from"
             " the bottom is the start.",
             "none",
-            Kind.TABLE,
-            (
-                sql("""
+            sql("""
 SELECT as_of AS time, model_name AS model, before AS instead_of, model_version AS version
 FROM (
     SELECT as_of, model_name, model_version, lagInFrame(model_name) OVER (ORDER BY as_of) AS before
@@ -176,40 +154,34 @@ FROM (
 WHERE before != model_name
 ORDER BY time DESC LIMIT 20
 """),
-            ),
-            (
-                Field("time", "from", "dateTimeAsIso", width=160),
-                Field("model", "model"),
-                Field("instead_of", "instead of"),
-                Field("version", "first version"),
-            ),
+            Field("time", "from", "dateTimeAsIso", width=160),
+            Field("model", "model"),
+            Field("instead_of", "instead of"),
+            Field("version", "first version"),
         ),
-        sql_lines(
+        lines(
             "Is the model learning?",
             "Versions that the models learnt, a week: one a day with new outcomes. None: no outcomes arrive, or"
             " the champion is a rule.",
             "none",
-            """
+            wide("""
 SELECT toDateTime(toStartOfWeek(as_of, 1), 'UTC') AS time, count() AS versions
 FROM model_versions FINAL WHERE $__timeFilter(as_of)
 GROUP BY time ORDER BY time
-""",
-            (Field("versions", "versions"),),
+"""),
+            Field("versions", "versions"),
             bars=True,
             minimum=0,
         ),
-        Panel(
+        table(
             "Which version do the processes use now?",
             "The model that the running processes score with.",
             "none",
-            Kind.TABLE,
-            (promql("max by (model_name, model_version, feature_version) (c360_model_info)", instant=True),),
-            (
-                Field("model_name", "model"),
-                Field("model_version", "version"),
-                Field("feature_version", "features", width=85),
-                Field("Value", "in use", decimals=0, width=80),
-            ),
+            promql("max by (model_name, model_version, feature_version) (c360_model_info)", instant=True),
+            Field("model_name", "model"),
+            Field("model_version", "version"),
+            Field("feature_version", "features", width=85),
+            Field("Value", "in use", decimals=0, width=80),
         ),
     ),
 )
@@ -217,52 +189,50 @@ GROUP BY time ORDER BY time
 _OUTCOMES = Section(
     "Outcomes",
     (
-        sql_lines(
+        lines(
             "Do outcomes mature?",
             "Outcomes by the day on which they became known. A stay is known a horizon later, a cancellation at"
             " once. No bars at the right end: labels have stopped coming, and learning with them.",
             "short",
-            """
+            wide("""
 SELECT toDateTime(toStartOfDay(known_at), 'UTC') AS time, countIf(churned) AS cancelled, countIf(NOT churned) AS stayed
 FROM outcomes FINAL WHERE $__timeFilter(known_at)
 GROUP BY time ORDER BY time
-""",
-            (Field("cancelled", "cancelled", colour="red"), Field("stayed", "stayed", colour="green")),
+"""),
+            Field("cancelled", "cancelled", colour="red"),
+            Field("stayed", "stayed", colour="green"),
             width=8,
             stacked=True,
             bars=True,
             minimum=0,
         ),
-        sql_lines(
+        lines(
             "What share leaves?",
             "Share that cancelled within the horizon, by week as it became known, with its 95% interval, of the"
             f" segment chosen above. {KNOWN}",
             "percentunit",
-            with_interval("$segment", "base_rate"),
-            (Field("measured", "measured share", colour="blue"), *INTERVAL),
+            wide(with_interval("$segment", "base_rate")),
+            Field("measured", "measured share", colour="blue"),
+            *INTERVAL,
             width=8,
             minimum=0,
         ),
-        Panel(
+        lines(
             "How many outcomes are waited for?",
             "Examples whose label is not yet known, from the running processes.",
             "short",
-            Kind.TIME_SERIES,
-            (promql("c360:outcomes_pending:sum", "pending"),),
+            promql("c360:outcomes_pending:sum", "pending"),
             width=8,
             minimum=0,
         ),
-        Panel(
+        lines(
             "What do the running processes say of each model?",
             "Prequential figures as the processes have them, each model of its own newest known week: the alerts"
             " look at these.",
             "none",
-            Kind.TIME_SERIES,
-            (
-                promql("c360:model_auc:max", "{{model_name}} ROC-AUC"),
-                promql("max by (model_name) (c360_model_log_loss)", "{{model_name}} log loss"),
-                promql("c360:model_calibration_ratio:max", "{{model_name}} calibration"),
-            ),
+            promql("c360:model_auc:max", "{{model_name}} ROC-AUC"),
+            promql("max by (model_name) (c360_model_log_loss)", "{{model_name}} log loss"),
+            promql("c360:model_calibration_ratio:max", "{{model_name}} calibration"),
             width=24,
             decimals=2,
         ),

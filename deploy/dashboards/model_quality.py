@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deploy.dashboards.panel import Field, Kind, Panel, Section, Threshold, sql
-from deploy.dashboards.parts import sql_lines
+from deploy.dashboards.panel import Field, Section, Threshold, sql
+from deploy.dashboards.parts import bars, lines, table, wide
 from deploy.dashboards.sql import metric_series
 from deploy.dashboards.vocabulary import ESTIMATE, INTERVAL, KNOWN
 
@@ -46,67 +46,67 @@ _SEGMENT_FIELDS = (
 QUALITY = Section(
     "Quality: measured on known outcomes (left) and estimated without (right), never mixed",
     (
-        sql_lines(
+        lines(
             "How well did the risks rank, by known outcomes?",
             "ROC-AUC by week with its 95% interval, of the segment chosen above, drawn when it became known."
             f" {KNOWN} An interval that leaves out the weeks before is a change; a dip within it is noise.",
             "none",
-            with_interval("$segment", "roc_auc"),
-            (Field("measured", "measured ROC-AUC", colour="blue"), *INTERVAL),
+            wide(with_interval("$segment", "roc_auc")),
+            Field("measured", "measured ROC-AUC", colour="blue"),
+            *INTERVAL,
             decimals=2,
         ),
-        sql_lines(
+        lines(
             "How well do the risks rank now, by estimate?",
             f"Estimated ROC-AUC of all accounts, drawn when they were scored. {ESTIMATE} It is left out for rules"
             " and while concept drift is on, when it would be wrong.",
             "none",
-            metric_series("all", estimated="estimated_roc_auc"),
-            (Field("estimated", "estimated ROC-AUC", colour="purple", dashed=True),),
+            wide(metric_series("all", estimated="estimated_roc_auc")),
+            Field("estimated", "estimated ROC-AUC", colour="purple", dashed=True),
             decimals=2,
             no_value="no estimate",
             expects_data=False,
             no_data_reason="rules, and times of concept drift, have no estimate",
         ),
-        sql_lines(
+        lines(
             "How good were the probabilities, by known outcomes?",
             "Log loss and Brier score by week: lower is better; both move with the share that leaves, so compare"
             f" models on the same weeks only. {KNOWN}",
             "none",
-            metric_series("$segment", log_loss="log_loss", brier="brier"),
-            (Field("log_loss", "measured log loss"), Field("brier", "measured Brier score")),
+            wide(metric_series("$segment", log_loss="log_loss", brier="brier")),
+            Field("log_loss", "measured log loss"),
+            Field("brier", "measured Brier score"),
             decimals=3,
         ),
-        sql_lines(
+        lines(
             "How good are the probabilities now, by estimate?",
             f"Estimated log loss and Brier score of all accounts. {ESTIMATE}",
             "none",
-            metric_series("all", log_loss="estimated_log_loss", brier="estimated_brier"),
-            (
-                Field("log_loss", "estimated log loss", dashed=True),
-                Field("brier", "estimated Brier score", dashed=True),
-            ),
+            wide(metric_series("all", log_loss="estimated_log_loss", brier="estimated_brier")),
+            Field("log_loss", "estimated log loss", dashed=True),
+            Field("brier", "estimated Brier score", dashed=True),
             decimals=3,
             no_value="no estimate",
             expects_data=False,
             no_data_reason="rules, and times of concept drift, have no estimate",
         ),
-        sql_lines(
+        lines(
             "How much more often did the riskiest tenth leave?",
             "Share that cancelled among the riskiest tenth over that of all, with its 95% interval: 1 is no better"
             f" than drawing lots. {KNOWN}",
             "none",
-            with_interval("$segment", "lift_top_decile"),
-            (Field("measured", "measured lift", colour="blue"), *INTERVAL),
+            wide(with_interval("$segment", "lift_top_decile")),
+            Field("measured", "measured lift", colour="blue"),
+            *INTERVAL,
             decimals=1,
         ),
-        Panel(
+        table(
             "Is it equally good for every kind of account?",
             "The newest known week by MRR (thirds) and plan, with 95% intervals. ROC-AUC is left out where fewer"
             f" than 10 left or stayed. {KNOWN}",
             "none",
-            Kind.TABLE,
-            (sql(_by_segment("segment = 'all' OR segment LIKE 'mrr_%' OR segment LIKE 'plan:%'")),),
-            _SEGMENT_FIELDS,
+            sql(_by_segment("segment = 'all' OR segment LIKE 'mrr_%' OR segment LIKE 'plan:%'")),
+            *_SEGMENT_FIELDS,
         ),
     ),
 )
@@ -114,27 +114,26 @@ QUALITY = Section(
 CALIBRATION = Section(
     "Calibration",
     (
-        sql_lines(
+        lines(
             "Did as many leave as the risks said?",
             "Mean risk over the share that cancelled, by week, with its 95% interval, of the segment chosen above."
             " Above 1 the risks are too high. An interval that leaves out 1 for weeks: the model lags a change."
             f" {KNOWN}",
             "none",
-            with_interval("$segment", "calibration_ratio"),
-            (Field("measured", "measured ratio", colour="blue"), *INTERVAL),
+            wide(with_interval("$segment", "calibration_ratio")),
+            Field("measured", "measured ratio", colour="blue"),
+            *INTERVAL,
             width=8,
             decimals=2,
             thresholds=(Threshold(1, "green"),),
             base_colour="blue",
         ),
-        Panel(
+        bars(
             "Does a risk of 30% mean 30%?",
             "Accounts in ten bins by risk, the lowest first: the mean risk that was said beside the share that"
             f" cancelled, over the 13 weeks known last. Bars of a pair should be as tall as each other. {KNOWN}",
             "percentunit",
-            Kind.BARS,
-            (
-                sql("""
+            sql("""
 SELECT replaceOne(segment, 'bin:', '') AS bin,
        sumIf(value * examples, metric = 'mean_risk') / sumIf(examples, metric = 'mean_risk') AS said,
        sumIf(value * examples, metric = 'observed_rate') / sumIf(examples, metric = 'observed_rate') AS happened
@@ -143,43 +142,39 @@ WHERE segment LIKE 'bin:%' AND metric IN ('mean_risk', 'observed_rate') AND as_o
   AND as_of > (SELECT max(as_of) FROM model_metrics WHERE segment LIKE 'bin:%' AND as_of <= $__toTime) - INTERVAL 91 DAY
 GROUP BY bin ORDER BY bin
 """),
-            ),
-            (
-                Field("bin", "bin of risk"),
-                Field("said", "mean risk said", colour="blue"),
-                Field("happened", "share that cancelled", colour="red"),
-            ),
+            Field("bin", "bin of risk"),
+            Field("said", "mean risk said", colour="blue"),
+            Field("happened", "share that cancelled", colour="red"),
             width=8,
             minimum=0,
         ),
-        sql_lines(
+        lines(
             "How far are risks from what happens, on average?",
             "Expected calibration error (ECE) by week: mean distance of a bin's risk from its share that"
             f" cancelled. With few cancellations a week, a few points of it are chance. {KNOWN}",
             "percentunit",
-            metric_series("$segment", ece="ece"),
-            (Field("ece", "measured ECE"),),
+            wide(metric_series("$segment", ece="ece")),
+            Field("ece", "measured ECE"),
             width=8,
             minimum=0,
         ),
-        Panel(
+        table(
             "Is every horizon of the risk curve right?",
             f"The newest known week of each horizon of the risk curve. Of scores of learnt models only. {KNOWN}",
             "none",
-            Kind.TABLE,
-            (sql(_by_segment("segment LIKE 'horizon_%'")),),
-            _SEGMENT_FIELDS,
+            sql(_by_segment("segment LIKE 'horizon_%'")),
+            *_SEGMENT_FIELDS,
             no_value="no longest horizon has passed for a learnt model",
             expects_data=False,
             no_data_reason="needs scores of a learnt model older than the longest horizon",
         ),
-        sql_lines(
+        lines(
             "What share of the week's scores has an outcome?",
             "Examples with a label and a stored score, of those that were taken, by week as it became known. Below"
             " 100%: labels or scores were lost on the way.",
             "percentunit",
-            metric_series("all", coverage="label_coverage"),
-            (Field("coverage", "label coverage"),),
+            wide(metric_series("all", coverage="label_coverage")),
+            Field("coverage", "label coverage"),
             minimum=0,
             maximum=1,
         ),

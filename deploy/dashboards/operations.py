@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deploy.dashboards.operations_flow import FRESHNESS, THROUGHPUT
-from deploy.dashboards.panel import Annotation, Dashboard, Field, Kind, Panel, Section, Threshold, promql
-from deploy.dashboards.parts import promql_lines, promql_stat
+from deploy.dashboards.panel import Annotation, Dashboard, Field, Section, Threshold, promql
+from deploy.dashboards.parts import lines, promql_stat, table
 
 # A share of no input is NaN, which `>= 0` leaves out.
 _GLANCE = Section(
@@ -73,7 +73,7 @@ _GLANCE = Section(
 _BAD_INPUT = Section(
     "Bad input: dead letters, late and repeated events",
     (
-        promql_lines(
+        lines(
             "Which step refuses what?",
             "Dead letters a second, by topic and the stage that refused them. The record and the reason are in the"
             " table dead_letters: tell its producer.",
@@ -85,7 +85,7 @@ _BAD_INPUT = Section(
             expects_data=False,
             no_data_reason="the demo's events keep the contract",
         ),
-        promql_lines(
+        lines(
             "How large is the share that is refused?",
             "Dead letters over records read in 15 minutes, by topic. C360DeadLetters fires above 1%.",
             "percentunit",
@@ -93,7 +93,7 @@ _BAD_INPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How many events are late or repeated?",
             "Events behind the watermark, and events whose id was seen before, over the events of an hour. Late"
             " ones count in later as-ofs, but ticks that are out lack them: if they last, raise"
@@ -110,7 +110,7 @@ _BAD_INPUT = Section(
 _SINKS = Section(
     "Sinks: errors and latency",
     (
-        promql_lines(
+        lines(
             "Does a table or topic keep us waiting?",
             "Age of the oldest insert, transaction or flush not acknowledged: an outage, which is ridden out for"
             " C360_OUTAGE_SECONDS_MAX, then the run ends with 1; no row is lost. Look at the server or broker.",
@@ -119,7 +119,7 @@ _SINKS = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How long does a batch take to be acknowledged?",
             "Median and 99th percentile of a flush in 5 minutes, by table and topic. Back-pressure starts here: a"
             " slow table slows reading.",
@@ -129,7 +129,7 @@ _SINKS = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Which writes were given up?",
             "Writes that were given up in the last hour, by table and topic: each ended the run. The message at"
             " its end says what the server or broker answered.",
@@ -147,7 +147,7 @@ _SINKS = Section(
 _STATE = Section(
     "State and snapshots",
     (
-        promql_lines(
+        lines(
             "How old is the last snapshot?",
             "Age of the newest snapshot of the process whose newest is oldest. A crash repeats what is newer, and"
             " exact output waits for it. Nothing is drawn without a recovery directory.",
@@ -157,7 +157,7 @@ _STATE = Section(
             minimum=0,
             thresholds=(Threshold(300, "red"),),
         ),
-        promql_lines(
+        lines(
             "How long does a snapshot stop the flow?",
             "Time that a step takes to snapshot one key, 99th percentile of 15 minutes; the flow stands still for"
             " all keys of a process together. Too long: raise C360_SNAPSHOT_SECONDS.",
@@ -166,7 +166,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How much do snapshots write?",
             "Bytes a second, by step: what changed since the snapshot before. The disk of the recovery directory"
             " has to bear it.",
@@ -175,7 +175,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Are the topics out of step?",
             "Events that wait in the fullest shard for the tick before them, over the bound past which the run"
             " ends. Rising: a partition is far behind the others.",
@@ -185,7 +185,7 @@ _STATE = Section(
             minimum=0,
             thresholds=(Threshold(0.85, "red"),),
         ),
-        promql_lines(
+        lines(
             "Does memory grow?",
             "Resident memory of each process. It grows with accounts and users, not with time; docs/performance.md"
             " says what to expect.",
@@ -194,7 +194,7 @@ _STATE = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Is a processor busy?",
             "Processor time a second of each process: where it stays near 100%, its dataflow thread is at its"
             " limit, and more processes help.",
@@ -209,7 +209,7 @@ _STATE = Section(
 _LEARNING = Section(
     "Learning goes on",
     (
-        promql_lines(
+        lines(
             "Do outcomes come in?",
             "Matured examples learnt from within 3 days. Live they come with the daily tick. 0: no labels, as when"
             " cancellations do not arrive any more.",
@@ -218,7 +218,7 @@ _LEARNING = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How many outcomes are waited for?",
             "Examples whose label is not yet known. Level once the first horizon has passed, in step with the"
             " accounts.",
@@ -227,7 +227,7 @@ _LEARNING = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Are drift alarms raised?",
             "Drift and data-quality alarms of the last 6 hours, by kind and severity. The model dashboard has"
             " each, with what was seen and done.",
@@ -245,29 +245,27 @@ _LEARNING = Section(
 _DETAILS = Section(
     "What fires, what runs",
     (
-        Panel(
+        table(
             "Which alerts fire, for what?",
             "Each alert that fires now. Its runbook is in docs/operations.md under its name.",
             "none",
-            Kind.TABLE,
-            (promql('sum by (alertname, severity) (ALERTS{alertstate="firing"})', instant=True),),
-            (
-                Field("alertname", "alert"),
-                Field("severity", "severity", width=110),
-                Field("Value", "series", decimals=0, width=80),
-            ),
+            promql('sum by (alertname, severity) (ALERTS{alertstate="firing"})', instant=True),
+            Field("alertname", "alert"),
+            Field("severity", "severity", width=110),
+            Field("Value", "series", decimals=0, width=80),
             no_value="none fires",
             expects_data=False,
             no_data_reason="no alert fires in a healthy run",
         ),
-        Panel(
+        table(
             "Which version runs where?",
             "Processes by the release they run. Two releases at once are an upgrade under way, or one that was"
             " forgotten.",
             "none",
-            Kind.TABLE,
-            (promql("count by (version, instance) (c360_build_info)", instant=True),),
-            (Field("version", "version"), Field("instance", "process"), Field("Value", "running", width=90)),
+            promql("count by (version, instance) (c360_build_info)", instant=True),
+            Field("version", "version"),
+            Field("instance", "process"),
+            Field("Value", "running", width=90),
         ),
     ),
 )

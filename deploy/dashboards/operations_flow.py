@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from deploy.dashboards.panel import Section, promql
-from deploy.dashboards.parts import promql_lines
+from deploy.dashboards.parts import lines
 
 FRESHNESS = Section(
     "Freshness and lag",
     (
-        promql_lines(
+        lines(
             "Which partition or sink is behind?",
             "Age of the newest heartbeat of each input partition in each table and topic. One partition high in"
             " every sink: its producer or its reader. All partitions high in one sink: that table or topic. All"
@@ -20,7 +20,7 @@ FRESHNESS = Section(
             ),
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How long does the whole way take?",
             "Time from the sending of a heartbeat until a sink acknowledged it, as an event goes: median and 99th"
             " percentile of 5 minutes. With a recovery directory exact output waits for its snapshot: up to"
@@ -30,7 +30,7 @@ FRESHNESS = Section(
             promql("c360:heartbeat_latency_seconds:p99_5m", "{{sink}} p99"),
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Is the watermark moving?",
             "Wall clock less watermark, and of it what is past the allowed lateness. Level is normal; a line that"
             " rises by a second a second stands still: a partition that sends nothing and is not yet idle, or the"
@@ -39,7 +39,7 @@ FRESHNESS = Section(
             promql("c360:watermark_lag_seconds:max", "behind the clock"),
             promql("c360:watermark_delay_seconds:max", "past the allowed lateness"),
         ),
-        promql_lines(
+        lines(
             "Which topic is behind?",
             "Records between the position and the end, by topic. One topic alone: its partitions are skewed or its"
             " events are heavy.",
@@ -47,7 +47,7 @@ FRESHNESS = Section(
             promql("c360:consumer_lag_records:sum", "{{topic}}"),
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How long would catching up take?",
             "Time that the backlog takes at the speed of the last 5 minutes. It should fall by more than a second"
             " a second during a back-fill; nothing is drawn while nothing moves.",
@@ -55,7 +55,7 @@ FRESHNESS = Section(
             promql("c360:consumer_drain_seconds:ratio5m < +Inf", "at the present speed"),
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Do the daily ticks close?",
             "Ticks that closed within a day: live it is one, after midnight UTC and the allowed lateness; a"
             " back-fill closes many. 0 for over a day: the watermark stands still.",
@@ -69,7 +69,7 @@ FRESHNESS = Section(
 THROUGHPUT = Section(
     "Throughput, step by step",
     (
-        promql_lines(
+        lines(
             "How much is read?",
             "Records read a second, by topic, good or bad, without heartbeats. A topic at 0 while others go on is a"
             " producer that stopped.",
@@ -78,7 +78,7 @@ THROUGHPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How much of it is accepted?",
             "Records that decoded as events, a second: what is read less dead letters and heartbeats.",
             "recps",
@@ -86,7 +86,7 @@ THROUGHPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How many scores come out?",
             "Risk scores a second, by trigger and tier: a burst at the daily tick, some in between as events move"
             " accounts. A rush of critical ones is news.",
@@ -95,7 +95,7 @@ THROUGHPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "How many rows reach tables and topics?",
             "Rows and records that each sink acknowledged, a second, repeats after a crash included. A sink at 0"
             " while scores come out is the one to look at.",
@@ -104,7 +104,7 @@ THROUGHPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Are all partitions read?",
             "Partitions that the run reads, and that Kafka has, by topic. More there than read: the topic has"
             " grown since the start; restart the run.",
@@ -114,7 +114,7 @@ THROUGHPUT = Section(
             width=8,
             minimum=0,
         ),
-        promql_lines(
+        lines(
             "Does anything hold up the input?",
             "Longest time within the last 15 to 30 s without a look at the input: a step, a snapshot or a sink had"
             " the engine. Seconds at midnight are the tick; if it lasts, compare with snapshots and flushes below.",

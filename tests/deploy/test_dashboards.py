@@ -142,8 +142,7 @@ def test_every_data_source_is_provisioned() -> None:
     assert set(sources) == {each.value for each in Source}
     written = [text_of(each) for each in DASHBOARDS]
     for uid, source in sources.items():
-        assert f'"type": "{source["type"]}",\n' in "".join(written)
-        assert any(f'"uid": "{uid}"' in each for each in written)
+        assert any(f'{{"type": "{source["type"]}", "uid": "{uid}"}}' in each for each in written)
 
 
 def test_the_password_is_read_from_a_secret() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -71,3 +73,25 @@ def test_our_own_end_closed_is_no_loss(formed: Connect) -> None:
     theirs.close()
     watch.look()
     assert not ended
+
+
+def test_a_second_descriptor_of_a_connection_is_no_loss(formed: Connect) -> None:
+    """The engine makes one for each of its threads; the system lists a connection with the lowest."""
+    watch, ended, _, ours, theirs = formed
+    high = fcntl.fcntl(ours, fcntl.F_DUPFD, 200)
+    ours.close()
+    try:
+        watch.look()
+        low = os.dup(high)
+        assert low < high
+        watch.look()
+        assert not ended
+        os.close(low)
+        watch.look()
+        assert not ended
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        watch.look()
+        assert ended
+    finally:
+        os.close(high)
