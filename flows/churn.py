@@ -133,7 +133,7 @@ def build(
         op.filter_map(
             "refused_after_all",
             accounts,
-            lambda item: DeadLetters([item[1].out()]) if isinstance(item[1], DeadLetter) else None,
+            lambda item: DeadLetters([item[1]]) if isinstance(item[1], DeadLetter) else None,
         ),
     )
     rows = op.filter_map("rows", accounts, _only_value((TickRows, MovedRows, HeardLabels, Heartbeats)))

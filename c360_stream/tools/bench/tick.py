@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from c360_stream.contracts.events import US_PER_DAY
-from c360_stream.contracts.records import RiskScoreOut, encode_risk_score
+from c360_stream.contracts.records import RiskScore, encode_record
 from c360_stream.features.shard import MovedRows, TickRows
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
@@ -42,7 +42,7 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
     best = min(
         (_tick(settings, shards, scorers, version, day) for day in days), key=lambda tick: sum(tick.seconds.values())
     )
-    records = list(map(msgspec.json.Decoder(RiskScoreOut).decode, best.records))
+    records = list(map(msgspec.json.Decoder(RiskScore).decode, best.records))
     yield Result(
         "tick",
         "CPU seconds",
@@ -107,6 +107,6 @@ def _outputs(settings: Settings, ticks: list[ScoredTick]) -> list[Output]:
     return out
 
 
-def _encode(records: list[RiskScoreOut]) -> None:
+def _encode(records: list[RiskScore]) -> None:
     for record in records:
-        encode_risk_score(record)
+        encode_record(record)
