@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS, INPUT_KINDS, InputKind
+from c360_stream.contracts.events.contract import INPUT_KINDS, InputKind
+from c360_stream.contracts.events.reference import CONTRACTS
 from tests.flows.conftest import SEED
 from tests.reference.flow_run import FlowRun
 from tests.reference.log import Mess, read_lines, topic_name

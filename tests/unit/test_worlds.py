@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS, INPUT_KINDS, InputKind
+from c360_stream.contracts.events.contract import INPUT_KINDS, InputKind
+from c360_stream.contracts.events.reference import CONTRACTS
 from tests.reference.log import Mess, read_log
 from tests.reference.rubbish import ANY_TOPIC, ONE_TOPIC, OUT_OF_TIME, encode
 from tests.reference.worlds import WorldSpec, make_world, write_world

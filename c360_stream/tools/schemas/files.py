@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from c360_stream.contracts.events.contract import CONTRACTS
+from c360_stream.contracts.events.reference import CONTRACTS
 from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
 from c360_stream.contracts.validation import model_of
 from c360_stream.tools import schemas as asyncapi
