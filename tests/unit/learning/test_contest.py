@@ -7,7 +7,7 @@ import pytest
 
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import JUDGED_A_DAY_MAX, ExampleBlock
-from c360_stream.learning.champion import Office, challenge, change_alarm
+from c360_stream.learning.champion import ChampionTerm, challenge, change_alarm
 from c360_stream.learning.contest import Contest
 from c360_stream.state.codec import pack, unpack
 
@@ -124,7 +124,7 @@ def test_goes_on_from_a_packed_state() -> None:
 
 def test_a_better_model_is_promoted_and_says_so() -> None:
     contest = held(200, noise=1.0)
-    change = challenge(Office(GUESS, 0), contest, NAMES, day=200, term_days=60)
+    change = challenge(ChampionTerm(GUESS, 0), contest, NAMES, day=200, term_days=60)
     assert change is not None
     assert (change.old, change.new) == (GUESS, TRUTH)
     alarm = change_alarm(change, 200)
@@ -133,7 +133,7 @@ def test_a_better_model_is_promoted_and_says_so() -> None:
 
 
 def test_a_champion_that_is_worse_than_a_baseline_gives_way_to_it() -> None:
-    change = challenge(Office(GUESS, 0), held(200, noise=4.0), (GUESS, FLAT), day=200, term_days=60)
+    change = challenge(ChampionTerm(GUESS, 0), held(200, noise=4.0), (GUESS, FLAT), day=200, term_days=60)
     assert change is not None
     assert change.new == FLAT
     alarm = change_alarm(change, 200)
@@ -141,17 +141,17 @@ def test_a_champion_that_is_worse_than_a_baseline_gives_way_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("office", "contenders", "days"),
+    ("term", "contenders", "days"),
     [
-        (Office(TRUTH, 0), NAMES, 200),
-        (Office(GUESS, 150), NAMES, 200),
-        (Office(GUESS, 0), (GUESS,), 200),
-        (Office(GUESS, 0), NAMES, 5),
+        (ChampionTerm(TRUTH, 0), NAMES, 200),
+        (ChampionTerm(GUESS, 150), NAMES, 200),
+        (ChampionTerm(GUESS, 0), (GUESS,), 200),
+        (ChampionTerm(GUESS, 0), NAMES, 5),
     ],
-    ids=["nobody is better", "new in office", "the better one has been taken out", "too few outcomes"],
+    ids=["nobody is better", "new champion", "the better one has been taken out", "too few outcomes"],
 )
-def test_else_the_champion_stays(office: Office, contenders: tuple[str, ...], days: int) -> None:
-    assert challenge(office, held(days, noise=1.0), contenders, day=200, term_days=60) is None
+def test_else_the_champion_stays(term: ChampionTerm, contenders: tuple[str, ...], days: int) -> None:
+    assert challenge(term, held(days, noise=1.0), contenders, day=200, term_days=60) is None
 
 
 def test_what_was_said_can_be_asked_while_it_waits() -> None:
