@@ -21,7 +21,7 @@ from c360_stream.learning.contender import Contender
 from c360_stream.learning.contest import Contest, Said
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.replay_buffer import ReplayBuffer
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.columns import Floats
@@ -147,7 +147,7 @@ class Learner:
         for name, contender in self.contenders.items():
             raw = _spread(said.raw.get(name), said, len(matured))
             foreseen = self._foreseen(contender, young) if isinstance(contender, Blend) and len(young) else None
-            contender.learn(Lessons(matured, young, early, self._opened, raw, foreseen))
+            contender.learn(TrainingBatch(matured, young, early, self._opened, raw, foreseen))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
