@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.arrays.compact import CompactMatrix
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 
 # Days after maturity during which a late cancellation still corrects a label.
@@ -147,7 +147,7 @@ class LabelLedger:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        self._status = with_room(self._status, accounts, NONE, axis=1)
+        self._status = grow_array(self._status, accounts, NONE, axis=1)
 
     def cancelled(self, account: int, time_us: int) -> None:
         """Note a cancellation; it takes effect at the next `close`."""
