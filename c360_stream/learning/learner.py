@@ -18,7 +18,7 @@ from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
 from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge, change_alarm, fresh_alarm
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.contest import Contest, Said
+from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.replay_buffer import ReplayBuffer
 from c360_stream.learning.schemes import TrainingBatch
@@ -140,12 +140,12 @@ class Learner:
         young = ExampleBlock.merged([part.young for part in parts])
         early = ExampleBlock.merged([part.early for part in parts])
         alarms = self._watch(day, parts, young)
-        said = self._contest.said(day - self.config.model.horizon_days, matured)
+        predictions = self._contest.pop_predictions(day - self.config.model.horizon_days, matured)
         self._contest.fade()
-        self._contest.judge(said, matured.churned[said.rows])
+        self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
-            raw = _spread(said.raw.get(name), said, len(matured))
+            raw = _spread(predictions.raw.get(name), predictions, len(matured))
             foreseen = self._foreseen(contender, young) if isinstance(contender, Blend) and len(young) else None
             contender.learn(TrainingBatch(matured, young, early, self._opened, raw, foreseen))
         self._replay.add(matured)
@@ -169,8 +169,8 @@ class Learner:
     def _foreseen(self, blend: Blend, young: ExampleBlock) -> tuple[Floats, Floats]:
         day = int(young.as_of_day[0])
         return blend.foreseen(
-            partial(self._contest.told, day, young),
-            partial(self._contest.told_raw, day, young),
+            partial(self._contest.pending_predictions, day, young),
+            partial(self._contest.pending_log_odds, day, young),
         )
 
     def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
@@ -180,7 +180,7 @@ class Learner:
         watched = self.config.watched
         risk = np.zeros(0)
         if len(young):
-            risk = self._contest.told(int(young.as_of_day[0]), young, watched)
+            risk = self._contest.pending_predictions(int(young.as_of_day[0]), young, watched)
         late_days = [late for part in parts for late in part.late_days]
         return [
             *self._concept.on_tick(day, watched, young, risk, self._latch),
@@ -355,9 +355,9 @@ class Learner:
         return name in self.contenders or name != without_suffix(name)
 
 
-def _spread(values: Any, said: Said, rows: int) -> Any:
-    """Values of `said.rows` over all rows, NaN elsewhere."""
+def _spread(values: Any, predictions: Predictions, rows: int) -> Any:
+    """Values of `predictions.rows` over all rows, NaN elsewhere."""
     spread = np.full(rows, np.nan)
     if values is not None:
-        spread[said.rows] = values
+        spread[predictions.rows] = values
     return spread
