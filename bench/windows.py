@@ -40,7 +40,7 @@ from bytewax.operators.windowing import EventClock, TumblingWindower, fold_windo
 from bytewax.run import cli_main
 
 from c360_stream.connectors.clickhouse.connection import connect
-from c360_stream.contracts.events.contract import CONTRACTS
+from c360_stream.contracts.events.reference import CONTRACTS
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.settings import Settings
 from c360_stream.tools.bench.flaws import LATE_MS_MAX

@@ -174,7 +174,7 @@ def _steps(
         op.filter_map(
             "refused_after_all",
             accounts,
-            lambda item: DeadLetters([item[1].out()]) if isinstance(item[1], DeadLetter) else None,
+            lambda item: DeadLetters([item[1]]) if isinstance(item[1], DeadLetter) else None,
         ),
     )
     return op.merge(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _TYPES = (np.int8, np.float16, np.int16, np.float32)
 
 
-class NarrowRows:
+class CompactMatrix:
     """A matrix of float64, each column in the smallest type that gives back every bit of it.
 
     Half of the features are counts. In the type that a column of a tick needs, a row of the 21 features takes 90 to
@@ -24,7 +24,7 @@ class NarrowRows:
 
     Examples
     --------
-    >>> rows = NarrowRows.of(np.array([[3.0, 0.1], [40.0, np.nan]]))
+    >>> rows = CompactMatrix.of(np.array([[3.0, 0.1], [40.0, np.nan]]))
     >>> [column.dtype.name for column in rows.columns], rows.matrix([1]).tolist()
     (['int8', 'float64'], [[40.0, nan]])
     """
@@ -33,7 +33,7 @@ class NarrowRows:
         self.columns = columns
 
     @classmethod
-    def of(cls, matrix: NDArray[np.float64]) -> NarrowRows:
+    def of(cls, matrix: NDArray[np.float64]) -> CompactMatrix:
         """Take over a matrix, float64 of shape (n, columns)."""
         with np.errstate(invalid="ignore", over="ignore"):
             return cls([_narrow(np.ascontiguousarray(column)) for column in matrix.T])

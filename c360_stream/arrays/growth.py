@@ -14,12 +14,12 @@ Doubling would leave up to half of 2.4 kB an account unused.
 """
 
 
-def with_room(column: NDArray[Any], accounts: int, fill: Any, axis: int = 0) -> NDArray[Any]:
+def grow_array(column: NDArray[Any], accounts: int, fill: Any, axis: int = 0) -> NDArray[Any]:
     """The column with room for `accounts` entries along an axis: itself, or longer by at least a quarter.
 
-    >>> with_room(np.array([1, 2]), 3, 0).tolist()
+    >>> grow_array(np.array([1, 2]), 3, 0).tolist()
     [1, 2, 0]
-    >>> with_room(np.zeros((2, 64)), 65, np.nan, axis=1).shape
+    >>> grow_array(np.zeros((2, 64)), 65, np.nan, axis=1).shape
     (2, 80)
     """
     room = column.shape[axis]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features import columns as c
 from c360_stream.features import windows as w
@@ -81,11 +81,11 @@ class Accounts:
     def _reserve(self, accounts: int) -> None:
         for part in (self.counts, self.users, self.commenters, self.categories, self.subscriptions):
             part.reserve(accounts)
-        self.first_us = with_room(self.first_us, accounts, c.END_OF_TIME)
-        self.last_product_us = with_room(self.last_product_us, accounts, NO_TIME)
-        self.billing_seen = with_room(self.billing_seen, accounts, False)
-        self.stride_phase = with_room(self.stride_phase, accounts, 0)
-        self._nps_score = with_room(self._nps_score, accounts, np.nan)
+        self.first_us = grow_array(self.first_us, accounts, c.END_OF_TIME)
+        self.last_product_us = grow_array(self.last_product_us, accounts, NO_TIME)
+        self.billing_seen = grow_array(self.billing_seen, accounts, False)
+        self.stride_phase = grow_array(self.stride_phase, accounts, 0)
+        self._nps_score = grow_array(self._nps_score, accounts, np.nan)
 
     def open_day(self, day: int) -> None:
         """Start `day`: windows move on by one day."""

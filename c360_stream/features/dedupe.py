@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.arrays.hash_table import GROWTH, HashTable
 
 
@@ -85,6 +85,6 @@ class _Ids:
 
     def extend(self, ids: NDArray[np.uint64]) -> None:
         end = self.count + len(ids)
-        self.room = with_room(self.room, end, 0)
+        self.room = grow_array(self.room, end, 0)
         self.room[self.count : end] = ids
         self.count = end

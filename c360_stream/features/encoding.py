@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts import events as ev
 from c360_stream.features import columns as c
 from c360_stream.features.columns import EventColumns
@@ -81,7 +81,7 @@ class KnownAccounts(dict[str, int]):
         accounts = len(self.names)
         if self._new_hashes:
             # What was given before keeps its part of the column, or the shorter one.
-            self._hashes = with_room(self._hashes, accounts, 0)
+            self._hashes = grow_array(self._hashes, accounts, 0)
             self._hashes[accounts - len(self._new_hashes) : accounts] = np.array(self._new_hashes, np.uint64) * _SCOPE
             self._new_hashes = []
         return self._hashes[:accounts]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.arrays.hash_table import HashTable
 from c360_stream.features.windows import WINDOW_DAYS
 
@@ -35,7 +35,7 @@ class Presence:
 
     def reserve(self, accounts: int) -> None:
         """Make room for the distinct counts of `accounts` accounts."""
-        self.distinct = with_room(self.distinct, accounts, 0)
+        self.distinct = grow_array(self.distinct, accounts, 0)
 
     def mark(
         self, key: NDArray[np.uint64], account: NDArray[np.int32], age_days: NDArray[np.int64]

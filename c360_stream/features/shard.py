@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.accounts import Accounts
@@ -171,9 +171,9 @@ class AccountShard:
 
     def _reserve(self, accounts: int) -> None:
         self.ledger.reserve(accounts)
-        self._was_active = with_room(self._was_active, accounts, False)
-        self._last_event_us = with_room(self._last_event_us, accounts, NO_TIME)
-        self._scored_us = with_room(self._scored_us, accounts, NO_TIME)
+        self._was_active = grow_array(self._was_active, accounts, False)
+        self._last_event_us = grow_array(self._last_event_us, accounts, NO_TIME)
+        self._scored_us = grow_array(self._scored_us, accounts, NO_TIME)
 
     def _advance(self, out: list[Emission]) -> None:
         """Run every tick that the watermark has reached."""

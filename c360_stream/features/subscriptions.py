@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
 from c360_stream.state.codec import Pages
@@ -116,11 +116,11 @@ class Subscriptions:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        self.active = with_room(self.active, accounts, True)
-        self.mrr_cents = with_room(self.mrr_cents, accounts, np.nan)
-        self.seats = with_room(self.seats, accounts, np.nan)
-        self.renewal_us = with_room(self.renewal_us, accounts, NO_TIME)
-        self.downgrade_day = with_room(self.downgrade_day, accounts, NO_TIME)
+        self.active = grow_array(self.active, accounts, True)
+        self.mrr_cents = grow_array(self.mrr_cents, accounts, np.nan)
+        self.seats = grow_array(self.seats, accounts, np.nan)
+        self.renewal_us = grow_array(self.renewal_us, accounts, NO_TIME)
+        self.downgrade_day = grow_array(self.downgrade_day, accounts, NO_TIME)
 
     def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
         """Take one event of an account; any order. Call `settle` before looking at the columns."""

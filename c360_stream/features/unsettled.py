@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
 
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import Unsettled
@@ -50,20 +52,19 @@ class UnsettledEvents:
         if refused:
             self._early.discard(refused)
             self._held = [each for each in self._held if not is_refused(each)]
-        told = {"exception_message": reason, "refused_at": datetime.fromtimestamp(refused_us / 1e6, UTC)}
-        letters = [each.letter.model_copy(update=told) for each in refused]
+        letters = [replace(each.letter, exception_message=reason, refused_us=refused_us) for each in refused]
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
 
     def state(self) -> list[Any]:
         """Plain data for `restore`."""
         return [
-            [each.topic, each.account_hash, each.event, each.time_us, each.letter.model_dump_json()]
+            [each.topic, each.account_hash, each.event, each.time_us, to_builtins(each.letter, builtin_types=[bytes])]
             for each in self._held
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Take up what `state` gave."""
         self._held = [
-            Unsettled(topic, account_hash, event, time_us, DeadLetter.model_validate_json(letter))
+            Unsettled(topic, account_hash, event, time_us, convert(letter, DeadLetter, builtin_types=[bytes]))
             for topic, account_hash, event, time_us, letter in state
         ]

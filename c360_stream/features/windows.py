@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 
 WINDOW_DAYS = 30
 SLOTS = 32
@@ -41,9 +41,9 @@ class DayCounts:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        self._counts = with_room(self._counts, accounts, 0, axis=2)
-        self._sums = with_room(self._sums, accounts, 0, axis=1)
-        self._active_days = with_room(self._active_days, accounts, 0)
+        self._counts = grow_array(self._counts, accounts, 0, axis=2)
+        self._sums = grow_array(self._sums, accounts, 0, axis=1)
+        self._active_days = grow_array(self._active_days, accounts, 0)
 
     def open_day(self, day: int) -> None:
         """Start a day, the one after the last: its bucket takes the place of one that has left every window."""

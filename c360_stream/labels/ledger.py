@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.compact import NarrowRows
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.compact import CompactMatrix
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 
 # Days after maturity during which a late cancellation still corrects a label.
@@ -136,7 +136,7 @@ class LabelLedger:
         self._slots = horizon_days + CORRECTION_DAYS + 1
         self._status = np.zeros((self._slots, capacity), np.uint8)
         self._cancelled: list[tuple[int, int]] = []
-        self._examples: dict[int, tuple[NDArray[np.int32], NarrowRows]] = {}
+        self._examples: dict[int, tuple[NDArray[np.int32], CompactMatrix]] = {}
         self._matured: dict[int, NDArray[np.int32]] = {}
         self._unsettled: dict[int, tuple[NDArray[np.int32], NDArray[np.int16]]] = {}
 
@@ -147,7 +147,7 @@ class LabelLedger:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        self._status = with_room(self._status, accounts, NONE, axis=1)
+        self._status = grow_array(self._status, accounts, NONE, axis=1)
 
     def cancelled(self, account: int, time_us: int) -> None:
         """Note a cancellation; it takes effect at the next `close`."""
@@ -162,7 +162,7 @@ class LabelLedger:
     def store(self, day: int, account: NDArray[np.int32], features: NDArray[np.float64]) -> None:
         """Keep an as-of's examples (ordered by account id) until their labels are known."""
         if len(account):
-            self._examples[day] = (account, NarrowRows.of(features))
+            self._examples[day] = (account, CompactMatrix.of(features))
             if self.reach_days:
                 self._unsettled[day] = (account, np.zeros(len(account), np.int16))
 
@@ -274,6 +274,6 @@ class LabelLedger:
         """Take up what `state` gave."""
         self._status = state["status"]
         self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
-        self._examples = {day: (account, NarrowRows(columns)) for day, account, columns in state["examples"]}
+        self._examples = {day: (account, CompactMatrix(columns)) for day, account, columns in state["examples"]}
         self._matured = dict(state["matured"])
         self._unsettled = {day: (account, after) for day, account, after in state["unsettled"]}

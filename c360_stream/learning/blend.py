@@ -25,7 +25,7 @@ import numpy as np
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.classifier import LOG_ODDS_MAX, logit, sigmoid
@@ -144,21 +144,21 @@ class Blend(Contender):
         """Share of the second part."""
         return self._mixture.weight
 
-    def learn(self, lessons: Lessons) -> None:
+    def learn(self, batch: TrainingBatch) -> None:
         """Learn the calibration from what matured, and the weight from the examples that are a week old."""
-        matured = lessons.matured
+        matured = batch.matured
         counts = self._treatment.importance(matured.treated)
         for row in self._treatment.calibrating(matured.treated).tolist():
-            if not math.isnan(lessons.said[row]):
-                self._map.learn(float(lessons.said[row]), float(matured.churned[row]), float(counts[row]))
+            if not math.isnan(batch.said[row]):
+                self._map.learn(float(batch.said[row]), float(matured.churned[row]), float(counts[row]))
         # It is warm once it has been calibrated to outcomes of what it said itself.
-        self.model.count(matured.churned[~np.isnan(lessons.said)])
+        self.model.count(matured.churned[~np.isnan(batch.said)])
         self._mixture.fade()
-        if lessons.foreseen is not None:
-            first, second = lessons.foreseen
-            rows = self._treatment.calibrating(lessons.young.treated)
+        if batch.foreseen is not None:
+            first, second = batch.foreseen
+            rows = self._treatment.calibrating(batch.young.treated)
             rows = rows[~np.isnan(first[rows] + second[rows])]
-            churned = lessons.young.churned[rows].astype(np.float64)
+            churned = batch.young.churned[rows].astype(np.float64)
             self._mixture.judge(first[rows], second[rows], churned)
 
     def foreseen(self, told: Callable[[str], Floats], raw: Callable[[str], Floats]) -> tuple[Floats, Floats]:

@@ -22,7 +22,7 @@ EXAMPLES_MIN = 1_000.0
 
 
 @dataclass(slots=True)
-class Office:
+class ChampionTerm:
     """Who scores, and since which tick."""
 
     champion: str
@@ -37,7 +37,9 @@ class Change(NamedTuple):
     standing: Standing
 
 
-def challenge(office: Office, contest: Contest, contenders: Collection[str], day: int, term_days: int) -> Change | None:
+def challenge(
+    term: ChampionTerm, contest: Contest, contenders: Collection[str], day: int, term_days: int
+) -> Change | None:
     """Whether another model is to score from this tick on.
 
     Parameters
@@ -47,21 +49,21 @@ def challenge(office: Office, contest: Contest, contenders: Collection[str], day
     term_days
         For so long a new champion is left alone: before that, none of what it said as champion has an outcome.
     """
-    if day - office.since_day < term_days:
+    if day - term.since_day < term_days:
         return None
-    loss = contest.loss(office.champion)
+    loss = contest.loss(term.champion)
     found: list[tuple[float, str, Standing]] = []
     for name in contest.names:
-        if name == office.champion or name not in contenders:
+        if name == term.champion or name not in contenders:
             continue
-        standing = contest.standing(name, office.champion)
+        standing = contest.standing(name, term.champion)
         enough = standing.examples >= EXAMPLES_MIN and standing.t > T_MIN
         if enough and standing.gain > GAIN_SHARE_MIN * loss:
             found.append((standing.gain, name, standing))
     if not found:
         return None
     _, name, standing = max(found, key=lambda each: (each[0], each[1]))
-    return Change(office.champion, name, standing)
+    return Change(term.champion, name, standing)
 
 
 def change_alarm(change: Change, day: int) -> DriftAlarm:

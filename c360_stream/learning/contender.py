@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from c360_stream.features.example_block import ExampleBlock
-from c360_stream.learning.schemes import Lessons, scheme_named
+from c360_stream.learning.schemes import TrainingBatch, scheme_named
 from c360_stream.models.catalogue import BASE_RATE, entry_named
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import logit
@@ -51,12 +51,12 @@ class Contender:
         """Whether it learns from matured labels alone, so that a corrected one can be learnt again."""
         return self.learns and self._scheme_name == "matured"
 
-    def learn(self, lessons: Lessons) -> None:
+    def learn(self, batch: TrainingBatch) -> None:
         """Learn what a tick has to teach. A baseline only counts what happened."""
         if self.learns:
-            self._scheme.learn(self.model, lessons)
+            self._scheme.learn(self.model, batch)
         else:
-            self.model.count(lessons.matured.churned)
+            self.model.count(batch.matured.churned)
 
     def version(self, tick_day: int) -> ModelVersion:
         """The version from the tick at the start of `tick_day` on."""

@@ -37,7 +37,7 @@ class Standing(NamedTuple):
     examples: float
 
 
-class Said(NamedTuple):
+class Predictions(NamedTuple):
     """What the models said of the matured examples: row numbers in the block, and per model risks and raw log-odds."""
 
     rows: NDArray[np.int64]
@@ -86,25 +86,25 @@ class Contest:
         ]
         self._waiting[day] = ([block.ids[row] for row in chosen.tolist()], columns[0], columns[1])
 
-    def said(self, day: int, block: ExampleBlock) -> Said:
+    def pop_predictions(self, day: int, block: ExampleBlock) -> Predictions:
         """Take out what was said of a day's examples, which have matured."""
         ids, risk, raw = self._waiting.pop(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         place = {account: column for column, account in enumerate(ids)}
         rows = [row for row, account in enumerate(block.ids) if account in place]
         columns = [place[block.ids[row]] for row in rows]
-        return Said(
+        return Predictions(
             np.array(rows, np.int64),
             {name: risk[i, columns] for i, name in enumerate(self.names) if len(ids)},
             {name: raw[i, columns] for i, name in enumerate(self.names) if len(ids)},
         )
 
-    def told(self, day: int, block: ExampleBlock, name: str) -> Floats:
+    def pending_predictions(self, day: int, block: ExampleBlock, name: str) -> Floats:
         """What a model said of examples of a day that still wait; shape (n,), NaN where nothing was kept."""
         ids, risk, _ = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
         return _of_accounts(block, ids, risk[i] if i < len(risk) else risk)
 
-    def told_raw(self, day: int, block: ExampleBlock, name: str) -> Floats:
+    def pending_log_odds(self, day: int, block: ExampleBlock, name: str) -> Floats:
         """The same of its log-odds before calibration."""
         ids, _, raw = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
@@ -115,11 +115,11 @@ class Contest:
         for sums in (self._count, self._sum, self._squares, self._loss, self._losses):
             np.multiply(sums, _KEEP, out=sums)
 
-    def judge(self, said: Said, churned: NDArray[np.bool_]) -> None:
-        """Compare what was said with the labels, which are those of `said.rows`."""
-        if not len(said.rows):
+    def judge(self, predictions: Predictions, churned: NDArray[np.bool_]) -> None:
+        """Compare what was said with the labels, which are those of `predictions.rows`."""
+        if not len(predictions.rows):
             return
-        loss = np.stack([_loss(said.risk[name], churned) for name in self.names])
+        loss = np.stack([_loss(predictions.risk[name], churned) for name in self.names])
         known = ~np.isnan(loss)
         for i in range(len(self.names)):
             self._loss[i] += float(np.add.reduce(loss[i][known[i]]))

@@ -12,7 +12,7 @@ import numpy as np
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 
 # Bounds what is kept: past it, the oldest days can no longer be learnt again.
 EXAMPLES_MAX = 50_000
@@ -80,7 +80,7 @@ class Corrections:
         none = ExampleBlock.none()
         for each in days:
             each.before[name] = contender.state()
-            contender.learn(Lessons(each.matured, none, none, none, np.full(len(each.matured), np.nan)))
+            contender.learn(TrainingBatch(each.matured, none, none, none, np.full(len(each.matured), np.nan)))
 
     def forget(self, name: str) -> None:
         """Another model takes this name: there is nothing of it to go back to."""

@@ -16,12 +16,12 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.volume import VolumeBaseline
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
-from c360_stream.learning.champion import EXAMPLES_MIN, Office, challenge, change_alarm, fresh_alarm
+from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge, change_alarm, fresh_alarm
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.contest import Contest, Said
+from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.replay_buffer import ReplayBuffer
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.columns import Floats
@@ -101,7 +101,7 @@ class Learner:
         for name in config.contenders:
             self.contenders[name] = self._contender(name)
         horizon_days = config.model.horizon_days
-        self.office = Office(config.first, 0)
+        self.term = ChampionTerm(config.first, 0)
         self._contest = Contest(config.contenders, horizon_days, config.example_stride_days)
         self._latch = AlarmLatch()
         self._concept = ConceptDrift(horizon_days, config.example_stride_days, Seasons(config.seasons))
@@ -118,7 +118,7 @@ class Learner:
     @property
     def model(self) -> Contender:
         """The champion."""
-        return self.contenders[self.office.champion]
+        return self.contenders[self.term.champion]
 
     def receive(self, part: TickExamples) -> LearnedTick | None:
         """Take a shard's part of a tick; give the new version if it was the last part."""
@@ -140,19 +140,19 @@ class Learner:
         young = ExampleBlock.merged([part.young for part in parts])
         early = ExampleBlock.merged([part.early for part in parts])
         alarms = self._watch(day, parts, young)
-        said = self._contest.said(day - self.config.model.horizon_days, matured)
+        predictions = self._contest.pop_predictions(day - self.config.model.horizon_days, matured)
         self._contest.fade()
-        self._contest.judge(said, matured.churned[said.rows])
+        self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
-            raw = _spread(said.raw.get(name), said, len(matured))
+            raw = _spread(predictions.raw.get(name), predictions, len(matured))
             foreseen = self._foreseen(contender, young) if isinstance(contender, Blend) and len(young) else None
-            contender.learn(Lessons(matured, young, early, self._opened, raw, foreseen))
+            contender.learn(TrainingBatch(matured, young, early, self._opened, raw, foreseen))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
-        scores = self.office.champion
+        scores = self.term.champion
         trusted = versions[scores].calibrated and not self._latch.holds("concept_drift")
         versions[scores] = replace(versions[scores], calibrated=trusted, curve=self._horizons.curve())
         self._opened = ExampleBlock.merged([part.opened for part in parts])
@@ -169,8 +169,8 @@ class Learner:
     def _foreseen(self, blend: Blend, young: ExampleBlock) -> tuple[Floats, Floats]:
         day = int(young.as_of_day[0])
         return blend.foreseen(
-            partial(self._contest.told, day, young),
-            partial(self._contest.told_raw, day, young),
+            partial(self._contest.pending_predictions, day, young),
+            partial(self._contest.pending_log_odds, day, young),
         )
 
     def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
@@ -180,7 +180,7 @@ class Learner:
         watched = self.config.watched
         risk = np.zeros(0)
         if len(young):
-            risk = self._contest.told(int(young.as_of_day[0]), young, watched)
+            risk = self._contest.pending_predictions(int(young.as_of_day[0]), young, watched)
         late_days = [late for part in parts for late in part.late_days]
         return [
             *self._concept.on_tick(day, watched, young, risk, self._latch),
@@ -203,7 +203,7 @@ class Learner:
             raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
             # A blend that is not warm lets another model speak.
-            speaks = versions[self.office.champion].model_name
+            speaks = versions[self.term.champion].model_name
             if speaks in risk:
                 self._horizons.open(day, opened, risk[speaks])
 
@@ -221,9 +221,9 @@ class Learner:
         alarms = []
         reason = self._reason_to_retrain(day)
         if self.config.champion == AUTO and self.model.model.warm:
-            change = challenge(self.office, self._contest, self.contenders, day, self.config.model.horizon_days)
+            change = challenge(self.term, self._contest, self.contenders, day, self.config.model.horizon_days)
             if change is not None:
-                self.office = Office(change.new, day)
+                self.term = ChampionTerm(change.new, day)
                 alarms.append(change_alarm(change, day))
         if reason and len(self._replay):
             name = self._begin_afresh(day)
@@ -242,15 +242,15 @@ class Learner:
             return f"{since} days have passed since the last one."
         if config.retrain_on_drift and self._concept.began_day > self._fresh_day:
             return f"Other accounts leave than {self.config.watched} expected."
-        own, base = self._contest.loss(self.office.champion), self._contest.loss(BASE_RATE)
-        judged = self._contest.standing(BASE_RATE, self.office.champion).examples
+        own, base = self._contest.loss(self.term.champion), self._contest.loss(BASE_RATE)
+        judged = self._contest.standing(BASE_RATE, self.term.champion).examples
         if judged >= EXAMPLES_MIN and own > config.retrain_loss_share_max * base:
-            return f"The loss of {self.office.champion}, {own:.4f}, is {own / base:.3f} times that of the base rate."
+            return f"The loss of {self.term.champion}, {own:.4f}, is {own / base:.3f} times that of the base rate."
         return ""
 
     def _begin_afresh(self, day: int) -> str:
         """Teach a new model the replay buffer, in the place of one that does not score; its name."""
-        name = fresh_name(self.office.champion)
+        name = fresh_name(self.term.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
         examples = self._replay.examples()
@@ -276,7 +276,7 @@ class Learner:
         """How every model stands in the contest: rows of the segment `contest`."""
         rows = []
         for name, version in versions.items():
-            standing = self._contest.standing(name, self.office.champion)
+            standing = self._contest.standing(name, self.term.champion)
             values = {"log_loss": self._contest.loss(name), "gain": standing.gain, "gain_t": standing.t}
             rows += [
                 MetricRow(
@@ -285,7 +285,7 @@ class Learner:
                 for metric, value in values.items()
                 if not np.isnan(value)
             ]
-        return rows + self._curve_metrics(day, versions[self.office.champion])
+        return rows + self._curve_metrics(day, versions[self.term.champion])
 
     def _curve_metrics(self, day: int, version: ModelVersion) -> list[MetricRow]:
         """How well the risks of each horizon were calibrated, on the examples settled since the last time."""
@@ -307,7 +307,7 @@ class Learner:
         """Plain data for `restore`."""
         return {
             "contenders": {name: contender.state() for name, contender in self.contenders.items()},
-            "office": [self.office.champion, self.office.since_day],
+            "office": [self.term.champion, self.term.since_day],
             "contest": self._contest.state(),
             "latch": self._latch.state(),
             "concept": self._concept.state(),
@@ -338,7 +338,7 @@ class Learner:
         champion, since_day = state["office"]
         pinned = self.config.champion != AUTO
         if not pinned and champion in self.contenders:
-            self.office = Office(champion, since_day)
+            self.term = ChampionTerm(champion, since_day)
         self._latch.restore(state["latch"])
         self._concept.restore(state["concept"])
         self._delay.restore(state["delay"])
@@ -355,9 +355,9 @@ class Learner:
         return name in self.contenders or name != without_suffix(name)
 
 
-def _spread(values: Any, said: Said, rows: int) -> Any:
-    """Values of `said.rows` over all rows, NaN elsewhere."""
+def _spread(values: Any, predictions: Predictions, rows: int) -> Any:
+    """Values of `predictions.rows` over all rows, NaN elsewhere."""
     spread = np.full(rows, np.nan)
     if values is not None:
-        spread[said.rows] = values
+        spread[predictions.rows] = values
     return spread

@@ -38,7 +38,7 @@ from c360_stream.models.names import SchemeName
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TrainingBatch:
     """What a tick has to teach, all shards' examples in canonical order.
 
     Parameters
@@ -62,7 +62,7 @@ class Lessons:
 class Scheme(Protocol):
     """How a model learns."""
 
-    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+    def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn what a tick has to teach."""
 
     def start(self, horizon_days: int) -> float:
@@ -72,9 +72,9 @@ class Scheme(Protocol):
 class Matured:
     """Waits for labels."""
 
-    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+    def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn the examples that have matured."""
-        block = lessons.matured
+        block = batch.matured
         if len(block):
             model.learn(block.features, block.churned, _as_of_us(block), block.treated)
 
@@ -86,10 +86,10 @@ class Matured:
 class FakeNegativeWeighted:
     """Takes every example for one that stays until it is known better."""
 
-    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+    def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn yesterday's examples as stayed, those whose account has cancelled as churned."""
-        _calibrate(model, lessons)
-        for block, outcome in ((lessons.opened, 0.0), (lessons.early, 1.0)):
+        _calibrate(model, batch)
+        for block, outcome in ((batch.opened, 0.0), (batch.early, 1.0)):
             if not len(block):
                 continue
             as_of_us = _as_of_us(block)
@@ -106,10 +106,10 @@ class FakeNegativeWeighted:
 class Hazard:
     """Learns the next week's risk."""
 
-    def learn(self, model: ChurnModel, lessons: Lessons) -> None:
+    def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn the examples that are a week old."""
-        _calibrate(model, lessons)
-        block = lessons.young
+        _calibrate(model, batch)
+        block = batch.young
         if len(block):
             outcomes = block.churned.astype(np.float64)
             counts = np.ones(len(block))
@@ -132,10 +132,10 @@ def scheme_named(name: SchemeName) -> Scheme:
     return _BY_NAME[name]
 
 
-def _calibrate(model: ChurnModel, lessons: Lessons) -> None:
-    said = ~np.isnan(lessons.said)
-    model.calibrate(lessons.said[said], lessons.matured.churned[said], lessons.matured.treated[said])
-    model.count(lessons.matured.churned)
+def _calibrate(model: ChurnModel, batch: TrainingBatch) -> None:
+    said = ~np.isnan(batch.said)
+    model.calibrate(batch.said[said], batch.matured.churned[said], batch.matured.treated[said])
+    model.count(batch.matured.churned)
 
 
 def _as_of_us(block: ExampleBlock) -> NDArray[np.int64]:

@@ -6,7 +6,6 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import islice
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
 from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, Refused
-from c360_stream.contracts.records import DeadLetter, DeadLetterOut
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import EventColumns
 from c360_stream.features.encoding import EventEncoder
 from c360_stream.operators.health import HEALTH
@@ -222,11 +221,9 @@ class DecodedBatch:
 
     def letter_of(self, event: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The dead letter that the event at a position in `events` would be."""
-        letter = self.dead_letter(self._positions[event], refusal, refused_at_us)
-        fields = {name: getattr(letter, name) for name in letter.__struct_fields__[:-1]}
-        return DeadLetter(**fields, refused_at=datetime.fromtimestamp(refused_at_us / 1e6, UTC))
+        return self.dead_letter(self._positions[event], refusal, refused_at_us)
 
-    def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetterOut:
+    def dead_letter(self, position: int, refusal: Refused, refused_at_us: int) -> DeadLetter:
         """The refused record at `position`, unchanged, with the reason."""
         number, i = self._place(position)
         part = self._parts[number]
@@ -234,7 +231,7 @@ class DecodedBatch:
         # The reader's own mark is no header of the record; one of the same name that somebody wrote is.
         gone = bool(headers) and headers[-1] is TOMBSTONE
         # In the order of its fields: by name they cost three times as much.
-        return DeadLetterOut(
+        return DeadLetter(
             self._reader.topic,
             self._reader.partition,
             part.offsets[i],

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.contracts.records import MoveOut, ReasonOut
+from c360_stream.contracts.records import Move, Reason
 from c360_stream.features.definitions import FEATURES
 from c360_stream.models.columns import Floats, nullable
 from c360_stream.scoring.facts import fact
@@ -48,9 +48,9 @@ class Reasons(NamedTuple):
     contribution: list[float]
     text: list[str]
 
-    def by_row(self) -> list[list[ReasonOut]]:
+    def by_row(self) -> list[list[Reason]]:
         """A list of reasons a row."""
-        return _by_row(self.offsets, list(map(ReasonOut, *self[1:])))
+        return _by_row(self.offsets, list(map(Reason, *self[1:])))
 
 
 class Moves(NamedTuple):
@@ -63,9 +63,9 @@ class Moves(NamedTuple):
     contribution: list[float]
     text: list[str]
 
-    def by_row(self) -> list[list[MoveOut]]:
+    def by_row(self) -> list[list[Move]]:
         """A list of moves a row."""
-        return _by_row(self.offsets, list(map(MoveOut, *self[1:])))
+        return _by_row(self.offsets, list(map(Move, *self[1:])))
 
 
 def reasons(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES, INDEX
@@ -127,12 +127,12 @@ class ShardScorer:
         return isinstance(head, TickRows) and head.day in self._versions
 
     def _reserve(self, accounts: int) -> None:
-        self._stored = with_room(self._stored, accounts, np.nan, axis=1)
-        self._risk = with_room(self._risk, accounts, np.nan, axis=1)
-        self._tier = with_room(self._tier, accounts, NO_TIER, axis=1)
-        self._features = with_room(self._features, accounts, np.nan)
-        self._as_of_us = with_room(self._as_of_us, accounts, 0)
-        self._segment = with_room(self._segment, accounts, NO_SEGMENT)
+        self._stored = grow_array(self._stored, accounts, np.nan, axis=1)
+        self._risk = grow_array(self._risk, accounts, np.nan, axis=1)
+        self._tier = grow_array(self._tier, accounts, NO_TIER, axis=1)
+        self._features = grow_array(self._features, accounts, np.nan)
+        self._as_of_us = grow_array(self._as_of_us, accounts, 0)
+        self._segment = grow_array(self._segment, accounts, NO_SEGMENT)
         self._value.reserve(accounts)
 
     def ready(self) -> Iterator[ScorerOutput]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.models.classifier import sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import DAYS_PER_MONTH, RiskCurve
@@ -127,7 +127,7 @@ class ValueLedger:
 
     def reserve(self, accounts: int) -> None:
         """Make room for `accounts` accounts."""
-        self._earned = with_room(self._earned, accounts, 0.0)
+        self._earned = grow_array(self._earned, accounts, 0.0)
 
     def tick(self, day: int, account: NDArray[np.int32], mrr_cents: Floats, worth: Floats) -> ValueCheck | None:
         """Take a tick.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from msgspec import Struct
 
 from c360_stream.cli.setup.creation import topics
-from c360_stream.contracts.events import Decoder, Refused
+from c360_stream.contracts.events import Decoder, Refused, time_us
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
+from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore, alarm_id, score_id
+from c360_stream.contracts.validation import model_of
 from c360_stream.settings import Settings
 from c360_stream.tools.schemas import files as contracts
 from tests.deploy.asyncapi_specs import published_schema
@@ -113,21 +116,27 @@ def test_examples_of_events_are_accepted_and_the_dead_letter_is_refused() -> Non
 @pytest.mark.parametrize(
     ("name", "model"), [("risk_score", RiskScore), ("drift_alarm", DriftAlarm), ("heartbeat", Heartbeat)]
 )
-def test_examples_of_output_are_what_is_published(name: str, model: type[RiskScore | DriftAlarm | Heartbeat]) -> None:
+def test_examples_of_output_are_what_is_published(name: str, model: type[Struct]) -> None:
     found = [example["payload"] for _, message, example in examples() if message["name"] == name]
     for payload in found:
-        assert model.model_validate_json(json.dumps(payload)).model_dump(mode="json") == payload
+        assert model_of(model).model_validate_json(json.dumps(payload)).model_dump(mode="json") == payload
+        assert list(payload) == list(model.__struct_fields__)
     assert found
 
 
+def test_ids_of_examples_are_those_of_their_records() -> None:
+    of = {message["name"]: example["payload"] for _, message, example in examples()}
+    score, alarm = of["risk_score"], of["drift_alarm"]
+    as_of_us = [time_us(datetime.fromisoformat(each["as_of"])) for each in (score, alarm)]
+    assert score["score_id"] == score_id(score["account_id"], as_of_us[0], score["trigger"])
+    assert alarm["alarm_id"] == alarm_id(as_of_us[1], alarm["kind"], alarm["subject"], alarm["method"])
+
+
 def test_headers_of_dead_letters_are_those_that_are_sent() -> None:
-    letter = DeadLetter.model_validate_json(
-        '{"topic": "t", "partition": 0, "offset": 1, "stage": "size", "exception_class": "Refused", "key": null,'
-        ' "exception_message": "why", "value": null, "headers": [], "refused_at": "2025-03-05T00:00:00Z"}'
-    )
+    letter = DeadLetter("t", 0, 1, "size", "Refused", "why", None, None, [], 0)
     schema = DOCUMENT["components"]["messages"]["DeadLetter"]["headers"]
-    assert schema["required"] == [name for name, _ in letter.out().connect_headers()]
-    check(schema, {name: value.decode() for name, value in letter.out().connect_headers()})
+    assert schema["required"] == [name for name, _ in letter.connect_headers()]
+    check(schema, {name: value.decode() for name, value in letter.connect_headers()})
 
 
 def test_servers_are_the_security_protocols_of_the_settings() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS
+from c360_stream.contracts.events.reference import CONTRACTS
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from tests.flows.conftest import SEED
 from tests.reference.flow_run import FlowRun

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -18,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer
 from confluent_kafka import TopicPartition as Partition
+from msgspec.structs import replace
 
 from c360_stream.cli.main import cli
 from c360_stream.connectors.kafka.redrive import Place, Redriver
@@ -30,7 +30,6 @@ from c360_stream.settings import Settings
 from tests.contracts.test_transports import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.kafka
-REFUSED_AT = datetime(2025, 3, 5, tzinfo=UTC)
 MANY = 6_000
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +53,7 @@ def letter(topic: str, number: int, *, stage: str = "decode", partition: int = 2
         key=b"acct-%d" % (number % 7),
         value=b'{"n":%d}' % number,
         headers=list(headers),
-        refused_at=REFUSED_AT,
+        refused_us=1_741_132_800_000_000,
     )
 
 
@@ -62,7 +61,7 @@ def post(settings: Settings, letters: Sequence[DeadLetter]) -> None:
     """Write dead letters as the flow does."""
     producer = Producer({"bootstrap.servers": settings.kafka_brokers, "enable.idempotence": True})
     for each in letters:
-        (records,) = [out for out in dead_letter_outputs(settings, [each.out()]) if isinstance(out, TopicRecords)]
+        (records,) = [out for out in dead_letter_outputs(settings, [each]) if isinstance(out, TopicRecords)]
         (record,) = records.records
         headers = cast("list[tuple[str, str | bytes | None]]", list(record.headers))
         producer.produce(records.topic, record.value, record.key, headers=headers)
@@ -198,7 +197,7 @@ def test_what_is_refused_again_and_again_is_left(settings: Settings) -> None:
 
 def test_tombstones_are_tombstones_again_and_cut_values_are_left(settings: Settings) -> None:
     product = settings.input_topic("product")
-    gone = letter(product, 1, headers=[("kind", b"x")]).model_copy(update={"value": None})
+    gone = replace(letter(product, 1, headers=[("kind", b"x")]), value=None)
     post(settings, [gone, letter(product, 2, headers=[TRUNCATED])])
     assert "left: 1 that were cut to 8 MiB" in redrive(settings)
     (message,) = content(settings, product)

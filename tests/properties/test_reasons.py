@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from c360_stream.contracts.records import MoveOut, ReasonOut
+from c360_stream.contracts.records import Move, Reason
 from c360_stream.features.definitions import GROUPS, INDEX, SPECS
 from c360_stream.models.curves import CURVES
 from c360_stream.scoring.reason_groups import changes, tones, topics
@@ -41,7 +41,7 @@ def parts_of(features: Floats, seed: int) -> Floats:
     return np.round(random.standard_t(2, features.shape) * 0.2, 2)
 
 
-def told_direction(found: ReasonOut, raising: bool) -> None:
+def told_direction(found: Reason, raising: bool) -> None:
     """Not good news where it raises, not bad news or a middling figure where it lowers: by the declaration alone."""
     spec = SPECS[INDEX[found.feature]]
     if spec.bad is None:
@@ -148,7 +148,7 @@ def plain(row: Floats) -> list[float | None]:
     return [None if np.isnan(each) else float(each) for each in row]
 
 
-def fields(some: list[ReasonOut] | list[MoveOut]) -> list[tuple[Any, ...]]:
+def fields(some: list[Reason] | list[Move]) -> list[tuple[Any, ...]]:
     return [tuple(getattr(each, name) for name in each.__struct_fields__) for each in some]
 
 

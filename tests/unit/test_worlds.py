@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS
+from c360_stream.contracts.events.reference import CONTRACTS
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from tests.reference.log import Mess, read_log
 from tests.reference.rubbish import ANY_TOPIC, ONE_TOPIC, OUT_OF_TIME, encode

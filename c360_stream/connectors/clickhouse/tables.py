@@ -3,86 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta, Struct, inspect
+from msgspec.structs import fields
 
+from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore, TimeUs, Version
 from c360_stream.features.definitions import FEATURES
 
 Column = Sequence[Any] | np.ndarray[Any, Any]
+Count = Annotated[int, Meta(extra={"column": pa.uint64()})]
 
 _TEXT = pa.string()
 _BYTES = pa.binary()
-_REAL = pa.float64()
 _TIME = pa.timestamp("ms", tz="UTC")
-_REASON = pa.struct([("feature", _TEXT), ("value", _REAL), ("contribution", _REAL), ("text", _TEXT)])
-_MOVE = pa.struct([("feature", _TEXT), ("before", _REAL), ("value", _REAL), ("contribution", _REAL), ("text", _TEXT)])
-_POINT = pa.struct([("horizon_days", pa.uint16()), ("risk", _REAL)])
 
 
-def _schema(required: dict[pa.DataType, str], nullable: dict[pa.DataType, str] | None = None) -> pa.Schema:
-    """Columns by type; their order does not matter, since they are inserted by name."""
-    return pa.schema(
-        pa.field(name, kind, nullable=is_nullable)
-        for is_nullable, columns in ((False, required), (True, nullable or {}))
-        for kind, names in columns.items()
-        for name in names.split()
-    )
+def _columns_of(record: type[Struct]) -> pa.Schema:
+    """A record's fields as the contract declares them, under the names that they are published by."""
+    return _columns(**{field.encode_name: field.type for field in fields(record)})
 
+
+def _columns(**types: Any) -> pa.Schema:
+    """Columns by name, in the order of the table's."""
+    kinds = {name: inspect.type_info(kind) for name, kind in types.items()}
+    return pa.schema([pa.field(name, _arrow(kind), _may_be_null(kind)) for name, kind in kinds.items()])
+
+
+def _may_be_null(kind: inspect.Type) -> bool:
+    return _may_be_null(kind.type) if isinstance(kind, inspect.Metadata) else isinstance(kind, inspect.UnionType)
+
+
+def _arrow(kind: inspect.Type) -> pa.DataType:
+    match kind:
+        case inspect.Metadata(extra={"column": column}):
+            return column
+        case inspect.Metadata(type=inner) | inspect.UnionType(types=(inner, inspect.NoneType())):
+            return _arrow(inner)
+        case inspect.ListType(item_type=inspect.StructType(fields=parts)):
+            return pa.list_(pa.struct([(part.encode_name, _arrow(part.type)) for part in parts]))
+        case inspect.ListType(item_type=inspect.TupleType(item_types=(key, value))):
+            return pa.map_(_arrow(key), _arrow(value))
+    return _PLAIN[type(kind)]
+
+
+_PLAIN = {
+    inspect.StrType: _TEXT,
+    inspect.LiteralType: _TEXT,
+    inspect.BytesType: _BYTES,
+    inspect.FloatType: pa.float64(),
+    inspect.IntType: pa.int64(),
+    inspect.BoolType: pa.bool_(),
+}
 
 TABLES: dict[str, pa.Schema] = {
-    "risk_scores": _schema(
-        {
-            _TEXT: "score_id account_id tier trigger model_name model_version",
-            _TIME: "as_of produced_at",
-            _REAL: "risk",
-            pa.uint16(): "horizon_days feature_version",
-            pa.list_(_REASON): "reasons mitigations",
-            pa.list_(_MOVE): "moved",
-            pa.list_(_POINT): "risk_curve",
-        },
-        {
-            _TEXT: "previous_tier segment",
-            _REAL: "risk_change expected_months",
-            pa.int64(): "mrr_cents mrr_at_risk_cents lifetime_value_cents",
-        },
+    "risk_scores": _columns_of(RiskScore),
+    "account_features": _columns(account_id=str, as_of=TimeUs, **dict.fromkeys(FEATURES, float | None)),
+    "outcomes": _columns(account_id=str, as_of=TimeUs, churned=bool, risk=float | None, known_at=TimeUs),
+    "departures": _columns(account_id=str, gone_at=TimeUs),
+    "drift_alarms": _columns_of(DriftAlarm),
+    "model_metrics": _columns(
+        as_of=TimeUs,
+        model_name=str,
+        model_version=str,
+        segment=str,
+        metric=str,
+        value=float | None,
+        examples=Count,
     ),
-    "account_features": _schema({_TEXT: "account_id", _TIME: "as_of"}, {_REAL: " ".join(FEATURES)}),
-    "outcomes": _schema({_TEXT: "account_id", _TIME: "as_of known_at", pa.bool_(): "churned"}, {_REAL: "risk"}),
-    "departures": _schema({_TEXT: "account_id", _TIME: "gone_at"}),
-    "drift_alarms": _schema(
-        {_TEXT: "alarm_id kind subject method severity action detail", _TIME: "raised_at as_of"},
-        {_REAL: "statistic threshold"},
+    "interventions": _columns(
+        as_of=TimeUs,
+        contacted=bool,
+        playbook=str,
+        tier=str,
+        accounts=Count,
+        churned=Count,
+        mrr_cents=int,
+        mrr_churned_cents=int,
+        mean_risk=float,
+        churn_rate=float,
+        churn_rate_low=float,
+        churn_rate_high=float,
     ),
-    "model_metrics": _schema(
-        {_TEXT: "model_name model_version segment metric", _TIME: "as_of", pa.uint64(): "examples"},
-        {_REAL: "value"},
+    "model_versions": _columns(
+        model_name=str, model_version=str, as_of=TimeUs, feature_version=Version, parameters=str
     ),
-    "interventions": _schema(
-        {
-            _TEXT: "playbook tier",
-            _TIME: "as_of",
-            pa.bool_(): "contacted",
-            pa.uint64(): "accounts churned",
-            pa.int64(): "mrr_cents mrr_churned_cents",
-            _REAL: "mean_risk churn_rate churn_rate_low churn_rate_high",
-        }
-    ),
-    "model_versions": _schema(
-        {_TEXT: "model_name model_version parameters", _TIME: "as_of", pa.uint16(): "feature_version"}
-    ),
-    "heartbeats": _schema({_TEXT: "topic", _TIME: "sent_at produced_at", pa.int32(): "partition"}),
-    "dead_letters": _schema(
-        {
-            _TEXT: "topic stage exception_class exception_message",
-            _TIME: "refused_at",
-            pa.int32(): "partition",
-            pa.int64(): "offset",
-            pa.map_(_TEXT, _BYTES): "headers",
-        },
-        {_BYTES: "key value"},
-    ),
+    "heartbeats": _columns_of(Heartbeat),
+    "dead_letters": _columns_of(DeadLetter),
 }
 
 FILLED_BY_DATABASE = {"dead_letters": frozenset({"stored_at"})}

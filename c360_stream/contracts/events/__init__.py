@@ -4,26 +4,21 @@ from c360_stream.contracts.events.contract import (
     EVENT_BYTES_MAX,
     HEARTBEAT_ACCOUNT,
     HEARTBEAT_TYPE,
-)
-from c360_stream.contracts.events.decoding import (
     CsatSubmitted,
-    Decoded,
-    Decoder,
     Event,
     HeartbeatSent,
     InvoicePaid,
     InvoicePaymentFailed,
     NpsSubmitted,
     ProductEvent,
-    Refused,
     SubscriptionCancelled,
     SubscriptionChanged,
     SubscriptionStarted,
     SuccessContacted,
     TicketOpened,
     TicketSolved,
-    is_heartbeat,
 )
+from c360_stream.contracts.events.decoding import Decoded, Decoder, Refused, is_heartbeat
 from c360_stream.contracts.events.times import EPOCH, US_PER_DAY, US_PER_HOUR, US_PER_SECOND, time_us, times_us
 
 __all__ = [

@@ -1,12 +1,18 @@
-"""The contract of the input events: what producers may send, as pydantic models. JSON Schemas come from here."""
+"""The contract of the input events: what producers may send, each field once. JSON Schemas come from here.
+
+The structs are what the decoder makes. What no struct can check, or what costs too much an event, `Meta` tells pydantic
+(`validation.model_of`) and the decoder checks for itself.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+import msgspec
+from msgspec import Meta
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from c360_stream.contracts.events.times import EVENT_TIME_END, EVENT_TIME_MIN
@@ -63,37 +69,42 @@ def _within_event_time(time: datetime) -> datetime:
     return time
 
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX)]
-Count = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
-Time = Annotated[datetime, BeforeValidator(parse_rfc3339)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+Count = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
+_ReadTime = Annotated[datetime, BeforeValidator(parse_rfc3339)]
+Time = Annotated[datetime, Meta(tz=True, extra={"model": _ReadTime})]
 
 
-class _Event(BaseModel):
-    """What every event has. Unknown extra fields are ignored; null in an optional field means absent."""
+class Event(msgspec.Struct, gc=False):
+    """What every event has. Unknown extra fields are ignored; null in an optional field means absent.
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, use_attribute_docstrings=True)
+    Billing and support events are told apart by their class.
+    """
 
     event_id: Name
     """A repeat of the same id in the same topic is a duplicate and counts once."""
     account_id: Name
-    occurred_at: Annotated[Time, AfterValidator(_within_event_time)]
+    occurred_at: Annotated[Time, Meta(extra={"model": Annotated[_ReadTime, AfterValidator(_within_event_time)]})]
     """RFC 3339 with an offset, from 1970 to 2099 (UTC)."""
 
 
-class ProductEvent(_Event):
+class ProductEvent(Event):
     """Something that a user did in the product."""
 
-    event_type: Annotated[Name, Field(pattern=EVENT_TYPE_PATTERN)]
+    event_type: Annotated[Name, Meta(extra={"model": Annotated[str, Field(pattern=EVENT_TYPE_PATTERN)]})]
     """Any snake_case name, such as `task_created`; `c360_heartbeat` of the account `c360-heartbeat` is a heartbeat."""
     user_id: Name | None = None
     feature: Name | None = None
     """Feature category; else the configured map from event type to category gives it."""
 
 
-class SubscriptionStarted(_Event):
+class _Tagged(Event, tag_field="event_type"):
+    pass
+
+
+class SubscriptionStarted(_Tagged, tag="subscription_started"):
     """The account became, or is again, a customer."""
 
-    event_type: Literal["subscription_started"]
     plan: Name
     mrr_cents: Count
     """Monthly recurring revenue in minor units."""
@@ -101,10 +112,9 @@ class SubscriptionStarted(_Event):
     renewal_at: Time | None = None
 
 
-class SubscriptionChanged(_Event):
+class SubscriptionChanged(_Tagged, tag="subscription_changed"):
     """The subscription's terms changed. A field that is absent keeps its value."""
 
-    event_type: Literal["subscription_changed"]
     plan: Name | None = None
     mrr_cents: Count | None = None
     """Monthly recurring revenue in minor units."""
@@ -112,108 +122,76 @@ class SubscriptionChanged(_Event):
     renewal_at: Time | None = None
 
 
-class SubscriptionCancelled(_Event):
+class SubscriptionCancelled(_Tagged, tag="subscription_cancelled"):
     """The account cancelled: the outcome that risk is the probability of."""
 
-    event_type: Literal["subscription_cancelled"]
     reason: str | None = None
 
 
-class _Invoice(_Event):
+class _Invoice(_Tagged):
     amount_cents: Count
     attempt: Count | None = None
 
 
-class InvoicePaid(_Invoice):
+class InvoicePaid(_Invoice, tag="invoice_paid"):
     """An invoice was paid."""
 
-    event_type: Literal["invoice_paid"]
 
-
-class InvoicePaymentFailed(_Invoice):
+class InvoicePaymentFailed(_Invoice, tag="invoice_payment_failed"):
     """An attempt to collect an invoice failed."""
 
-    event_type: Literal["invoice_payment_failed"]
 
-
-class TicketOpened(_Event):
+class TicketOpened(_Tagged, tag="ticket_opened"):
     """The account asked for help."""
 
-    event_type: Literal["ticket_opened"]
     ticket_id: Name
     priority: Literal["low", "normal", "high", "urgent"]
     subject: str | None = None
     body: str | None = None
 
 
-class TicketSolved(_Event):
+class TicketSolved(_Tagged, tag="ticket_solved"):
     """A ticket was solved."""
 
-    event_type: Literal["ticket_solved"]
     ticket_id: Name
 
 
-class CsatSubmitted(_Event):
+class CsatSubmitted(_Tagged, tag="csat_submitted"):
     """An answer to the customer-satisfaction question."""
 
-    event_type: Literal["csat_submitted"]
-    score: Annotated[int, Field(ge=1, le=5)]
+    score: Annotated[int, Meta(ge=1, le=5)]
     ticket_id: Name | None = None
 
 
-class NpsSubmitted(_Event):
+class NpsSubmitted(_Tagged, tag="nps_submitted"):
     """An answer to the net-promoter question."""
 
-    event_type: Literal["nps_submitted"]
-    score: Annotated[int, Field(ge=0, le=10)]
+    score: Annotated[int, Meta(ge=0, le=10)]
     comment: str | None = None
 
 
-class SuccessContacted(_Event):
+class SuccessContacted(_Tagged, tag="success_contacted"):
     """Somebody reached out to the account."""
 
-    event_type: Literal["success_contacted"]
     playbook: str | None = None
     channel: str | None = None
 
 
-class HeartbeatSent(_Event):
+class HeartbeatSent(_Tagged, tag=HEARTBEAT_TYPE):
     """No event of an account: it passes through the whole flow and says how long that takes."""
 
-    event_type: Literal["c360_heartbeat"]
     account_id: Literal["c360-heartbeat"]
 
 
-BillingEvent = Annotated[
-    SubscriptionStarted
-    | SubscriptionChanged
-    | SubscriptionCancelled
-    | InvoicePaid
-    | InvoicePaymentFailed
-    | HeartbeatSent,
-    Field(discriminator="event_type"),
-]
-SupportEvent = Annotated[
-    TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted | HeartbeatSent,
-    Field(discriminator="event_type"),
-]
-InputEvent = (
-    ProductEvent
-    | SubscriptionStarted
-    | SubscriptionChanged
-    | SubscriptionCancelled
-    | InvoicePaid
-    | InvoicePaymentFailed
-    | TicketOpened
-    | TicketSolved
-    | CsatSubmitted
-    | NpsSubmitted
-    | SuccessContacted
-    | HeartbeatSent
-)
-
-CONTRACTS: dict[InputKind, TypeAdapter[InputEvent]] = {
-    "product": TypeAdapter(ProductEvent),
-    "billing": TypeAdapter(BillingEvent),
-    "support": TypeAdapter(SupportEvent),
+EVENTS: dict[InputKind, Any] = {
+    "product": ProductEvent,
+    "billing": (
+        SubscriptionStarted
+        | SubscriptionChanged
+        | SubscriptionCancelled
+        | InvoicePaid
+        | InvoicePaymentFailed
+        | HeartbeatSent
+    ),
+    "support": TicketOpened | TicketSolved | CsatSubmitted | NpsSubmitted | SuccessContacted | HeartbeatSent,
 }

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, Union, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from c360_stream.contracts.events.contract import CONTRACTS, EVENT_BYTES_MAX, NESTING_MAX, InputEvent
+from c360_stream.contracts.events.contract import EVENT_BYTES_MAX, EVENTS, NESTING_MAX
 from c360_stream.contracts.kinds import InputKind
+from c360_stream.contracts.validation import model_of
+
+
+def _contract(events: Any) -> TypeAdapter[Any]:
+    if isinstance(events, type):
+        return TypeAdapter(model_of(events))
+    models: Any = Union[tuple(map(model_of, get_args(events)))]  # noqa: UP007 - of types that are known only now
+    tagged: Any = Annotated[models, Field(discriminator="event_type")]
+    return TypeAdapter(tagged)
+
+
+CONTRACTS = {kind: _contract(events) for kind, events in EVENTS.items()}
 
 # Rules that hold for the value that counts, not for one that a repeated field has overridden.
 _RULES_OF_THE_LAST = {"string_pattern_mismatch", "event_time_range"}
@@ -18,7 +30,7 @@ class _Object(list[tuple[str, Any]]):
     """A JSON object with its repeated fields."""
 
 
-def validate_reference(kind: InputKind, raw: bytes) -> InputEvent:
+def validate_reference(kind: InputKind, raw: bytes) -> BaseModel:
     """Read one record as the contract says. Slow; for tests and for explaining a refusal.
 
     The record is one JSON object (RFC 8259) in UTF-8, without a byte order mark, NaN, Infinity or half a surrogate
@@ -37,7 +49,8 @@ def validate_reference(kind: InputKind, raw: bytes) -> InputEvent:
     for name, value in fields:
         if value is not last[name]:
             _check_overridden(kind, last, name, value)
-    return CONTRACTS[kind].validate_python(last)
+    event: BaseModel = CONTRACTS[kind].validate_python(last)
+    return event
 
 
 def _parse(raw: bytes) -> _Object:

@@ -9,7 +9,7 @@ import msgspec
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.contracts.records import RiskScoreOut, encode_risk_score
+from c360_stream.contracts.records import RiskScore, encode_record
 from c360_stream.features.emissions import MovedRows, TickRows
 from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
@@ -37,7 +37,7 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
     version = trained_version(settings, spec.seed, START_DAY + 1)
     days = range(START_DAY + 1, START_DAY + 1 + repeats)
     best = min((_tick(settings, shards, version, day) for day in days), key=lambda tick: sum(tick.seconds.values()))
-    records = list(map(msgspec.json.Decoder(RiskScoreOut).decode, best.records))
+    records = list(map(msgspec.json.Decoder(RiskScore).decode, best.records))
     yield Result(
         "tick",
         "CPU seconds",
@@ -102,6 +102,6 @@ def _outputs(settings: Settings, ticks: list[ScoredTick]) -> list[Output]:
     return out
 
 
-def _encode(records: list[RiskScoreOut]) -> None:
+def _encode(records: list[RiskScore]) -> None:
     for record in records:
-        encode_risk_score(record)
+        encode_record(record)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from c360_stream.contracts.records import RiskScoreOut, encode_risk_score
+from c360_stream.contracts.records import RiskScore, encode_record
 from c360_stream.settings import Settings
 from c360_stream.tools.bench.result import Result, least_cpu_seconds
 from c360_stream.tools.bench.runs import Run, run_to_end
@@ -81,14 +81,14 @@ def _replayed(spec: SampleSpec, repeats: int) -> _Replayed:
         return _Replayed(run, ticks, least_cpu_seconds(repeats, _encode, records) / len(records))
 
 
-def _record(line: bytes) -> RiskScoreOut | None:
+def _record(line: bytes) -> RiskScore | None:
     """A score, unless it is a tombstone."""
     try:
-        return msgspec.json.decode(line, type=RiskScoreOut)
+        return msgspec.json.decode(line, type=RiskScore)
     except msgspec.DecodeError:
         return None
 
 
-def _encode(records: list[RiskScoreOut]) -> None:
+def _encode(records: list[RiskScore]) -> None:
     for record in records:
-        encode_risk_score(record)
+        encode_record(record)

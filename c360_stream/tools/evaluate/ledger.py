@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.growth import with_room
+from c360_stream.arrays.growth import grow_array
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.emissions import TickRows
 from c360_stream.scoring.scored import ScoredTick
@@ -55,7 +55,7 @@ class _Shard:
 
     def take(self, rows: TickRows, scored: ScoredTick, high: float) -> None:
         self.ids += rows.new_ids
-        self.mrr = with_room(self.mrr, len(self.ids), np.nan)
+        self.mrr = grow_array(self.mrr, len(self.ids), np.nan)
         said = np.full(len(self.ids), NO_TIER, np.int8)
         said[rows.account] = scored.scores.tier + _OVER * (scored.scores.risk >= high)
         self.said.append(said)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
-from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, time_us
-from c360_stream.contracts.records import alarm_id, score_id
+from msgspec import Struct, to_builtins
+from msgspec.structs import fields
 
-_TICK_US = time_us(datetime(2025, 3, 6, tzinfo=UTC))
-_ALARM_US = time_us(datetime(2025, 3, 10, tzinfo=UTC))
+from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE
+from c360_stream.contracts.records import DriftAlarm, Heartbeat, Refusal, RiskScore
 
 
 def _event(number: int, occurred_at: str, **fields: Any) -> dict[str, Any]:
@@ -75,90 +74,22 @@ EVENTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-RISK_SCORES: list[dict[str, Any]] = [
-    {
-        "name": "tick",
-        "summary": "The daily score.",
-        "payload": {
-            "score_id": score_id("acme", _TICK_US, "tick"),
-            "account_id": "acme",
-            "as_of": "2025-03-06T00:00:00.000Z",
-            "produced_at": "2025-03-06T01:00:03.512Z",
-            "risk": 0.31,
-            "horizon_days": 60,
-            "tier": "high",
-            "previous_tier": "medium",
-            "risk_change": 0.09,
-            "mrr_cents": 29_900,
-            "mrr_at_risk_cents": 9_269,
-            "reasons": [
-                {
-                    "feature": "avg_dau_7d",
-                    "value": 0.3,
-                    "contribution": 0.84,
-                    "text": "Only 0.3 active users a day on average over 7 days",
-                }
-            ],
-            "model_name": "online-logistic-blend",
-            "model_version": "2025-03-06-0a4f1c229d3e",
-            "feature_version": 1,
-            "trigger": "tick",
-            "moved": [
-                {
-                    "feature": "payment_failures_30d",
-                    "before": 0.0,
-                    "value": 1.0,
-                    "contribution": 0.41,
-                    "text": "1 payment failure in 30 days (before: No payment failures in 30 days)",
-                }
-            ],
-            "risk_curve": [{"horizon_days": 30, "risk": 0.18}, {"horizon_days": 60, "risk": 0.31}],
-            "segment": "at_risk",
-            "expected_months": 7.4,
-            "lifetime_value_cents": 168_000,
-            "mitigations": [
-                {
-                    "feature": "nps_score",
-                    "value": 9.0,
-                    "contribution": -0.12,
-                    "text": "The latest NPS answer was 9 of 10",
-                }
-            ],
-        },
-    }
-]
 
-DRIFT_ALARMS: list[dict[str, Any]] = [
-    {
-        "name": "feature_drift",
-        "payload": {
-            "alarm_id": alarm_id(_ALARM_US, "feature_drift", "nps_score", "psi"),
-            "raised_at": "2025-03-10T01:00:04.000Z",
-            "as_of": "2025-03-10T00:00:00.000Z",
-            "kind": "feature_drift",
-            "subject": "nps_score",
-            "method": "psi",
-            "statistic": 0.24,
-            "threshold": 0.2,
-            "severity": "critical",
-            "action": "look at the source of the feature",
-            "detail": "Median of nps_score moved from 8 to 6, against the weeks before.",
-        },
-    }
-]
+def example_of(record: type[Struct]) -> dict[str, Any]:
+    """A record as published, of the examples that its fields declare; a list without has one of what it lists."""
+    return {field.encode_name: _example(field.type) for field in fields(record)}
 
-HEARTBEATS: list[dict[str, Any]] = [
-    {
-        "name": "passed_through",
-        "payload": {
-            "topic": "c360.support.events.v1",
-            "partition": 3,
-            "sent_at": "2025-03-12T10:00:00.123Z",
-            "produced_at": "2025-03-12T10:00:00.481Z",
-        },
-    }
-]
 
+def _example(kind: Any) -> Any:
+    given = [meta.examples[0] for meta in getattr(kind, "__metadata__", ()) if meta.examples]
+    return to_builtins(given[-1]) if given else [example_of(*get_args(kind))]
+
+
+RISK_SCORES = [{"name": "tick", "summary": "The daily score.", "payload": example_of(RiskScore)}]
+DRIFT_ALARMS = [{"name": "feature_drift", "payload": example_of(DriftAlarm)}]
+HEARTBEATS = [{"name": "passed_through", "payload": example_of(Heartbeat)}]
+
+_REFUSED = {name: value.decode() for name, value in Refusal(**example_of(Refusal)).connect_headers()}
 _CONNECT = "__connect.errors."
 DEAD_LETTER_HEADERS: dict[str, Any] = {
     "type": "object",
@@ -187,23 +118,13 @@ DEAD_LETTER_HEADERS: dict[str, Any] = {
             "description": "How often it has been redriven.",
         },
     },
-    "required": [
-        f"{_CONNECT}{name}"
-        for name in ("topic", "partition", "offset", "stage", "exception.class.name", "exception.message")
-    ],
+    "required": list(_REFUSED),
 }
 DEAD_LETTERS: list[dict[str, Any]] = [
     {
         "name": "missing_field",
         "summary": "An event without `occurred_at`.",
-        "headers": {
-            f"{_CONNECT}topic": "c360.support.events.v1",
-            f"{_CONNECT}partition": "3",
-            f"{_CONNECT}offset": "1041",
-            f"{_CONNECT}stage": "decode",
-            f"{_CONNECT}exception.class.name": "Refused",
-            f"{_CONNECT}exception.message": "Object missing required field `occurred_at`",
-        },
+        "headers": _REFUSED,
         "payload": '{"event_id":"e-12","account_id":"acme","event_type":"ticket_solved","ticket_id":"t-12"}',
     }
 ]

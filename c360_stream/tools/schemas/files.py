@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from c360_stream.contracts.events.contract import CONTRACTS
+from c360_stream.contracts.events.reference import CONTRACTS
 from c360_stream.contracts.records import DeadLetter, DriftAlarm, Heartbeat, RiskScore
+from c360_stream.contracts.validation import model_of
 from c360_stream.tools import schemas as asyncapi
 
 SCHEMA_DIRECTORY = Path("schemas/events")
@@ -22,10 +23,10 @@ CONTRACT_OF_TOPIC: dict[str, TypeAdapter[Any]] = {
     "product": CONTRACTS["product"],
     "billing": CONTRACTS["billing"],
     "support": CONTRACTS["support"],
-    "risk-score": TypeAdapter(RiskScore),
-    "drift-alarm": TypeAdapter(DriftAlarm),
-    "heartbeat": TypeAdapter(Heartbeat),
-    "dead-letter": TypeAdapter(DeadLetter),
+    "risk-score": TypeAdapter(model_of(RiskScore)),
+    "drift-alarm": TypeAdapter(model_of(DriftAlarm)),
+    "heartbeat": TypeAdapter(model_of(Heartbeat)),
+    "dead-letter": TypeAdapter(model_of(DeadLetter)),
 }
 
 

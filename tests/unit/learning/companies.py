@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from c360_stream.contracts.records import DriftAlarm
+from c360_stream.contracts.records import DriftAlarm, encode_drift_alarm
 from c360_stream.features.emissions import Emission, MovedRows, TickExamples, TickRows
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ModelConfig
@@ -88,4 +88,4 @@ def as_bytes(values: Iterable[object]) -> bytes:
 def _with_alarms(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_alarms(each) for each in value]
-    return value.model_dump_json() if isinstance(value, DriftAlarm) else value
+    return encode_drift_alarm(value) if isinstance(value, DriftAlarm) else value

@@ -12,7 +12,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.blend import HALF_LIFE_DAYS, WEIGHT_START, Blend, Mixture
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.learner import LearningConfig
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.version import ModelVersion
@@ -99,7 +99,7 @@ def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None
         raw = said.pop(day - 60, np.full(60, np.nan))
         for name, contender in contenders.items():
             heard = raw if contender is blend else np.full(60, np.nan)
-            contender.learn(Lessons(matured, young, NONE, NONE, heard, foreseen.get(day - 7)))
+            contender.learn(TrainingBatch(matured, young, NONE, NONE, heard, foreseen.get(day - 7)))
             assert name in contenders
         opened = block(day, 60, rng, hurt)
         said[day] = blend.said(opened, day * DAY_US)
@@ -193,5 +193,5 @@ def test_what_a_part_did_not_say_decides_nothing() -> None:
     blend, _ = models()
     young = block(DAY - 7, 4, np.random.default_rng(0), "active_days_30d")
     nothing = np.full(4, np.nan)
-    blend.learn(Lessons(NONE, young, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
+    blend.learn(TrainingBatch(NONE, young, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
     assert blend.weight == pytest.approx(WEIGHT_START)

@@ -7,7 +7,7 @@ import pytest
 
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import JUDGED_A_DAY_MAX, ExampleBlock
-from c360_stream.learning.champion import Office, challenge, change_alarm
+from c360_stream.learning.champion import ChampionTerm, challenge, change_alarm
 from c360_stream.learning.contest import Contest
 from c360_stream.state.codec import pack, unpack
 
@@ -33,7 +33,7 @@ def held(days: int, noise: float, seed: int = 1, accounts: int = 100, contest: C
         log_odds = np.log(truth / (1 - truth)) + noise * rng.normal(size=accounts)
         risk = {TRUTH: truth, GUESS: 1 / (1 + np.exp(-log_odds)), FLAT: np.full(accounts, 0.1)}
         contest.open(day, block(accounts, day), risk, {})
-        said = contest.said(day, block(accounts, day, churned))
+        said = contest.pop_predictions(day, block(accounts, day, churned))
         contest.fade()
         contest.judge(said, churned[said.rows])
     return contest
@@ -61,7 +61,7 @@ def test_equals_are_hardly_ever_told_apart() -> None:
             risk = {name: np.clip(truth * np.exp(0.3 * rng.normal(size=50)), 0.001, 0.999) for name in "ab"}
             churned = rng.random(50) < truth
             contest.open(day, block(50, day), risk, {})
-            contest.judge(contest.said(day, block(50, day)), churned)
+            contest.judge(contest.pop_predictions(day, block(50, day)), churned)
         found.append(abs(contest.standing("a", "b").t))
     assert max(found) < 3, found
 
@@ -79,9 +79,9 @@ def test_outcomes_fade() -> None:
 def test_what_was_not_said_is_not_judged() -> None:
     contest = Contest(NAMES, HORIZON, STRIDE)
     contest.open(5, block(3, 5), {TRUTH: np.array([0.1, np.nan, 0.3])}, {TRUTH: np.array([-2.0, -1.0, 0.0])})
-    assert len(contest.said(6, block(3, 6)).rows) == 0
+    assert len(contest.pop_predictions(6, block(3, 6)).rows) == 0
     matured = block(4, 5)  # one more account than were noted
-    said = contest.said(5, matured)
+    said = contest.pop_predictions(5, matured)
     assert said.rows.tolist() == [0, 1, 2]
     assert said.raw[TRUTH].tolist() == [-2.0, -1.0, 0.0]
     contest.judge(said, np.zeros(3, np.bool_))
@@ -96,7 +96,7 @@ def test_of_many_examples_some_are_drawn_whatever_their_order() -> None:
     for order in (np.arange(len(many)), np.arange(len(many))[::2]):
         contest = Contest((TRUTH,), HORIZON, STRIDE)
         contest.open(1, many.take(order), {TRUTH: risk[order]}, {})
-        drawn.append({many.take(order).ids[row] for row in contest.said(1, many.take(order)).rows})
+        drawn.append({many.take(order).ids[row] for row in contest.pop_predictions(1, many.take(order)).rows})
     assert len(drawn[0]) == JUDGED_A_DAY_MAX
     assert drawn[0] & set(many.ids[::2]) <= drawn[1], "an account is drawn by its own hash"
 
@@ -109,7 +109,7 @@ def test_a_model_that_begins_afresh_has_no_past() -> None:
     assert contest.standing(GUESS, TRUTH).examples == 0
     assert contest.standing(FLAT, TRUTH).examples > 0
     assert np.isnan(contest.loss("new"))
-    assert np.isnan(contest.said(200, block(2, 200)).risk[GUESS]).all()
+    assert np.isnan(contest.pop_predictions(200, block(2, 200)).risk[GUESS]).all()
 
 
 def test_goes_on_from_a_packed_state() -> None:
@@ -117,14 +117,14 @@ def test_goes_on_from_a_packed_state() -> None:
     contest.open(70, block(4, 70), dict.fromkeys(NAMES, np.full(4, 0.2)), {})
     resumed.restore(unpack("learn", pack("learn", contest.state())))
     for each in (contest, resumed):
-        each.judge(each.said(70, block(4, 70)), np.ones(4, np.bool_))
+        each.judge(each.pop_predictions(70, block(4, 70)), np.ones(4, np.bool_))
         held(20, 0.5, seed=2, contest=each)
     assert pack("learn", resumed.state()) == pack("learn", contest.state())
 
 
 def test_a_better_model_is_promoted_and_says_so() -> None:
     contest = held(200, noise=1.0)
-    change = challenge(Office(GUESS, 0), contest, NAMES, day=200, term_days=60)
+    change = challenge(ChampionTerm(GUESS, 0), contest, NAMES, day=200, term_days=60)
     assert change is not None
     assert (change.old, change.new) == (GUESS, TRUTH)
     alarm = change_alarm(change, 200)
@@ -133,7 +133,7 @@ def test_a_better_model_is_promoted_and_says_so() -> None:
 
 
 def test_a_champion_that_is_worse_than_a_baseline_gives_way_to_it() -> None:
-    change = challenge(Office(GUESS, 0), held(200, noise=4.0), (GUESS, FLAT), day=200, term_days=60)
+    change = challenge(ChampionTerm(GUESS, 0), held(200, noise=4.0), (GUESS, FLAT), day=200, term_days=60)
     assert change is not None
     assert change.new == FLAT
     alarm = change_alarm(change, 200)
@@ -141,17 +141,17 @@ def test_a_champion_that_is_worse_than_a_baseline_gives_way_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("office", "contenders", "days"),
+    ("term", "contenders", "days"),
     [
-        (Office(TRUTH, 0), NAMES, 200),
-        (Office(GUESS, 150), NAMES, 200),
-        (Office(GUESS, 0), (GUESS,), 200),
-        (Office(GUESS, 0), NAMES, 5),
+        (ChampionTerm(TRUTH, 0), NAMES, 200),
+        (ChampionTerm(GUESS, 150), NAMES, 200),
+        (ChampionTerm(GUESS, 0), (GUESS,), 200),
+        (ChampionTerm(GUESS, 0), NAMES, 5),
     ],
-    ids=["nobody is better", "new in office", "the better one has been taken out", "too few outcomes"],
+    ids=["nobody is better", "new champion", "the better one has been taken out", "too few outcomes"],
 )
-def test_else_the_champion_stays(office: Office, contenders: tuple[str, ...], days: int) -> None:
-    assert challenge(office, held(days, noise=1.0), contenders, day=200, term_days=60) is None
+def test_else_the_champion_stays(term: ChampionTerm, contenders: tuple[str, ...], days: int) -> None:
+    assert challenge(term, held(days, noise=1.0), contenders, day=200, term_days=60) is None
 
 
 def test_what_was_said_can_be_asked_while_it_waits() -> None:
@@ -161,7 +161,7 @@ def test_what_was_said_can_be_asked_while_it_waits() -> None:
     later.ids.append("new")
     asked = ExampleBlock(np.full(3, 7), later.ids, np.zeros((3, len(FEATURES))), *np.zeros((2, 3), np.bool_))
     for _ in range(2):
-        np.testing.assert_array_equal(contest.told(7, asked, TRUTH), [0.3, 0.1, np.nan])
-    assert np.isnan(contest.told(7, asked, GUESS)).all()
-    assert np.isnan(contest.told(8, asked, TRUTH)).all()
-    assert len(contest.said(7, block(3, 7)).rows) == 3
+        np.testing.assert_array_equal(contest.pending_predictions(7, asked, TRUTH), [0.3, 0.1, np.nan])
+    assert np.isnan(contest.pending_predictions(7, asked, GUESS)).all()
+    assert np.isnan(contest.pending_predictions(8, asked, TRUTH)).all()
+    assert len(contest.pop_predictions(7, block(3, 7)).rows) == 3

@@ -11,7 +11,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.corrections import Corrections
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.state.codec import pack, unpack
 from tests.unit.models.test_catalogue import block
@@ -48,7 +48,7 @@ def learnt(wrong: dict[int, frozenset[str]], told_on: int, *, packed_on: int = -
         matured = day_block(day, churned=frozenset() if late else wrong.get(day, frozenset()))
         corrections.before(day, matured, models)
         for model in models.values():
-            model.learn(Lessons(matured, NONE, NONE, NONE, np.full(len(matured), np.nan)))
+            model.learn(TrainingBatch(matured, NONE, NONE, NONE, np.full(len(matured), np.nan)))
     return models
 
 
@@ -79,7 +79,7 @@ def test_a_contact_that_came_after_a_late_cancellation_is_no_treatment() -> None
     for treated in (True, False):
         late, corrections = {"online-logistic": Contender("online-logistic", config, "matured")}, Corrections()
         corrections.before(FIRST, contacted, late)
-        late["online-logistic"].learn(Lessons(contacted, NONE, NONE, NONE, np.full(20, np.nan)))
+        late["online-logistic"].learn(TrainingBatch(contacted, NONE, NONE, NONE, np.full(20, np.nan)))
         assert corrections.relearn({(FIRST - 60, gone): treated}, late) == 1
         known = Contender("online-logistic", config, "matured")
         labels = replace(
@@ -87,7 +87,7 @@ def test_a_contact_that_came_after_a_late_cancellation_is_no_treatment() -> None
             churned=contacted.churned | is_gone,
             treated=np.where(is_gone, treated, contacted.treated),
         )
-        known.learn(Lessons(labels, NONE, NONE, NONE, np.full(20, np.nan)))
+        known.learn(TrainingBatch(labels, NONE, NONE, NONE, np.full(20, np.nan)))
         found[treated] = pack("m", late["online-logistic"].state())
         assert found[treated] == pack("m", known.state())
     assert found[True] != found[False]

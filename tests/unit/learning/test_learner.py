@@ -148,7 +148,7 @@ def test_models_that_the_settings_add_begin_and_those_they_drop_are_gone() -> No
 
 @pytest.mark.parametrize("champion", ["base-rate", "gradient-logistic"])
 def test_a_pinned_champion_scores(champion: ChampionName) -> None:
-    assert replaced(champion=champion).office.champion == champion
+    assert replaced(champion=champion).term.champion == champion
     ticks = learn(Learner(SHARDS, replace(LEARNING, champion=champion)), in_turns(Random(2)))
     assert {tick.version.model_name for tick in ticks} <= {champion, "prior-rule"}
     assert ticks[-1].version.model_name == champion

@@ -11,7 +11,7 @@ from river import checks
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import CATALOGUE, RETRAINED, entry_named
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.names import MODELS, ModelName
@@ -43,7 +43,7 @@ def taught(name: str, count: int = 3_000, seed: int = 1) -> Contender:
         lesson = block(500, seed + part)
         churners = lesson.take(np.flatnonzero(lesson.churned))
         said = contender.said(lesson, DAY * DAY_US)
-        contender.learn(Lessons(lesson, lesson, churners, lesson, said))
+        contender.learn(TrainingBatch(lesson, lesson, churners, lesson, said))
     return contender
 
 
@@ -84,7 +84,7 @@ def test_arrays_are_not_changed(name: ModelName) -> None:
     lesson = block(300, seed=3)
     before = pack("block", lesson.plain())
     contender = Contender(name, CONFIG, "matured")
-    contender.learn(Lessons(lesson, lesson, lesson, lesson, contender.said(lesson, DAY * DAY_US)))
+    contender.learn(TrainingBatch(lesson, lesson, lesson, lesson, contender.said(lesson, DAY * DAY_US)))
     contender.version(DAY).score(lesson.features, DAY * DAY_US)
     assert pack("block", lesson.plain()) == before
 
@@ -97,7 +97,7 @@ def test_goes_on_from_a_small_state(name: ModelName) -> None:
     resumed.restore(unpack("learn", packed))
     lesson = block(400, seed=4)
     for each in (contender, resumed):
-        each.learn(Lessons(lesson, lesson, lesson, lesson, each.said(lesson, DAY * DAY_US)))
+        each.learn(TrainingBatch(lesson, lesson, lesson, lesson, each.said(lesson, DAY * DAY_US)))
     assert resumed.version(DAY) == contender.version(DAY)
 
 
@@ -139,7 +139,7 @@ def test_learns_and_is_calibrated(name: ModelName) -> None:
             week, lags = waiting[tick - 7]
             young = replace(week, churned=lags < 7)
         said = contender.said(matured, DAY * DAY_US)
-        contender.learn(Lessons(matured, young, ExampleBlock.merged(early), opened, said))
+        contender.learn(TrainingBatch(matured, young, ExampleBlock.merged(early), opened, said))
         opened = lesson
     rows = feature_rows(4_000, seed=7)
     truth = outcomes(rows, seed=7)

@@ -11,7 +11,7 @@ import pytest
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Contender
-from c360_stream.learning.schemes import Lessons
+from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import CATALOGUE
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import sigmoid
@@ -45,11 +45,11 @@ def block(count: int, seed: int, odds_factor: float = 0.5, share: float = 0.4) -
     return ExampleBlock(np.full(count, DAY - 60, np.int64), ids, rows, churned, treated)
 
 
-def lessons(contender: Contender, lesson: ExampleBlock) -> Lessons:
+def lessons(contender: Contender, lesson: ExampleBlock) -> TrainingBatch:
     """The same examples as lessons of every kind."""
     churners = lesson.take(np.flatnonzero(lesson.churned))
     opened = replace(lesson, treated=np.zeros(len(lesson), np.bool_))
-    return Lessons(lesson, lesson, churners, opened, contender.said(lesson, DAY * DAY_US))
+    return TrainingBatch(lesson, lesson, churners, opened, contender.said(lesson, DAY * DAY_US))
 
 
 def taught(name: str, settings: ModelConfig, *, seeds: range = range(6), count: int = 500, **made: Any) -> Contender:
@@ -215,8 +215,8 @@ def test_a_changed_setting_takes_up_what_was_learnt(
 def test_no_examples_teach_nothing(policy: TreatedPolicy) -> None:
     contender = Contender("online-logistic", config(policy), "matured")
     before = learnt(contender)
-    contender.learn(Lessons(NONE, NONE, NONE, NONE, np.zeros(0)))
+    contender.learn(TrainingBatch(NONE, NONE, NONE, NONE, np.zeros(0)))
     everybody = replace(block(20, 1), treated=np.ones(20, np.bool_))
     if policy == "leave_out":
-        contender.learn(Lessons(everybody, everybody, NONE, NONE, np.full(20, np.nan)))
+        contender.learn(TrainingBatch(everybody, everybody, NONE, NONE, np.full(20, np.nan)))
     assert learnt(contender) == before

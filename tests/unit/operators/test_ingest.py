@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
-from c360_stream.contracts.records import DeadLetterOut
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
@@ -88,7 +88,7 @@ def beat(number: int, day: float) -> Event:
     return event(f"h{number}", HEARTBEAT_ACCOUNT, at(day), HEARTBEAT_TYPE)
 
 
-def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetterOut]]:
+def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
     """Messages to shards, but for heartbeats, and dead letters."""
     found = list(items)
     keyed = [item for item in found if isinstance(item, tuple)]
@@ -97,9 +97,9 @@ def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetterOut]]
     return messages, [letter for item in found if isinstance(item, DeadLetters) for letter in item.letters]
 
 
-def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetterOut]]:
+def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:
     """Everything up to the end."""
-    messages, letters = list[ShardBatch](), list[DeadLetterOut]()
+    messages, letters = list[ShardBatch](), list[DeadLetter]()
     while True:
         try:
             items = source.next_batch()
@@ -267,7 +267,7 @@ def test_what_the_partition_cannot_judge_goes_to_the_shards_with_its_letter() ->
     ((shard, unsettled),) = [(each.shard, one) for each in messages for one in each.unsettled]
     assert unsettled.time_us == time_us(at(90))
     assert (unsettled.letter.offset, unsettled.letter.topic) == (20, TOPIC)
-    assert unsettled.letter.refused_at == at(1.19)
+    assert unsettled.letter.refused_us == time_us(at(1.19))
     found = [each.events for each in messages if each.shard == shard and each.events is not None]
     assert [len(columns) - len(columns.without([unsettled])) for columns in found].count(1) == 1
     assert {each.doubtful for each in messages} == {((unsettled.time_us, unsettled.account_hash),)}

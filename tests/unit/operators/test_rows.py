@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
-from c360_stream.contracts.records import DeadLetterOut, RiskScore, Trigger
+from c360_stream.contracts.records import DeadLetter, RiskScore, Trigger
+from c360_stream.contracts.validation import model_of
 from c360_stream.features.definitions import FEATURES
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
@@ -84,8 +85,8 @@ def test_a_row_of_the_table_says_what_its_record_says(trigger: Trigger, curve: b
         assert record.value is not None
         told = msgspec.json.decode(record.value)
         assert as_json(row) == told
-        assert list(told) == list(RiskScore.model_fields)
-        assert RiskScore.model_validate_json(record.value).account_id == record.key
+        assert list(told) == list(RiskScore.__struct_fields__)
+        assert model_of(RiskScore).model_validate_json(record.value).model_dump()["account_id"] == record.key
 
 
 def test_reasons_mitigations_and_moves_are_those_of_a_loop_over_topics() -> None:
@@ -122,7 +123,7 @@ def test_shards_join_to_one_block_whose_lists_stay_with_their_rows() -> None:
 
 def test_a_block_ends_where_its_text_is_long() -> None:
     def letters(value: bytes) -> TableRows:
-        letter = DeadLetterOut(
+        letter = DeadLetter(
             topic="t",
             partition=0,
             offset=1,
@@ -154,7 +155,7 @@ def test_letters_with_headers_and_without_join_to_one_block(first: int) -> None:
     order = [headers[first], headers[1 - first], headers[first]]
     blocks = Blocks()
     for each in order:
-        letter = DeadLetterOut("t", 0, 1, "decode", "Refused", "no", None, b"x", each, 0)
+        letter = DeadLetter("t", 0, 1, "decode", "Refused", "no", None, b"x", each, 0)
         rows, _ = dead_letter_outputs(SETTINGS, [letter, letter])
         assert isinstance(rows, TableRows)
         assert blocks.add(rows) is None

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.contracts.records import DeadLetter, DeadLetterOut
+from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import EventColumns, ShardBatch
 from c360_stream.features.emissions import TickRows
 from c360_stream.features.encoding import KnownAccounts
@@ -59,7 +59,7 @@ class Flow:
     read: int = 0
     applied: int = 0
     repeats: int = 0
-    letters: list[DeadLetterOut] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     ticks: set[tuple[int, str]] = field(default_factory=set)
 
     def run(self, log: Partitions) -> Flow:
@@ -110,7 +110,7 @@ class Flow:
         shard = self.shards[message.shard]
         for emission in shard.receive([message]):
             if isinstance(emission, DeadLetter):
-                self.letters.append(emission.out())
+                self.letters.append(emission)
             elif isinstance(emission, TickRows):
                 ids = [shard.accounts.ids[account] for account in emission.account.tolist()]
                 self.ticks |= {(emission.day - 19_800, account) for account in ids}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from c360_stream.contracts.records import ReasonOut
+from c360_stream.contracts.records import Reason
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.scoring.reasons import MODEL, NO_TOPIC, Reasons, moves, reasons
 
@@ -26,7 +26,7 @@ def row(given: Given) -> tuple[Floats, Floats]:
     return features, contributions
 
 
-def told(given: Given, needed: bool = False) -> tuple[list[ReasonOut], list[ReasonOut]]:
+def told(given: Given, needed: bool = False) -> tuple[list[Reason], list[Reason]]:
     raising, lowering = reasons(*row(given), np.array([needed]))
     return raising.by_row()[0], lowering.by_row()[0]
 

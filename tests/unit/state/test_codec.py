@@ -80,12 +80,12 @@ def test_what_is_no_snapshot_is_refused(packed: bytes) -> None:
 
 
 def test_another_steps_snapshot_is_refused() -> None:
-    with pytest.raises(StateError, match="of step score, state version 6; this is learn"):
+    with pytest.raises(StateError, match="of step score, state version 7; this is learn"):
         unpack("learn", pack("score", {}))
 
 
 def test_another_versions_snapshot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pack("learn", {})
     monkeypatch.setattr("c360_stream.state.codec.STATE_VERSION", 99)
-    with pytest.raises(StateError, match="state version 6; this is learn, version 99"):
+    with pytest.raises(StateError, match="state version 7; this is learn, version 99"):
         unpack("learn", packed)
