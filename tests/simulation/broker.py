@@ -93,7 +93,9 @@ def serving(topics: MemoryTopics, fate: Fate) -> Iterator[None]:
         "client.AdminClient": partial(MemoryAdmin, topics, fate),
     }
     with ExitStack() as patches:
-        for name, value in (SOON | {f"c360_stream.connectors.kafka.{name}": kind for name, kind in kinds.items()}).items():
+        for name, value in (
+            SOON | {f"c360_stream.connectors.kafka.{name}": kind for name, kind in kinds.items()}
+        ).items():
             patches.enter_context(patch(name, value))
         yield
 
