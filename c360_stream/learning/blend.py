@@ -149,10 +149,10 @@ class Blend(Contender):
         matured = batch.matured
         counts = self._treatment.importance(matured.treated)
         for row in self._treatment.calibrating(matured.treated).tolist():
-            if not math.isnan(batch.said[row]):
-                self._map.learn(float(batch.said[row]), float(matured.churned[row]), float(counts[row]))
+            if not math.isnan(batch.raw_log_odds[row]):
+                self._map.learn(float(batch.raw_log_odds[row]), float(matured.churned[row]), float(counts[row]))
         # It is warm once it has been calibrated to outcomes of what it said itself.
-        self.model.count(matured.churned[~np.isnan(batch.said)])
+        self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
         if batch.foreseen is not None:
             first, second = batch.foreseen
@@ -191,7 +191,7 @@ class Blend(Contender):
             second.model.raw_log_odds(block.features, as_of_us) + second.start,
         )
 
-    def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
+    def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
         """Log-odds of the blend before its calibration; NaN while a part is not warm."""
         if not self._parts_ready or not len(block):
             return np.full(len(block), np.nan)

@@ -69,7 +69,7 @@ class Contender:
             return ModelVersion(self.name, tick_day, logit(rate), {}, exposures)
         return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures, False)
 
-    def said(self, block: ExampleBlock, as_of_us: int) -> Floats:
+    def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
         """Log-odds before calibration, which the model is told again when the labels mature; shape (n,)."""
         if not self.learns:
             return np.full(len(block), np.nan)

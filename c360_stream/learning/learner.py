@@ -200,7 +200,7 @@ class Learner:
             # Nobody is judged by what is not his own word.
             ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
-            raw = {name: contender.said(opened, as_of_us) for name, contender in self.contenders.items()}
+            raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
             # A blend that is not warm lets another model speak.
             speaks = versions[self.term.champion].model_name
@@ -293,7 +293,7 @@ class Learner:
         if not self._settled:
             return rows
         after = np.concatenate([each.cancelled_after for each in self._settled])
-        said = np.concatenate([each.said for each in self._settled]).astype(np.float64)
+        said = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
         for days, risk in zip(self._settled[0].days, said.T, strict=True):
             churned = (after > 0) & (after <= days)
             rows += [

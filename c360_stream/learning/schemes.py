@@ -45,7 +45,7 @@ class TrainingBatch:
     ----------
     matured, young, early, opened
         As in `TickExamples`; `opened` are those of the tick before.
-    said
+    raw_log_odds
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
     foreseen
         To a blend: log-odds that its parts gave each young example at its as-of; NaN where one gave none.
@@ -55,7 +55,7 @@ class TrainingBatch:
     young: ExampleBlock
     early: ExampleBlock
     opened: ExampleBlock
-    said: Floats
+    raw_log_odds: Floats
     foreseen: tuple[Floats, Floats] | None = None
 
 
@@ -133,8 +133,8 @@ def scheme_named(name: SchemeName) -> Scheme:
 
 
 def _calibrate(model: ChurnModel, batch: TrainingBatch) -> None:
-    said = ~np.isnan(batch.said)
-    model.calibrate(batch.said[said], batch.matured.churned[said], batch.matured.treated[said])
+    known = ~np.isnan(batch.raw_log_odds)
+    model.calibrate(batch.raw_log_odds[known], batch.matured.churned[known], batch.matured.treated[known])
     model.count(batch.matured.churned)
 
 

@@ -118,10 +118,10 @@ def learnt_horizons(horizon_days: int, curve_days: Sequence[int]) -> tuple[int, 
 
 
 class Judged(NamedTuple):
-    """What a settled curve had said, and what happened: days ascending, float32 (n, days); days to the cancellation."""
+    """A settled curve and what happened: days ascending, float32 (n, days); days to the cancellation."""
 
     days: tuple[int, ...]
-    said: NDArray[np.float32]
+    predicted: NDArray[np.float32]
     cancelled_after: NDArray[np.int64]
 
 

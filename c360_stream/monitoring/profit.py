@@ -110,20 +110,24 @@ def profit(
     Churn Prediction Models", IEEE TKDE 25(5), 2013. A value for each customer: Oskarsdottir, Baesens, Vanthienen,
     "Profit-Based Model Selection for Customer Retention Using Individual Customer Lifetime Values", Big Data 6, 2018.
     """
-    alpha, beta = acceptance
-    if min(contact_cost, offer_cost) < 0 or min(alpha, beta) <= 0:
+    if min(contact_cost, offer_cost) < 0 or min(acceptance) <= 0:
         raise ValueError(f"costs {contact_cost}, {offer_cost} must be 0 or more, and Beta{acceptance} positive")
     if not len(churned):
         return Profit(float("nan"), float("nan"))
     called, gain, cost = _by_contacted(churned, risk, lifetime_value, contact_cost, offer_cost)
-    rate = (np.arange(_ACCEPTANCE_POINTS) + 0.5) / _ACCEPTANCE_POINTS
-    density = (alpha - 1) * np.log(rate) + (beta - 1) * np.log1p(-rate)
-    weight = np.exp(density - density.max())
+    rate, weight = _acceptance_rates(*acceptance)
     # One rate at a time: all at once would be a thousand times the memory.
     best = [int(np.argmax(each * gain - cost)) for each in rate.tolist()]
     most = rate * gain[best] - cost[best]
     share = weight / (weight.sum() * len(churned))
     return Profit(float(np.sum(share * most)), float(np.sum(share * called[best])))
+
+
+def _acceptance_rates(alpha: float, beta: float) -> tuple[Values, Values]:
+    """The grid of acceptance rates, and the density of each up to a factor."""
+    rate = (np.arange(_ACCEPTANCE_POINTS) + 0.5) / _ACCEPTANCE_POINTS
+    density = (alpha - 1) * np.log(rate) + (beta - 1) * np.log1p(-rate)
+    return rate, np.exp(density - density.max())
 
 
 def _by_contacted(

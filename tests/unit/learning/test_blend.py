@@ -85,7 +85,7 @@ def told(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
 
 
 def raw_of(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
-    return made[1][name].said(block, int(block.as_of_day[0]) * DAY_US)
+    return made[1][name].raw_log_odds(block, int(block.as_of_day[0]) * DAY_US)
 
 
 def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None) -> None:
@@ -102,7 +102,7 @@ def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None
             contender.learn(TrainingBatch(matured, young, NONE, NONE, heard, foreseen.get(day - 7)))
             assert name in contenders
         opened = block(day, 60, rng, hurt)
-        said[day] = blend.said(opened, day * DAY_US)
+        said[day] = blend.raw_log_odds(opened, day * DAY_US)
         if all(contenders[name].ready for name in PARTS):
             foreseen[day] = blend.foreseen(partial(told, made, opened), partial(raw_of, made, opened))
 
@@ -128,7 +128,9 @@ def test_the_version_is_the_mean_of_the_parts_in_log_odds() -> None:
     taught(made, range(DAY - 150, DAY), "active_days_30d")
     blend, contenders = made
     rows = feature_rows(300, seed=6)
-    raw = blend.said(ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, *np.zeros((2, 300), np.bool_)), DAY * DAY_US)
+    raw = blend.raw_log_odds(
+        ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, *np.zeros((2, 300), np.bool_)), DAY * DAY_US
+    )
     slope, offset = blend.state()["map"]["slope"], blend.state()["map"]["offset"]
     expected = [sigmoid(slope * z + offset) for z in raw.tolist()]
     np.testing.assert_allclose(risks(contenders, rows)["online-logistic-blend"], expected, rtol=1e-9)
@@ -140,7 +142,7 @@ def test_while_a_part_is_not_warm_the_first_part_speaks() -> None:
     blend, contenders = models()
     assert not blend.ready
     assert blend.version(DAY) == contenders["online-logistic"].version(DAY)
-    assert np.isnan(blend.said(block(DAY, 3, np.random.default_rng(0), FEATURES[0]), DAY * DAY_US)).all()
+    assert np.isnan(blend.raw_log_odds(block(DAY, 3, np.random.default_rng(0), FEATURES[0]), DAY * DAY_US)).all()
 
 
 def test_a_snapshot_in_the_middle_changes_nothing() -> None:

@@ -42,7 +42,7 @@ def taught(name: str, count: int = 3_000, seed: int = 1) -> Contender:
     for part in range(0, count, 500):
         lesson = block(500, seed + part)
         churners = lesson.take(np.flatnonzero(lesson.churned))
-        said = contender.said(lesson, DAY * DAY_US)
+        said = contender.raw_log_odds(lesson, DAY * DAY_US)
         contender.learn(TrainingBatch(lesson, lesson, churners, lesson, said))
     return contender
 
@@ -84,7 +84,7 @@ def test_arrays_are_not_changed(name: ModelName) -> None:
     lesson = block(300, seed=3)
     before = pack("block", lesson.plain())
     contender = Contender(name, CONFIG, "matured")
-    contender.learn(TrainingBatch(lesson, lesson, lesson, lesson, contender.said(lesson, DAY * DAY_US)))
+    contender.learn(TrainingBatch(lesson, lesson, lesson, lesson, contender.raw_log_odds(lesson, DAY * DAY_US)))
     contender.version(DAY).score(lesson.features, DAY * DAY_US)
     assert pack("block", lesson.plain()) == before
 
@@ -97,7 +97,7 @@ def test_goes_on_from_a_small_state(name: ModelName) -> None:
     resumed.restore(unpack("learn", packed))
     lesson = block(400, seed=4)
     for each in (contender, resumed):
-        each.learn(TrainingBatch(lesson, lesson, lesson, lesson, each.said(lesson, DAY * DAY_US)))
+        each.learn(TrainingBatch(lesson, lesson, lesson, lesson, each.raw_log_odds(lesson, DAY * DAY_US)))
     assert resumed.version(DAY) == contender.version(DAY)
 
 
@@ -138,7 +138,7 @@ def test_learns_and_is_calibrated(name: ModelName) -> None:
         if tick >= 7:
             week, lags = waiting[tick - 7]
             young = replace(week, churned=lags < 7)
-        said = contender.said(matured, DAY * DAY_US)
+        said = contender.raw_log_odds(matured, DAY * DAY_US)
         contender.learn(TrainingBatch(matured, young, ExampleBlock.merged(early), opened, said))
         opened = lesson
     rows = feature_rows(4_000, seed=7)

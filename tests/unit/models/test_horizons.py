@@ -62,7 +62,7 @@ def learnt(seed: int, ticks: int = 150, count: int = 400) -> tuple[HorizonLearne
             after = np.where(within, np.where(rng.random(count) < 0.5, soon, late), beyond)
             judged = learner.settle(day - REACH, dict(zip(block(day, count).ids, after.tolist(), strict=True)))
             assert judged is not None
-            said.append(judged.said)
+            said.append(judged.predicted)
             happened.append(judged.cancelled_after)
     return learner, said, happened
 

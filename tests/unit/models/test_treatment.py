@@ -49,7 +49,7 @@ def lessons(contender: Contender, lesson: ExampleBlock) -> TrainingBatch:
     """The same examples as lessons of every kind."""
     churners = lesson.take(np.flatnonzero(lesson.churned))
     opened = replace(lesson, treated=np.zeros(len(lesson), np.bool_))
-    return TrainingBatch(lesson, lesson, churners, opened, contender.said(lesson, DAY * DAY_US))
+    return TrainingBatch(lesson, lesson, churners, opened, contender.raw_log_odds(lesson, DAY * DAY_US))
 
 
 def taught(name: str, settings: ModelConfig, *, seeds: range = range(6), count: int = 500, **made: Any) -> Contender:
@@ -169,7 +169,7 @@ def test_a_version_scores_as_if_nobody_were_contacted_and_contributions_add_up(n
     risk, contributions, base = version.score(rows, DAY * DAY_US)
     assert base + contributions.sum(axis=1) == pytest.approx(np.log(risk) - np.log1p(-risk), abs=1e-9)
     calibration = contender.model._calibration
-    raw = contender.said(replace(block(300, 5), features=rows), DAY * DAY_US)
+    raw = contender.raw_log_odds(replace(block(300, 5), features=rows), DAY * DAY_US)
     assert [sigmoid(calibration.slope * z + calibration.offset) for z in raw] == pytest.approx(risk.tolist(), abs=1e-9)
 
 
