@@ -12,7 +12,7 @@ import numpy as np
 from c360_stream.errors import StateError
 
 # Raised whenever the layout of any step's state changes; see "State compatibility" in CHANGELOG.md.
-STATE_VERSION = 6
+STATE_VERSION = 7
 APART_BYTES_MIN = 1024
 """Smaller arrays and pages are not worth a place of their own."""
 IDS_PER_PAGE = 8192
