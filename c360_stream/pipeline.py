@@ -23,8 +23,9 @@ from c360_stream.models.horizons import learnt_horizons
 from c360_stream.monitoring.interventions import InterventionRow, InterventionWatch
 from c360_stream.monitoring.monitor import MetricRow, Monitor, MonitorConfig
 from c360_stream.monitoring.tick_stats import TickStats, merge
+from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import ScoredTick, ScorerOutput, ShardStats, shard_stats
-from c360_stream.scoring.scorer import ScorerInput, ScoringConfig, ShardScorer, ShardVersion
+from c360_stream.scoring.scorer import ScorerInput, ShardScorer, ShardVersion
 from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings
 

@@ -15,6 +15,34 @@ from c360_stream.labels.ledger import KnownLabels
 
 
 @dataclass(slots=True)
+class TickLabels:
+    """What a tick has made known of earlier as-ofs.
+
+    Parameters
+    ----------
+    known
+        Labels that became known, of all accounts.
+    matured
+        Those of the m examples that matured; all share their as-of.
+    mrr_cents
+        float64, shape (m,): MRR of each at the as-of.
+    group
+        The group of each in a comparison of contacted and other accounts, see `Contacts.groups`.
+    plan
+        The plan of each by now, empty if unknown.
+    opened
+        Number of examples taken at this tick.
+    """
+
+    known: KnownLabels
+    matured: KnownLabels
+    mrr_cents: NDArray[np.float64]
+    group: list[Group]
+    plan: list[str]
+    opened: int
+
+
+@dataclass(slots=True)
 class TickRows:
     """One shard's accounts at a tick, for scoring. Rows are in ascending order of account id.
 
@@ -28,16 +56,8 @@ class TickRows:
         float64, shape (n, 21).
     gone
         Accounts whose subscription was cancelled since the last tick.
-    known
-        Labels that became known at this tick.
-    example_as_of, example, example_mrr, example_churned
-        The examples that matured: as-of day (all share it), account indices, MRR then, and outcome.
-    example_group
-        The group of each in a comparison of contacted and other accounts, see `Contacts.groups`.
-    example_plan
-        The plan of each by now, empty if unknown.
-    opened
-        Number of examples taken at this tick.
+    labels
+        What became known; the scores have no part in it.
     """
 
     shard: int
@@ -46,14 +66,7 @@ class TickRows:
     new_ids: list[str]
     features: NDArray[np.float64]
     gone: NDArray[np.int32]
-    known: KnownLabels
-    example_as_of: int
-    example: NDArray[np.int32]
-    example_mrr: NDArray[np.float64]
-    example_churned: NDArray[np.bool_]
-    example_group: list[Group]
-    example_plan: list[str]
-    opened: int
+    labels: TickLabels
 
 
 @dataclass(slots=True)

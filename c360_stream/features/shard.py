@@ -14,15 +14,23 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch, joined_by_topic
 from c360_stream.features.dedupe import RecentIds
-from c360_stream.features.definitions import INDEX
+from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.early import EarlyEvents
-from c360_stream.features.emissions import Emission, HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import (
+    Emission,
+    HeardLabels,
+    HourCounts,
+    MovedRows,
+    TickExamples,
+    TickLabels,
+    TickRows,
+)
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels.contacts import Cohorts, Group
-from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, LabelLedger, MaturedExamples
+from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -219,49 +227,62 @@ class AccountShard:
         self.ledger.open(day, rows)
         due = (accounts.stride_phase[rows] + day) % self.config.stride_days == 0
         self.ledger.store(day, rows[due], features[due])
-        out.append(self._tick_rows(day, rows, features, closed, int(due.sum())))
+        out.append(
+            TickRows(
+                shard=self.number,
+                day=day,
+                account=rows,
+                new_ids=self._new_ids(),
+                features=features,
+                gone=self._gone(),
+                labels=self._labels(closed, int(due.sum())),
+            )
+        )
         opened = MaturedExamples(day, rows[due], features[due], np.zeros(int(due.sum()), np.bool_))
         out.append(
             TickExamples(
-                self.number,
-                day,
-                self._block(closed.matured, day),
-                self._block(opened, day),
-                self._block(closed.young, day),
-                ExampleBlock.merged([self._block(one, day) for one in closed.early]),
-                [as_of for as_of, _ in closed.corrected],
-                [accounts.ids[account] for _, account in closed.corrected],
-                [bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected],
-                [accounts.ids[account] for account in settled.account.tolist()] if settled else [],
-                settled.cancelled_after.tolist() if settled else [],
-                closed.late_days,
-                self._hours.sum(axis=1).tolist(),
+                shard=self.number,
+                day=day,
+                matured=self._block(closed.matured, day),
+                opened=self._block(opened, day),
+                young=self._block(closed.young, day),
+                early=ExampleBlock.merged([self._block(one, day) for one in closed.early]),
+                corrected_as_of=[as_of for as_of, _ in closed.corrected],
+                corrected_ids=[accounts.ids[account] for _, account in closed.corrected],
+                corrected_treated=[
+                    bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected
+                ],
+                settled_ids=[accounts.ids[account] for account in settled.account.tolist()] if settled else [],
+                settled_after=settled.cancelled_after.tolist() if settled else [],
+                late_days=closed.late_days,
+                events_by_topic=self._hours.sum(axis=1).tolist(),
             )
         )
         self.tally.ticks += 1
         self._touched.clear()
 
-    def _tick_rows(
-        self,
-        day: int,
-        rows: NDArray[np.int32],
-        features: NDArray[np.float64],
-        closed: ClosedDay,
-        opened: int,
-    ) -> TickRows:
+    def _gone(self) -> NDArray[np.int32]:
+        """Accounts that were active at the last tick and are no longer."""
         n = len(self.accounts)
         active = self.accounts.subscriptions.active[:n]
         gone = np.flatnonzero(self._was_active[:n] & ~active).astype(np.int32)
         self._was_active[:n] = active
+        return gone
+
+    def _labels(self, closed: ClosedDay, opened: int) -> TickLabels:
         matured = closed.matured
         if matured is None:
             nobody = np.zeros(0, np.int32)
-            matured = MaturedExamples(0, nobody, np.zeros((0, features.shape[1])), nobody.astype(np.bool_))
-        mrr = matured.features[:, INDEX["mrr_cents"]]
-        subscriptions = self.accounts.subscriptions
-        plans = subscriptions.plans(matured.account)
-        example = (matured.as_of_day, matured.account, mrr, matured.churned, self._groups(matured), plans, opened)
-        return TickRows(self.number, day, rows, self._new_ids(), features, gone, closed.known, *example)
+            matured = MaturedExamples(0, nobody, np.zeros((0, len(FEATURES))), nobody.astype(np.bool_))
+        as_of_day = np.full(len(matured.account), matured.as_of_day, np.int64)
+        return TickLabels(
+            known=closed.known,
+            matured=KnownLabels(matured.account, as_of_day, matured.churned),
+            mrr_cents=matured.features[:, INDEX["mrr_cents"]],
+            group=self._groups(matured),
+            plan=self.accounts.subscriptions.plans(matured.account),
+            opened=opened,
+        )
 
     def _groups(self, matured: MaturedExamples) -> list[Group]:
         accounts = self.accounts

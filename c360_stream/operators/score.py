@@ -19,8 +19,9 @@ from c360_stream.operators.rows import Clock, Output, departures, feature_rows, 
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import Turns
+from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ShardStats, shard_stats
-from c360_stream.scoring.scorer import ScorerInput, ScoringConfig, ShardScorer, ShardVersion
+from c360_stream.scoring.scorer import ScorerInput, ShardScorer, ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
 

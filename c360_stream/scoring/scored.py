@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.contracts.records import TIERS, Trigger
-from c360_stream.labels.contacts import Group
+from c360_stream.features.emissions import TickLabels
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
 from c360_stream.monitoring.lead import Leads
@@ -84,10 +84,10 @@ class ScoredTick:
 
     Parameters
     ----------
-    matured_mrr, matured_plan
-        MRR at the as-of and newest plan of the matured examples.
-    opened
-        Number of examples taken at this tick.
+    labels
+        What became known at this tick.
+    outcomes, matured
+        The labels in it, of all accounts and of the matured examples, with the risk that was stored at their as-of.
     leads
         How far ahead those were flagged who cancelled.
     value
@@ -100,12 +100,9 @@ class ScoredTick:
     day: int
     scores: ScoredRows
     gone: list[str]
+    labels: TickLabels
     outcomes: Outcomes
     matured: Outcomes
-    matured_mrr: NDArray[np.float64]
-    matured_group: list[Group]
-    matured_plan: list[str]
-    opened: int
     leads: Leads
     value: ValueCheck | None
     kept_segment: tuple[int, int]
@@ -141,27 +138,27 @@ def shard_stats(tick: ScoredTick) -> ShardStats:
 
 def _tick_stats(tick: ScoredTick) -> TickStats:
     counts, nulls = feature_histogram(tick.scores.features)
-    matured = tick.matured
+    labels, matured, version = tick.labels, tick.matured, tick.scores.version
     scored = np.flatnonzero(~np.isnan(matured.risk))
     return TickStats(
-        tick.day,
-        len(tick.scores.ids),
-        counts,
-        nulls,
-        risk_histogram(tick.scores.risk),
-        tick.scores.version.model_name,
-        tick.scores.version.model_version,
-        tick.scores.version.calibrated,
-        matured.as_of_day[scored],
-        [matured.ids[i] for i in scored.tolist()],
-        matured.churned[scored],
-        matured.risk[scored],
-        tick.matured_mrr[scored],
-        [tick.matured_plan[i] for i in scored.tolist()],
-        tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
-        [tick.matured_group[i] for i in scored.tolist()],
-        tick.opened,
-        tick.leads,
-        tick.value,
-        tick.kept_segment,
+        tick=tick.day,
+        rows=len(tick.scores.ids),
+        counts=counts,
+        nulls=nulls,
+        risk_counts=risk_histogram(tick.scores.risk),
+        model_name=version.model_name,
+        model_version=version.model_version,
+        calibrated=version.calibrated,
+        as_of_day=matured.as_of_day[scored],
+        account_ids=[matured.ids[i] for i in scored.tolist()],
+        churned=matured.churned[scored],
+        risk=matured.risk[scored],
+        mrr_cents=labels.mrr_cents[scored],
+        plan=[labels.plan[i] for i in scored.tolist()],
+        scored_risk=tick.scores.risk if tick.day % 7 == MONDAY else tick.scores.risk[:0],
+        group=[labels.group[i] for i in scored.tolist()],
+        opened=labels.opened,
+        leads=tick.leads,
+        value=tick.value,
+        kept_segment=tick.kept_segment,
     )

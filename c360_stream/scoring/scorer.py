@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
-from c360_stream.contracts.events import US_PER_DAY
-from c360_stream.contracts.records import Trigger
-from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.emissions import HeardLabels, MovedRows, TickRows
-from c360_stream.labels.ledger import CORRECTION_DAYS, KnownLabels
-from c360_stream.models.classifier import logit
-from c360_stream.models.version import ModelVersion, Scored
-from c360_stream.monitoring.lead import Leads, leads
+from c360_stream.features.definitions import INDEX
+from c360_stream.features.emissions import HeardLabels, MovedRows, TickLabels, TickRows
+from c360_stream.labels.ledger import KnownLabels
+from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
-from c360_stream.scoring.scored import HeardOutcomes, Outcomes, ScoredRows, ScoredTick, ScorerOutput
-from c360_stream.scoring.segments import NO_SEGMENT, segments
-from c360_stream.scoring.tiers import HIGH, NO_TIER, Tiers
-from c360_stream.scoring.value import ValueConfig, ValueLedger, lifetimes
+from c360_stream.scoring.account_scores import AccountScores, ScoringConfig, log_odds_of
+from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ScorerOutput
+from c360_stream.scoring.segments import NO_SEGMENT
+from c360_stream.scoring.stored_risks import StoredRisks
+from c360_stream.scoring.tiers import HIGH
+from c360_stream.scoring.value import ValueLedger, lifetimes
 from c360_stream.state.codec import IDS_PER_PAGE, Pages
 
 SINCE_PER_PAGE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringConfig:
-    """What scoring needs to know of the settings."""
-
-    horizon_days: int
-    thresholds: tuple[float, float, float]
-    hysteresis: float
-    tier_min_days: int
-    event_score_change_min: float
-    risk_curve_days: tuple[int, ...] = ()
-    value: ValueConfig = field(default_factory=ValueConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +41,11 @@ ScorerInput = TickRows | MovedRows | HeardLabels | ShardVersion
 """Rows and labels of the shard's accounts, and the versions of the learner."""
 
 
-class _Made(NamedTuple):
-    """What scores are made of: accounts, as-of times and features."""
-
-    account: NDArray[np.int32]
-    as_of_us: NDArray[np.int64]
-    features: NDArray[np.float64]
-
-
 class ShardScorer:
-    """Holds what each account of a shard was last scored, and every score whose label may yet be known.
+    """Scores the accounts of one shard, in order: rows and labels wait for the version of the tick before them.
 
-    Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
-    whatever was emitted in between, because scores between ticks depend on how events happened to arrive. How long a
-    tier is kept follows from the stored risks of the ticks, so nothing else has to be remembered for it.
+    Labels are joined with the risks that were stored at their as-of, and go past the scores. How long a tier is kept
+    follows from the stored risks, too, so nothing else has to be remembered for it.
 
     Memory: (horizon + 9) x 8 + 339 bytes an account.
 
@@ -83,17 +57,9 @@ class ShardScorer:
 
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
-        self.tiers = Tiers(config.thresholds, config.hysteresis, config.tier_min_days)
         self._ids: list[str] = []
-        self._slots = config.horizon_days + CORRECTION_DAYS + 1
-        self._stored = np.full((self._slots, 64), np.nan)
-        # Rows: at the last tick, and in the last emitted score whatever its trigger.
-        self._risk = np.full((2, 64), np.nan)
-        self._tier = np.full((2, 64), NO_TIER, np.int8)
-        # What the last tick's score was made of; and that of scores since then, by account.
-        self._features = np.full((64, len(FEATURES)), np.nan)
-        self._as_of_us = np.zeros(64, np.int64)
-        self._since: dict[int, tuple[int, NDArray[np.float64]]] = {}
+        self._risks = StoredRisks(config.horizon_days)
+        self._scores = AccountScores(config)
         self._segment = np.full(64, NO_SEGMENT, np.int8)
         self._value = ValueLedger(config.value)
         self._waiting: deque[TickRows | MovedRows | HeardLabels] = deque()
@@ -127,11 +93,8 @@ class ShardScorer:
         return isinstance(head, TickRows) and head.day in self._versions
 
     def _reserve(self, accounts: int) -> None:
-        self._stored = grow_array(self._stored, accounts, np.nan, axis=1)
-        self._risk = grow_array(self._risk, accounts, np.nan, axis=1)
-        self._tier = grow_array(self._tier, accounts, NO_TIER, axis=1)
-        self._features = grow_array(self._features, accounts, np.nan)
-        self._as_of_us = grow_array(self._as_of_us, accounts, 0)
+        self._risks.reserve(accounts)
+        self._scores.reserve(accounts)
         self._segment = grow_array(self._segment, accounts, NO_SEGMENT)
         self._value.reserve(accounts)
 
@@ -151,70 +114,39 @@ class ShardScorer:
                 continue
             self._waiting.popleft()
             if isinstance(head, HeardLabels):
-                yield HeardOutcomes(head.shard, head.time_us, self._outcomes(head.known))
-            elif self._newest is not None and (moved := self._moved(head, self._newest)) is not None:
-                yield moved
+                yield HeardOutcomes(head.shard, head.time_us, self._risks.outcomes(self._ids, head.known))
+                continue
+            version = self._newest
+            if version is not None and (scores := self._scores.between_ticks(head, self._ids, version)) is not None:
+                yield scores
 
     def _tick(self, rows: TickRows, version: ModelVersion) -> ScoredTick:
-        outcomes = self._outcomes(rows.known)
-        as_of_day = np.full(len(rows.example), rows.example_as_of, np.int64)
-        matured = self._outcomes(KnownLabels(rows.example, as_of_day, rows.example_churned))
-        found = self._leads(rows)
-        self._forget(rows.gone)
-        account, as_of = rows.account, np.full(len(rows.account), rows.day * US_PER_DAY, np.int64)
-        scored = version.score(rows.features, as_of)
-        tier = self.tiers.at_tick(self._recent(rows.day, account, scored.risk), self._tier[0, account])
-        scores = self._scored("tick", _Made(account, as_of, rows.features), version, scored, tier)
-        stored = self._stored[rows.day % self._slots]
-        stored[:] = np.nan
-        stored[account] = scores.risk
-        self._risk[:, account], self._tier[:, account] = scores.risk, scores.tier
-        self._features[account], self._as_of_us[account] = rows.features, as_of
-        self._since.clear()
-        gone = sorted(self._ids[i] for i in rows.gone.tolist())
-        return ScoredTick(
-            rows.shard,
-            rows.day,
-            scores,
-            gone,
-            outcomes,
-            matured,
-            rows.example_mrr,
-            rows.example_group,
-            rows.example_plan,
-            rows.opened,
-            found,
-            self._check_value(rows, scores),
-            self._keep_segments(rows, scores),
-        )
-
-    def _recent(self, day: int, account: NDArray[np.int32], risk: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Risks of a tick's accounts at that tick and, newest first, those before that a tier depends on."""
-        before = (day - np.arange(1, self.tiers.ticks)) % self._slots
-        return np.vstack([risk, self._stored[before[:, None], account]])
-
-    def _forget(self, gone: NDArray[np.int32]) -> None:
-        self._risk[:, gone], self._tier[:, gone] = np.nan, NO_TIER
-        self._features[gone], self._segment[gone] = np.nan, NO_SEGMENT
-
-    def _leads(self, rows: TickRows) -> Leads:
-        """Leads of those who are gone; and of the as-of whose labels are all known now, flags for nothing."""
-        days = rows.day - 1 - np.arange(self.config.horizon_days + 1)
-        past = self._stored[days[:, None] % self._slots, rows.gone]
-        due = rows.day - self.config.horizon_days
-        here, before = (self._stored[day % self._slots] for day in (due, due - 1))
-        stayed = rows.known.account[(rows.known.as_of_day == due) & ~rows.known.churned]
+        labels, risks, gone = rows.labels, self._risks, rows.gone
+        outcomes, matured = (risks.outcomes(self._ids, known) for known in (labels.known, labels.matured))
         high = self.config.thresholds[HIGH - 1]
-        false_flags = np.count_nonzero((here[stayed] >= high) & (before[stayed] < high))
-        mrr = np.nan_to_num(self._features[rows.gone, INDEX["mrr_cents"]])
-        scored = int(np.count_nonzero(~np.isnan(here)))
-        return Leads(leads(past, high), mrr, int(false_flags), scored)
+        found = risks.leads(rows.day, gone, self._scores.mrr_cents(gone), labels.known, high)
+        self._scores.forget(gone)
+        self._segment[gone] = NO_SEGMENT
+        scores = self._scores.at_tick(rows, self._ids, version, risks)
+        risks.store(rows.day, rows.account, scores.risk)
+        return ScoredTick(
+            shard=rows.shard,
+            day=rows.day,
+            scores=scores,
+            gone=sorted(self._ids[i] for i in gone.tolist()),
+            labels=labels,
+            outcomes=outcomes,
+            matured=matured,
+            leads=found,
+            value=self._check_value(rows, scores),
+            kept_segment=self._keep_segments(rows, scores),
+        )
 
     def _check_value(self, rows: TickRows, scores: ScoredRows) -> ValueCheck | None:
         curve = scores.version.curve
         if curve is None:
             return None
-        worth = lifetimes(curve, self.config.value).worth(_log_odds(scores.risk), check=True)
+        worth = lifetimes(curve, self.config.value).worth(log_odds_of(scores.risk), check=True)
         return self._value.tick(rows.day, rows.account, rows.features[:, INDEX["mrr_cents"]], worth)
 
     def _keep_segments(self, rows: TickRows, scores: ScoredRows) -> tuple[int, int]:
@@ -225,100 +157,12 @@ class ShardScorer:
         self._segment[rows.account] = scores.segment
         return int(np.count_nonzero(known & (before == scores.segment))), int(np.count_nonzero(known))
 
-    def _moved(self, rows: MovedRows, version: ModelVersion) -> ScoredRows | None:
-        scored = version.score(rows.features, rows.as_of_us)
-        risk = scored.risk
-        last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
-        change = np.abs(risk - last)  # NaN, so never material, before the first tick
-        raised = self.tiers.between(risk, tier)
-        material = (change >= self.config.event_score_change_min) | ((raised != tier) & (tier != NO_TIER))
-        chosen = np.flatnonzero(material)
-        if not len(chosen):
-            return None
-        account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
-        # A row's bits do not depend on its company: what judged it is what it is scored.
-        chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
-        scores = self._scored("event", _Made(account, as_of_us, features), version, chosen_scored, raised[chosen])
-        self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
-        made_of = zip(as_of_us.tolist(), features, strict=True)
-        self._since.update(zip(account.tolist(), made_of, strict=True))
-        return scores
-
-    def _scored(
-        self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored, tier: NDArray[np.int8]
-    ) -> ScoredRows:
-        account, as_of_us, features = made_of
-        chain = 0 if trigger == "tick" else 1
-        previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
-        before, before_us = self._made_of(chain, account)
-        log_odds = _log_odds(scored.risk)
-        moved, model_moved = _moved(scored, version.score(before, before_us), log_odds, previous_risk)
-        days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
-        return ScoredRows(
-            trigger,
-            [self._ids[i] for i in account.tolist()],
-            as_of_us,
-            features,
-            scored.risk,
-            previous_risk,
-            tier,
-            previous,
-            scored.contributions,
-            before,
-            moved,
-            model_moved,
-            days,
-            curve,
-            months,
-            value,
-            segments(features, tier),
-            version,
-        )
-
-    def _made_of(self, chain: int, account: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Features and as-of times of the last scores of a chain."""
-        features, as_of_us = self._features[account], self._as_of_us[account]
-        if chain and self._since:
-            for row, number in enumerate(account.tolist()):
-                if number in self._since:
-                    as_of_us[row], features[row] = self._since[number]
-        return features, as_of_us
-
-    def _prospect(
-        self,
-        version: ModelVersion,
-        risk: NDArray[np.float64],
-        log_odds: NDArray[np.float64],
-        mrr_cents: NDArray[np.float64],
-    ) -> tuple[tuple[int, ...], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Horizons, the risk over each, expected months and lifetime value."""
-        if version.curve is None:
-            unknown = np.full(len(risk), np.nan)
-            return (), np.zeros((len(risk), 0)), unknown, unknown
-        shown = [i for i, days in enumerate(version.curve.days) if days in self.config.risk_curve_days]
-        stays = lifetimes(version.curve, self.config.value)
-        value = stays.worth(log_odds) * mrr_cents * self.config.value.margin_share
-        days = tuple(version.curve.days[i] for i in shown)
-        return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
-
-    def _outcomes(self, known: KnownLabels) -> Outcomes:
-        return Outcomes(
-            [self._ids[i] for i in known.account.tolist()],
-            known.as_of_day,
-            known.churned,
-            self._stored[known.as_of_day % self._slots, known.account],
-        )
-
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
         return {
             "ids": Pages.cut(self._ids, IDS_PER_PAGE),
-            "stored": self._stored,
-            "risk": self._risk,
-            "tier": self._tier,
-            "features": self._features,
-            "as_of_us": self._as_of_us,
-            "since": Pages(self._since_pages),
+            **self._risks.state(),
+            **self._scores.state(),
             "segment": self._segment,
             "value": self._value.state(),
             "waiting": [_plain(rows) for rows in self._waiting],
@@ -326,62 +170,35 @@ class ShardScorer:
             "newest": self._newest and self._newest.to_json(),
         }
 
-    def _since_pages(self) -> Iterator[list[Any]]:
-        """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
-        made_of = iter(self._since.items())
-        while page := list(islice(made_of, SINCE_PER_PAGE)):
-            yield [
-                [account for account, _ in page],
-                [as_of_us for _, (as_of_us, _) in page],
-                np.stack([features for _, (_, features) in page]),
-            ]
-
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave."""
         self._ids = list(chain.from_iterable(state["ids"]))
-        self._stored, self._risk, self._tier = (state[name] for name in ("stored", "risk", "tier"))
-        self._features, self._as_of_us, self._segment = (state[name] for name in ("features", "as_of_us", "segment"))
-        for accounts, as_of_us, features in state["since"]:
-            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
+        self._risks.restore(state)
+        self._scores.restore(state)
+        self._segment = state["segment"]
         self._value.restore(state["value"])
-        self._waiting = deque(_rows(values) for values in state["waiting"])
+        self._waiting = deque(_rows(*values) for values in state["waiting"])
         self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}
         self._newest = ModelVersion.from_json(state["newest"]) if state["newest"] else None
 
 
-def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Not numpy's logarithm, whose last bit depends on the place in the array.
-    return np.array([logit(p) for p in risk.tolist()], np.float64)
-
-
-def _moved(
-    now: Scored, then: Scored, log_odds: NDArray[np.float64], previous_risk: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
-    moved = now.contributions - then.contributions
-    moved[np.isnan(previous_risk)] = np.nan
-    rest = log_odds - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
-    for column in moved.T:  # in the order of the features: the same bits for any number of rows
-        rest -= column
-    return moved, rest
-
-
 def _plain(rows: TickRows | MovedRows | HeardLabels) -> list[Any]:
     kind = {TickRows: "tick", MovedRows: "event", HeardLabels: "labels"}[type(rows)]
-    values = (getattr(rows, name) for name in rows.__slots__)
-    return [kind, *(_known_plain(value) if isinstance(value, KnownLabels) else value for value in values)]
+    return [kind, _fields(rows)]
 
 
-def _known_plain(known: KnownLabels) -> list[Any]:
-    return [known.account, known.as_of_day, known.churned]
+def _fields(value: Any) -> Any:
+    """Plain data by name, of a message and the parts of it."""
+    if not is_dataclass(value):
+        return value
+    return {each.name: _fields(getattr(value, each.name)) for each in fields(value)}
 
 
-def _rows(values: list[Any]) -> TickRows | MovedRows | HeardLabels:
-    kind, *fields = values
+def _rows(kind: str, values: dict[str, Any]) -> TickRows | MovedRows | HeardLabels:
     if kind == "event":
-        return MovedRows(*fields)
+        return MovedRows(**values)
     if kind == "labels":
-        return HeardLabels(fields[0], fields[1], KnownLabels(*fields[2]))
-    known = TickRows.__slots__.index("known")
-    fields[known] = KnownLabels(*fields[known])
-    return TickRows(*fields)
+        return HeardLabels(**values | {"known": KnownLabels(**values["known"])})
+    labels = values["labels"]
+    known, matured = (KnownLabels(**labels[name]) for name in ("known", "matured"))
+    return TickRows(**values | {"labels": TickLabels(**labels | {"known": known, "matured": matured})})

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.emissions import MovedRows, TickRows
-from c360_stream.labels.ledger import KnownLabels
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import HeardOutcomes, ScoredTick, ScorerOutput
-from c360_stream.scoring.scorer import ScoringConfig, ShardScorer, ShardVersion
+from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER, Tiers
 from c360_stream.state.codec import pack, unpack
+from tests.unit.features.deliveries import tick_labels
 
 THRESHOLDS = (0.10, 0.25, 0.50)
 FIRST_DAY, HORIZON_DAYS = 100, 5
@@ -110,11 +111,8 @@ def as_scored(value: float) -> float:
 
 def tick_rows(day: int, risk: dict[int, float], gone: list[int], new_ids: list[str]) -> TickRows:
     """Rows of the accounts that have a risk at a tick."""
-    none = np.zeros(0, np.int32)
-    known = KnownLabels(none, none.astype(np.int64), none.astype(np.bool_))
     account, features = np.array(list(risk), np.int32), features_of(list(risk.values()))
-    churned, left = none.astype(np.bool_), np.array(gone, np.int32)
-    return TickRows(0, day, account, new_ids, features, left, known, 0, none, np.zeros(0), churned, [], [], 0)
+    return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
 
 
 Seen = list[tuple[str, int, int, int]]

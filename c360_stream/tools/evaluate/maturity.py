@@ -37,7 +37,7 @@ class LabelCounts:
         self._churned[tick.day] = [0] * (self._horizon + 1)
         self._corrected[tick.day] = 0
         for rows in tick.rows:
-            known = rows.known
+            known = rows.labels.known
             for as_of, count in zip(*np.unique(known.as_of_day[known.churned], return_counts=True), strict=True):
                 age = tick.day - int(as_of)
                 if age > self._horizon:

@@ -20,6 +20,6 @@ def test_a_column_grows_along_one_axis_by_a_quarter_at_least(axis: int) -> None:
     assert grow_array(column, 30, 0, axis).shape[axis] == 30
 
 
-def test_a_column_with_room_stays_the_same_object() -> None:
+def test_a_column_grow_array_stays_the_same_object() -> None:
     column = np.zeros((2, 9))
     assert grow_array(column, 9, 0, axis=1) is column

@@ -21,9 +21,10 @@ from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR, Decoder, time_
 from c360_stream.contracts.events import Event as DecodedEvent
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch
-from c360_stream.features.emissions import Emission, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import Emission, HourCounts, MovedRows, TickExamples, TickLabels, TickRows
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import AccountShard, ShardConfig
+from c360_stream.labels.ledger import KnownLabels
 from c360_stream.settings import Settings
 
 LATENESS_US = US_PER_HOUR
@@ -179,6 +180,13 @@ class Label(NamedTuple):
     known_on: int
 
 
+def tick_labels(known: KnownLabels | None = None) -> TickLabels:
+    """What a tick has made known: these labels, and none of an example."""
+    nobody = np.zeros(0, np.int32)
+    none = KnownLabels(nobody, nobody.astype(np.int64), nobody.astype(np.bool_))
+    return TickLabels(known or none, none, mrr_cents=np.zeros(0), group=[], plan=[], opened=0)
+
+
 @dataclass
 class Told:
     """What shards have said, by account id: free of shard numbers, indices and order.
@@ -235,11 +243,11 @@ class Told:
             assert (account, tick.day) not in self.rows, "a tick is emitted once"
             self.rows[account, tick.day] = row.tobytes()
         self.gone |= {(ids[index], tick.day) for index in tick.gone.tolist()}
-        known = tick.known
+        known, matured = tick.labels.known, tick.labels.matured
         for index, as_of, churned in zip(known.account, known.as_of_day, known.churned, strict=True):
             self.labels[ids[index], int(as_of)] = Label(bool(churned), tick.day)
-        for index, group in zip(tick.example.tolist(), tick.example_group, strict=True):
-            self.groups[ids[index], tick.example_as_of] = group
+        for index, as_of, group in zip(matured.account, matured.as_of_day, tick.labels.group, strict=True):
+            self.groups[ids[index], int(as_of)] = group
 
     def of_kind(self, kind: str) -> dict[tuple[str, int], tuple[bytes, bool, int]]:
         """Examples of one of the kinds that a tick tells: (account, as-of) -> features, label, tick."""

@@ -12,8 +12,9 @@ from c360_stream.features.emissions import Emission, MovedRows, TickExamples, Ti
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.horizons import learnt_horizons
+from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import ScorerOutput
-from c360_stream.scoring.scorer import ScoringConfig, ShardScorer, ShardVersion
+from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.state.codec import pack
 from tests.reference.worlds import WorldSpec, make_world
 from tests.unit.features.deliveries import HORIZON_DAYS, Delivery, deliver, plain

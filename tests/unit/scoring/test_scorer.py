@@ -26,7 +26,7 @@ from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, Sc
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER
 from c360_stream.state.codec import pack, unpack
-from tests.unit.features.deliveries import HORIZON_DAYS
+from tests.unit.features.deliveries import HORIZON_DAYS, tick_labels
 from tests.unit.learning.companies import SCORING, SHARDS, as_bytes, company, learned_ticks, score
 from tests.unit.learning.rows import feature_rows
 from tests.unit.learning.rows import outcomes as drawn
@@ -133,12 +133,7 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     features = np.zeros((len(values), len(FEATURES)))
     features[:, 0] = values
     account = np.array([i for i in range(len(values) + len(gone)) if i not in gone], np.int32)
-    none = np.zeros(0, np.int32)
-    known = KnownLabels(none, none.astype(np.int64), none.astype(np.bool_))
-    nobody = none.astype(np.bool_)
-    gone_rows = np.array(gone, np.int32)
-    groups = list[str | None]()
-    return TickRows(0, day, account, new_ids, features, gone_rows, known, 0, none, np.zeros(0), nobody, groups, [], 0)
+    return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
 
 
 def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> MovedRows:
@@ -271,7 +266,7 @@ def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
         due = day - HORIZON_DAYS
         stayed = np.array([2], np.int32)
         labels = KnownLabels(stayed, np.array([due]), np.zeros(1, np.bool_))
-        (tick,) = scorer.take(replace(rows, known=labels))
+        (tick,) = scorer.take(replace(rows, labels=tick_labels(labels)))
         assert isinstance(tick, ScoredTick)
         found.append(tick.leads)
     assert [each.lead_days.tolist() for each in found if len(each.lead_days)] == [[HORIZON_DAYS, NEVER]]

@@ -12,7 +12,8 @@ from c360_stream import metrics
 from c360_stream.errors import StateError
 from c360_stream.features.emissions import MovedRows
 from c360_stream.operators.accounts import AccountsStep
-from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
+from c360_stream.scoring.account_scores import ScoringConfig
+from c360_stream.scoring.scorer import ShardScorer
 from c360_stream.state import backend as module
 from c360_stream.state import chunk_store as segments
 from c360_stream.state import codec as snapshot

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.errors import StateError
-from c360_stream.state.codec import pack, unpack
+from c360_stream.state.codec import STATE_VERSION, pack, unpack
 
 KINDS = ["int8", "int32", "int64", "uint8", "uint32", "uint64", "float64", "bool"]
 arrays = st.builds(
@@ -80,12 +80,12 @@ def test_what_is_no_snapshot_is_refused(packed: bytes) -> None:
 
 
 def test_another_steps_snapshot_is_refused() -> None:
-    with pytest.raises(StateError, match="of step score, state version 7; this is learn"):
+    with pytest.raises(StateError, match=f"of step score, state version {STATE_VERSION}; this is learn"):
         unpack("learn", pack("score", {}))
 
 
 def test_another_versions_snapshot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pack("learn", {})
     monkeypatch.setattr("c360_stream.state.codec.STATE_VERSION", 99)
-    with pytest.raises(StateError, match="state version 7; this is learn, version 99"):
+    with pytest.raises(StateError, match=f"state version {STATE_VERSION}; this is learn, version 99"):
         unpack("learn", packed)

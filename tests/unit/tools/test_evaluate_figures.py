@@ -25,6 +25,7 @@ from c360_stream.tools.evaluate.log_replay import ReplayedTick
 from c360_stream.tools.evaluate.matured import NEVER, Examples, day_of
 from c360_stream.tools.evaluate.maturity import LabelCounts
 from c360_stream.tools.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
+from tests.unit.features.deliveries import tick_labels
 
 HORIZON = 60
 CAMPAIGN = Campaign()
@@ -247,10 +248,8 @@ def known_tick(day: int, scored: int, known: list[tuple[int, int, bool]]) -> Rep
     account, as_of, churned = ([row[i] for row in known] for i in range(3))
     labels = KnownLabels(np.array(account, np.int32), np.array(as_of, np.int64), np.array(churned, np.bool_))
     none = np.zeros(0, np.int32)
-    rows = TickRows(
-        0, day, np.arange(scored, dtype=np.int32), [], np.zeros((scored, len(FEATURES))), none, labels, 0, none,
-        np.zeros(0), np.zeros(0, np.bool_), [], [], 0,
-    )  # fmt: skip
+    accounts, features = np.arange(scored, dtype=np.int32), np.zeros((scored, len(FEATURES)))
+    rows = TickRows(0, day, accounts, [], features, none, tick_labels(labels))
     return ReplayedTick(day, [rows], [], [])
 
 
