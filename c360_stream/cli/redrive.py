@@ -20,7 +20,7 @@ from rich.text import Text
 
 from c360_stream.connectors.dead_letters import Fate, Letter, Selection, read_letter
 from c360_stream.connectors.kafka.reader import KafkaReader
-from c360_stream.connectors.kafka.redrive import Place, Redriver
+from c360_stream.connectors.kafka.redrive import RedriveOffset, Redriver
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.connectors.reading import read_within
@@ -92,7 +92,7 @@ def redrive(
         partitions = {name: _existing(transport, settings, name) for name in [*targets, settings.dead_letter_topic]}
         # Opened first: it ends the transaction of one that was killed, and so what the place is.
         redriver = None if dry_run else stack.enter_context(contextlib.closing(Redriver(settings)))
-        place = Place(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
+        place = RedriveOffset(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
         stack.enter_context(contextlib.closing(place))
         starts = place.starts(partitions.pop(settings.dead_letter_topic), since)
         letters = _Pass(
@@ -145,7 +145,7 @@ class _Pass:
         selection: Selection,
         targets: dict[str, frozenset[int]],
         tally: _Tally,
-        place: Place,
+        place: RedriveOffset,
         redriver: Redriver | None,
         patience_seconds: float,
     ) -> None:
