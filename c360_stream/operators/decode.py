@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, TOMBSTONE, RawBatch, RecordReader
+from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, Refused
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import EventColumns
@@ -20,7 +20,8 @@ from c360_stream.operators.health import HEALTH
 from c360_stream.operators.stop import stop_requested
 
 _READ_ON = 64
-_LOOK_SECONDS = 0.001
+_WAIT_SECONDS = 0.2
+"""Of a read that can do nothing else, between two looks at whether the run is to stop."""
 # Records are decoded as soon as so many are read: they are in the processor's cache then.
 READ_AT_ONCE = 2048
 HEARTBEATS_MAX = 10_000
@@ -91,10 +92,19 @@ class DecodedBatch:
         How many records to read at first.
     live
         Whether heartbeats may yet be refused for their time.
+    wait_seconds
+        How long to wait for the first record, before the partition's end.
     """
 
     def __init__(
-        self, reader: ReturningReader, decoder: Decoder, encoder: EventEncoder, records_max: int, *, live: bool = False
+        self,
+        reader: ReturningReader,
+        decoder: Decoder,
+        encoder: EventEncoder,
+        records_max: int,
+        *,
+        live: bool = False,
+        wait_seconds: float = 0.0,
     ) -> None:
         self._reader = reader
         self._decoder = decoder
@@ -116,7 +126,7 @@ class DecodedBatch:
         size = 0
         while max(size, self._refused_bytes) < BATCH_BYTES_MAX and self.read < records_max:
             asked, returned = min(READ_AT_ONCE, records_max - self.read), reader.returned
-            if self._read(asked) < asked and not returned:
+            if self._read(asked, 0.0 if self.read else wait_seconds) < asked and not returned:
                 break
             size += sum(map(len, self._parts[-1].values))
         # What these hold is judged with this batch; what is read on for can be given back.
@@ -152,13 +162,13 @@ class DecodedBatch:
         while not stop_requested() and self._refused_bytes <= READ_ON_BYTES_MAX:
             refused = len(self.refusals)
             # However long they are, none follows that with which the bytes are too many.
-            read = self._read(min(_READ_ON, (READ_ON_BYTES_MAX - self._refused_bytes) // _REFUSED_BYTES_MAX + 1))
+            records_max = min(_READ_ON, (READ_ON_BYTES_MAX - self._refused_bytes) // _REFUSED_BYTES_MAX + 1)
+            read = self._read(records_max, _WAIT_SECONDS)
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
             HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
             if not read:
-                time.sleep(_LOOK_SECONDS)
                 continue
             self._forgets |= not self._live and self.read - self._starts[self._own_parts] > HEARTBEATS_MAX
             if self._forgets and len(self.refusals) == refused:
@@ -244,9 +254,9 @@ class DecodedBatch:
             refused_at_us,
         )
 
-    def _read(self, records_max: int) -> int:
+    def _read(self, records_max: int, wait_seconds: float = 0.0) -> int:
         resume_at = self._reader.position()
-        part = self._reader.read(records_max)
+        part = read_within(self._reader, records_max, wait_seconds)
         if not self._encoded:
             self._encoded.append(self._encoder.encode([], np.zeros(0, np.int64)))
         if not part.values:

@@ -11,7 +11,7 @@ from itertools import count
 from c360_stream import metrics
 
 
-class UnderWay:
+class InFlightWrites:
     """The writes of one sink that have not been acknowledged yet. Threads may write at the same time.
 
     Parameters
@@ -22,7 +22,7 @@ class UnderWay:
     Examples
     --------
     >>> now = [10.0]
-    >>> writes = UnderWay(clock=lambda: now[0])
+    >>> writes = InFlightWrites(clock=lambda: now[0])
     >>> with writes.write():
     ...     now[0] += 3
     ...     writes.oldest_seconds()
@@ -56,14 +56,14 @@ class UnderWay:
         return 0.0 if began is None else self._clock() - began
 
 
-_sinks: dict[str, UnderWay] = {}
+_sinks: dict[str, InFlightWrites] = {}
 _sinks_lock = threading.Lock()
 
 
-def writes_of(sink: str) -> UnderWay:
+def writes_of(sink: str) -> InFlightWrites:
     """The writes of a table or topic by this process, shown as `c360_sink_waiting_seconds`."""
     with _sinks_lock:
         if sink not in _sinks:
-            _sinks[sink] = UnderWay()
+            _sinks[sink] = InFlightWrites()
             metrics.SINK_WAITING_SECONDS.labels(sink).set_function(_sinks[sink].oldest_seconds)
         return _sinks[sink]

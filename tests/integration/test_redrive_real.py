@@ -20,7 +20,7 @@ from confluent_kafka import TopicPartition as Partition
 from msgspec.structs import replace
 
 from c360_stream.cli.main import cli
-from c360_stream.connectors.kafka.redrive import Place, Redriver
+from c360_stream.connectors.kafka.redrive import RedriveOffset, Redriver
 from c360_stream.connectors.kafka.topics import setup_topics
 from c360_stream.connectors.ports import TRUNCATED, Headers, OutRecord
 from c360_stream.contracts.records import DeadLetter
@@ -233,7 +233,7 @@ def test_killed_at_a_commit_and_started_again_each_is_sent_once(settings: Settin
 
 
 def test_a_second_one_at_a_time_ends_the_first(settings: Settings) -> None:
-    place = Place(settings, settings.dead_letter_topic, "g")
+    place = RedriveOffset(settings, settings.dead_letter_topic, "g")
     target = Partition(settings.input_topic("product"), 0)
     first = Redriver(settings)
     second = Redriver(settings)

@@ -20,9 +20,10 @@ from rich.text import Text
 
 from c360_stream.connectors.dead_letters import Fate, Letter, Selection, read_letter
 from c360_stream.connectors.kafka.reader import KafkaReader
-from c360_stream.connectors.kafka.redrive import Place, Redriver
+from c360_stream.connectors.kafka.redrive import RedriveOffset, Redriver
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
+from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.lines import printable
@@ -91,7 +92,7 @@ def redrive(
         partitions = {name: _existing(transport, settings, name) for name in [*targets, settings.dead_letter_topic]}
         # Opened first: it ends the transaction of one that was killed, and so what the place is.
         redriver = None if dry_run else stack.enter_context(contextlib.closing(Redriver(settings)))
-        place = Place(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
+        place = RedriveOffset(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
         stack.enter_context(contextlib.closing(place))
         starts = place.starts(partitions.pop(settings.dead_letter_topic), since)
         letters = _Pass(
@@ -144,7 +145,7 @@ class _Pass:
         selection: Selection,
         targets: dict[str, frozenset[int]],
         tally: _Tally,
-        place: Place,
+        place: RedriveOffset,
         redriver: Redriver | None,
         patience_seconds: float,
     ) -> None:
@@ -165,19 +166,18 @@ class _Pass:
         """
         (start,) = reader.position()
         end = start + lag
-        heard_at = time.monotonic()
         while start < end:
-            batch = reader.read(min(LETTERS_PER_TRANSACTION, end - start))
+            batch = read_within(reader, min(LETTERS_PER_TRANSACTION, end - start), self._patience_seconds)
             (position,) = reader.position()
             if position > start:
                 records = list(self._records(reader.partition, batch))
                 if self._redriver is not None:
                     self._redriver.send(records, self._place, Partition(self._place.topic, reader.partition, position))
                 advance(position - start)
-                start, heard_at = position, time.monotonic()
+                start = position
             elif reader.at_end:  # what is left are the marks of transactions
                 return
-            elif time.monotonic() - heard_at > self._patience_seconds:
+            else:
                 where = f"{self._place.topic}[{reader.partition}]"
                 raise TransportError(
                     f"no record of {where} for {self._patience_seconds} s", "run it again: c360 doctor"

@@ -19,11 +19,11 @@ from c360_stream.cli.scrape import Scraper
 from c360_stream.cli.top.board import Board
 from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.ports import RecordReader, Transport
+from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.records import TIERS
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
-LOOK_SECONDS = 0.005
 READ_RECORDS_MAX = 2_000
 REFRESH_SECONDS = 1.0
 ONCE_SECONDS_MAX = 5.0
@@ -60,18 +60,10 @@ class TopicTail:
                 self._readers.pop(partition).close()
 
     def _records(self, reader: RecordReader) -> Iterator[tuple[bytes | None, bytes]]:
-        heard_at = time.monotonic()
-        while True:
-            batch = reader.read(READ_RECORDS_MAX)
+        while (batch := read_within(reader, READ_RECORDS_MAX, self._patience_seconds)).values:
             yield from zip(batch.keys or itertools.repeat(None), batch.values, strict=False)
-            if batch.values:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at >= self._patience_seconds:
-                return
             if reader.at_end:
                 return
-            if not batch.values:
-                time.sleep(LOOK_SECONDS)  # a reader that tails says at once that there is nothing
 
     def close(self) -> None:
         """Close the readers."""

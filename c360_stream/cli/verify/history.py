@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.connectors.ports import RawBatch, RecordReader, Transport
+from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.events import (
     US_PER_DAY,
     US_PER_SECOND,
@@ -35,7 +35,6 @@ from c360_stream.settings import Settings
 
 READ_RECORDS_MAX = 8192
 SILENCE_SECONDS_MAX = 30.0
-PAUSE_SECONDS = 0.01
 
 RefusedOffsets = Callable[[str, int], Collection[int]]
 """Topic and partition -> offsets of the records that the flow refused for their implausible time."""
@@ -126,42 +125,29 @@ def _until_passed(
 
 def _decoded(reader: ReturningReader, kind: InputKind, encoder: EventEncoder) -> Iterator[DecodedBatch]:
     """Decoded batches up to the end of a partition."""
-    decoder, patience = Decoder(kind), _Patience(reader)
+    decoder = Decoder(kind)
     while not reader.at_end:
-        batch = DecodedBatch(reader, decoder, encoder, READ_RECORDS_MAX)
-        patience.read(batch.read)
+        batch = DecodedBatch(reader, decoder, encoder, READ_RECORDS_MAX, wait_seconds=SILENCE_SECONDS_MAX)
         if batch.read:
             yield batch
-
-
-class _Patience:
-    """Ends a read from a partition that gives nothing for long."""
-
-    def __init__(self, reader: RecordReader) -> None:
-        self._reader = reader
-        self._heard_at = time.monotonic()
-
-    def read(self, records: int) -> None:
-        """Hear how many records a read gave; wait a moment after none."""
-        if records:
-            self._heard_at = time.monotonic()
-        elif not self._reader.at_end:
-            if time.monotonic() - self._heard_at > SILENCE_SECONDS_MAX:
-                place = f"{self._reader.topic}/{self._reader.partition}"
-                raise TransportError(f"{place}: no records for {SILENCE_SECONDS_MAX:.0f} s", "check the broker")
-            time.sleep(PAUSE_SECONDS)
+        else:
+            _refuse_silence(reader)
 
 
 def _batches(reader: RecordReader) -> Iterator[RawBatch]:
     """Batches up to the end of a partition."""
-    patience = _Patience(reader)
-    while True:
-        batch = reader.read(READ_RECORDS_MAX)
-        if batch.values:
-            yield batch
+    while (batch := read_within(reader, READ_RECORDS_MAX, SILENCE_SECONDS_MAX)).values:
+        yield batch
         if reader.at_end:
             return
-        patience.read(len(batch.values))
+    _refuse_silence(reader)
+
+
+def _refuse_silence(reader: RecordReader) -> None:
+    """End a read from a partition that gave nothing for long, if that is not its end."""
+    if not reader.at_end:
+        place = f"{reader.topic}/{reader.partition}"
+        raise TransportError(f"{place}: no records for {SILENCE_SECONDS_MAX:.0f} s", "check the broker")
 
 
 def _present(columns: list[EventColumns | None]) -> Iterator[EventColumns]:

@@ -30,7 +30,7 @@ TRANSACTION_SECONDS_MAX = 30
 _AGAIN = "then run it again: it goes on where it was"
 
 
-class Place:
+class RedriveOffset:
     """Up to where a topic has been worked off, by the committed offsets of a group.
 
     Parameters
@@ -125,7 +125,7 @@ class Redriver:
                 raise self._error(error) from error
             raise
 
-    def send(self, records: Sequence[tuple[Partition, OutRecord]], place: Place, done: Partition) -> None:
+    def send(self, records: Sequence[tuple[Partition, OutRecord]], place: RedriveOffset, done: Partition) -> None:
         """Send records and move the place on to `done`: both or neither.
 
         Parameters

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 
 from c360_stream.connectors.dead_letters import FROM as REDRIVEN_FROM
 from c360_stream.connectors.ports import OutRecord, RecordReader, RecordWriter, Transport
+from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
@@ -171,12 +171,9 @@ def simulated_from_end(transport: Transport, topic: str, partition: int) -> Iter
 
 def _simulated(reader: RecordReader, high: int) -> Iterator[tuple[bytes, EventPlace]]:
     """World and place of each simulated event before an offset."""
-    heard_at = time.monotonic()
     while reader.position()[0] < high and not reader.at_end:
-        batch = reader.read(LOOK_BACK_RECORDS[0])
-        if batch.values:
-            heard_at = time.monotonic()
-        elif time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
+        batch = read_within(reader, LOOK_BACK_RECORDS[0], SILENCE_SECONDS_MAX)
+        if not batch.values and not reader.at_end:
             raise TransportError(
                 f"{reader.topic}[{reader.partition}]: nothing to read for {SILENCE_SECONDS_MAX:g} s", "c360 doctor"
             )
