@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all lint bench bench-kafka bench-all performance-pictures dashboard-pictures containers schemas dashboards secrets lock clean
+.PHONY: demo test test-all format lint bench bench-kafka bench-all performance-pictures dashboard-pictures containers schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -19,8 +19,16 @@ test: .venv/installed  ## run the quick tests: some minutes, and nothing but Pyt
 test-all: test  ## run the others too: crashes, clusters, schedules; those skip that need Java for Kafka, or other programs
 	$(PYTEST) -n 2 -m "slow or kafka"
 
+# The changelog is wrapped with a release: until then many branches write into it.
+MARKDOWN := git ls-files -z '*.md' ':!CHANGELOG.md' | xargs -0 $(BIN)/mdformat
+
+format: .venv/installed  ## format code and Markdown
+	$(BIN)/ruff format .
+	$(MARKDOWN)
+
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
+	$(MARKDOWN) --check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
