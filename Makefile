@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without byte code every start would compile thousands of files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all soak lint bench bench-kafka bench-all performance-pictures containers schemas dashboards secrets lock clean
+.PHONY: demo test test-all soak format lint bench bench-kafka bench-all performance-pictures containers schemas dashboards secrets lock clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/installed  ## run the whole system on a simulated company
@@ -24,8 +24,16 @@ SCHEDULES ?= 1000
 soak: .venv/installed  ## run a thousand simulated schedules of crashes, outages, rescaling: SCHEDULES=N for others
 	seq 0 50 $$(($(SCHEDULES) - 1)) | xargs -P 2 -I{} $(BIN)/python -m tests.simulation --first-seed {} --schedules 50
 
+# The changelog is wrapped with a release: until then many branches write into it.
+MARKDOWN := git ls-files -z '*.md' ':!CHANGELOG.md' | xargs -0 $(BIN)/mdformat
+
+format: .venv/installed  ## format code and Markdown
+	$(BIN)/ruff format .
+	$(MARKDOWN)
+
 lint: .venv/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
+	$(MARKDOWN) --check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -1,1 +1,1 @@
-"""What each subcommand of c360 does."""
+"""The command line: a module or package for each command declares it beside what it does."""

@@ -1,6 +1,6 @@
 """The features, version 1, in the order of every feature matrix, and what a person makes of each.
 
-What is declared here beside the name decides how a feature is told in reasons (`learning/reasons.py`): features of one
+What is declared here beside the name decides how a feature is told in reasons (`scoring/reasons.py`): features of one
 group are one topic and are told as one; the direction says which values a person takes for bad news.
 """
 

@@ -1,1 +1,1 @@
-"""Models, training, quality, drift and explanations. Pure: no transport, no database."""
+"""Learners at work: schemes, contest, champion, corrections. Pure: no transport, no database."""

@@ -8,7 +8,7 @@
 The last two hear of a change weeks earlier. Neither is calibrated by itself: its log-odds are mapped to those of the
 matured labels by a slope and an offset, learnt from what was said at the as-of.
 
-What treated examples teach (`learning/treatment.py`) is decided by what is known of them when they teach: in a horizon,
+What treated examples teach (`models/treatment.py`) is decided by what is known of them when they teach: in a horizon,
 or in the week of a young example. `fake_negative_weighted` teaches before anybody can have been contacted; once it has
 taken an account for one that stays, holding back that it left would teach what is wrong. So there treated examples are
 left out, or weigh less, in the calibration alone, and `model` learns no effect.

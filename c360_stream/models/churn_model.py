@@ -52,7 +52,7 @@ class ChurnModel:
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
     What has been learnt is a function of the sequence of examples; how it was cut into calls shows in last bits alone.
-    What treated examples teach, `learning/treatment.py` says; where they are not named there are none.
+    What treated examples teach, `models/treatment.py` says; where they are not named there are none.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 A contribution compares the account with the average one, and features that move together share a weight among them as
 it happens to fall. So parts are added up by topic, and a topic is told by a value that agrees with what it does to the
-risk, or not at all (`learning/topics.py`). The sentence states what was measured; only where that sounds neither good
-nor bad, it ends with what such accounts do.
+risk, or not at all (`scoring/reason_groups.py`). The sentence states what was measured; only where that sounds neither
+good nor bad, it ends with what such accounts do.
 """
 
 from __future__ import annotations

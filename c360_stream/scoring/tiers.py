@@ -20,7 +20,8 @@ class Tiers:
     last `min_days` says which tiers may be left.
 
     Between ticks a tier can only rise, and only if the risk is above the threshold by the band. The tick that follows
-    does not know of it (`docs/decisions/0001`), and would take back what was not certain.
+    does not know of it (`docs/decisions/0001-ticks-form-a-chain-of-their-own.md`), and would take back what was not
+    certain.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ scorer scored: from LightGBM's first fit on), `events`, `refused`, `refusals` (b
 | `labels` | `by_age` (share of scores labelled at that age, days), `after`, `as_ofs`, `through_time` |
 
 Peers are `lightgbm-28d`, `floor`, `oracle`, `inactivity-rule` and `base-rate`. A segment or block has `first_day`,
-`last_day`, `examples`, `churners`, `mean_risk`, the measures of `learning/quality.py` by their names, and with truth
+`last_day`, `examples`, `churners`, `mean_risk`, the measures of `monitoring/quality.py` by their names, and with truth
 `mean_true_risk`, `calibration_ratio_true` and `expected_roc_auc` (that of outcomes drawn from the true risks). Alarms
 have `list`, `per_year`, `per_year_by_kind` and, with a change, `concept_delay_days` and `promoted_after_change`.
 """
