@@ -68,6 +68,52 @@ class Cohorts:
         return (phase + as_of_day) // self.stride_days % self.turns
 
 
+class _DailyFirsts:
+    """Of each account and day, the occurrence that was first."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, dict[int, Occurrence]] = {}
+        self._on: dict[int, list[int]] = {}
+        self._oldest_day = 0
+
+    def put(self, account: int, occurrence: Occurrence) -> None:
+        day = occurrence.day
+        if day < self._oldest_day:
+            return
+        days = self._of.setdefault(account, {})
+        if day not in days:
+            self._on.setdefault(day, []).append(account)
+        days[day] = min(days.get(day, occurrence), occurrence)
+
+    def first(self, account: int, from_day: int, until_day: int) -> Occurrence | None:
+        days = self._of.get(account)
+        if days is None:
+            return None
+        inside = [day for day in days if from_day <= day < until_day]
+        return days[min(inside)] if inside else None
+
+    def forget(self, oldest_day: int) -> None:
+        """Forget the days before `oldest_day`, and hear of them no more."""
+        self._oldest_day = max(self._oldest_day, oldest_day)
+        for day in [day for day in self._on if day < oldest_day]:
+            for account in self._on.pop(day):
+                del self._of[account][day]
+                if not self._of[account]:
+                    del self._of[account]
+
+    def state(self) -> list[Any]:
+        days = sorted(self._on)  # a page a day: hardly any but the last changes
+        return [
+            self._oldest_day,
+            Pages(lambda: ([[account, *self._of[account][d]] for account in self._on[d]] for d in days)),
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        self._oldest_day, kept = state
+        for account, *occurrence in chain.from_iterable(kept):
+            self.put(account, Occurrence(*occurrence))
+
+
 class Contacts:
     """First contact and first cancellation of each account and day, of the last `keep_days` days.
 
@@ -169,52 +215,6 @@ class Contacts:
         """Take up what `state` gave."""
         for firsts, values in zip((self._contacts, self._cancellations), state, strict=True):
             firsts.restore(values)
-
-
-class _DailyFirsts:
-    """Of each account and day, the occurrence that was first."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, dict[int, Occurrence]] = {}
-        self._on: dict[int, list[int]] = {}
-        self._oldest_day = 0
-
-    def put(self, account: int, occurrence: Occurrence) -> None:
-        day = occurrence.day
-        if day < self._oldest_day:
-            return
-        days = self._of.setdefault(account, {})
-        if day not in days:
-            self._on.setdefault(day, []).append(account)
-        days[day] = min(days.get(day, occurrence), occurrence)
-
-    def first(self, account: int, from_day: int, until_day: int) -> Occurrence | None:
-        days = self._of.get(account)
-        if days is None:
-            return None
-        inside = [day for day in days if from_day <= day < until_day]
-        return days[min(inside)] if inside else None
-
-    def forget(self, oldest_day: int) -> None:
-        """Forget the days before `oldest_day`, and hear of them no more."""
-        self._oldest_day = max(self._oldest_day, oldest_day)
-        for day in [day for day in self._on if day < oldest_day]:
-            for account in self._on.pop(day):
-                del self._of[account][day]
-                if not self._of[account]:
-                    del self._of[account]
-
-    def state(self) -> list[Any]:
-        days = sorted(self._on)  # a page a day: hardly any but the last changes
-        return [
-            self._oldest_day,
-            Pages(lambda: ([[account, *self._of[account][d]] for account in self._on[d]] for d in days)),
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        self._oldest_day, kept = state
-        for account, *occurrence in chain.from_iterable(kept):
-            self.put(account, Occurrence(*occurrence))
 
 
 def _drawn_us(account_id: str, as_of_day: int, window_days: int) -> int:
