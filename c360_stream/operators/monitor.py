@@ -21,6 +21,7 @@ from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True)
@@ -34,25 +35,37 @@ class MonitorStep:
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
         """Build, or take up a snapshot."""
-        logic = MonitorLogic(self)
-        if resume_state is not None:
-            logic.restore(resume_state)
-        return logic
+        return MonitorLogic(self, resume_state)
 
 
-class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
+class _StatsBarrier(TickBarrier[TickStats]):
+    kept = fields(_days=dict[int, dict[int, TickStats]])
+
+
+class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes], Kept):
     """Waits for all shards, then looks."""
 
-    def __init__(self, step: MonitorStep) -> None:
+    kept = fields(
+        _monitor=Monitor,
+        _interventions=InterventionWatch,
+        _hours=HourBarrier,
+        _ticks=_StatsBarrier,
+        _log=TickLog,
+        _quality=dict[str, tuple[str, float]],
+    )
+
+    def __init__(self, step: MonitorStep, resume_state: bytes | None = None) -> None:
         self._step = step
         self._keeper = step.keeping.of("monitor")
         self._monitor = Monitor(step.config)
         tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
         self._hours = HourBarrier(step.settings.shards, len(TOPICS))
-        self._ticks: TickBarrier[TickStats] = TickBarrier(step.settings.shards)
+        self._ticks = _StatsBarrier(step.settings.shards)
         self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
+        if resume_state is not None:
+            self.restore(self._keeper.take_up(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
@@ -96,31 +109,14 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes]):
             _GAUGES[metric].clear()
             _GAUGES[metric].labels(model_name).set(value)
 
-    def restore(self, packed: bytes) -> None:
-        """Take up what `snapshot` gave."""
-        state = self._keeper.take_up(packed)
-        self._monitor.restore(state["monitor"])
-        self._interventions.restore(state["interventions"])
-        self._hours.restore(state["hours"])
-        self._ticks.restore(state["ticks"], TickStats.from_state)
-        self._log.restore(state.get("tick_log", []))
-        # They come once a week: a restart must not hide them until the next. Older snapshots lack them.
-        self._show({metric: (name, value) for metric, name, value in state.get("quality", ())})
+    def restored(self) -> None:
+        """Quality figures come once a week: a restart must not hide them until the next."""
+        self._show(self._quality)
 
     @failing_loudly
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
-        return self._keeper.keep(
-            "monitor",
-            lambda: {
-                "monitor": self._monitor.state(),
-                "interventions": self._interventions.state(),
-                "hours": self._hours.state(),
-                "ticks": self._ticks.state(TickStats.state),
-                "tick_log": self._log.state(),
-                "quality": [[metric, name, value] for metric, (name, value) in sorted(self._quality.items())],
-            },
-        )
+        return self._keeper.keep("monitor", self.state)
 
 
 _GAUGES = {

@@ -54,12 +54,3 @@ def test_quality_is_of_the_newest_model_alone(tmp_path: Path) -> None:
     assert auc("prior-rule") == 0.6, "a week with too few outcomes for a ranking says nothing new of it"
     logic._show({"roc_auc": ("online-logistic", 0.84)})
     assert (auc("prior-rule"), auc("online-logistic")) == (None, 0.84)
-
-
-def test_a_snapshot_of_before_quality_was_kept_can_be_taken_up(tmp_path: Path) -> None:
-    logic = MonitorLogic(step(tmp_path))
-    keeper = logic._keeper
-    state = keeper.take_up(logic.snapshot())
-    del state["quality"]
-    step(tmp_path)(keeper.keep("monitor", lambda: state))
-    assert auc("online-logistic") is None
