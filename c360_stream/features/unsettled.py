@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import Unsettled
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.plausibility import AHEAD, BEHIND, oldest_plausible
+from c360_stream.state.fields import Kept, fields, list_of, record, stored_as
 
 
-class UnsettledEvents:
+class UnsettledEvents(Kept):
     """Holds the unsettled events of one shard: they wait among its early events, and here with their dead letters.
 
     Parameters
@@ -20,6 +20,12 @@ class UnsettledEvents:
     early
         The shard's early events.
     """
+
+    kept = fields(
+        _held=list_of(
+            record(Unsettled, letter=stored_as(str, DeadLetter.model_dump_json, DeadLetter.model_validate_json))
+        )
+    )
 
     def __init__(self, early: EarlyEvents) -> None:
         self._early = early
@@ -53,17 +59,3 @@ class UnsettledEvents:
         told = {"exception_message": reason, "refused_at": datetime.fromtimestamp(refused_us / 1e6, UTC)}
         letters = [each.letter.model_copy(update=told) for each in refused]
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [
-            [each.topic, each.account_hash, each.event, each.time_us, each.letter.model_dump_json()]
-            for each in self._held
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._held = [
-            Unsettled(topic, account_hash, event, time_us, DeadLetter.model_validate_json(letter))
-            for topic, account_hash, event, time_us, letter in state
-        ]
