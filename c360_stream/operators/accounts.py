@@ -97,4 +97,4 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         shard = self._shard
         if shard is None:
             raise StateError("a shard without a message cannot be kept", "report this")
-        return self._keeper.keep(str(shard.number), lambda: {"number": shard.number, **shard.state()})
+        return self._keeper.keep(str(shard.number), shard.state)
