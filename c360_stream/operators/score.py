@@ -27,6 +27,7 @@ from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.settings import Settings
 from c360_stream.state.backend import Keeping
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,7 @@ class ScoreStep:
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
         """Build, or take up a snapshot."""
-        logic = ScoreLogic(self)
-        if resume_state is not None:
-            logic.restore(resume_state)
-        return logic
+        return ScoreLogic(self, resume_state)
 
 
 HEARTBEATS_HELD_MAX = 10_000
@@ -76,7 +74,7 @@ ScoreInput = TickRows | MovedRows | HeardLabels | ShardVersion | Heartbeats
 ScoreOutput = Output | ShardStats | Heartbeats
 
 
-class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
+class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     """The scorer of one shard.
 
     Live, a tick is scored when it is this shard's turn: the version of a tick reaches all shards at once, and scoring
@@ -86,7 +84,9 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
     Heartbeats leave once the rows that came before them are scored. A snapshot does not hold them.
     """
 
-    def __init__(self, step: ScoreStep) -> None:
+    kept = fields(_shard=int, _scorer=ShardScorer)
+
+    def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
         self._step = step
         self._keeper = step.keeping.of("score")
         self._scorer = ShardScorer(step.config)
@@ -94,6 +94,8 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
         self._shard = 0
         self._taken = 0  # messages with rows
         self._heartbeats: deque[tuple[int, Heartbeats]] = deque(maxlen=HEARTBEATS_HELD_MAX)  # behind so many of them
+        if resume_state is not None:
+            self.restore(self._keeper.take_up(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
@@ -180,17 +182,14 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
             ShardStats(tick.shard, tick_stats(tick), tuple(tiers.tolist()), self._step.totals.at(tick.day)),
         ]
 
-    def restore(self, packed: bytes) -> None:
-        """Take up what `snapshot` gave."""
-        state = self._keeper.take_up(packed)
-        self._shard = state["shard"]
-        self._scorer.restore(state)
+    def restored(self) -> None:
+        """Count the messages that wait with rows."""
         self._taken = self._scorer.waiting
 
     @failing_loudly
     def snapshot(self) -> bytes:
         """The scorer's state."""
-        return self._keeper.keep(str(self._shard), lambda: {"shard": self._shard, **self._scorer.state()})
+        return self._keeper.keep(str(self._shard), self.state)
 
 
 def tick_stats(tick: ScoredTick) -> TickStats:

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +28,10 @@ from c360_stream.scoring.segments import NO_SEGMENT, segments
 from c360_stream.scoring.tiers import HIGH, NO_TIER, Tiers
 from c360_stream.scoring.value import ValueConfig, ValueLedger, lifetimes
 from c360_stream.state.codec import IDS_PER_PAGE, Pages
+from c360_stream.state.fields import Kept, deque_of, dict_of, fields, one_of, optional, paged_list, pages_of, stored_as
 
 SINCE_PER_PAGE = 1024
+_VERSION = stored_as(str, ModelVersion.to_json, ModelVersion.from_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class _Made(NamedTuple):
     features: NDArray[np.float64]
 
 
-class ShardScorer:
+class ShardScorer(Kept):
     """Holds what each account of a shard was last scored, and every score whose label may yet be known.
 
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
@@ -171,6 +173,21 @@ class ShardScorer:
     config
         Settings.
     """
+
+    kept = fields(
+        _ids=paged_list(str, IDS_PER_PAGE),
+        _stored=NDArray[np.float64],
+        _risk=NDArray[np.float64],
+        _tier=NDArray[np.int8],
+        _features=NDArray[np.float64],
+        _as_of_us=NDArray[np.int64],
+        _since_pages=pages_of(tuple[list[int], list[int], NDArray[np.float64]]),
+        _segment=NDArray[np.int8],
+        _value=ValueLedger,
+        _waiting=deque_of(one_of(tick=TickRows, event=MovedRows, labels=HeardLabels)),
+        _versions=dict_of(int, _VERSION),
+        _newest=optional(_VERSION),
+    )
 
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
@@ -409,25 +426,17 @@ class ShardScorer:
             self._stored[known.as_of_day % self._slots, known.account],
         )
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "ids": Pages.cut(self._ids, IDS_PER_PAGE),
-            "stored": self._stored,
-            "risk": self._risk,
-            "tier": self._tier,
-            "features": self._features,
-            "as_of_us": self._as_of_us,
-            "since": Pages(self._since_pages),
-            "segment": self._segment,
-            "value": self._value.state(),
-            "waiting": [_plain(rows) for rows in self._waiting],
-            "versions": [[day, version.to_json()] for day, version in self._versions.items()],
-            "newest": self._newest and self._newest.to_json(),
-        }
-
-    def _since_pages(self) -> Iterator[list[Any]]:
+    @property
+    def _since_pages(self) -> Pages:
         """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
+        return Pages(self._scored_since)
+
+    @_since_pages.setter
+    def _since_pages(self, pages: list[tuple[list[int], list[int], NDArray[np.float64]]]) -> None:
+        for accounts, as_of_us, features in pages:
+            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
+
+    def _scored_since(self) -> Iterator[list[Any]]:
         made_of = iter(self._since.items())
         while page := list(islice(made_of, SINCE_PER_PAGE)):
             yield [
@@ -435,18 +444,6 @@ class ShardScorer:
                 [as_of_us for _, (as_of_us, _) in page],
                 np.stack([features for _, (_, features) in page]),
             ]
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._ids = list(chain.from_iterable(state["ids"]))
-        self._stored, self._risk, self._tier = (state[name] for name in ("stored", "risk", "tier"))
-        self._features, self._as_of_us, self._segment = (state[name] for name in ("features", "as_of_us", "segment"))
-        for accounts, as_of_us, features in state["since"]:
-            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
-        self._value.restore(state["value"])
-        self._waiting = deque(_rows(values) for values in state["waiting"])
-        self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}
-        self._newest = ModelVersion.from_json(state["newest"]) if state["newest"] else None
 
 
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -464,24 +461,3 @@ def _moved(
     for column in moved.T:  # in the order of the features: the same bits for any number of rows
         rest -= column
     return moved, rest
-
-
-def _plain(rows: TickRows | MovedRows | HeardLabels) -> list[Any]:
-    kind = {TickRows: "tick", MovedRows: "event", HeardLabels: "labels"}[type(rows)]
-    values = (getattr(rows, name) for name in rows.__slots__)
-    return [kind, *(_known_plain(value) if isinstance(value, KnownLabels) else value for value in values)]
-
-
-def _known_plain(known: KnownLabels) -> list[Any]:
-    return [known.account, known.as_of_day, known.churned]
-
-
-def _rows(values: list[Any]) -> TickRows | MovedRows | HeardLabels:
-    kind, *fields = values
-    if kind == "event":
-        return MovedRows(*fields)
-    if kind == "labels":
-        return HeardLabels(fields[0], fields[1], KnownLabels(*fields[2]))
-    known = TickRows.__slots__.index("known")
-    fields[known] = KnownLabels(*fields[known])
-    return TickRows(*fields)
