@@ -42,7 +42,7 @@ from c360_stream.operators.topic_sink import Begun, TopicSink
 from c360_stream.scoring.scorer import ScoringConfig
 from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings, load_settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from c360_stream.state.outbox import Pulse
 
 Config = TypeVar("Config")
@@ -113,7 +113,7 @@ def build(
             f"no input partition in {place}",
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
-    keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}", recovery)
+    backend = StateBackend(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}", recovery)
     alignment_file = os.environ.get(FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None
@@ -126,7 +126,7 @@ def build(
     read = op.input("ingest", dataflow, source)
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
 
-    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), backend))
     letters = op.merge(
         "dead_letters",
         op.filter_map("refused", read, _only(DeadLetters)),
@@ -140,7 +140,7 @@ def build(
     examples = op.filter_map("examples", accounts, _only_value(TickExamples, "model"))
     hours = op.filter_map("hours", accounts, _only_value(HourCounts, "monitor"))
 
-    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
+    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), backend))
     versions = op.flat_map(
         "broadcast",
         learned,
@@ -151,13 +151,13 @@ def build(
 
     rows_and_versions = op.merge("rows_and_versions", rows, versions)
     scored = op.stateful_batch(
-        "score", rows_and_versions, ScoreStep(settings, scoring_config(settings), keeping, turns)
+        "score", rows_and_versions, ScoreStep(settings, scoring_config(settings), backend, turns)
     )
     stats = op.filter_map("stats", scored, _only_value(ShardStats, "monitor"))
     monitored = op.stateful_batch(
         "monitor",
         op.merge("hours_and_stats", hours, stats),
-        MonitorStep(settings, monitor_config(settings), keeping),
+        MonitorStep(settings, monitor_config(settings), backend),
     )
 
     passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))

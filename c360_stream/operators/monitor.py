@@ -20,7 +20,7 @@ from c360_stream.operators.score import ShardStats
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from c360_stream.state.fields import Kept, fields
 
 
@@ -30,7 +30,7 @@ class MonitorStep:
 
     settings: Settings
     config: MonitorConfig
-    keeping: Keeping
+    backend: StateBackend
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
@@ -56,7 +56,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes], K
 
     def __init__(self, step: MonitorStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._keeper = step.keeping.of("monitor")
+        self._handle = step.backend.of("monitor")
         self._monitor = Monitor(step.config)
         tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)
@@ -65,7 +65,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes], K
         self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
         if resume_state is not None:
-            self.restore(self._keeper.take_up(resume_state))
+            self.restore(self._handle.load(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[HourCounts | ShardStats]) -> tuple[list[Output], bool]:
@@ -116,7 +116,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes], K
     @failing_loudly
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
-        return self._keeper.keep("monitor", self.state)
+        return self._handle.keep("monitor", self.state)
 
 
 _GAUGES = {

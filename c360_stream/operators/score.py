@@ -26,7 +26,7 @@ from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.scoring.scorer import HeardOutcomes, ScoredRows, ScoredTick, ScoringConfig, ShardScorer
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from c360_stream.state.fields import Kept, fields
 
 
@@ -57,7 +57,7 @@ class ScoreStep:
 
     settings: Settings
     config: ScoringConfig
-    keeping: Keeping
+    backend: StateBackend
     turns: Turns = field(default_factory=Turns)
     totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
@@ -88,14 +88,14 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
 
     def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._keeper = step.keeping.of("score")
+        self._handle = step.backend.of("score")
         self._scorer = ShardScorer(step.config)
         self._clock = Clock(step.settings.live)
         self._shard = 0
         self._taken = 0  # messages with rows
         self._heartbeats: deque[tuple[int, Heartbeats]] = deque(maxlen=HEARTBEATS_HELD_MAX)  # behind so many of them
         if resume_state is not None:
-            self.restore(self._keeper.take_up(resume_state))
+            self.restore(self._handle.load(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
@@ -189,7 +189,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     @failing_loudly
     def snapshot(self) -> bytes:
         """The scorer's state."""
-        return self._keeper.keep(str(self._shard), self.state)
+        return self._handle.keep(str(self._shard), self.state)
 
 
 def tick_stats(tick: ScoredTick) -> TickStats:

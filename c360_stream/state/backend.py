@@ -10,7 +10,7 @@ from typing import Any
 
 from c360_stream import metrics
 from c360_stream.logs.summaries import SNAPSHOTS
-from c360_stream.state.chunk_store import SegmentStore
+from c360_stream.state.chunk_store import ChunkStore
 from c360_stream.state.codec import pack, pack_small, unpack
 
 INLINE_BYTES_MAX = 256 * 1024
@@ -18,7 +18,7 @@ INLINE_BYTES_MAX = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Keeping:
+class StateBackend:
     """How steps turn their state into snapshots.
 
     Parameters
@@ -36,27 +36,27 @@ class Keeping:
     layout: str
     recovery: Path | None = None
 
-    def of(self, step: str) -> Keeper:
+    def of(self, step: str) -> StateHandle:
         """What keeps the state of one key of a step."""
-        return Keeper(self, step)
+        return StateHandle(self, step)
 
 
-class Keeper:
+class StateHandle:
     """Keeps the state of one key of a step.
 
     Parameters
     ----------
-    keeping
-        How.
+    backend
+        Where state is kept.
     step
         Name of the step.
     """
 
-    def __init__(self, keeping: Keeping, step: str) -> None:
-        self._keeping = keeping
+    def __init__(self, backend: StateBackend, step: str) -> None:
+        self._backend = backend
         self._step = step
-        self._described = f"{step} ({keeping.layout})"
-        self._store: SegmentStore | None = None
+        self._described = f"{step} ({backend.layout})"
+        self._store: ChunkStore | None = None
 
     def keep(self, key: str, state: Callable[[], Any]) -> bytes:
         """Pack the state of `key`, which is the same at every call.
@@ -66,7 +66,7 @@ class Keeper:
         StateError
             If it cannot be written.
         """
-        if not self._keeping.enabled:
+        if not self._backend.enabled:
             return b""
         began = time.perf_counter()
         packed, size = self._pack(key, state())
@@ -79,7 +79,7 @@ class Keeper:
 
     def _pack(self, key: str, state: Any) -> tuple[bytes, int]:
         """The bytes, and how many that and the files were that had to be written."""
-        recovery = self._keeping.recovery
+        recovery = self._backend.recovery
         if recovery is None:
             packed = pack(self._described, state)
             return packed, len(packed)
@@ -87,7 +87,7 @@ class Keeper:
             small = pack_small(self._described, state, INLINE_BYTES_MAX)
             if small is not None:
                 return small, len(small)
-            self._store = SegmentStore(recovery, f"{self._step}-{key}")
+            self._store = ChunkStore(recovery, f"{self._step}-{key}")
         store = self._store
         store.begin()
         try:
@@ -103,17 +103,17 @@ class Keeper:
         """What the last snapshot wrote into files."""
         return self._store.written_bytes if self._store else 0
 
-    def take_up(self, packed: bytes) -> Any:
+    def load(self, packed: bytes) -> Any:
         """Unpack the state; raises `StateError` if it cannot be used."""
-        recovery = self._keeping.recovery
+        recovery = self._backend.recovery
         if recovery is None:
             return unpack(self._described, packed)
 
-        def find(name: str) -> SegmentStore:
-            self._store = SegmentStore(recovery, name)
+        def find(name: str) -> ChunkStore:
+            self._store = ChunkStore(recovery, name)
             return self._store
 
         state = unpack(self._described, packed, find)
         if self._store is not None:
-            self._store.taken_up()
+            self._store.loaded()
         return state

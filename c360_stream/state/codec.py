@@ -21,15 +21,15 @@ _ARRAY, _ARRAY_APART, _PAGES_APART = 1, 2, 3
 
 
 class Apart(Protocol):
-    """Where large content is kept, apart from the bytes that a snapshot is; `segments.SegmentStore` is one."""
+    """Where large content is kept, apart from the bytes that a snapshot is; `chunk_store.ChunkStore` is one."""
 
     name: str
     """Finds it again."""
 
     def put(self, content: memoryview) -> list[Any]:
-        """Keep content; plain data that say where it is."""
+        """Keep content; plain data that refer to it."""
 
-    def get(self, places: list[Any], into: memoryview) -> None:
+    def get(self, refs: list[Any], into: memoryview) -> None:
         """Read what `put` took; raises `StateError` if it is not there as it was."""
 
 
@@ -92,8 +92,8 @@ class _Packer:
             self._take(array.nbytes)
             if self._apart is None or array.nbytes < APART_BYTES_MIN or array.dtype.hasobject:
                 return _encode_page(array)
-            places = self._apart.put(array.reshape(-1).view(np.uint8).data)
-            body = msgspec.msgpack.encode((array.dtype.str, array.shape, places))
+            refs = self._apart.put(array.reshape(-1).view(np.uint8).data)
+            body = msgspec.msgpack.encode((array.dtype.str, array.shape, refs))
             return msgspec.msgpack.Ext(_ARRAY_APART, body)
         if isinstance(value, Pages):
             kept = [self._page(self._pages.encode(page)) for page in value]
@@ -144,9 +144,9 @@ _page_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_page)
 def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
     def decode(code: int, data: memoryview) -> Any:
         if code == _ARRAY_APART:
-            kind, shape, places = msgspec.msgpack.decode(data)
+            kind, shape, refs = msgspec.msgpack.decode(data)
             array = np.empty(shape, np.dtype(kind))
-            apart.get(places, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
+            apart.get(refs, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
             return array
         if code == _PAGES_APART:
             return [_page_decoder.decode(_read_page(kept)) for kept in msgspec.msgpack.decode(data)]
@@ -155,9 +155,9 @@ def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
     def _read_page(kept: Any) -> Any:
         if isinstance(kept, bytes):
             return kept
-        size, places = kept
+        size, refs = kept
         page = bytearray(size)
-        apart.get(places, memoryview(page))
+        apart.get(refs, memoryview(page))
         return page
 
     return msgspec.msgpack.Decoder(ext_hook=decode)

@@ -10,7 +10,7 @@ import pytest
 from c360_stream import metrics
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from flows.churn import monitor_config
 
 GAUGES = (metrics.MODEL_AUC, metrics.MODEL_LOG_LOSS, metrics.MODEL_CALIBRATION_RATIO)
@@ -30,7 +30,7 @@ def restart() -> None:
 
 def step(directory: Path) -> MonitorStep:
     settings = Settings()
-    return MonitorStep(settings, monitor_config(settings), Keeping(True, "", directory))
+    return MonitorStep(settings, monitor_config(settings), StateBackend(True, "", directory))
 
 
 def auc(model_name: str) -> float | None:
