@@ -37,6 +37,7 @@ from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters, TableRows, TopicRecords, dead_letter_outputs, learned_outputs
 from c360_stream.operators.score import ScoreStep, ShardStats, ShardVersion
 from c360_stream.operators.sink import TableSink
+from c360_stream.operators.state_layout import common_layout
 from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.operators.topic_sink import Begun, TopicSink
 from c360_stream.scoring.scorer import ScoringConfig
@@ -113,7 +114,7 @@ def build(
             f"no input partition in {place}",
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
-    backend = StateBackend(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}", recovery)
+    backend = StateBackend(keep_state, common_layout(settings), recovery)
     alignment_file = os.environ.get(FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None

@@ -44,7 +44,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
 
     def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
         self._step = step
-        self._handle = step.backend.of("accounts")
+        self._handle = step.backend.of("accounts", AccountShard)
         self._shard: AccountShard | None = None
         if resume_state is not None:
             state = self._handle.load(resume_state)

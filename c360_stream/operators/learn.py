@@ -31,7 +31,7 @@ class LearnStep:
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
         """Build, or take up a snapshot."""
-        learner, handle = Learner(self.shards, self.config), self.backend.of("learn")
+        learner, handle = Learner(self.shards, self.config), self.backend.of("learn", Learner)
         if resume_state is not None:
             learner.restore(handle.load(resume_state))
         return LearnLogic(learner, handle)

@@ -56,7 +56,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | ShardStats, Output, bytes], K
 
     def __init__(self, step: MonitorStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._handle = step.backend.of("monitor")
+        self._handle = step.backend.of("monitor", MonitorLogic)
         self._monitor = Monitor(step.config)
         tiers = (step.config.tier_medium, step.config.tier_high, step.config.tier_critical)
         self._interventions = InterventionWatch(step.config.horizon_days, tiers)

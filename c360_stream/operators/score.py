@@ -88,7 +88,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
 
     def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._handle = step.backend.of("score")
+        self._handle = step.backend.of("score", ScoreLogic)
         self._scorer = ShardScorer(step.config)
         self._clock = Clock(step.settings.live)
         self._shard = 0

@@ -12,6 +12,8 @@ from c360_stream import metrics
 from c360_stream.logs.summaries import SNAPSHOTS
 from c360_stream.state.chunk_store import ChunkStore
 from c360_stream.state.codec import pack, pack_small, unpack
+from c360_stream.state.fields import Kept
+from c360_stream.state.layout import Layout, digest
 
 INLINE_BYTES_MAX = 256 * 1024
 """State with more of arrays and pages goes into files beside the engine's store, which writes whole values anew."""
@@ -27,18 +29,18 @@ class StateBackend:
         Whether the run has a recovery store. Without one the engine asks for snapshots all the same;
         they are empty then, which costs nothing.
     layout
-        The settings that the layout of state depends on: state kept under others cannot be used.
+        Of what all state depends on, settings among it: state kept under another one cannot be used.
     recovery
         The recovery directory, where large state has files of its own. None: all of it is in the bytes.
     """
 
     enabled: bool
-    layout: str
+    layout: Layout
     recovery: Path | None = None
 
-    def of(self, step: str) -> StateHandle:
-        """What keeps the state of one key of a step."""
-        return StateHandle(self, step)
+    def of(self, step: str, root: type[Kept]) -> StateHandle:
+        """What keeps the state of one key of a step, an object of the class `root`."""
+        return StateHandle(self, step, root)
 
 
 class StateHandle:
@@ -50,12 +52,14 @@ class StateHandle:
         Where state is kept.
     step
         Name of the step.
+    root
+        What has the state.
     """
 
-    def __init__(self, backend: StateBackend, step: str) -> None:
+    def __init__(self, backend: StateBackend, step: str, root: type[Kept]) -> None:
         self._backend = backend
         self._step = step
-        self._described = f"{step} ({backend.layout})"
+        self._layout = digest((*backend.layout, *root.layout()))
         self._store: ChunkStore | None = None
 
     def keep(self, key: str, state: Callable[[], Any]) -> bytes:
@@ -81,17 +85,17 @@ class StateHandle:
         """The bytes, and how many that and the files were that had to be written."""
         recovery = self._backend.recovery
         if recovery is None:
-            packed = pack(self._described, state)
+            packed = pack(self._step, state, layout=self._layout)
             return packed, len(packed)
         if self._store is None:
-            small = pack_small(self._described, state, INLINE_BYTES_MAX)
+            small = pack_small(self._step, state, INLINE_BYTES_MAX, layout=self._layout)
             if small is not None:
                 return small, len(small)
             self._store = ChunkStore(recovery, f"{self._step}-{key}")
         store = self._store
         store.begin()
         try:
-            packed = pack(self._described, state, store)
+            packed = pack(self._step, state, store, layout=self._layout)
             store.commit()
         except BaseException:
             store.abort()
@@ -107,13 +111,13 @@ class StateHandle:
         """Unpack the state; raises `StateError` if it cannot be used."""
         recovery = self._backend.recovery
         if recovery is None:
-            return unpack(self._described, packed)
+            return unpack(self._step, packed, layout=self._layout)
 
         def find(name: str) -> ChunkStore:
             self._store = ChunkStore(recovery, name)
             return self._store
 
-        state = unpack(self._described, packed, find)
+        state = unpack(self._step, packed, find, layout=self._layout)
         if self._store is not None:
             self._store.loaded()
         return state

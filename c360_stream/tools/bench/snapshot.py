@@ -70,8 +70,8 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
 
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         recovery = Path(home)
-        backend = StateBackend(True, "bench", recovery)
-        handles = [(backend.of("accounts"), backend.of("score")) for _ in shards]
+        backend = StateBackend(True, (), recovery)
+        handles = [(backend.of("accounts", AccountShard), backend.of("score", ShardScorer)) for _ in shards]
         resident = _resident_bytes_max()
         first = timed(_keep, shards, handles)
         state_bytes = _directory_bytes(recovery)
@@ -149,9 +149,9 @@ class _Shard:
     def load(self, backend: StateBackend, accounts: bytes, score: bytes) -> None:
         """As the steps do."""
         self.shard = AccountShard(self.number, self.shard.config)
-        self.shard.restore(backend.of("accounts").load(accounts))
+        self.shard.restore(backend.of("accounts", AccountShard).load(accounts))
         self.scorer = ShardScorer(self.scorer.config)
-        self.scorer.restore(backend.of("score").load(score))
+        self.scorer.restore(backend.of("score", ShardScorer).load(score))
 
     def _receive(self, events: EventColumns | None) -> None:
         now, first = self._day * US_PER_DAY, START_DAY * US_PER_DAY + US_PER_DAY // 2

@@ -30,7 +30,7 @@ def restart() -> None:
 
 def step(directory: Path) -> MonitorStep:
     settings = Settings()
-    return MonitorStep(settings, monitor_config(settings), StateBackend(True, "", directory))
+    return MonitorStep(settings, monitor_config(settings), StateBackend(True, (), directory))
 
 
 def auc(model_name: str) -> float | None:

@@ -34,7 +34,7 @@ class Clock:
 
 
 def step(clock: Clock, *, live: bool) -> ScoreStep:
-    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, "test"), Turns(clock))
+    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, ()), Turns(clock))
 
 
 def interleaved(draw: Random, shard: int) -> list[ScoreInput]:

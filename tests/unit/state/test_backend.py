@@ -11,14 +11,15 @@ import pytest
 from c360_stream import metrics
 from c360_stream.errors import StateError
 from c360_stream.features.shard import MovedRows
+from c360_stream.features.volume import VolumeBaseline
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.scoring.scorer import ScoringConfig, ShardScorer
 from c360_stream.state import backend as module
 from c360_stream.state import chunk_store as segments
-from c360_stream.state import codec as snapshot
 from c360_stream.state.backend import StateBackend
 from c360_stream.state.chunk_store import STATE_FOLDER
 from c360_stream.state.codec import Pages
+from c360_stream.state.fields import Kept
 from tests.unit.features.deliveries import Partition, shard_config
 from tests.unit.features.events import at, event
 
@@ -36,7 +37,7 @@ def noise(length: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 
 
 def test_a_shard_writes_what_its_events_changed(tmp_path: Path) -> None:
-    step = AccountsStep(shard_config(["p", "b"]), StateBackend(True, "", tmp_path))
+    step = AccountsStep(shard_config(["p", "b"]), StateBackend(True, (), tmp_path))
     logic, product, billing = step(None), Partition("product", "p", 1), Partition("billing", "b", 1)
     starts = {"plan": "team", "mrr_cents": 100, "seats": 3}
     for batch in (
@@ -64,7 +65,7 @@ def test_a_shard_writes_what_its_events_changed(tmp_path: Path) -> None:
 
 def test_a_scorer_writes_what_is_new(tmp_path: Path) -> None:
     handle, scorer = (
-        StateBackend(True, "", tmp_path).of("score"),
+        StateBackend(True, (), tmp_path).of("score", Kept),
         ShardScorer(ScoringConfig(60, (0.1, 0.25, 0.5), 0.02, 7, 0.05)),
     )
     for ids in ([f"account {number}" for number in range(MANY)], ["one more"]):
@@ -73,48 +74,51 @@ def test_a_scorer_writes_what_is_new(tmp_path: Path) -> None:
         packed = handle.keep("0", scorer.state)
     assert 0 < handle.written_bytes < 100 * 1024
     resumed = ShardScorer(scorer.config)
-    resumed.restore(StateBackend(True, "", tmp_path).of("score").load(packed))
+    resumed.restore(StateBackend(True, (), tmp_path).of("score", Kept).load(packed))
     handle.keep("0", resumed.state)
     assert handle.written_bytes == 0
 
 
 def test_small_state_stays_in_the_bytes_and_grows_out_of_them(tmp_path: Path) -> None:
-    backend = StateBackend(True, "", tmp_path)
-    packed = backend.of("learn").keep("model", lambda: [noise(10), Pages.cut(["x"] * 10, 5)])
+    backend = StateBackend(True, (), tmp_path)
+    packed = backend.of("learn", Kept).keep("model", lambda: [noise(10), Pages.cut(["x"] * 10, 5)])
     assert list(tmp_path.iterdir()) == []
-    handle = backend.of("learn")
+    handle = backend.of("learn", Kept)
     assert handle.load(packed)[1] == [["x"] * 5] * 2
     for array in (noise(10_000), noise(50)):  # what has files keeps them
         packed = handle.keep("model", array.copy)
-        handle = backend.of("learn")
+        handle = backend.of("learn", Kept)
         assert handle.load(packed).tolist() == array.tolist()
         assert [file.name for file in (tmp_path / STATE_FOLDER).iterdir()] == ["learn-model"]
         assert len(packed) < 10_000
 
 
 def test_without_the_directory_it_is_said(tmp_path: Path) -> None:
-    packed = StateBackend(True, "", tmp_path).of("learn").keep("model", lambda: noise(10_000))
+    packed = StateBackend(True, (), tmp_path).of("learn", Kept).keep("model", lambda: noise(10_000))
     with pytest.raises(StateError, match=r"learn .* is partly in files beside the engine's; resume it with `c360 run"):
-        StateBackend(True, "").of("learn").load(packed)
+        StateBackend(True, ()).of("learn", Kept).load(packed)
 
 
-def test_another_version_is_refused_before_its_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = StateBackend(True, "", tmp_path).of("learn").keep("model", lambda: noise(10_000))
+def test_another_layout_is_refused_before_its_files_are_read(tmp_path: Path) -> None:
+    packed = StateBackend(True, (), tmp_path).of("learn", Kept).keep("model", lambda: noise(10_000))
     for file in (tmp_path / STATE_FOLDER / "learn-model").iterdir():
         file.unlink()
-    monkeypatch.setattr(snapshot, "STATE_VERSION", 99)
-    with pytest.raises(StateError, match=r"this is learn .*, version 99"):
-        StateBackend(True, "", tmp_path).of("learn").load(packed)
+    for other in (
+        StateBackend(True, ("C360_SHARDS: 4",), tmp_path).of("learn", Kept),
+        StateBackend(True, (), tmp_path).of("learn", VolumeBaseline),
+    ):
+        with pytest.raises(StateError, match=r"snapshot of step learn is of layout \w+; this release has \w+"):
+            other.load(packed)
 
 
 def test_metrics_tell_when_state_was_kept_last(tmp_path: Path) -> None:
     def kept_at() -> float | None:
         return metrics.REGISTRY.get_sample_value("c360_snapshot_timestamp_seconds", {"step": "timed"})
 
-    StateBackend(False, "").of("timed").keep("0", dict)
+    StateBackend(False, ()).of("timed", Kept).keep("0", dict)
     assert kept_at() is None, "nothing is kept without a recovery directory"
     began = time.time()
-    StateBackend(True, "", tmp_path).of("timed").keep("0", dict)
+    StateBackend(True, (), tmp_path).of("timed", Kept).keep("0", dict)
     at = kept_at()
     assert at is not None
     assert began <= at <= time.time()

@@ -24,6 +24,7 @@ from c360_stream.state import codec as snapshot
 from c360_stream.state.backend import StateBackend
 from c360_stream.state.chunk_store import ORPHANS_KEPT, SNAPSHOTS_KEPT, STATE_FOLDER, ChunkStore
 from c360_stream.state.codec import Pages, pack, unpack
+from c360_stream.state.fields import Kept
 
 CHUNK, SEGMENT, FILES = 64, 512, 8
 FOLDER = "accounts-3"
@@ -321,8 +322,8 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", range(1, 14))
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, disk: Callable[..., Disk], call: int) -> None:
     """Wherever it shows: at a file's first byte, within it, or when it has to reach the disk."""
-    backend = StateBackend(True, "", tmp_path)
-    handle, states = backend.of("accounts"), [[noise(SEGMENT + CHUNK)]]
+    backend = StateBackend(True, (), tmp_path)
+    handle, states = backend.of("accounts", Kept), [[noise(SEGMENT + CHUNK)]]
     kept = [handle.keep("3", lambda: states[-1])]
     disk(call, full)
 
@@ -338,8 +339,8 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, disk: Callable[..
         go_on()
     disk()
     assert (len(kept), files(tmp_path)) == (len(states) - 1, there)
-    assert backend.of("accounts").load(kept[-1])[0].tolist() == states[-2][0].tolist()
-    assert backend.of("accounts").load(handle.keep("3", lambda: states[-1]))[0].tolist() == states[-1][0].tolist()
+    assert backend.of("accounts", Kept).load(kept[-1])[0].tolist() == states[-2][0].tolist()
+    assert backend.of("accounts", Kept).load(handle.keep("3", lambda: states[-1]))[0].tolist() == states[-1][0].tolist()
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
