@@ -1,4 +1,4 @@
-"""Errors that reach a person: one line that says what, where and how to mend it."""
+"""Errors that reach a person: one line that says what, where and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ class C360Error(Exception):
     ----------
     what
         What went wrong, and where, in one line.
-    mend
+    hint
         What the reader can do about it, in one line.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         self.what = what
-        self.mend = mend
-        super().__init__(f"{what}; {mend}" if mend else what)
+        self.hint = hint
+        super().__init__(f"{what}; {hint}" if hint else what)
 
 
 class ConfigurationError(C360Error):

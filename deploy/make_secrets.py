@@ -137,7 +137,7 @@ def main() -> int:
     try:
         lines = [*make(options.directory), name_directory(options.env_file, options.directory)]
     except OSError as error:
-        sys.stderr.write(f"make secrets: {error.filename}: {error.strerror}; mend that and run it again\n")
+        sys.stderr.write(f"make secrets: {error.filename}: {error.strerror}; fix that and run it again\n")
         return 1
     sys.stdout.write("\n".join([*lines, ""]))
     return 0

@@ -41,7 +41,7 @@ from c360_stream.operators.rows import (
 from c360_stream.operators.score import ScoreStep
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.state_layout import common_layout
-from c360_stream.operators.tick_scheduler import Turns
+from c360_stream.operators.tick_scheduler import TickScheduler
 from c360_stream.operators.topic_sink import Begun, TopicSink
 from c360_stream.pipeline import (
     LearnerInput,
@@ -131,7 +131,7 @@ def build(
     )
 
     dataflow = Dataflow("churn")
-    turns = Turns()
+    turns = TickScheduler()
     rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
     source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
     read = op.input("ingest", dataflow, source)
@@ -147,7 +147,7 @@ def build(
 
 
 def _steps(
-    settings: Settings, partitions: tuple[str, ...], backend: StateBackend, turns: Turns, read: Stream[Any]
+    settings: Settings, partitions: tuple[str, ...], backend: StateBackend, turns: TickScheduler, read: Stream[Any]
 ) -> Stream[Output]:
     """The steps between source and sinks: the pipeline's parts, with dead letters and heartbeats beside them."""
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))

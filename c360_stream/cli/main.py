@@ -25,7 +25,7 @@ from c360_stream.logs.lines import printable, tell_failure
 COMMANDS = {
     "bench": "Run the benchmarks; one JSON object a result.",
     "demo": "Show the whole system on a simulated company.",
-    "doctor": "Check the setup and say how to mend it.",
+    "doctor": "Check the setup and say how to fix it.",
     "evaluate": "Measure how good the scores are.",
     "heartbeat": "Send heartbeats through the whole flow.",
     "interventions": "Compare what became of contacted accounts.",
@@ -81,7 +81,7 @@ def _report(error: Exception, session: Session) -> int:
 
 
 def _explain(error: Exception) -> tuple[int, str]:
-    """Exit code, and what went wrong and how to mend it."""
+    """Exit code, and what went wrong and how to fix it."""
     match error:
         case C360Error():
             return error.exit_code, str(error)
@@ -94,7 +94,7 @@ def _explain(error: Exception) -> tuple[int, str]:
             return error.exit_code, f"{what[:1].lower()}{what[1:]}; see '{command} --help'"
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
-            return 1, f"{where}{error.strerror or error}; mend that, or see where with --debug"
+            return 1, f"{where}{error.strerror or error}; fix that, or see where with --debug"
         case _:
             return 1, f"internal error: {type(error).__name__}: {error}; run again with --debug"
 

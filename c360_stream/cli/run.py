@@ -57,7 +57,7 @@ def command(
     from c360_stream.runtime.signals import exit_stopped, listening
 
     with listening() as listener:
-        from c360_stream.runtime.cluster import ALONE, PEERS_VARIABLE, place_among
+        from c360_stream.runtime.cluster import ALONE, PEERS_VARIABLE, member_among
         from c360_stream.runtime.run import run
 
         process = options.pop("process")
@@ -68,9 +68,9 @@ def command(
         if options["republish"] and options["recovery"] is None:
             raise click.UsageError("--republish goes with --recovery.", context)
         settings = read_settings(log_dir, live=False if until_end else None)
-        place = ALONE if peers is None else place_among(peers.split(","), process)
+        member = ALONE if peers is None else member_among(peers.split(","), process)
         # In a cluster the engine's threads would turn an orderly exit into an abort.
         context.ensure_object(Session).ends_hard = peers is not None or PEERS_VARIABLE in os.environ
-        run(settings, place=place, **options)
+        run(settings, member=member, **options)
         if listener.heard:
             exit_stopped()

@@ -17,7 +17,7 @@ from c360_stream.connectors.ports import (
     TRUNCATED,
     VALUE_BYTES_MAX,
     Headers,
-    Heard,
+    OnDelivered,
     OutRecord,
     RawBatch,
     Waiting,
@@ -121,8 +121,8 @@ class SnapshotMark:
             noted = json.loads(text)
             return str(noted["store"]), int(noted["snapshot"])
         except (ValueError, KeyError, TypeError):
-            mend = "remove it, if the recovery directory is the newest there is"
-            raise TransportError(f"{self._path} is damaged", mend) from None
+            hint = "remove it, if the recovery directory is the newest there is"
+            raise TransportError(f"{self._path} is damaged", hint) from None
 
     def write(self, store: str, snapshot: int) -> None:
         """Note, at once or not at all."""
@@ -283,7 +283,7 @@ class LogDirWriter:
             if self._bytes > size:
                 raise TransportError(f"{path} has {size} bytes, but {self._bytes} were written to it", _RESTORE)
             self._file.truncate(self._bytes)
-        self._unheard: list[tuple[OutRecord, Heard]] = []
+        self._undelivered: list[tuple[OutRecord, OnDelivered]] = []
 
     def _lock(self) -> None:
         """Keep other runs from this file: the lines of two would mix, and each would cut off the other's."""
@@ -295,7 +295,7 @@ class LogDirWriter:
                 f"{self._path} is being written by another run", "let one run at a time write to a log directory"
             ) from None
 
-    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[OutRecord], on_delivered: OnDelivered | None = None) -> None:
         """Append records, all or none; they are in the system's cache when this returns.
 
         Raises
@@ -320,16 +320,16 @@ class LogDirWriter:
                 self._file.truncate(self._bytes)
             raise _named(self._path, error) from error
         self._bytes += written
-        if heard is not None:
-            self._unheard += [(record, heard) for record in records]
+        if on_delivered is not None:
+            self._undelivered += [(record, on_delivered) for record in records]
 
     def flush(self) -> None:
         """Return once everything written is on the disk."""
         with named_errors(self._path):
             os.fsync(self._file.fileno())
-        for record, heard in self._unheard:
-            heard(record)
-        self._unheard = []
+        for record, on_delivered in self._undelivered:
+            on_delivered(record)
+        self._undelivered = []
 
     def position(self) -> tuple[int, ...]:
         """(bytes written,)."""
@@ -370,5 +370,5 @@ def named_errors(path: Path) -> Iterator[None]:
 
 def _named(path: Path, error: Exception) -> TransportError:
     if isinstance(error, OSError) and error.strerror:
-        return TransportError(f"{path}: {error.strerror}", "mend the disk, the path or its permissions")
+        return TransportError(f"{path}: {error.strerror}", "fix the disk, the path or its permissions")
     return TransportError(f"{path}: damaged gzip file: {error}", "restore it, or write it again whole")

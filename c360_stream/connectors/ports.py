@@ -83,7 +83,7 @@ class OutRecord:
 
 TopicRecord = tuple[str, OutRecord]
 """A topic, and a record for it."""
-Heard = Callable[[OutRecord], None]
+OnDelivered = Callable[[OutRecord], None]
 """Called with a record once it is acknowledged (Kafka) or synced (log directory), by a later call of its writer."""
 
 
@@ -92,7 +92,7 @@ class RecordWriter(Protocol):
 
     topic: str
 
-    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[OutRecord], on_delivered: OnDelivered | None = None) -> None:
         """Take records; they may still be in memory when this returns. Back-pressure: may block.
 
         Without a record it does no more than hear what became of those before.
@@ -137,7 +137,7 @@ class OutboxWriter(Protocol):
             If the batch could not be published, or another process has taken over this partition of the sink.
         """
 
-    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[TopicRecord], on_delivered: OnDelivered | None = None) -> None:
         """Publish records at least once, soon: they may still be in memory when this returns; may block.
 
         Without a record it does no more than hear what became of those before.

@@ -27,7 +27,7 @@ HEARTBEAT = 128
 
 
 # What `EventColumns` has of each event as an array, beside its account.
-_PLAIN = ("time_us", "heard_us", "event", "code", "user", "category")
+_PLAIN = ("time_us", "effective_time_us", "event", "code", "user", "category")
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class EventColumns:
         int32, shape (n,): each event's index into `accounts`.
     time_us
         int64, shape (n,): event time in microseconds since the epoch, UTC.
-    heard_us
+    effective_time_us
         int64, shape (n,): when the event counts as heard. Its own time, or, if it is late, the mark that its
         partition had reached just before it: that depends on the order of the partition alone, and one wrong clock
         does not move it (`plausibility.TimeJudge`).
@@ -66,7 +66,7 @@ class EventColumns:
     account_hash: NDArray[np.uint64]
     account: NDArray[np.int32]
     time_us: NDArray[np.int64]
-    heard_us: NDArray[np.int64]
+    effective_time_us: NDArray[np.int64]
     event: NDArray[np.uint64]
     code: NDArray[np.uint8]
     user: NDArray[np.uint64]

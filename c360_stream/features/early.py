@@ -23,7 +23,7 @@ class EarlyEvents(Kept):
 
     def put(self, events: EventColumns) -> None:
         """Take events that are heard on any days."""
-        day = events.heard_us // US_PER_DAY
+        day = events.effective_time_us // US_PER_DAY
         for of_day in np.unique(day).tolist():
             self._days.setdefault(of_day, []).append(events.take(np.flatnonzero(day == of_day)))
         self._count += len(events)

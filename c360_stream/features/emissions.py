@@ -78,14 +78,14 @@ class TickExamples:
         Examples whose horizon has passed, with their label.
     opened
         Examples taken at this very tick; none has a label yet.
-    young
+    week_old
         Examples that are a week old (`LabelLedger.hazard_days`), and whether their account has cancelled by then.
-    early
+    churned_before_horizon
         Examples whose account cancelled before their horizon had passed.
     corrected_as_of, corrected_ids, corrected_treated
         Examples that had matured as stayed, though a cancellation came late: as-of day and account of each, and whether
         it was contacted before that cancellation.
-    settled_ids, settled_after
+    observed_ids, observed_after
         Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
     late_days
         Of each cancellation heard on the day that ends: whole days by which it came late; in no particular order.
@@ -97,13 +97,13 @@ class TickExamples:
     day: int
     matured: ExampleBlock
     opened: ExampleBlock
-    young: ExampleBlock
-    early: ExampleBlock
+    week_old: ExampleBlock
+    churned_before_horizon: ExampleBlock
     corrected_as_of: list[int]
     corrected_ids: list[str]
     corrected_treated: list[bool]
-    settled_ids: list[str]
-    settled_after: list[int]
+    observed_ids: list[str]
+    observed_after: list[int]
     late_days: list[int]
     events_by_topic: list[int]
 
@@ -118,7 +118,7 @@ class HourCounts:
 
 
 @dataclass(slots=True)
-class MovedRows:
+class IntradayRows:
     """Accounts that events moved between ticks, as `TickRows`; `as_of_us` is int64 of shape (n,)."""
 
     shard: int
@@ -129,7 +129,7 @@ class MovedRows:
 
 
 @dataclass(slots=True)
-class HeardLabels:
+class FinalLabels:
     """Labels that are known at the end of the input, of which no tick has come to say so."""
 
     shard: int
@@ -137,4 +137,4 @@ class HeardLabels:
     known: KnownLabels
 
 
-Emission = TickRows | TickExamples | HourCounts | MovedRows | HeardLabels | DeadLetter
+Emission = TickRows | TickExamples | HourCounts | IntradayRows | FinalLabels | DeadLetter

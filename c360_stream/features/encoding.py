@@ -170,7 +170,7 @@ class EventEncoder:
             self._accounts.hashes(),
             account,
             time_us=time_us,
-            heard_us=time_us,
+            effective_time_us=time_us,
             event=_hashes([event.event_id for event in events], _EVENT_SEED),
             code=code,
             user=user,

@@ -18,9 +18,9 @@ from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.emissions import (
     Emission,
-    HeardLabels,
+    FinalLabels,
     HourCounts,
-    MovedRows,
+    IntradayRows,
     TickExamples,
     TickLabels,
     TickRows,
@@ -143,7 +143,7 @@ class AccountShard(Kept):
         self.tally.settled += self.unsettled.accept_until(self.watermark.now_us)
         if self.watermark.ended and self._today is not None:
             if len((heard := self.ledger.heard(self._today)).account):
-                out.append(HeardLabels(self.number, self.watermark.now_us, heard))
+                out.append(FinalLabels(self.number, self.watermark.now_us, heard))
             out += self.unsettled.refuse_after(self.watermark.now_us)
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
         moved = self._moved()
@@ -169,13 +169,13 @@ class AccountShard(Kept):
         """
         # A log that has grown since it ended may have events from before its end, which are late in no partition.
         in_progress = NO_TIME if self._today is None else self._today
-        missed = events.time_us // US_PER_DAY < np.maximum(events.heard_us // US_PER_DAY, in_progress)
-        self.tally.late += int(np.count_nonzero(missed | (events.time_us < events.heard_us)))
+        missed = events.time_us // US_PER_DAY < np.maximum(events.effective_time_us // US_PER_DAY, in_progress)
+        self.tally.late += int(np.count_nonzero(missed | (events.time_us < events.effective_time_us)))
         self.tally.after_tick += int(np.count_nonzero(missed))
         if self._today is None:
             self.early.put(events)
             return
-        waits = events.heard_us >= (self._today + 1) * US_PER_DAY
+        waits = events.effective_time_us >= (self._today + 1) * US_PER_DAY
         if waits.any():
             self.early.put(events.take(np.flatnonzero(waits)))
             events = events.take(np.flatnonzero(~waits))
@@ -196,7 +196,7 @@ class AccountShard(Kept):
             self.ledger.cancelled(*cancellation)
         self.tally.misplaced += self.accounts.subscriptions.misplaced
         self.accounts.subscriptions.misplaced = 0
-        hour = np.maximum(events.heard_us // US_PER_HOUR - today * 24, 0)
+        hour = np.maximum(events.effective_time_us // US_PER_HOUR - today * 24, 0)
         self._hours[events.topic] += np.bincount(hour, minlength=24)
         np.maximum.at(self._last_event_us, row, events.time_us)
         self._touched.append(rows)
@@ -244,7 +244,7 @@ class AccountShard(Kept):
         accounts, n = self.accounts, len(self.accounts)
         by_id = accounts.in_id_order()
         closed = self.ledger.close(day)
-        settled = closed.settled
+        observed = closed.fully_observed
         active = accounts.subscriptions.active[:n]
         rows = by_id[active[by_id]]
         features = accounts.matrix(rows, day * US_PER_DAY)
@@ -269,15 +269,17 @@ class AccountShard(Kept):
                 day=day,
                 matured=self._block(closed.matured, day),
                 opened=self._block(opened, day),
-                young=self._block(closed.young, day),
-                early=ExampleBlock.merged([self._block(one, day) for one in closed.early]),
+                week_old=self._block(closed.week_old, day),
+                churned_before_horizon=ExampleBlock.merged(
+                    [self._block(one, day) for one in closed.churned_before_horizon]
+                ),
                 corrected_as_of=[as_of for as_of, _ in closed.corrected],
                 corrected_ids=[accounts.ids[account] for _, account in closed.corrected],
                 corrected_treated=[
                     bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected
                 ],
-                settled_ids=[accounts.ids[account] for account in settled.account.tolist()] if settled else [],
-                settled_after=settled.cancelled_after.tolist() if settled else [],
+                observed_ids=[accounts.ids[account] for account in observed.account.tolist()] if observed else [],
+                observed_after=observed.cancelled_after.tolist() if observed else [],
                 late_days=closed.late_days,
                 events_by_topic=self._hours.sum(axis=1).tolist(),
             )
@@ -332,7 +334,7 @@ class AccountShard(Kept):
         self._announced = len(self.accounts)
         return new
 
-    def _moved(self) -> MovedRows | None:
+    def _moved(self) -> IntradayRows | None:
         """Rows of the active accounts that events of the day in progress moved, at most one an interval.
 
         An account that was moved again within the interval waits until the watermark has passed its end.
@@ -353,4 +355,4 @@ class AccountShard(Kept):
             return None
         self._scored_us[rows] = as_of
         features = self.accounts.matrix(rows, as_of)
-        return MovedRows(self.number, rows, self._new_ids(), as_of, features)
+        return IntradayRows(self.number, rows, self._new_ids(), as_of, features)

@@ -66,7 +66,7 @@ class MaturedExamples:
 
 
 @dataclass(slots=True)
-class SettledExamples:
+class ObservedExamples:
     """Examples of one as-of whose longest horizon has passed.
 
     Parameters
@@ -94,26 +94,26 @@ class ClosedDay:
         Labels of all as-ofs that were scored.
     matured
         The examples whose horizon has passed.
-    young
+    week_old
         The examples that are `hazard_days` old; `churned` says whether their account cancelled by then.
-    early
+    churned_before_horizon
         The examples whose account has just cancelled, before their horizon has passed: provisional labels.
         One block an as-of.
     corrected
         As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
     late_days
         Of each cancellation that took effect: whole days by which it was heard late, 0 if on its day.
-    settled
+    fully_observed
         The examples that are `reach_days` old.
     """
 
     known: KnownLabels
     matured: MaturedExamples | None
-    young: MaturedExamples | None
-    early: list[MaturedExamples]
+    week_old: MaturedExamples | None
+    churned_before_horizon: list[MaturedExamples]
     corrected: list[tuple[int, int]]
     late_days: list[int]
-    settled: SettledExamples | None
+    fully_observed: ObservedExamples | None
 
 
 class LabelLedger(Kept):
@@ -151,7 +151,7 @@ class LabelLedger(Kept):
 
     @property
     def hazard_days(self) -> int:
-        """Age of a young example: a week, or the horizon if that is shorter."""
+        """Age of a week-old example: a week, or the horizon if that is shorter."""
         return min(HAZARD_DAYS_MAX, self.horizon_days)
 
     def reserve(self, accounts: int) -> None:
@@ -180,12 +180,12 @@ class LabelLedger(Kept):
 
         To be called before `open(day)`. Cancellations noted so far lie before that midnight.
         """
-        early: list[MaturedExamples] = []
+        churned: list[MaturedExamples] = []
         corrected: list[tuple[int, int]] = []
         late_days = [max(0, day - 1 - time_us // US_PER_DAY) for _, time_us in self._cancelled]
-        known = [self._apply_cancellations(day, early, corrected)]
+        known = [self._apply_cancellations(day, churned, corrected)]
         due = day - self.horizon_days
-        young = self._labelled(day - self.hazard_days)
+        week_old = self._labelled(day - self.hazard_days)
         row = self._status[due % self._slots]
         stayed = np.flatnonzero(row == PENDING).astype(np.int32)
         row[stayed] = STAYED
@@ -201,8 +201,8 @@ class LabelLedger(Kept):
         settled = self._unsettled.pop(day - self.reach_days, None)
         # Left over where the settings have shortened the reach.
         self._unsettled = {as_of: kept for as_of, kept in self._unsettled.items() if as_of > day - self.reach_days}
-        spans = settled and SettledExamples(day - self.reach_days, *settled)
-        return ClosedDay(labels, matured, young, early, corrected, late_days, spans)
+        spans = settled and ObservedExamples(day - self.reach_days, *settled)
+        return ClosedDay(labels, matured, week_old, churned, corrected, late_days, spans)
 
     def heard(self, today: int) -> KnownLabels:
         """Labels that the cancellations of the day in progress settle: the next `close` gives them again."""
@@ -224,7 +224,7 @@ class LabelLedger(Kept):
         return MaturedExamples(as_of, account, features.matrix(), churned)
 
     def _apply_cancellations(
-        self, day: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]
+        self, day: int, churned: list[MaturedExamples], corrected: list[tuple[int, int]]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
         accounts: list[int] = []
         days: list[int] = []
@@ -239,7 +239,7 @@ class LabelLedger(Kept):
                     status[account] = CHURNED
                     accounts.append(account)
                     days.append(as_of)
-                    self._note(as_of, account, early, corrected)
+                    self._note(as_of, account, churned, corrected)
         self._cancelled.clear()
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
 
@@ -253,13 +253,13 @@ class LabelLedger(Kept):
             rows = np.flatnonzero(among == account)
             after[rows] = np.where(after[rows] == 0, days, np.minimum(after[rows], days))
 
-    def _note(self, as_of: int, account: int, early: list[MaturedExamples], corrected: list[tuple[int, int]]) -> None:
+    def _note(self, as_of: int, account: int, churned: list[MaturedExamples], corrected: list[tuple[int, int]]) -> None:
         """If an account was an example of an as-of, its label is provisional, or corrected."""
         if as_of in self._examples:
             among, features = self._examples[as_of]
             row = np.flatnonzero(among == account)
             if len(row):
-                early.append(MaturedExamples(as_of, among[row], features.matrix(row), np.ones(1, np.bool_)))
+                churned.append(MaturedExamples(as_of, among[row], features.matrix(row), np.ones(1, np.bool_)))
         elif account in self._matured.get(as_of, ()):
             corrected.append((as_of, account))
 

@@ -151,9 +151,9 @@ class Blend(Contender):
         self._mixture.fade()
         if batch.foreseen is not None:
             first, second = batch.foreseen
-            rows = self._treatment.calibrating(batch.young.treated)
+            rows = self._treatment.calibrating(batch.week_old.treated)
             rows = rows[~np.isnan(first[rows] + second[rows])]
-            churned = batch.young.churned[rows].astype(np.float64)
+            churned = batch.week_old.churned[rows].astype(np.float64)
             self._mixture.judge(first[rows], second[rows], churned)
 
     def foreseen(self, told: Callable[[str], Floats], raw: Callable[[str], Floats]) -> tuple[Floats, Floats]:

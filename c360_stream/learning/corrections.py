@@ -32,7 +32,7 @@ class Corrections(Kept):
     """The last ticks, as far back as a label may still be corrected.
 
     Only models that wait for labels learn again. One that took every example for a stayer until it knew better has
-    made up for such errors already, and a young example's label is not touched by what comes late.
+    made up for such errors already, and a week-old example's label is not touched by what comes late.
     """
 
     kept = fields(_days=deque_of(record(_Day, before=dict_of(str, PLAIN))))

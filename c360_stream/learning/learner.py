@@ -160,17 +160,17 @@ class Learner(Kept):
         }
         self._corrections.relearn(corrected, self.contenders)
         matured = ExampleBlock.merged([part.matured for part in parts])
-        young = ExampleBlock.merged([part.young for part in parts])
-        early = ExampleBlock.merged([part.early for part in parts])
-        alarms = self._watch(day, parts, young)
+        week_old = ExampleBlock.merged([part.week_old for part in parts])
+        churned = ExampleBlock.merged([part.churned_before_horizon for part in parts])
+        alarms = self._watch(day, parts, week_old)
         predictions = self._contest.pop_predictions(day - self.config.model.horizon_days, matured)
         self._contest.fade()
         self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
             raw = _spread(predictions.raw.get(name), predictions, len(matured))
-            foreseen = self._foreseen(contender, young) if isinstance(contender, Blend) and len(young) else None
-            contender.learn(TrainingBatch(matured, young, early, self._opened, raw, foreseen))
+            foreseen = self._foreseen(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
+            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, foreseen))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
@@ -189,24 +189,24 @@ class Learner(Kept):
             self._metrics(day, versions) if day % 7 == MONDAY else [],
         )
 
-    def _foreseen(self, blend: Blend, young: ExampleBlock) -> tuple[Floats, Floats]:
-        day = int(young.as_of_day[0])
+    def _foreseen(self, blend: Blend, week_old: ExampleBlock) -> tuple[Floats, Floats]:
+        day = int(week_old.as_of_day[0])
         return blend.foreseen(
-            partial(self._contest.pending_predictions, day, young),
-            partial(self._contest.pending_log_odds, day, young),
+            partial(self._contest.pending_predictions, day, week_old),
+            partial(self._contest.pending_log_odds, day, week_old),
         )
 
-    def _watch(self, day: int, parts: list[TickExamples], young: ExampleBlock) -> list[DriftAlarm]:
+    def _watch(self, day: int, parts: list[TickExamples], week_old: ExampleBlock) -> list[DriftAlarm]:
         """Look for drift of the concept and of the labels' delay."""
-        # Not the champion's word: one that learns young labels at once adapts before it is certain that something has
-        # changed, and what a promotion interrupts begins again from nothing.
+        # Not the champion's predictions: one that learns a week's labels at once adapts before it is certain that
+        # something has changed, and what a promotion interrupts begins again from nothing.
         watched = self.config.watched
         risk = np.zeros(0)
-        if len(young):
-            risk = self._contest.pending_predictions(int(young.as_of_day[0]), young, watched)
+        if len(week_old):
+            risk = self._contest.pending_predictions(int(week_old.as_of_day[0]), week_old, watched)
         late_days = [late for part in parts for late in part.late_days]
         return [
-            *self._concept.on_tick(day, watched, young, risk, self._latch),
+            *self._concept.on_tick(day, watched, week_old, risk, self._latch),
             *self._delay.on_tick(day, late_days, self._latch),
         ]
 
@@ -233,7 +233,9 @@ class Learner(Kept):
     def _settle(self, day: int, parts: list[TickExamples]) -> None:
         """Learn the risk curve from examples whose longest horizon has passed."""
         after = {
-            account: days for part in parts for account, days in zip(part.settled_ids, part.settled_after, strict=True)
+            account: days
+            for part in parts
+            for account, days in zip(part.observed_ids, part.observed_after, strict=True)
         }
         judged = self._horizons.settle(day - self._horizons.reach_days, after)
         if judged is not None:

@@ -9,7 +9,7 @@ The last two hear of a change weeks earlier. Neither is calibrated by itself: it
 matured labels by a slope and an offset, learnt from what was said at the as-of.
 
 What treated examples teach (`models/treatment.py`) is decided by what is known of them when they teach: in a horizon,
-or in the week of a young example. `fake_negative_weighted` teaches before anybody can have been contacted; once it has
+or in the first week of an example. `fake_negative_weighted` teaches before anybody can have been contacted; once it has
 taken an account for one that stays, holding back that it left would teach what is wrong. So there treated examples are
 left out, or weigh less, in the calibration alone, and `model` learns no effect.
 
@@ -43,17 +43,17 @@ class TrainingBatch:
 
     Parameters
     ----------
-    matured, young, early, opened
+    matured, week_old, churned_before_horizon, opened
         As in `TickExamples`; `opened` are those of the tick before.
     raw_log_odds
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
     foreseen
-        To a blend: log-odds that its parts gave each young example at its as-of; NaN where one gave none.
+        To a blend: log-odds that its parts gave each week-old example at its as-of; NaN where one gave none.
     """
 
     matured: ExampleBlock
-    young: ExampleBlock
-    early: ExampleBlock
+    week_old: ExampleBlock
+    churned_before_horizon: ExampleBlock
     opened: ExampleBlock
     raw_log_odds: Floats
     foreseen: tuple[Floats, Floats] | None = None
@@ -89,7 +89,7 @@ class FakeNegativeWeighted:
     def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn yesterday's examples as stayed, those whose account has cancelled as churned."""
         _calibrate(model, batch)
-        for block, outcome in ((batch.opened, 0.0), (batch.early, 1.0)):
+        for block, outcome in ((batch.opened, 0.0), (batch.churned_before_horizon, 1.0)):
             if not len(block):
                 continue
             as_of_us = _as_of_us(block)
@@ -109,7 +109,7 @@ class Hazard:
     def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn the examples that are a week old."""
         _calibrate(model, batch)
-        block = batch.young
+        block = batch.week_old
         if len(block):
             outcomes = block.churned.astype(np.float64)
             counts = np.ones(len(block))

@@ -50,7 +50,7 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
         sys.stderr = ours
         # The engine shows by this hook what a thread of its own ended with.
         sys.excepthook = lambda kind, error, trace: native.write(f"{kind.__name__}: {error}\n".encode())
-        leave_stacks(ours.fileno())
+        enable_faulthandler(ours.fileno())
         try:
             yield lambda: _read(native)
         except C360Error:
@@ -64,20 +64,20 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
             for number, original in zip((1, 2), kept, strict=True):
                 os.dup2(original, number)
                 os.close(original)
-            leave_stacks()
+            enable_faulthandler()
             if keep_in is not None:
                 with suppress(OSError):
                     keep_in.unlink()
 
 
-def leave_stacks(file: int = 2) -> None:
+def enable_faulthandler(file: int = 2) -> None:
     """Have a crash of native code write the stacks of Python's threads to a file, given by its descriptor."""
     global _stacks_go_to
     _stacks_go_to = file
     faulthandler.enable(file)
 
 
-def leave_stacks_again() -> None:
+def restore_faulthandler() -> None:
     """Do so even though a library has just taken the handlers of such signals for itself.
 
     chDB does, when it is opened: its own say nothing, and keep a process that has crashed for five minutes.

@@ -65,7 +65,7 @@ def tell_failure(what: str, exit_code: int, error: BaseException | None = None) 
     Parameters
     ----------
     what
-        What went wrong and how to mend it.
+        What went wrong and how to fix it.
     error
         Whose stacks to show.
     """

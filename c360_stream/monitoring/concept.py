@@ -93,7 +93,7 @@ _Week = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Floats]
 class ConceptDrift(Kept):
     """Compares churners with what the risks led to expect, by feature, of late and before.
 
-    Looked at are the young examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
+    Looked at are the week-old examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
     week, while a matured label takes the horizon and comes with eight that say the same. A week is given its share of
     a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
 
@@ -102,8 +102,8 @@ class ConceptDrift(Kept):
     Parameters
     ----------
     horizon_days, stride_days
-        Of the labels, and between the examples of one account. At a stride below a week young labels overlap, and a
-        cancellation settles several: standard errors are then those of as many times fewer.
+        Of the labels, and between the examples of one account. At a stride below a week these overlap, and
+        a cancellation settles several: standard errors are then those of as many times fewer.
     seasons
         Declared times of other usage: examples whose features look back on one are left out.
     """
@@ -129,8 +129,10 @@ class ConceptDrift(Kept):
         """Tick at which the last change was first alarmed; 0 before any."""
         return self._began_day
 
-    def on_tick(self, day: int, model: str, young: ExampleBlock, risk: Floats, latch: AlarmLatch) -> list[DriftAlarm]:
-        """Take a tick's young examples, in canonical order; on Mondays look for a change.
+    def on_tick(
+        self, day: int, model: str, week_old: ExampleBlock, risk: Floats, latch: AlarmLatch
+    ) -> list[DriftAlarm]:
+        """Take a tick's week-old examples, in canonical order; on Mondays look for a change.
 
         Parameters
         ----------
@@ -148,7 +150,7 @@ class ConceptDrift(Kept):
             self._model = model
             self._weeks.clear()
             self._begin_week()
-        self._count(young, risk)
+        self._count(week_old, risk)
         if day % 7 != MONDAY:
             return []
         used = np.flatnonzero(self._rows)
@@ -158,12 +160,12 @@ class ConceptDrift(Kept):
         self._begin_week()
         return self._look(day, latch)
 
-    def _count(self, young: ExampleBlock, risk: Floats) -> None:
+    def _count(self, week_old: ExampleBlock, risk: Floats) -> None:
         known = ~np.isnan(risk)
-        if not known.any() or self._seasons.touch(int(young.as_of_day[0]), WINDOW_DAYS_MAX):
+        if not known.any() or self._seasons.touch(int(week_old.as_of_day[0]), WINDOW_DAYS_MAX):
             return
-        cells = _cells(young.features[known]) + _OFFSETS
-        churned = young.churned[known]
+        cells = _cells(week_old.features[known]) + _OFFSETS
+        churned = week_old.churned[known]
         np.add.at(self._rows, cells.ravel(), 1)
         np.add.at(self._churned, cells[churned].ravel(), 1)
         hazard = self._young_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])

@@ -189,7 +189,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._order.count(time_us, effective_us, ended=at_end)
         return [
             *letters,
-            *self._tell(self._encoder.split(replace(batch.events, heard_us=effective_us)), unsettled),
+            *self._tell(self._encoder.split(replace(batch.events, effective_time_us=effective_us)), unsettled),
             *beats,
         ]
 

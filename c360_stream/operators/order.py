@@ -60,12 +60,12 @@ class OrderWatch:
         """Plain data for the constructor."""
         return self._counts.events, self._counts.late
 
-    def count(self, time_us: NDArray[np.int64], heard_us: NDArray[np.int64], *, ended: bool) -> None:
+    def count(self, time_us: NDArray[np.int64], effective_time_us: NDArray[np.int64], *, ended: bool) -> None:
         """Count the next events.
 
         Parameters
         ----------
-        time_us, heard_us
+        time_us, effective_time_us
             int64, shape (n,): as in `EventColumns`.
         ended
             Whether these are the last.
@@ -75,7 +75,7 @@ class OrderWatch:
         InputError
             In a replay, if too many were late.
         """
-        is_late = time_us < heard_us
+        is_late = time_us < effective_time_us
         before, late = self._counts, int(np.count_nonzero(is_late))
         self._counts = LateCounts(before.events + len(time_us), before.late + late)
         self._read.events += len(time_us)

@@ -34,7 +34,7 @@ from c360_stream.learning.learner import LearnedTick
 from c360_stream.models.columns import nullable
 from c360_stream.monitoring.interventions import InterventionRow
 from c360_stream.monitoring.monitor import MetricRow
-from c360_stream.scoring.reasons import moves, reasons
+from c360_stream.scoring.reasons import reasons, risk_deltas
 from c360_stream.scoring.scored import Outcomes, ScoredRows
 from c360_stream.scoring.segments import SEGMENTS
 from c360_stream.scoring.tiers import HIGH, NO_TIER
@@ -96,8 +96,8 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
         return []
     produced_us = clock.produced_us(scores.as_of_us)
     why, against = reasons(scores.features, scores.contributions, scores.tier >= HIGH, REASONS)
-    changes = (scores.features, scores.before, scores.moved, scores.model_moved)
-    moved = moves(*changes, REASONS, asked=scores.trigger == "event")
+    changes = (scores.features, scores.before, scores.delta, scores.model_delta)
+    moved = risk_deltas(*changes, REASONS, asked=scores.trigger == "event")
     plain = _plain_columns(settings, scores)
     # A tick's rows share their times, and writing one as text costs more than all the rest of a row.
     text_of = {us: rfc3339_ms(us) for us in {*scores.as_of_us.tolist(), *produced_us.tolist()}}

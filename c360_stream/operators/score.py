@@ -18,9 +18,9 @@ from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
 from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickTotals, Totals
-from c360_stream.operators.tick_scheduler import Turns
+from c360_stream.operators.tick_scheduler import TickScheduler
 from c360_stream.scoring.account_scores import ScoringConfig
-from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ShardStats, shard_stats
+from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ShardStats, shard_stats
 from c360_stream.scoring.scorer import ScorerInput, ShardScorer, ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import StateBackend
@@ -41,7 +41,7 @@ class ScoreStep:
     settings: Settings
     config: ScoringConfig
     backend: StateBackend
-    turns: Turns = field(default_factory=Turns)
+    turns: TickScheduler = field(default_factory=TickScheduler)
     totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
     @failing_loudly
@@ -140,7 +140,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         scored = next(self._scorer.ready(), None)
         if scored is None:
             return []
-        if isinstance(scored, HeardOutcomes):
+        if isinstance(scored, FinalOutcomes):
             return [*outcome_rows(self._shard, scored.time_us, scored.outcomes)]
         return self._tick(scored) if isinstance(scored, ScoredTick) else [*self._event(scored)]
 

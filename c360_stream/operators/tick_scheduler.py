@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 PAUSE_SECONDS = 0.005
 
 
-class Turns:
+class TickScheduler:
     """Lets one key of a step at a time do a slice of its work.
 
     The engine notifies all keys whose time has come in one go, and reads its sources when it is through with them. So
@@ -24,7 +24,7 @@ class Turns:
     Examples
     --------
     >>> now = [10.0]
-    >>> turns = Turns(clock=lambda: now[0])
+    >>> turns = TickScheduler(clock=lambda: now[0])
     >>> turns.heard(3, waits=True)
     >>> turns.waited_for(), turns.free()
     (True, True)

@@ -14,7 +14,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from c360_stream import metrics
 from c360_stream.connectors.logdir import SnapshotMark
-from c360_stream.connectors.ports import Heard, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
+from c360_stream.connectors.ports import OnDelivered, OutboxWriter, OutRecord, RecordWriter, TopicRecord, Transport
 from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.rows import TopicRecords
@@ -91,10 +91,10 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> TopicOutboxPartition | TopicWriterPartition:
         """Open an outbox; or writers, where the topics were at the snapshot or when the recovery store was made."""
         outbox = self._transport.outbox(for_part, waiting) if self._recovering else None
-        heard = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
+        on_delivered = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
             waiting_chunks = Outbox(f"topics {for_part}", resume_state, self._begun.store)
-            return TopicOutboxPartition(outbox, waiting_chunks, heard)
+            return TopicOutboxPartition(outbox, waiting_chunks, on_delivered)
         if not isinstance(resume_state, tuple):  # none, or of a store that is older than marks: positions alone
             resume_state = (self._begun.store, 0, resume_state or self._begun.positions)
         state = WriterState(*resume_state)
@@ -102,7 +102,7 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         if mark is not None:
             _refuse_older(state, self._begun.mark, mark.read())
         writers = {topic: self._transport.writer(topic, state.positions.get(topic)) for topic in self._topics}
-        return TopicWriterPartition(writers, heard, state, mark)
+        return TopicWriterPartition(writers, on_delivered, state, mark)
 
 
 def _refuse_older(state: WriterState, begun: tuple[str, int] | None, newest: tuple[str, int] | None) -> None:
@@ -124,8 +124,8 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
     ----------
     writers
         By topic.
-    heard
-        By topic, who hears of each record that is acknowledged: with the next pulse, or at the next snapshot.
+    on_delivered
+        By topic, what to call with each record that is acknowledged: with the next pulse, or at the next snapshot.
     state
         Of the snapshot that this goes on from.
     mark
@@ -135,12 +135,12 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
     def __init__(
         self,
         writers: Mapping[str, RecordWriter],
-        heard: Mapping[str, Heard] = NOBODY,
+        on_delivered: Mapping[str, OnDelivered] = NOBODY,
         state: WriterState = _NO_STATE,
         mark: SnapshotMark | None = None,
     ) -> None:
         self._writers = writers
-        self._heard = heard
+        self._on_delivered = on_delivered
         self._state = state
         self._mark = mark
         self._marked = not state.snapshot  # of one that is gone on from, a crash may have come before the note
@@ -154,11 +154,11 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
                 self._hear()
                 continue
             with watched(item.topic):
-                self._writers[item.topic].write(item.records, self._heard.get(item.topic))
+                self._writers[item.topic].write(item.records, self._on_delivered.get(item.topic))
             metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
     def _hear(self) -> None:
-        for topic in self._heard:
+        for topic in self._on_delivered:
             with watched(topic):
                 self._writers[topic].write([])
 
@@ -205,17 +205,17 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         Where to.
     outbox
         What waits.
-    heard
+    on_delivered
         As for `TopicWriterPartition`.
     """
 
-    def __init__(self, writer: OutboxWriter, outbox: Outbox, heard: Mapping[str, Heard] = NOBODY) -> None:
+    def __init__(self, writer: OutboxWriter, outbox: Outbox, on_delivered: Mapping[str, OnDelivered] = NOBODY) -> None:
         if writer.newest(outbox.store) > outbox.newest:
             # The next chunks would be taken for those that were published under the same numbers, and be lost.
             raise StateError(OLDER, PUT_THE_NEWEST_BACK)
         self._writer = writer
         self._outbox = outbox
-        self._heard = heard
+        self._on_delivered = on_delivered
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
         self._behind: list[TopicRecords] = []  # they go as soon as the last snapshot's are published
@@ -240,7 +240,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
 
     def _write(self, item: TopicRecords) -> None:
         with watched(item.topic):
-            self._writer.write([(item.topic, record) for record in item.records], self._heard.get(item.topic))
+            self._writer.write([(item.topic, record) for record in item.records], self._on_delivered.get(item.topic))
         metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
     def _hold(self, item: TopicRecords) -> None:
@@ -284,8 +284,8 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._writer.publish(store, sequence, records)
         for topic, record in records:
             metrics.SINK_ROWS.labels(topic).inc()
-            if (heard := self._heard.get(topic)) is not None:
-                heard(record)
+            if (on_delivered := self._on_delivered.get(topic)) is not None:
+                on_delivered(record)
 
     @failing_loudly
     def snapshot(self) -> bytes:

@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Place:
+class ClusterMember:
     """Which process of a cluster this is.
 
     Parameters
@@ -49,10 +49,10 @@ class Place:
     process: int = 0
 
 
-ALONE = Place()
+ALONE = ClusterMember()
 
 
-def place_among(peers: Sequence[str], process: int | None) -> Place:
+def member_among(peers: Sequence[str], process: int | None) -> ClusterMember:
     """Check what `--peers` and `--process` say.
 
     Raises
@@ -71,14 +71,14 @@ def place_among(peers: Sequence[str], process: int | None) -> Place:
         raise ConfigurationError(
             f"--process {found}, of {len(peers)} in --peers", f"give this one's number, 0 to {len(peers) - 1}"
         )
-    return Place(tuple(peers), process)
+    return ClusterMember(tuple(peers), process)
 
 
-def inherited_place() -> Place | None:
-    """The place of a process that `run_cluster` has started; None in any other process."""
+def inherited_member() -> ClusterMember | None:
+    """Which member a process is that `run_cluster` has started; None in any other process."""
     if PARENT_VARIABLE not in os.environ:
         return None
-    return Place(tuple(os.environ[PEERS_VARIABLE].split(",")), int(os.environ[PROCESS_VARIABLE]))
+    return ClusterMember(tuple(os.environ[PEERS_VARIABLE].split(",")), int(os.environ[PROCESS_VARIABLE]))
 
 
 def run_cluster(processes: int, recovery: Path | None, lock: IO[str] | None, listener: Listener) -> None:

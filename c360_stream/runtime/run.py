@@ -15,17 +15,17 @@ from bytewax.run import cli_main
 
 from c360_stream import metrics
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.logs.crash_output import leave_stacks, native_output, say_what_is_left
+from c360_stream.logs.crash_output import enable_faulthandler, native_output, say_what_is_left
 from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
 from c360_stream.operators.health import HEALTH
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.stop import StopRequested, first_failure, gave_up_waiting, request_stop, stop_requested
-from c360_stream.runtime.cluster import ALONE, Place, inherited_place, run_cluster
+from c360_stream.runtime.cluster import ALONE, ClusterMember, inherited_member, run_cluster
 from c360_stream.runtime.health_server import HealthServer
 from c360_stream.runtime.input_order import refuse_disorder
 from c360_stream.runtime.recovery import begun, explain, inspect, native_file, recovery_store
 from c360_stream.runtime.signals import Listener, listening
-from c360_stream.runtime.startup_peers import FormingWatch
+from c360_stream.runtime.startup_peers import StartupPeerWatch
 from c360_stream.runtime.watchdog import (
     CollectorWatch,
     PartitionWatch,
@@ -48,7 +48,7 @@ def run(
     *,
     processes: int = 1,
     recovery: Path | None = None,
-    place: Place = ALONE,
+    member: ClusterMember = ALONE,
     republish: bool = False,
 ) -> None:
     """Run the flow until its input ends, or until it is asked to stop.
@@ -61,7 +61,7 @@ def run(
         Number of processes on this machine.
     recovery
         Directory of the recovery store; made if it is absent. None: a crash starts from the beginning.
-    place
+    member
         Which process this is of a cluster whose processes are started one by one.
     republish
         Whether a new recovery store may publish what has been published before it.
@@ -71,9 +71,9 @@ def run(
     ConfigurationError, TransportError, StateError
         What went wrong, in one line.
     """
-    leave_stacks()
-    inherited = inherited_place()
-    log_from(settings, process=None if processes > 1 and inherited is None else (inherited or place).process)
+    enable_faulthandler()
+    inherited = inherited_member()
+    log_from(settings, process=None if processes > 1 and inherited is None else (inherited or member).process)
     with listening() as listener:
         if inherited is not None:  # the parent has the recovery store
             _run_here(settings, recovery, inherited, listener)
@@ -82,20 +82,22 @@ def run(
             SETTING_UNKNOWN.log(setting=name)
         if not settings.live and not settings.uses_kafka:
             refuse_disorder(settings)
-        in_cluster = len(place.peers) > 1
-        with recovery_store(recovery, settings, process=place.process, cluster=in_cluster, republish=republish) as lock:
+        in_cluster = len(member.peers) > 1
+        with recovery_store(
+            recovery, settings, process=member.process, cluster=in_cluster, republish=republish
+        ) as lock:
             if processes > 1:
                 run_cluster(processes, recovery, lock, listener)
             else:
-                if len(place.peers) > 1:
-                    CLUSTER_JOINED.log(others=len(place.peers) - 1)
-                _run_here(settings, recovery, place, listener)
+                if len(member.peers) > 1:
+                    CLUSTER_JOINED.log(others=len(member.peers) - 1)
+                _run_here(settings, recovery, member, listener)
 
 
-def _run_here(settings: Settings, recovery: Path | None, place: Place, listener: Listener) -> None:
+def _run_here(settings: Settings, recovery: Path | None, member: ClusterMember, listener: Listener) -> None:
     from flows.churn import build
 
-    in_cluster = len(place.peers) > 1
+    in_cluster = len(member.peers) > 1
     flow = build(
         settings,
         keep_state=recovery is not None,
@@ -109,28 +111,28 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     # Whatever its value, even 0, the engine would serve a web page on all addresses, without authentication.
     os.environ.pop("BYTEWAX_DATAFLOW_API_ENABLED", None)
     life = RunLife(settings)
-    life.started(processes=max(1, len(place.peers)), recovery=recovery)
-    if recovery is None and not place.process:
+    life.started(processes=max(1, len(member.peers)), recovery=recovery)
+    if recovery is None and not member.process:
         STATE_NEW.log(recovery=None)
-    _tell(settings, place)
+    _tell(settings, member)
 
-    kept_in = native_file(recovery, place.process)
+    kept_in = native_file(recovery, member.process)
     if kept_in is not None:
-        say_what_is_left(kept_in, place.process)
+        say_what_is_left(kept_in, member.process)
     with ExitStack() as held:
-        beyond = 0 if settings.metrics_port_fixed else place.process
+        beyond = 0 if settings.metrics_port_fixed else member.process
         server = held.enter_context(closing(HealthServer(settings.metrics_address, process=beyond)))
         METRICS_SERVED.log(address=server.address)
         native = held.enter_context(native_output(kept_in))
-        held.enter_context(closing(_watchdog(settings, place)))
+        held.enter_context(closing(_watchdog(settings, member)))
         held.callback(HEALTH.stopped)
         listener.begun(request_stop)
         try:
             with listener.engine_of_cluster() if in_cluster else nullcontext():
                 cli_main(
                     flow,
-                    process_id=place.process if in_cluster else None,
-                    addresses=list(place.peers) if in_cluster else None,
+                    process_id=member.process if in_cluster else None,
+                    addresses=list(member.peers) if in_cluster else None,
                     epoch_interval=timedelta(seconds=settings.snapshot_seconds),
                     recovery_config=RecoveryConfig(recovery) if recovery else None,
                 )
@@ -143,20 +145,20 @@ def _run_here(settings: Settings, recovery: Path | None, place: Place, listener:
     life.ended("stopped" if stop_requested() else "input_ended")
 
 
-def _watchdog(settings: Settings, place: Place) -> Watchdog:
+def _watchdog(settings: Settings, member: ClusterMember) -> Watchdog:
     HEALTH.stall_seconds_max = settings.stall_seconds_max
     watches: list[Watch] = [CollectorWatch(HEALTH)]
-    if len(place.peers) > 1:
-        watches.append(FormingWatch(place.peers, place.process, end_process, HEALTH))
+    if len(member.peers) > 1:
+        watches.append(StartupPeerWatch(member.peers, member.process, end_process, HEALTH))
         watches.append(ProgressWatch(settings.stall_seconds_max, lambda: outage(settings), end_process, HEALTH))
     if settings.uses_kafka and settings.live:
         watches.append(PartitionWatch(lambda: input_counts(settings)))
     return Watchdog(*watches)
 
 
-def _tell(settings: Settings, place: Place) -> None:
+def _tell(settings: Settings, member: ClusterMember) -> None:
     """Show what alerts compare with."""
-    metrics.CLUSTER_PROCESSES.set(max(1, len(place.peers)))
+    metrics.CLUSTER_PROCESSES.set(max(1, len(member.peers)))
     metrics.ALLOWED_LATENESS_SECONDS.set(settings.allowed_lateness_seconds)
     metrics.EARLY_EVENTS_MAX.set(settings.early_events_max // settings.shards)
     metrics.MODEL_AUC_MIN.set(settings.auc_min)
@@ -173,7 +175,7 @@ def _judge(error: BaseException, native: str, recovery: Path | None, *, in_clust
         return  # the step that gave up its wait, or another process that did, or has stopped before this one
     if cannot_listen := _CANNOT_LISTEN.search(str(error)):
         raise ConfigurationError(
-            f"cannot listen at this process's address of the cluster: {cannot_listen[1]}", "mend --peers or --process"
+            f"cannot listen at this process's address of the cluster: {cannot_listen[1]}", "fix --peers or --process"
         ) from None
     if recovery is not None and (failure := inspect(recovery, thoroughly=True)):
         raise failure from None

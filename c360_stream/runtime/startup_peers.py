@@ -11,7 +11,7 @@ from c360_stream.operators.health import Health
 from c360_stream.operators.stop import stop_requested
 
 
-class FormingWatch:
+class StartupPeerWatch:
     """Ends a process of a cluster that has lost a peer while the cluster formed.
 
     The engine connects each pair of processes once, waits without end until all are there, and looks at a connection

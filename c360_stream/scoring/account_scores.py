@@ -15,7 +15,7 @@ from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.models.classifier import logit
 from c360_stream.models.columns import Floats
 from c360_stream.models.version import ModelVersion, Scored
@@ -127,7 +127,7 @@ class AccountScores(Kept):
         self._since.clear()
         return scores
 
-    def between_ticks(self, rows: MovedRows, ids: list[str], version: ModelVersion) -> ScoredRows | None:
+    def between_ticks(self, rows: IntradayRows, ids: list[str], version: ModelVersion) -> ScoredRows | None:
         """Score accounts that events moved, if any has changed materially; arguments as for `at_tick`."""
         scored = version.score(rows.features, rows.as_of_us)
         risk = scored.risk
@@ -155,7 +155,7 @@ class AccountScores(Kept):
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         before, before_us = self._made_of(chain, account)
         log_odds = log_odds_of(scored.risk)
-        moved, model_moved = _moved(scored, version.score(before, before_us), log_odds, previous_risk)
+        delta, model_delta = _deltas(scored, version.score(before, before_us), log_odds, previous_risk)
         days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
         return ScoredRows(
             trigger=trigger,
@@ -168,8 +168,8 @@ class AccountScores(Kept):
             previous_tier=previous,
             contributions=scored.contributions,
             before=before,
-            moved=moved,
-            model_moved=model_moved,
+            delta=delta,
+            model_delta=model_delta,
             curve_days=days,
             curve=curve,
             expected_months=months,
@@ -230,13 +230,13 @@ def log_odds_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([logit(p) for p in risk.tolist()], np.float64)
 
 
-def _moved(
+def _deltas(
     now: Scored, then: Scored, log_odds: NDArray[np.float64], previous_risk: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
-    moved = now.contributions - then.contributions
-    moved[np.isnan(previous_risk)] = np.nan
+    delta = now.contributions - then.contributions
+    delta[np.isnan(previous_risk)] = np.nan
     rest = log_odds - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
-    for column in moved.T:  # in the order of the features: the same bits for any number of rows
+    for column in delta.T:  # in the order of the features: the same bits for any number of rows
         rest -= column
-    return moved, rest
+    return delta, rest

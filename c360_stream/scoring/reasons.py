@@ -53,7 +53,7 @@ class Reasons(NamedTuple):
         return _by_row(self.offsets, list(map(Reason, *self[1:])))
 
 
-class Moves(NamedTuple):
+class RiskDeltas(NamedTuple):
     """What moved the scores of n rows, in columns as `Reasons` are."""
 
     offsets: NDArray[np.int32]
@@ -117,9 +117,9 @@ def _reasons(
     return Reasons(_offsets(counts), [_NAMES[i] for i in columns], values, part.tolist(), text)
 
 
-def moves(
-    features: Floats, before: Floats, moved: Floats, model_moved: Floats, most: int = 3, *, asked: bool = False
-) -> Moves:
+def risk_deltas(
+    features: Floats, before: Floats, delta: Floats, model_delta: Floats, most: int = 3, *, asked: bool = False
+) -> RiskDeltas:
     """What moved each score since the last one; nothing where there was no last one.
 
     Topics as in `reasons`, each told by a feature that has changed for the worse where the risk has risen, and for the
@@ -129,17 +129,17 @@ def moves(
     ----------
     features, before
         Shape (n, 21): now and at the last score, NaN for null.
-    moved
+    delta
         Shape (n, 21): what each feature's change adds to the log-odds; NaN where there was no last score.
-    model_moved
+    model_delta
         Shape (n,): what the model's change adds. It appears as a feature named `model`.
     most
         How many at most. Less than 0.05 is left out, but for the strongest of all where `asked`.
     asked
         Whether a score has been made because something moved.
     """
-    found = topics(np.nan_to_num(moved), *changes(before, features))
-    part = np.vstack([found.part, np.nan_to_num(model_moved)])
+    found = topics(np.nan_to_num(delta), *changes(before, features))
+    part = np.vstack([found.part, np.nan_to_num(model_delta)])
     column = np.vstack([found.column, np.full(len(features), len(FEATURES))])
     plain = np.vstack([found.plain, np.zeros(len(features), np.bool_)])
     can = np.vstack([found.told, np.ones(len(features), np.bool_)]) & (part != 0.0)
@@ -160,7 +160,7 @@ def moves(
         columns, then, now, strength, text = (
             list(compress(each, visible)) for each in (columns, then, now, strength, text)
         )
-    return Moves(_offsets(told.sum(axis=1)), [_NAMES[i] for i in columns], then, now, strength, text)
+    return RiskDeltas(_offsets(told.sum(axis=1)), [_NAMES[i] for i in columns], then, now, strength, text)
 
 
 def _strongest(part: Floats) -> Floats:

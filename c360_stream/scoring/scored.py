@@ -36,10 +36,10 @@ class ScoredRows:
         int8, shape (n,): index into `TIERS`, or `NO_TIER`.
     before
         Features that the last score was made of, shape (n, 21); NaN where there was none.
-    moved
+    delta
         What each feature's change since then adds to the log-odds, shape (n, 21); NaN where there was no last score.
-    model_moved
-        What the model has learnt since then adds: with `moved` the whole change of the log-odds.
+    model_delta
+        What the model has learnt since then adds: with `delta` the whole change of the log-odds.
     curve_days, curve
         Horizons, ascending, and the risk over each, shape (n, horizons).
     expected_months, lifetime_value_cents
@@ -58,8 +58,8 @@ class ScoredRows:
     previous_tier: NDArray[np.int8]
     contributions: NDArray[np.float64]
     before: NDArray[np.float64]
-    moved: NDArray[np.float64]
-    model_moved: NDArray[np.float64]
+    delta: NDArray[np.float64]
+    model_delta: NDArray[np.float64]
     curve_days: tuple[int, ...]
     curve: NDArray[np.float64]
     expected_months: NDArray[np.float64]
@@ -109,7 +109,7 @@ class ScoredTick:
 
 
 @dataclass(slots=True)
-class HeardOutcomes:
+class FinalOutcomes:
     """Outcomes that are known at the end of the input."""
 
     shard: int
@@ -117,7 +117,7 @@ class HeardOutcomes:
     outcomes: Outcomes
 
 
-ScorerOutput = ScoredTick | ScoredRows | HeardOutcomes
+ScorerOutput = ScoredTick | ScoredRows | FinalOutcomes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.emissions import HeardLabels, MovedRows, TickRows
+from c360_stream.features.emissions import FinalLabels, IntradayRows, TickRows
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
 from c360_stream.scoring.account_scores import AccountScores, ScoringConfig, log_odds_of
-from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ScorerOutput
+from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.segments import NO_SEGMENT
 from c360_stream.scoring.stored_risks import StoredRisks
 from c360_stream.scoring.tiers import HIGH
@@ -37,7 +37,7 @@ class ShardVersion:
     version: ModelVersion
 
 
-ScorerInput = TickRows | MovedRows | HeardLabels | ShardVersion
+ScorerInput = TickRows | IntradayRows | FinalLabels | ShardVersion
 """Rows and labels of the shard's accounts, and the versions of the learner."""
 
 
@@ -61,7 +61,7 @@ class ShardScorer(Kept):
         _scores=AccountScores,
         _segment=NDArray[np.int8],
         _value=ValueLedger,
-        _waiting=deque_of(one_of(tick=TickRows, event=MovedRows, labels=HeardLabels)),
+        _waiting=deque_of(one_of(tick=TickRows, event=IntradayRows, labels=FinalLabels)),
         _versions=dict_of(int, _VERSION),
         _newest=optional(_VERSION),
     )
@@ -73,7 +73,7 @@ class ShardScorer(Kept):
         self._scores = AccountScores(config)
         self._segment = np.full(64, NO_SEGMENT, np.int8)
         self._value = ValueLedger(config.value)
-        self._waiting: deque[TickRows | MovedRows | HeardLabels] = deque()
+        self._waiting: deque[TickRows | IntradayRows | FinalLabels] = deque()
         self._versions: dict[int, ModelVersion] = {}
         self._newest: ModelVersion | None = None
 
@@ -87,7 +87,7 @@ class ShardScorer(Kept):
         if isinstance(message, ShardVersion):
             self._versions[message.day] = message.version
             return
-        if not isinstance(message, HeardLabels):
+        if not isinstance(message, FinalLabels):
             self._ids.extend(message.new_ids)
             self._reserve(len(self._ids))
         self._waiting.append(message)
@@ -124,8 +124,8 @@ class ShardScorer(Kept):
                 yield self._tick(head, self._newest)
                 continue
             self._waiting.popleft()
-            if isinstance(head, HeardLabels):
-                yield HeardOutcomes(head.shard, head.time_us, self._risks.outcomes(self._ids, head.known))
+            if isinstance(head, FinalLabels):
+                yield FinalOutcomes(head.shard, head.time_us, self._risks.outcomes(self._ids, head.known))
                 continue
             version = self._newest
             if version is not None and (scores := self._scores.between_ticks(head, self._ids, version)) is not None:

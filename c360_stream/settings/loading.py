@@ -28,9 +28,9 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         if not name:  # several settings do not go together
-            raise ConfigurationError(f"settings: {first['msg']}", f"mend C360_* or {CONFIG_FILE}") from None
+            raise ConfigurationError(f"settings: {first['msg']}", f"fix C360_* or {CONFIG_FILE}") from None
         raise ConfigurationError(
-            f"setting {name}: {first['msg']}", f"set C360_{str(first['loc'][0]).upper()} or mend {CONFIG_FILE}"
+            f"setting {name}: {first['msg']}", f"set C360_{str(first['loc'][0]).upper()} or fix {CONFIG_FILE}"
         ) from None
     except SettingsError as error:
         named = re.search(r'field "(\w+)"', str(error))
@@ -42,4 +42,4 @@ def load_settings(**overrides: Any) -> Settings:
 
 def broken_file(error: Exception) -> ConfigurationError:
     """What to raise when the configuration file cannot be read."""
-    return ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "mend or remove the file")
+    return ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "fix or remove the file")

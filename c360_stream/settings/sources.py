@@ -38,17 +38,17 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 def _read_secret(variable: str, path: Path) -> str:
-    what, mend = f"{variable}: {path}", "mend the file or its permissions"
+    what, hint = f"{variable}: {path}", "fix the file or its permissions"
     try:
         with path.open("rb") as file:
             content = file.read(_SECRET_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigurationError(f"{what}: {error.strerror}", mend) from None
+        raise ConfigurationError(f"{what}: {error.strerror}", hint) from None
     try:
         secret = content.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{what} is not text in UTF-8", mend) from None
+        raise ConfigurationError(f"{what} is not text in UTF-8", hint) from None
     if not secret or len(content) > _SECRET_BYTES_MAX:
         wrong = "is empty" if not secret else f"is larger than {_SECRET_BYTES_MAX} bytes"
-        raise ConfigurationError(f"{what} {wrong}", mend)
+        raise ConfigurationError(f"{what} {wrong}", hint)
     return secret

@@ -270,7 +270,7 @@ class Front:
         match order.pop("do"):
             case "fault":
                 self.fault(**order)
-            case "mend":
+            case "repair":
                 with self._lock:
                     self._faults.clear()
             case "profile":
@@ -663,9 +663,9 @@ class ClickHouseFront:
         """Add a fault: see `Fault`."""
         self._order(do="fault", kind=kind, **details)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Forget all faults."""
-        self._order(do="mend")
+        self._order(do="repair")
 
     def profile(self, **settings: str) -> None:
         """Use these settings for every request."""

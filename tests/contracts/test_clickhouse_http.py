@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseFront
 def front(server: ClickHouseFront) -> ClickHouseFront:
     """The server, in good health, its tables empty."""
     server.up()
-    server.mend()
+    server.repair()
     server.profile()
     with closing(connect(server.dsn())) as store:
         for table in TABLES:
@@ -214,7 +214,7 @@ def test_whatever_fails_in_a_long_run_each_row_is_stored_once(front: ClickHouseF
             for table, rows in (("account_features", block(str(number))), ("outcomes", outcomes(str(number)))):
                 for _ in range(chance.choice([1, 1, 2])):
                     store.insert(table, rows, token=f"1:0:{number}")
-        front.mend()
+        front.repair()
         assert stored(store) == 10 * 30 * MONTHS
         assert stored(store, "outcomes") == 10 * MONTHS
         for table in ("account_features", "outcomes"):
@@ -268,7 +268,7 @@ def test_an_outage_past_the_patience_is_named(front: ClickHouseFront) -> None:
         assert refused.value.what == (
             f"insert into account_features at {place}: [Errno 111] Connection refused (tried for 0.5 s)"
         )
-        assert "check that the server runs" in refused.value.mend
+        assert "check that the server runs" in refused.value.hint
         front.up()
         assert stored(store) == 0
 
@@ -299,25 +299,25 @@ def test_a_read_only_user_is_named_at_once(front: ClickHouseFront, readonly: str
         front.profile(readonly=readonly)
         with pytest.raises(TransportError, match=r"insert into account_features at .* in readonly mode") as refused:
             store.insert("account_features", block("a"))
-        assert refused.value.mend == "give the user of C360_CLICKHOUSE_DSN a profile that may write: readonly = 0"
+        assert refused.value.hint == "give the user of C360_CLICKHOUSE_DSN a profile that may write: readonly = 0"
     with (
         store_of(front, waiting=must_not_wait) as read_only_from_the_start,
         pytest.raises(TransportError, match=r"insert into account_features at .* readonly") as refused,
     ):
         read_only_from_the_start.insert("account_features", block("a"))
-    assert refused.value.mend == "give the user of C360_CLICKHOUSE_DSN a profile that may write: readonly = 0"
+    assert refused.value.hint == "give the user of C360_CLICKHOUSE_DSN a profile that may write: readonly = 0"
 
 
 def test_a_full_disk_is_waited_for_and_then_named(front: ClickHouseFront) -> None:
     """The engine itself says so, of a limit that nothing meets."""
     full = "ALTER TABLE account_features MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1000000000000000"
-    mended = "ALTER TABLE account_features RESET SETTING min_free_disk_bytes_to_perform_insert"
+    fixed = "ALTER TABLE account_features RESET SETTING min_free_disk_bytes_to_perform_insert"
 
     with store_of(front) as operator:
 
-        def mend(reason: str) -> None:
+        def repair(reason: str) -> None:
             assert "refuses for now: Could not perform insert. None of the disks" in reason
-            operator.command(mended)
+            operator.command(fixed)
 
         operator.command(full)
         try:
@@ -326,14 +326,14 @@ def test_a_full_disk_is_waited_for_and_then_named(front: ClickHouseFront) -> Non
                 pytest.raises(TransportError, match="enough free space") as refused,
             ):
                 store.insert("account_features", block("a"), token="1:0:1")
-            assert refused.value.mend == "free space on the disk of the database"
+            assert refused.value.hint == "free space on the disk of the database"
             assert isinstance(refused.value.__cause__, DriverError)
             assert refused.value.__cause__.code == 243
-            with store_of(front, waiting=mend) as store:
+            with store_of(front, waiting=repair) as store:
                 store.insert("account_features", block("a"), token="1:0:1")
                 assert stored(store) == 30 * MONTHS
         finally:
-            operator.command(mended)
+            operator.command(fixed)
 
 
 def test_a_schema_of_another_version_is_refused(front: ClickHouseFront) -> None:
@@ -360,7 +360,7 @@ def test_a_schema_of_another_version_is_refused(front: ClickHouseFront) -> None:
 def test_a_wrong_password_is_named_and_not_shown(front: ClickHouseFront, credentials: str) -> None:
     with pytest.raises(TransportError, match="Authentication failed") as refused:
         connect(front.dsn(credentials))
-    assert refused.value.mend == "check user and password in C360_CLICKHOUSE_DSN"
+    assert refused.value.hint == "check user and password in C360_CLICKHOUSE_DSN"
     assert "wr0ng" not in str(refused.value)
 
 
@@ -390,13 +390,13 @@ def test_a_certificate_nobody_vouches_for_is_refused(tls_front: ClickHouseFront)
         connect(tls_front.dsn(host="localhost"))
     place = f"clickhouses://c360:***@localhost:{tls_front.port}/c360"
     assert refused.value.what == f"{place}: the server's certificate is refused: self-signed certificate"
-    assert refused.value.mend == "name the file of its authority in C360_CLICKHOUSE_DSN: ?ca_cert=/path/ca.pem"
+    assert refused.value.hint == "name the file of its authority in C360_CLICKHOUSE_DSN: ?ca_cert=/path/ca.pem"
 
 
 def test_a_certificate_of_another_host_is_refused(tls_front: ClickHouseFront, certificate: Path) -> None:
     with pytest.raises(TransportError, match="certificate is refused: IP address mismatch") as refused:
         connect(tls_front.dsn(query=f"?ca_cert={certificate}"))
-    assert refused.value.mend == "write the host into C360_CLICKHOUSE_DSN as the certificate has it"
+    assert refused.value.hint == "write the host into C360_CLICKHOUSE_DSN as the certificate has it"
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")

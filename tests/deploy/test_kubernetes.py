@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from c360_stream.cli.main import cli
-from c360_stream.runtime.cluster import Place, place_among
+from c360_stream.runtime.cluster import ClusterMember, member_among
 from c360_stream.runtime.signals import STOP_SECONDS_MAX
 from c360_stream.settings import Settings
 from c360_stream.settings.declaration import secret_fields
@@ -146,7 +146,7 @@ def test_each_pod_of_a_cluster_finds_itself_and_the_others(overlay: list[Manifes
         if "--peers" not in options:
             assert replicas == 1, "several pods need --peers"
             return
-        found.append(place_among(options["--peers"].split(","), int(options["--process"])))
+        found.append(member_among(options["--peers"].split(","), int(options["--process"])))
     (port,) = (each["containerPort"] for each in container["ports"] if each["name"] == "peers")
     service = worker["spec"]["serviceName"]
     hosts = [
@@ -154,7 +154,7 @@ def test_each_pod_of_a_cluster_finds_itself_and_the_others(overlay: list[Manifes
         for number in range(replicas)
     ]
     peers = tuple(f"{host}:{port}" for host in hosts)
-    assert found == [Place(peers, number) for number in range(replicas)]
+    assert found == [ClusterMember(peers, number) for number in range(replicas)]
     assert find(overlay, "Service", service)["spec"]["publishNotReadyAddresses"]
 
 

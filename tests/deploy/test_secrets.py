@@ -98,7 +98,7 @@ def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path) -> 
     command = [sys.executable, str(ROOT / "deploy/make_secrets.py"), "secrets"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
-    assert done.stderr == "make secrets: secrets: File exists; mend that and run it again\n"
+    assert done.stderr == "make secrets: secrets: File exists; fix that and run it again\n"
 
 
 def test_make_runs_it() -> None:

@@ -119,16 +119,16 @@ def test_examples_are_told_young_and_early_with_the_features_of_their_as_of(
     opened, hazard_days = told.of_kind("opened"), min(HAZARD_DAYS_MAX, HORIZON_DAYS)
     for (account, as_of), (features, _, tick) in opened.items():
         assert (tick, features) == (as_of, told.rows[account, as_of])
-    for kind in ("young", "early", "matured"):
+    for kind in ("week_old", "churned_before_horizon", "matured"):
         for key, (features, _, _) in told.of_kind(kind).items():
             assert features == opened[key][0], kind
-    for (_, as_of), (_, _, tick) in told.of_kind("young").items():
+    for (_, as_of), (_, _, tick) in told.of_kind("week_old").items():
         assert tick == as_of + hazard_days
     last = day_of(truth(events).watermark)
-    assert told.of_kind("young").keys() == {key for key in opened if key[1] + hazard_days <= last}
+    assert told.of_kind("week_old").keys() == {key for key in opened if key[1] + hazard_days <= last}
     churned = {key for key, label in told.labels.items() if label.churned and key in opened}
-    assert told.of_kind("early").keys() == churned
-    for key, (_, _, tick) in told.of_kind("early").items():
+    assert told.of_kind("churned_before_horizon").keys() == churned
+    for key, (_, _, tick) in told.of_kind("churned_before_horizon").items():
         assert tick == told.labels[key].known_on
     assert not told.of_kind("corrected"), "nothing is late here"
 
@@ -241,7 +241,7 @@ def test_the_strategy_meets_what_it_is_for() -> None:
             seen.add("after a cancellation")
 
     look()
-    due = {"TickRows", "TickExamples", "HourCounts", "MovedRows", "duplicate", "gone", "after a cancellation"}
+    due = {"TickRows", "TickExamples", "HourCounts", "IntradayRows", "duplicate", "gone", "after a cancellation"}
     groups = {"group ", "group check_in", "group unnamed", "group None"}
     assert seen >= due | groups | {"example True", "example False", "treated matured", "treated early"}
     assert "treated opened" not in seen

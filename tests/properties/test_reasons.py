@@ -13,7 +13,7 @@ from c360_stream.contracts.records import Move, Reason
 from c360_stream.features.definitions import GROUPS, INDEX, SPECS
 from c360_stream.models.curves import CURVES
 from c360_stream.scoring.reason_groups import changes, tones, topics
-from c360_stream.scoring.reasons import MODEL, MOVE_MIN, Moves, Reasons, moves, reasons
+from c360_stream.scoring.reasons import MODEL, MOVE_MIN, Reasons, RiskDeltas, reasons, risk_deltas
 from tests.unit.scoring.plain_reasons import plain_moves, plain_reasons
 
 Floats = NDArray[np.float64]
@@ -127,7 +127,7 @@ def test_the_arrays_say_what_a_loop_over_topics_says(found: list[Floats], seed: 
     parts, needed = parts_of(features, seed), np.arange(len(features)) % 2 == 0
     model_part = parts_of(features, seed + 1)[:, 0]
     both = reasons(features, parts, needed)
-    moved = moves(features, before, parts, model_part).by_row()
+    moved = risk_deltas(features, before, parts, model_part).by_row()
     for row in range(len(parts)):
         now, then = plain(features[row]), plain(before[row])
         wanted = plain_reasons(now, parts[row].tolist(), bool(needed[row]))
@@ -142,7 +142,7 @@ def test_moves(found: list[Floats], seed: int, asked: bool) -> None:
     """What moved a risk is told by a change that agrees, by the declared direction; a topic speaks once."""
     features, before = found
     parts = parts_of(features, seed)
-    for some in moves(features, before, parts, np.zeros(len(parts)), asked=asked).by_row():
+    for some in risk_deltas(features, before, parts, np.zeros(len(parts)), asked=asked).by_row():
         groups = [SPECS[INDEX[each.feature]].group for each in some]
         assert len(groups) == len(set(groups))
         assert strengths(some) == sorted(strengths(some), reverse=True)
@@ -173,4 +173,4 @@ def test_columns_and_rows_say_the_same() -> None:
     assert up.offsets.tolist() == [0, 0, 3]
     assert [each.text for each in up.by_row()[1]] == up.text
     assert down.by_row() == [[], []]
-    assert isinstance(moves(features, features, parts, np.zeros(2)), Moves)
+    assert isinstance(risk_deltas(features, features, parts, np.zeros(2)), RiskDeltas)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.scoring.account_scores import ScoringConfig
-from c360_stream.scoring.scored import HeardOutcomes, ScoredTick, ScorerOutput
+from c360_stream.scoring.scored import FinalOutcomes, ScoredTick, ScorerOutput
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER, Tiers
 from c360_stream.state.codec import pack, unpack
@@ -126,7 +126,7 @@ def scored(accounts: list[list[Step]], config: ScoringConfig, restarts: set[int]
 
     def note(day: int, found: list[ScorerOutput]) -> None:
         for each in found:
-            assert not isinstance(each, HeardOutcomes)
+            assert not isinstance(each, FinalOutcomes)
             rows = each.scores if isinstance(each, ScoredTick) else each
             for name, tier, before in zip(rows.ids, rows.tier.tolist(), rows.previous_tier.tolist(), strict=True):
                 seen[int(name)].append((rows.trigger, day, tier, before))
@@ -146,7 +146,7 @@ def scored(accounts: list[list[Step]], config: ScoringConfig, restarts: set[int]
         moved = {i: step.between for i, step in now.items() if step.between is not None and i in there}
         if moved and events:
             as_of_us = np.full(len(moved), day * US_PER_DAY + 1000)
-            rows = MovedRows(0, np.array(list(moved), np.int32), [], as_of_us, features_of(list(moved.values())))
+            rows = IntradayRows(0, np.array(list(moved), np.int32), [], as_of_us, features_of(list(moved.values())))
             note(day, scorer.take(rows))
     return seen
 

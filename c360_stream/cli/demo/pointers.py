@@ -61,7 +61,7 @@ def _pins(settings: Settings) -> list[str]:
     try:
         own = load_settings(log_dir=settings.log_dir)
         differing = [name for name in _PINNED if getattr(own, name) != getattr(settings, name)]
-    except ConfigurationError:  # once it is mended, it may say anything
+    except ConfigurationError:  # once it is fixed, it may say anything
         differing = list(_PINNED)
     return [f"C360_{name.upper()}={shlex.quote(_written(settings, name))}" for name in differing]
 

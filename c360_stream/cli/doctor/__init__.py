@@ -14,7 +14,7 @@ from c360_stream.cli.options import c360_command, json_option, log_dir_option, r
 @json_option
 @click.pass_context
 def command(context: click.Context, log_dir: Path | None, as_json: bool) -> None:
-    """Check the setup and say how to mend it.
+    """Check the setup and say how to fix it.
 
     Looks at the configuration, the topics, the tables and their schema version; changes nothing. Says its verdict
     first, then problems, warnings, what is in order, and the settings, secrets masked.

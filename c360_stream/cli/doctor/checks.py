@@ -1,4 +1,4 @@
-"""`c360 doctor`: says what is wrong with the set-up and how to mend it; changes nothing."""
+"""`c360 doctor`: says what is wrong with the set-up and how to fix it; changes nothing."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ Status = Literal["problem", "warning", "ok"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at and found. `mend` says what to do about a problem; empty where there is none."""
+    """What was looked at and found. `hint` says what to do about a problem; empty where there is none."""
 
     subject: str
     found: str
-    mend: str = ""
+    hint: str = ""
 
     @property
     def status(self) -> Status:
         """What it means."""
-        return "problem" if self.mend else "ok"
+        return "problem" if self.hint else "ok"
 
     def __str__(self) -> str:
         """One line for a person."""
-        mend = f"; {self.mend}" if self.mend else ""
-        return f"{self.status:9}{printable(f'{self.subject}: {self.found}{mend}')}"
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.status:9}{printable(f'{self.subject}: {self.found}{hint}')}"
 
     def record(self) -> dict[str, str | None]:
         """The same for `--json`."""
-        return {"status": self.status, "subject": self.subject, "found": self.found, "hint": self.mend or None}
+        return {"status": self.status, "subject": self.subject, "found": self.found, "hint": self.hint or None}
 
 
 class Warned(Check):
@@ -108,7 +108,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     config = Path(CONFIG_FILE).absolute()
     yield Check("configuration", f"read {config}" if config.is_file() else f"no {config}: environment and defaults")
     for name in unknown_settings():
-        yield Check(f"setting {name}", "unknown, and without effect", "mend its name or remove it")
+        yield Check(f"setting {name}", "unknown, and without effect", "fix its name or remove it")
     for warning in security_warnings(settings):
         yield Warned("security", warning)
     yield from _topics(settings)
@@ -134,8 +134,8 @@ def _topics(settings: Settings) -> Iterator[Check]:
     for topic, count in counts.items():
         needed = OUTBOX_PARTITIONS if topic == settings.outbox_topic else 1
         found = f"partitions: {count}" if count else "missing"
-        mend = f"raise their number to {needed}" if count else "run c360 setup"
-        yield Check(f"topic {topic}", found, mend if count < needed else "")
+        hint = f"raise their number to {needed}" if count else "run c360 setup"
+        yield Check(f"topic {topic}", found, hint if count < needed else "")
     inputs = {settings.input_topic(kind): counts[settings.input_topic(kind)] for kind in INPUT_KINDS}
     if len(set(inputs.values())) > 1:
         differing = ", ".join(f"{topic} {count}" for topic, count in inputs.items())
@@ -184,7 +184,7 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
             try:
                 count = len(transport.partitions(topic))
             except C360Error as error:
-                yield _problem(f"topic {topic}", error, "mend the folder")
+                yield _problem(f"topic {topic}", error, "fix the folder")
                 whole = False
                 continue
             if topic in inputs:
@@ -192,10 +192,10 @@ def _log_directory(settings: Settings) -> Iterator[Check]:
             if not (settings.log_dir / topic).is_dir():
                 yield Check(f"topic {topic}", "missing", "run c360 setup")
             elif topic in inputs and not count:
-                mend = (
+                hint = (
                     f"make {settings.log_dir / topic / '0.jsonl'}, even empty: a run reads the partitions of its start"
                 )
-                yield Check(f"topic {topic}", "partitions: 0", mend)
+                yield Check(f"topic {topic}", "partitions: 0", hint)
             else:
                 yield Check(f"topic {topic}", f"partitions: {count}")
     yield from _unread(settings, inputs)
@@ -209,7 +209,7 @@ def _order(settings: Settings) -> Check:
         with contextlib.closing(open_transport(settings)) as transport:
             heads = look_at_heads(settings, transport)
     except C360Error as error:
-        return _problem("order of events", error, "mend the files")
+        return _problem("order of events", error, "fix the files")
     subject = "order of events"
     looked = f"of the first {heads.events:,} events of {len(heads.partitions)} partitions {heads.late:,} are late"
     if heads.is_past(settings.late_share_max):
@@ -245,5 +245,5 @@ def _tables(settings: Settings) -> Check:
     return Warned(subject, f"{found}; {odd}") if odd else Check(subject, found)
 
 
-def _problem(subject: str, error: C360Error, mend: str) -> Check:
-    return Check(subject, error.what, error.mend or mend)
+def _problem(subject: str, error: C360Error, hint: str) -> Check:
+    return Check(subject, error.what, error.hint or hint)

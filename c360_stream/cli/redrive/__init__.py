@@ -21,7 +21,7 @@ from c360_stream.cli.options import c360_command, moment, read_settings
 def command(**options: Any) -> None:
     """Send dead letters to their topic again.
 
-    For after a producer or a setting was mended; Kafka only. Key, value and headers are the original ones. The same
+    For after a producer or a setting was fixed; Kafka only. Key, value and headers are the original ones. The same
     options again go on where they were: each dead letter is sent once, even if it is killed in between.
     """
     from c360_stream.cli.redrive.transfer import redrive

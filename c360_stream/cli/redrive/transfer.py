@@ -80,7 +80,7 @@ def redrive(
     if not settings.uses_kafka:
         raise ConfigurationError(
             f"c360 redrive works on Kafka: the files of {settings.log_dir} belong to whoever writes them",
-            "mend the lines in the input files and replay, or set C360_KAFKA_BROKERS",
+            "fix the lines in the input files and replay, or set C360_KAFKA_BROKERS",
         )
     targets = [settings.input_topic(kind) for kind in INPUT_KINDS]
     if topic and topic not in targets:

@@ -20,7 +20,7 @@ from c360_stream.connectors.clickhouse.refusals import refusal
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
-from c360_stream.logs.crash_output import leave_stacks_again
+from c360_stream.logs.crash_output import restore_faulthandler
 from c360_stream.settings.masking import mask_dsn
 from c360_stream.state.private_files import DIRECTORY_MODE, keep_private
 
@@ -137,7 +137,7 @@ def _open_embedded(dsn: str, directory: Path) -> Client:
                 "stop it (an embedded database serves one process at a time), or use a ClickHouse server",
             )
         client = clickhouse_connect.get_client(dsn=dsn, tz_mode="aware")
-        leave_stacks_again()
+        restore_faulthandler()
         return client
     except OSError as error:
         raise TransportError(

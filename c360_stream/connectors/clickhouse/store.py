@@ -113,9 +113,7 @@ class TableStore:
                 _, written = self._append(table, lost.combine_chunks(), None)
                 if written < lost.num_rows:
                     refused = f"{self._place} says that it has written {written} of {lost.num_rows} rows of {table}"
-                    raise TransportError(
-                        refused, "see the server's log; nothing is lost: start again once it is mended"
-                    )
+                    raise TransportError(refused, "see the server's log; nothing is lost: start again once it is fixed")
         return int(rows.num_rows)
 
     def _append(self, table: str, rows: pa.Table, token: str | None) -> tuple[int, int]:
@@ -230,7 +228,7 @@ class TableStore:
                 left_seconds = began + self._patience_seconds - now
                 if left_seconds <= 0:
                     tried = f"{refused.what} (tried for {self._patience_seconds:g} s)"
-                    raise TransportError(tried, refused.mend) from error
+                    raise TransportError(tried, refused.hint) from error
                 self._wait(error, min(pause_seconds, left_seconds))
                 pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
             else:

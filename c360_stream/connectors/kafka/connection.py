@@ -82,7 +82,7 @@ class Connection:
             raise TransportError(f"{self.name}: {self._fatal.str()}", MEND)
 
     def raise_refused(self) -> None:
-        """Raise a refusal of the credentials that is no passing trouble: waiting would not mend it."""
+        """Raise a refusal of the credentials that is no passing trouble: waiting would not fix it."""
         if self._refused is None or self._last is None:
             return
         first, last = self._refused
@@ -90,17 +90,17 @@ class Connection:
             raise TransportError(f"{self.name} refuses the connection: {self._last.str()}", MEND)
 
     def undelivered(self, topic: str, error: KafkaError, size_bytes: int) -> TransportError:
-        """Name the topic to which a record could not be written, the reason, and what to mend."""
+        """Name the topic to which a record could not be written, the reason, and what to fix."""
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             if size_bytes > MESSAGE_BYTES_MAX:
-                mend = f"a record may have {MESSAGE_BYTES_MAX} bytes: read the topic's input with smaller records"
+                hint = f"a record may have {MESSAGE_BYTES_MAX} bytes: read the topic's input with smaller records"
             else:
-                mend = f"raise max.message.bytes of topic {topic} (c360 setup makes it {MESSAGE_BYTES_MAX})"
+                hint = f"raise max.message.bytes of topic {topic} (c360 setup makes it {MESSAGE_BYTES_MAX})"
             what = f"cannot write {topic}: a record of {size_bytes} bytes is too large"
-            return TransportError(f"{self.name}: {what}: {error.str()}", mend)
+            return TransportError(f"{self.name}: {what}: {error.str()}", hint)
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            mend = f"let this user write to topic {topic}, by an ACL of the broker"
-            return TransportError(f"{self.name}: cannot write {topic}: {error.str()}", mend)
+            hint = f"let this user write to topic {topic}, by an ACL of the broker"
+            return TransportError(f"{self.name}: cannot write {topic}: {error.str()}", hint)
         return self.error(f"cannot write {topic}", error)
 
     def error(self, what: str, error: KafkaError) -> TransportError:
@@ -137,4 +137,4 @@ def make_client(
     try:
         return kind(config | (options or {}) | {"error_cb": connection.heed})
     except KafkaException as error:
-        raise ConfigurationError(f"{connection.name}: {error.args[0].str()}", "mend C360_KAFKA_*") from error
+        raise ConfigurationError(f"{connection.name}: {error.args[0].str()}", "fix C360_KAFKA_*") from error

@@ -29,7 +29,7 @@ from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import Patience
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
-from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord, Waiting
+from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
@@ -100,9 +100,9 @@ class KafkaOutbox:
             raise
         self._published[store] = sequence
 
-    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[TopicRecord], on_delivered: OnDelivered | None = None) -> None:
         """Queue records outside of any transaction; waits while the queue is full."""
-        self._sender.send(records, self._patience(self._connection, "writing records"), heard=heard)
+        self._sender.send(records, self._patience(self._connection, "writing records"), on_delivered=on_delivered)
 
     def flush(self) -> None:
         """Return once everything written is acknowledged by all replicas in sync."""

@@ -86,9 +86,9 @@ class KafkaReader:
                 break
             timeout = 0
         self._connection.raise_refused()
-        heard = self._connection.last_error
-        if heard is not None and heard.code() in DENIED:
-            raise self._unreadable(heard)
+        error = self._connection.last_error
+        if error is not None and error.code() in DENIED:
+            raise self._unreadable(error)
         if len(taken) or self.at_end:
             self._quiet_since = time.monotonic()
         quiet_seconds = time.monotonic() - self._quiet_since
@@ -181,7 +181,7 @@ class KafkaReader:
             self._consumer.assign([Partition(self.topic, self.partition, self._next)])
 
     def _judge(self, error: KafkaError) -> None:
-        """Raise what keeps the broker from saying where the partition ends, if waiting does not mend it."""
+        """Raise what keeps the broker from saying where the partition ends, if waiting does not fix it."""
         now = time.monotonic()
         gone = error.code() in GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
         self._gone_at = (self._gone_at or now) if gone else None
@@ -211,8 +211,8 @@ class KafkaReader:
     def _unreadable(self, error: KafkaError) -> TransportError:
         where = f"{self.topic}[{self.partition}]"
         if error.code() in DENIED:
-            mend = f"let this user read topic {self.topic}, by an ACL of the broker"
-            return TransportError(f"{self._connection.name}: cannot read {where}: {error.str()}", mend)
+            hint = f"let this user read topic {self.topic}, by an ACL of the broker"
+            return TransportError(f"{self._connection.name}: cannot read {where}: {error.str()}", hint)
         if error.code() in GONE:
             return TransportError(f"{self._connection.name} has no {where} any more: {error.str()}", _START_OVER)
         return self._connection.error(f"cannot read {where}", error)

@@ -166,4 +166,4 @@ class Redriver:
         if failed.is_fenced:
             who = f"another c360 redrive has taken over: prefix {self._settings.topic_prefix}"
             return TransportError(f"{self._transactions.connection.name}: {who}", "let one run at a time")
-        return TransportError(failed.error.what, f"{failed.error.mend}; {_AGAIN}")
+        return TransportError(failed.error.what, f"{failed.error.hint}; {_AGAIN}")

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.options import PRODUCER
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
-from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
+from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
@@ -48,7 +48,7 @@ class Sender:
         records: Sequence[TopicRecord],
         patience: Patience,
         partition: int = ANY_PARTITION,
-        heard: Heard | None = None,
+        on_delivered: OnDelivered | None = None,
     ) -> None:
         """Queue records; waits while the queue is full.
 
@@ -58,7 +58,7 @@ class Sender:
             If one of these or an earlier record could not be delivered.
         """
         for topic, record in records:
-            delivered = self._heed if heard is None else partial(self._tell, heard, record)
+            delivered = self._heed if on_delivered is None else partial(self._tell, on_delivered, record)
             self._produce(topic, record, partition, patience, delivered)
         self._serve(self.producer.poll, 0)
         self.raise_failure()
@@ -130,10 +130,10 @@ class Sender:
         elif self.failure is None:
             self._fail(message.topic() or "?", error, len(message))
 
-    def _tell(self, heard: Heard, record: OutRecord, error: KafkaError | None, message: Message) -> None:
+    def _tell(self, on_delivered: OnDelivered, record: OutRecord, error: KafkaError | None, message: Message) -> None:
         self._heed(error, message)
         if error is None:
-            heard(record)
+            on_delivered(record)
 
     def _fail(self, topic: str, error: KafkaError, size_bytes: int) -> None:
         self.failed = error

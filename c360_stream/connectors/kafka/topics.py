@@ -47,8 +47,8 @@ def setup_topics(settings: Settings) -> list[str]:
     while not wanted.keys() <= (known := known | fetch_topics(admin, connection, START_SECONDS_MAX)).keys():
         if time.monotonic() > deadline:
             unseen = ", ".join(topic for topic in wanted if topic not in known)
-            mend = "repeat c360 setup, or let this user describe them"
-            raise TransportError(f"{connection.name} has topics that it does not list: {unseen}", mend)
+            hint = "repeat c360 setup, or let this user describe them"
+            raise TransportError(f"{connection.name} has topics that it does not list: {unseen}", hint)
         time.sleep(0.1)
     described = _describe(admin, connection, [topic for topic in wanted if topic not in made])
     return [

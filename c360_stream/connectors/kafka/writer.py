@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from c360_stream.connectors.kafka.connection import Connection
 from c360_stream.connectors.kafka.patience import Patience
 from c360_stream.connectors.kafka.sender import ANY_PARTITION, Sender
-from c360_stream.connectors.ports import Heard, OutRecord, Waiting
+from c360_stream.connectors.ports import OnDelivered, OutRecord, Waiting
 
 
 class KafkaWriter:
@@ -22,7 +22,9 @@ class KafkaWriter:
         self._seconds_max = seconds_max
         self._waiting = waiting
 
-    def write(self, records: Sequence[OutRecord], heard: Heard | None = None, partition: int = ANY_PARTITION) -> None:
+    def write(
+        self, records: Sequence[OutRecord], on_delivered: OnDelivered | None = None, partition: int = ANY_PARTITION
+    ) -> None:
         """Queue records; waits while the queue is full.
 
         Raises
@@ -30,7 +32,7 @@ class KafkaWriter:
         TransportError
             If this or an earlier record could not be delivered.
         """
-        self._sender.send([(self.topic, record) for record in records], self._patience(), partition, heard)
+        self._sender.send([(self.topic, record) for record in records], self._patience(), partition, on_delivered)
 
     def flush(self) -> None:
         """Return once every record is acknowledged by all replicas in sync."""

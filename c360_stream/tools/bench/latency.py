@@ -14,7 +14,7 @@ import numpy as np
 from c360_stream.tools.bench.live import Event, EventClock, Running, Stream, at_ms, running
 from c360_stream.tools.bench.result import Result
 from c360_stream.tools.bench.sample import Sample, SampleSpec
-from c360_stream.tools.bench.targets import Place, place
+from c360_stream.tools.bench.targets import BenchTarget, place
 
 WARM_SECONDS = 12.0
 """Longer than the interval of snapshots: the first ones after a tick publish it."""
@@ -40,7 +40,7 @@ class _Sent(msgspec.Struct):
 class _Sends:
     """When the newest event of each account and millisecond was sent."""
 
-    def __init__(self, topics: Place) -> None:
+    def __init__(self, topics: BenchTarget) -> None:
         self._topics = topics
         self._at: dict[tuple[str, int], float] = {}
 
@@ -94,7 +94,7 @@ def measure(spec: SampleSpec, rate: int, seconds: int, brokers: str | None) -> I
         )
 
 
-def _until_scored(run: Running, topics: Place, accounts: int) -> None:
+def _until_scored(run: Running, topics: BenchTarget, accounts: int) -> None:
     """Wait until a tick has scored the accounts, and a little longer."""
     seen: set[str] = set()
 
@@ -107,7 +107,7 @@ def _until_scored(run: Running, topics: Place, accounts: int) -> None:
     run.wait(lambda: bool(topics.scores()) and time.monotonic() > until, 0)
 
 
-def _latencies(run: Running, topics: Place, sends: _Sends, seconds: float) -> list[float]:
+def _latencies(run: Running, topics: BenchTarget, sends: _Sends, seconds: float) -> list[float]:
     """Seconds of each score that an event brought about at once.
 
     The as-of of such a score is the millisecond after its account's newest event. An account that was scored less than
@@ -130,7 +130,7 @@ def _latencies(run: Running, topics: Place, sends: _Sends, seconds: float) -> li
     return found
 
 
-def _echoes(topics: Place, before: Stream, rate: int) -> list[float]:
+def _echoes(topics: BenchTarget, before: Stream, rate: int) -> list[float]:
     """Seconds until the events can be read that are sent at this rate."""
     topics.echo()
     sends = _Sends(topics)

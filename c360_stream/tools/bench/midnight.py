@@ -15,7 +15,7 @@ from c360_stream.operators.intake import WINDOW_SECONDS
 from c360_stream.tools.bench.live import EventClock, Running, Stream, at_ms, rfc3339, running
 from c360_stream.tools.bench.result import Result
 from c360_stream.tools.bench.sample import Sample, SampleSpec
-from c360_stream.tools.bench.targets import Place, place
+from c360_stream.tools.bench.targets import BenchTarget, place
 
 FLOOR_ACCOUNTS = 100
 RATE = 1_000
@@ -79,7 +79,7 @@ def _midnight(spec: SampleSpec, brokers: str | None) -> _Midnight:
         return _Midnight(first, last, _longest_pause(run), before, topics.name)
 
 
-def _night(run: Running, topics: Place, stream: Stream, day: int) -> tuple[float, float]:
+def _night(run: Running, topics: BenchTarget, stream: Stream, day: int) -> tuple[float, float]:
     """Let a night pass; seconds to the first and to the last score of its tick."""
     as_of = f'"as_of":"{rfc3339(at_ms(day, 0))}"'.encode()
     morning = at_ms(day, HOURS_AFTER)

@@ -18,7 +18,7 @@ RECORDS_A_CALL = 500
 WAIT_SECONDS = 0.001
 
 
-class Place(Protocol):
+class BenchTarget(Protocol):
     """Where the topics are."""
 
     environment: dict[str, str]
@@ -40,7 +40,9 @@ class Place(Protocol):
 
 
 @contextmanager
-def place(brokers: str | None, home: Path, settings: dict[str, str], partitions: int | None = None) -> Iterator[Place]:
+def place(
+    brokers: str | None, home: Path, settings: dict[str, str], partitions: int | None = None
+) -> Iterator[BenchTarget]:
     """Topics of its own at the broker that is named or else configured, if any is; else a log directory in `home`.
 
     `partitions` is the number of those of an input topic at the broker, if not that of `c360 setup`.
@@ -116,7 +118,9 @@ class _Tail:
 
 
 @contextmanager
-def _topics(configured: Settings, home: Path, settings: dict[str, str], partitions: int | None) -> Iterator[Place]:
+def _topics(
+    configured: Settings, home: Path, settings: dict[str, str], partitions: int | None
+) -> Iterator[BenchTarget]:
     """Topics that are deleted in the end."""
     from c360_stream.tools.bench.topics import (
         embedded_dsn,

@@ -10,7 +10,7 @@ import msgspec
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.contracts.records import RiskScore, encode_record
-from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, Output, TopicRecords, feature_rows, score_outputs
 from c360_stream.scoring.scored import ScoredTick
@@ -65,7 +65,7 @@ def _filled(settings: Settings, spec: SampleSpec) -> Shards:
         _, columns = shards.encode(kind, decoded(kind, lines))
         for emissions in shards.receive(START_DAY * US_PER_DAY, columns):
             for rows in emissions:
-                if isinstance(rows, MovedRows):
+                if isinstance(rows, IntradayRows):
                     shards.scorers[rows.shard].take(rows)
     return shards
 

@@ -147,7 +147,7 @@ def _asked(
     if sweep_file and (log_dir or simulated):
         raise ConfigurationError("--sweep says which worlds there are", "leave --log-dir, --scenario and the like out")
     if log_dir and simulated:
-        raise ConfigurationError(f"--log-dir is no simulated world: --{min(simulated)}", "give the one or the other")
+        raise ConfigurationError(f"--log-dir is no simulated world: --{min(simulated)}", "the two cannot be combined")
     if truth and not log_dir:
         raise ConfigurationError("--truth goes with --log-dir", "name the log that it is the truth of")
     sweep = read_sweep(sweep_file) if sweep_file else Sweep()

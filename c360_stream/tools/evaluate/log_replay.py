@@ -12,7 +12,7 @@ from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.errors import ConfigurationError
 from c360_stream.features.columns import ShardBatch
-from c360_stream.features.emissions import Emission, HeardLabels, HourCounts, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import Emission, FinalLabels, HourCounts, IntradayRows, TickExamples, TickRows
 from c360_stream.logs.refusals import BoundedReasons, Refusals
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource, input_partitions
@@ -122,13 +122,13 @@ class LogReplay:
         if isinstance(emission, HourCounts):
             self._hours.append(emission)
             return
-        if isinstance(emission, MovedRows):
+        if isinstance(emission, IntradayRows):
             self._new_ids[emission.shard] += emission.new_ids
             return
         if isinstance(emission, DeadLetter):
             self._refused(emission.topic, emission.exception_message)
             return
-        if isinstance(emission, HeardLabels):  # the labels that count here are those of ticks
+        if isinstance(emission, FinalLabels):  # the labels that count here are those of ticks
             return
         tick = self._ticks.setdefault(emission.day, ReplayedTick(emission.day))
         if isinstance(emission, TickExamples):

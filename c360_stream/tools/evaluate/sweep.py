@@ -97,7 +97,7 @@ class Sweep(_Strict):
         try:
             return load_settings(**self.settings, **run.settings, **shape)
         except ConfigurationError as error:
-            raise ConfigurationError(f"run {run.name!r}: {error.what}", "mend the sweep file, or C360_*") from None
+            raise ConfigurationError(f"run {run.name!r}: {error.what}", "fix the sweep file, or C360_*") from None
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -113,15 +113,15 @@ def read_sweep(path: Path) -> Sweep:
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}", "name a sweep file that can be read") from None
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}", "mend the TOML") from None
+        raise ConfigurationError(f"{path}: {error}", "fix the TOML") from None
     try:
         sweep = Sweep.model_validate(_nested(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{path}: {f'{place}: ' if place else ''}{first['msg']}", "mend the file") from None
+        raise ConfigurationError(f"{path}: {f'{place}: ' if place else ''}{first['msg']}", "fix the file") from None
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}", "mend the file") from None
+        raise ConfigurationError(f"{path}: {error}", "fix the file") from None
     _refuse_unknown(path, sweep)
     for run in sweep.runs:
         sweep.settings_of(run, Path())
@@ -162,7 +162,7 @@ def _refuse_unknown(path: Path, sweep: Sweep) -> None:
                 why = "does not concern learning"
             else:
                 why = "is no setting"
-            raise ConfigurationError(f"{path}: {place}: {name} {why}", "mend the file; c360 doctor lists the settings")
+            raise ConfigurationError(f"{path}: {place}: {name} {why}", "fix the file; c360 doctor lists the settings")
     both = [name for run in sweep.runs for name in run.settings if name in sweep.settings]
     if both:
         raise ConfigurationError(f"{path}: {both[0]} stands in [settings] and in a run", "leave it in one of them")

@@ -272,7 +272,7 @@ DEAD_LETTERS = Topic(
     description=(
         "The original key, value and headers, then six headers under the names that Kafka Connect gave them. A "
         "refused tombstone is one here too; a value over 8 MiB is cut to that and has the header `c360.truncated`. "
-        "`c360 redrive` sends them to their topic again, once what was wrong is mended. In a log directory, which has "
+        "`c360 redrive` sends them to their topic again, once what was wrong is fixed. In a log directory, which has "
         "no headers, a dead letter is JSON: schemas/events/dead-letter.json. Kept for "
         "`C360_DEAD_LETTER_RETENTION_DAYS` (30) days."
     ),

@@ -1,4 +1,4 @@
-"""`c360 setup` mends what `c360 doctor` finds, and `doctor` itself changes nothing."""
+"""`c360 setup` fixes what `c360 doctor` finds, and `doctor` itself changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def give_partitions(settings: Settings) -> None:
 
 
 def problems(settings: Settings) -> list[Check]:
-    return [check for check in checks(settings) if check.mend]
+    return [check for check in checks(settings) if check.hint]
 
 
 def test_before_setup_it_says_what_is_missing_and_makes_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -109,14 +109,14 @@ def test_a_missing_topic_and_an_old_schema_are_found(settings: Settings) -> None
     missing, schema = problems(settings)
     assert missing.subject == "topic c360.product.events.v1"
     assert schema.found.startswith("reachable, schema version 1")
-    assert schema.mend == "run c360 setup"
+    assert schema.hint == "run c360 setup"
 
 
 def test_tables_that_a_run_has_open_are_no_problem(settings: Settings) -> None:
     setup(settings)
     with closing(connect(settings.dsn)):
         *_, tables = checks(settings)
-    assert not tables.mend
+    assert not tables.hint
     assert "open in another process" in tables.found
 
 
@@ -158,7 +158,7 @@ def test_partitions_that_a_run_does_not_read_are_named(settings: Settings) -> No
         metrics.INPUT_PARTITIONS.clear()
     assert check.subject == f"topic {topic}"
     assert check.found == f"the run at {running.metrics_address} reads 1 partitions, the topic has 2"
-    assert check.mend == "restart the run"
+    assert check.hint == "restart the run"
 
 
 def test_unknown_settings_are_problems_and_warnings_are_not(
@@ -168,12 +168,12 @@ def test_unknown_settings_are_problems_and_warnings_are_not(
     give_partitions(settings)
     monkeypatch.setenv("C360_SHARD", "16")
     (unknown,) = problems(settings)
-    assert str(unknown).startswith("problem  setting C360_SHARD (C360_SHARDS is meant?): unknown")
+    assert str(unknown).startswith("problem  setting C360_SHARD (C360_SHARDS?): unknown")
     monkeypatch.delenv("C360_SHARD")
     careless = load_settings(log_dir=settings.log_dir, kafka_brokers="127.0.0.1:1", kafka_sasl_username="bob")
     warning = next(check for check in checks(careless) if check.subject == "security")
     assert str(warning).startswith("warning  security: kafka_security_protocol is PLAINTEXT")
-    assert not warning.mend, "no problem: it works as it is"
+    assert not warning.hint, "no problem: it works as it is"
 
 
 def test_a_retention_that_was_set_since_setup_is_worth_a_warning(settings: Settings) -> None:
@@ -221,7 +221,7 @@ def test_a_log_newest_first_is_found_with_the_command_that_sorts_it(settings: Se
         "998 of the first 2,000 events come more than 3,600 s behind one before them;"
         " most in c360.product.events.v1/1: 998 of 1,000, by up to 41.6 days"
     )
-    assert check.mend == f"a replay would refuse them: sort it: c360 sort {settings.log_dir} --out DIR"
+    assert check.hint == f"a replay would refuse them: sort it: c360 sort {settings.log_dir} --out DIR"
     patient = settings.model_copy(update={"late_share_max": 0.5})
     assert str(order_of_events(patient)).startswith("warning  order of events: 998 of the first 2,000 events")
     lenient = settings.model_copy(update={"allowed_lateness_seconds": 1000 * 3600})

@@ -96,7 +96,7 @@ def test_doctor_finds_missing_topics(mock: Producer, settings: Settings) -> None
     make(mock, *topics(settings)[:-1])
     found = {check.subject: check for check in checks(settings)}
     assert found[f"broker {settings.kafka_brokers}"].found == "reachable"
-    assert [name for name, check in found.items() if name.startswith("topic ") and check.mend] == [
+    assert [name for name, check in found.items() if name.startswith("topic ") and check.hint] == [
         "topic c360.dead-letters.v1",
         "topic c360.outbox.v1",
     ]
@@ -107,4 +107,4 @@ def test_doctor_finds_credentials_that_kafka_refuses() -> None:
         kafka_brokers="127.0.0.1:1", kafka_security_protocol="SASL_SSL", kafka_sasl_mechanism="nosuch"
     )
     broker = next(check for check in checks(wrong) if check.subject.startswith("broker"))
-    assert "C360_KAFKA_" in broker.mend
+    assert "C360_KAFKA_" in broker.hint

@@ -153,7 +153,7 @@ FAILURES: list[tuple[BaseException, int, str]] = [
     (
         FileNotFoundError(2, "No such file", "a.txt"),
         1,
-        "c360: error: a.txt: No such file; mend that, or see where with --debug\n",
+        "c360: error: a.txt: No such file; fix that, or see where with --debug\n",
     ),
     (click.FileError("b.txt", "gone"), 1, "c360: error: could not open file 'b.txt': gone; see 'c360 --help'\n"),
     (KeyboardInterrupt(), 130, "\nc360: error: interrupted; run the command again\n"),

@@ -67,7 +67,7 @@ def test_a_closed_port_is_named_without_the_password(scheme: str) -> None:
         with pytest.raises(TransportError) as refused:
             connect(f"{scheme}://bob:{SECRET}@{place}")
     assert refused.value.what == f"{scheme}://bob:***@{place}: [Errno 111] Connection refused"
-    assert "C360_CLICKHOUSE_DSN" in refused.value.mend
+    assert "C360_CLICKHOUSE_DSN" in refused.value.hint
     assert SECRET not in str(refused.value)
 
 
@@ -113,7 +113,7 @@ def test_a_wrong_password_is_said_to_be_one() -> None:
         f"clickhouse://bob:***@{address}/c360: bob: Authentication failed: password is incorrect, or there is no user "
         "with such name. (AUTHENTICATION_FAILED)"
     )
-    assert refused.value.mend == "check user and password in C360_CLICKHOUSE_DSN"
+    assert refused.value.hint == "check user and password in C360_CLICKHOUSE_DSN"
 
 
 def test_a_server_of_another_kind_is_refused_in_one_line() -> None:

@@ -21,7 +21,7 @@ from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR, Decoder, time_
 from c360_stream.contracts.events import Event as DecodedEvent
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch
-from c360_stream.features.emissions import Emission, HourCounts, MovedRows, TickExamples, TickLabels, TickRows
+from c360_stream.features.emissions import Emission, HourCounts, IntradayRows, TickExamples, TickLabels, TickRows
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.shard import AccountShard, ShardConfig
 from c360_stream.labels.ledger import KnownLabels
@@ -54,7 +54,7 @@ def columns(
     topic: InputKind,
     events: Sequence[Event],
     shards: int = 1,
-    heard_us: NDArray[np.int64] | None = None,
+    effective_time_us: NDArray[np.int64] | None = None,
     prefixes: Mapping[str, str] | None = None,
 ) -> list[EventColumns | None]:
     """Decode and encode events of one topic: their columns by shard."""
@@ -62,7 +62,9 @@ def columns(
     prefixes = DEFAULTS.category_prefixes if prefixes is None else prefixes
     encoder = EventEncoder(INPUT_KINDS.index(topic), KnownAccounts(shards), DEFAULTS.core_actions, prefixes)
     encoded = encoder.encode(decoded, times_us([event.occurred_at for event in decoded]))
-    return encoder.split(encoded if heard_us is None else replace(encoded, heard_us=heard_us))
+    return encoder.split(
+        encoded if effective_time_us is None else replace(encoded, effective_time_us=effective_time_us)
+    )
 
 
 def time_of(topic: InputKind, event: Event) -> int:
@@ -89,11 +91,11 @@ class Partition:
         if times and self.first_us == NO_TIME:
             self.first_us = times[0]
         highs = np.maximum.accumulate([self.high_us, *times])
-        heard_us = np.maximum(np.array(times, np.int64), highs[:-1] - LATENESS_US)
+        effective_time_us = np.maximum(np.array(times, np.int64), highs[:-1] - LATENESS_US)
         self.high_us = int(highs[-1])
         mark_us = self.high_us - LATENESS_US if self.high_us != NO_TIME else NO_TIME
         self.events += len(times)
-        by_shard = columns(self.topic, events, self.shards, heard_us) if events else [None] * self.shards
+        by_shard = columns(self.topic, events, self.shards, effective_time_us) if events else [None] * self.shards
         return [
             ShardBatch(
                 shard, self.name, mark_us, self.first_us, ended, found, latest_us=self.high_us, events_read=self.events
@@ -208,7 +210,7 @@ class Told:
 
     def hear(self, emission: Emission) -> None:
         """Take what a shard emitted."""
-        if isinstance(emission, TickRows | MovedRows):
+        if isinstance(emission, TickRows | IntradayRows):
             self.ids[emission.shard] += emission.new_ids
         if isinstance(emission, TickRows):
             self._hear_rows(emission, self.ids[emission.shard])
@@ -220,7 +222,7 @@ class Told:
                 _add(self.hours, emission.first_hour + offset, counts)
 
     def _hear_examples(self, tick: TickExamples) -> None:
-        for kind in ("matured", "opened", "young", "early"):
+        for kind in ("matured", "opened", "week_old", "churned_before_horizon"):
             block = getattr(tick, kind)
             keys = list(zip(block.as_of_day.tolist(), block.ids, strict=True))
             assert keys == sorted(keys), kind

@@ -9,7 +9,7 @@ import numpy as np
 
 from c360_stream.contracts.events import time_us
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.emissions import Emission, MovedRows, TickRows
+from c360_stream.features.emissions import Emission, IntradayRows, TickRows
 from c360_stream.features.shard import AccountShard, ShardTally
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.state.codec import pack, unpack
@@ -24,7 +24,7 @@ class OneShard:
     """A shard that listens to one partition of product and one of billing."""
 
     told: Told = field(default_factory=Told)
-    moved: list[MovedRows] = field(default_factory=list)
+    moved: list[IntradayRows] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.shard = AccountShard(0, shard_config(["p", "b"]))
@@ -35,7 +35,7 @@ class OneShard:
         out = self.shard.receive(partition.say(events, ended=ended))
         for emission in out:
             self.told.hear(emission)
-            if isinstance(emission, MovedRows):
+            if isinstance(emission, IntradayRows):
                 self.moved.append(emission)
         return out
 

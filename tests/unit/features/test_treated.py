@@ -89,7 +89,7 @@ def test_contact_and_cancellation_on_one_day() -> None:
         company.cancel(AS_OF + 0.5)
         company.until(20)
         assert (AS_OF in company.treated()) is treated
-        assert (AS_OF in company.treated("early")) is treated
+        assert (AS_OF in company.treated("churned_before_horizon")) is treated
         assert company.told.labels[ACCOUNT, FIRST_DAY + AS_OF].churned
         assert (company.group(AS_OF) == "check_in") is treated
 

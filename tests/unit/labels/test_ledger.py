@@ -176,9 +176,9 @@ def settled(*cancellations: tuple[int, int, int], keep: bool = False) -> dict[in
             if heard == day - 1:
                 ledger.cancelled(account, cancelled * US_PER_DAY + 5)
         closed = ledger.close(day)
-        if closed.settled is not None:
-            assert closed.settled.as_of_day == day - REACH
-            found[day - REACH] = closed.settled.cancelled_after.tolist()
+        if closed.fully_observed is not None:
+            assert closed.fully_observed.as_of_day == day - REACH
+            found[day - REACH] = closed.fully_observed.cancelled_after.tolist()
         ledger.open(day, np.array([ACME, BOLT], np.int32))
         ledger.store(day, np.array([ACME, BOLT], np.int32), np.zeros((2, 21)))
         if keep:
@@ -226,7 +226,7 @@ def test_a_snapshot_keeps_what_is_not_settled() -> None:
 def test_without_a_longer_horizon_nothing_is_settled() -> None:
     ledger = LabelLedger(HORIZON)
     ledger.store(100, np.array([ACME], np.int32), np.zeros((1, 21)))
-    assert all(ledger.close(day).settled is None for day in range(100, 120))
+    assert all(ledger.close(day).fully_observed is None for day in range(100, 120))
 
 
 def test_a_shorter_reach_leaves_nothing_over() -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from c360_stream.contracts.records import DriftAlarm, encode_drift_alarm
-from c360_stream.features.emissions import Emission, MovedRows, TickExamples, TickRows
+from c360_stream.features.emissions import Emission, IntradayRows, TickExamples, TickRows
 from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.horizons import learnt_horizons
@@ -38,7 +38,7 @@ SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 3, 0.01, CURVE_DA
 class ShardSaid:
     """One shard's messages in their order: rows to its scorer, examples to the learner."""
 
-    rows: list[TickRows | MovedRows] = field(default_factory=list)
+    rows: list[TickRows | IntradayRows] = field(default_factory=list)
     examples: list[TickExamples] = field(default_factory=list)
 
 
@@ -48,7 +48,7 @@ def company() -> list[ShardSaid]:
     said = [ShardSaid() for _ in range(SHARDS)]
 
     def hear(emission: Emission) -> None:
-        if isinstance(emission, TickRows | MovedRows):
+        if isinstance(emission, TickRows | IntradayRows):
             said[emission.shard].rows.append(emission)
         elif isinstance(emission, TickExamples):
             said[emission.shard].examples.append(emission)

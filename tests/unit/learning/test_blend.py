@@ -95,11 +95,11 @@ def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None
     foreseen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for day in days:
         rng = np.random.default_rng(day)
-        matured, young = block(day - 60, 60, rng, matured_hurt or hurt), block(day - 7, 60, rng, hurt)
+        matured, week_old = block(day - 60, 60, rng, matured_hurt or hurt), block(day - 7, 60, rng, hurt)
         raw = said.pop(day - 60, np.full(60, np.nan))
         for name, contender in contenders.items():
             heard = raw if contender is blend else np.full(60, np.nan)
-            contender.learn(TrainingBatch(matured, young, NONE, NONE, heard, foreseen.get(day - 7)))
+            contender.learn(TrainingBatch(matured, week_old, NONE, NONE, heard, foreseen.get(day - 7)))
             assert name in contenders
         opened = block(day, 60, rng, hurt)
         said[day] = blend.raw_log_odds(opened, day * DAY_US)
@@ -193,7 +193,7 @@ def test_where_labels_of_a_week_overlap_each_counts_for_less() -> None:
 
 def test_what_a_part_did_not_say_decides_nothing() -> None:
     blend, _ = models()
-    young = block(DAY - 7, 4, np.random.default_rng(0), "active_days_30d")
+    week_old = block(DAY - 7, 4, np.random.default_rng(0), "active_days_30d")
     nothing = np.full(4, np.nan)
-    blend.learn(TrainingBatch(NONE, young, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
+    blend.learn(TrainingBatch(NONE, week_old, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
     assert blend.weight == pytest.approx(WEIGHT_START)

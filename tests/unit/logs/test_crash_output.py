@@ -55,7 +55,7 @@ def fail_with(error: Exception, keep_in: Path) -> None:
 def test_a_failure_that_is_understood_shows_nothing_of_it_and_any_other_all(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for error, shown in ((C360Error("it", "mend it"), ""), (ValueError(), WORDS)):
+    for error, shown in ((C360Error("it", "fix it"), ""), (ValueError(), WORDS)):
         with pytest.raises(type(error)):
             fail_with(error, tmp_path / "native-0.txt")
         assert capfd.readouterr().err == shown

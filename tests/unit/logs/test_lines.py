@@ -143,13 +143,13 @@ def test_an_exception_is_one_line_but_for_debug(capsys: Err, log_format: LogForm
 
 
 def test_a_failure_is_json_where_lines_are(capsys: Err) -> None:
-    assert not tell_failure("what; mend", 1)
+    assert not tell_failure("what; fix", 1)
     set_up("text", "info")
-    assert not tell_failure("what; mend", 1), "text has its own form"
+    assert not tell_failure("what; fix", 1), "text has its own form"
     set_up("json", "error")
-    assert tell_failure("what; mend", 2, ValueError("x"))
+    assert tell_failure("what; fix", 2, ValueError("x"))
     (found,) = written(capsys)
-    assert (found["event"], found["message"], found["exit_code"]) == (COMMAND_FAILED.name, "what; mend", 2)
+    assert (found["event"], found["message"], found["exit_code"]) == (COMMAND_FAILED.name, "what; fix", 2)
     assert str(found["stacks"]).endswith("ValueError: x\n")
 
 

@@ -1,4 +1,4 @@
-"""Online Platt scaling: leaves a calibrated classifier alone, mends a wrong one, and is a River classifier."""
+"""Online Platt scaling: leaves a calibrated classifier alone, fixes a wrong one, and is a River classifier."""
 
 from __future__ import annotations
 

@@ -133,14 +133,14 @@ def test_learns_and_is_calibrated(name: ModelName) -> None:
         waiting.append((lesson, lag))
         cancelled = ((waiting[at][0], waiting[at][1] == tick - at) for at in range(max(0, tick - 60), tick))
         early = [taken.take(np.flatnonzero(now)) for taken, now in cancelled]
-        matured, young = none, none
+        matured, week_old = none, none
         if tick >= 60:
             matured = waiting[tick - 60][0]
         if tick >= 7:
             week, lags = waiting[tick - 7]
-            young = replace(week, churned=lags < 7)
+            week_old = replace(week, churned=lags < 7)
         said = contender.raw_log_odds(matured, DAY * DAY_US)
-        contender.learn(TrainingBatch(matured, young, ExampleBlock.merged(early), opened, said))
+        contender.learn(TrainingBatch(matured, week_old, ExampleBlock.merged(early), opened, said))
         opened = lesson
     rows = feature_rows(4_000, seed=7)
     truth = outcomes(rows, seed=7)

@@ -303,7 +303,7 @@ def test_live_an_idle_partition_follows_the_clock() -> None:
     (again, _), _ = split(source.next_batch())
     assert again.mark_us >= idle.mark_us, "a mark never goes back"
     late = [each.events for each in split([(shard_key(0), again)])[0] if each.events is not None]
-    assert all((each.heard_us >= idle.mark_us).all() for each in late)
+    assert all((each.effective_time_us >= idle.mark_us).all() for each in late)
 
 
 def test_every_shard_gets_a_heartbeat_behind_the_batch() -> None:
@@ -332,7 +332,9 @@ def test_heartbeats_change_nothing_that_is_told(kinds: list[str], beats: list[tu
         events = {shard: list[tuple[int, int]]() for shard in range(SHARDS)}
         for each in messages:
             if each.events is not None:
-                events[each.shard] += zip(each.events.event.tolist(), each.events.heard_us.tolist(), strict=True)
+                events[each.shard] += zip(
+                    each.events.event.tolist(), each.events.effective_time_us.tolist(), strict=True
+                )
         ends = [(each.latest_us, each.first_us, each.mark_us) for each in messages if each.ended]
         return events, ends, [(letter.value, letter.refused_us) for letter in letters]
 
@@ -404,7 +406,7 @@ def test_a_late_event_is_heard_at_the_mark_whatever_the_batches() -> None:
     for batch_events in (1, 2, 50):
         messages, _ = read_all(partition(MemoryReader(TOPIC, events), batch_events=batch_events))
         columns = [each.events for each in messages if each.events is not None]
-        heard.add(tuple(sorted(us for each in columns for us in each.heard_us.tolist())))
+        heard.add(tuple(sorted(us for each in columns for us in each.effective_time_us.tolist())))
     expected = (time_us(at(1)), time_us(at(3)) - US_PER_HOUR, time_us(at(3)), *[time_us(at(3.1))] * 6)
     assert heard == {expected}
 

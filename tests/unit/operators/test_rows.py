@@ -98,8 +98,8 @@ def test_reasons_mitigations_and_moves_are_those_of_a_loop_over_topics() -> None
         told = msgspec.json.decode(record.value)
         parts, value, before = scores.contributions[i].tolist(), values(scores.features[i]), values(scores.before[i])
         found = dict(zip(("reasons", "mitigations"), plain_reasons(value, parts, scores.tier[i] >= HIGH), strict=True))
-        changes = np.nan_to_num(scores.moved[i]).tolist()
-        moved = plain_moves(before, value, changes, float(np.nan_to_num(scores.model_moved[i])))
+        changes = np.nan_to_num(scores.delta[i]).tolist()
+        moved = plain_moves(before, value, changes, float(np.nan_to_num(scores.model_delta[i])))
         wanted = {name: [each._asdict() for each in some] for name, some in (found | {"moved": moved}).items()}
         assert {name: told[name] for name in wanted} == wanted
         for name in wanted:

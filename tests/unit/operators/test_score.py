@@ -14,7 +14,7 @@ from c360_stream.features.columns import Heartbeats
 from c360_stream.features.emissions import TickRows
 from c360_stream.operators.rows import TopicRecords
 from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep
-from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, Turns
+from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, TickScheduler
 from c360_stream.scoring.scorer import ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import StateBackend
@@ -35,7 +35,7 @@ class Clock:
 
 
 def step(clock: Clock, *, live: bool) -> ScoreStep:
-    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, ()), Turns(clock))
+    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, ()), TickScheduler(clock))
 
 
 def interleaved(draw: Random, shard: int) -> list[ScoreInput]:

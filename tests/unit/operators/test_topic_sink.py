@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from c360_stream.connectors.logdir import LogDirTransport
-from c360_stream.connectors.ports import Heard, OutRecord, TopicRecord
+from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord
 from c360_stream.errors import StateError, TransportError
 from c360_stream.operators import stop, topic_sink
 from c360_stream.operators.rows import TopicRecords
@@ -35,23 +35,23 @@ class MemoryWriter:
     def __init__(self, topic: str = "t") -> None:
         self.topic = topic
         self.written: list[OutRecord] = []
-        self.hearers: list[Heard | None] = []
+        self.hearers: list[OnDelivered | None] = []
         self.delivered = 0
         self.failing = False
         self.closed = False
 
-    def write(self, records: Sequence[OutRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[OutRecord], on_delivered: OnDelivered | None = None) -> None:
         """Take records."""
         self.written += records
-        self.hearers += [heard] * len(records)
+        self.hearers += [on_delivered] * len(records)
 
     def flush(self) -> None:
         """Deliver them."""
         if self.failing:
-            raise TransportError("topic t: not delivered", "mend the broker")
-        for record, heard in zip(self.written[self.delivered :], self.hearers[self.delivered :], strict=True):
-            if heard is not None:
-                heard(record)
+            raise TransportError("topic t: not delivered", "fix the broker")
+        for record, on_delivered in zip(self.written[self.delivered :], self.hearers[self.delivered :], strict=True):
+            if on_delivered is not None:
+                on_delivered(record)
         self.delivered = len(self.written)
 
     def position(self) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self.seen: list[object] = []
         self.unflushed: list[object] = []
-        self.hearing: list[tuple[OutRecord, Heard]] = []
+        self.hearing: list[tuple[OutRecord, OnDelivered]] = []
         self.published: dict[str, int] = {}
         self.closed = False
         self.free = threading.Event()
@@ -87,16 +87,16 @@ class MemoryOutbox:
             self.seen += [record.value for _, record in records]
             self.published[store] = sequence
 
-    def write(self, records: Sequence[TopicRecord], heard: Heard | None = None) -> None:
+    def write(self, records: Sequence[TopicRecord], on_delivered: OnDelivered | None = None) -> None:
         """Take records."""
         self.unflushed += [record.value for _, record in records]
-        self.hearing += [(record, heard) for _, record in records if heard is not None]
+        self.hearing += [(record, on_delivered) for _, record in records if on_delivered is not None]
 
     def flush(self) -> None:
         """Deliver them."""
         self.seen += self.unflushed
-        for record, heard in self.hearing:
-            heard(record)
+        for record, on_delivered in self.hearing:
+            on_delivered(record)
         self.unflushed, self.hearing = [], []
 
     def close(self) -> None:

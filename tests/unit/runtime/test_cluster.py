@@ -11,13 +11,13 @@ import pytest
 
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.runtime import cluster
-from c360_stream.runtime.cluster import Place, inherited_place, place_among, reserved_ports
+from c360_stream.runtime.cluster import ClusterMember, inherited_member, member_among, reserved_ports
 from c360_stream.runtime.signals import listening
 
 
 def test_a_place_has_all_addresses_in_their_order() -> None:
     peers = ("host1:9300", "[::1]:9300")
-    assert place_among(peers, 1) == Place(peers, 1)
+    assert member_among(peers, 1) == ClusterMember(peers, 1)
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_a_place_has_all_addresses_in_their_order() -> None:
 )
 def test_what_is_wrong_with_a_place_is_said(peers: list[str], process: int | None, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message.replace("[", r"\[")):
-        place_among(peers, process)
+        member_among(peers, process)
 
 
 def test_a_process_that_nobody_started_for_a_cluster_has_no_place() -> None:
-    assert inherited_place() is None
+    assert inherited_member() is None
 
 
 DIES, SPEAKS, HANGS, IS_KILLED, CANNOT_START = (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from c360_stream.contracts.records import Reason
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.scoring.reasons import MODEL, NO_TOPIC, Reasons, moves, reasons
+from c360_stream.scoring.reasons import MODEL, NO_TOPIC, Reasons, reasons, risk_deltas
 
 Floats = NDArray[np.float64]
 Given = dict[str, tuple[float, float]]
@@ -137,12 +137,12 @@ def test_a_needed_reason_stands_in_its_own_row() -> None:
 
 
 def moved_texts(
-    given: dict[str, tuple[float, float, float]], model_moved: float = 0.0, *, asked: bool = False
+    given: dict[str, tuple[float, float, float]], model_delta: float = 0.0, *, asked: bool = False
 ) -> list[str]:
     """What moved a row, from (before, now, part) of some features."""
     now, moved = row({name: (after, part) for name, (_, after, part) in given.items()})
     before, _ = row({name: (then, part) for name, (then, _, part) in given.items()})
-    (found,) = moves(now, before, moved, np.array([model_moved]), asked=asked).by_row()
+    (found,) = risk_deltas(now, before, moved, np.array([model_delta]), asked=asked).by_row()
     return [each.text for each in found]
 
 
@@ -184,4 +184,4 @@ def test_what_hardly_moved_is_not_told_unless_it_is_the_reason_for_the_score() -
     untold = {"avg_csat_30d": (2.0, 4.0, 0.045), "nps_score": (9.0, 9.0, 0.0)}
     assert moved_texts(little | untold, asked=True) == [], "what moved it most cannot be told"
     nothing = np.full((1, len(FEATURES)), np.nan)
-    assert moves(nothing, nothing, nothing, np.full(1, np.nan), asked=True).by_row() == [[]]
+    assert risk_deltas(nothing, nothing, nothing, np.full(1, np.nan), asked=True).by_row() == [[]]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
-from c360_stream.features.emissions import MovedRows, TickRows
+from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.models.churn_model import ChurnModel
@@ -22,7 +22,7 @@ from c360_stream.models.classifier import logit
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.lead import NEVER
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ScorerOutput
+from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER
 from c360_stream.state.codec import pack, unpack
@@ -31,13 +31,13 @@ from tests.unit.learning.companies import SCORING, SHARDS, as_bytes, company, le
 from tests.unit.learning.rows import feature_rows
 from tests.unit.learning.rows import outcomes as drawn
 
-Said = TickRows | MovedRows | LearnedTick
+Said = TickRows | IntradayRows | LearnedTick
 DAY = 100
 
 
 def scored_rows(shard: int) -> Iterator[ScoredRows]:
     for scored in score(shard):
-        if not isinstance(scored, HeardOutcomes):
+        if not isinstance(scored, FinalOutcomes):
             yield scored.scores if isinstance(scored, ScoredTick) else scored
 
 
@@ -136,10 +136,10 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
 
 
-def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> MovedRows:
+def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> IntradayRows:
     features = np.zeros((1, len(FEATURES)))
     features[:, 0] = value
-    return MovedRows(0, np.array([account], np.int32), list(new_ids), np.array([day * US_PER_DAY + 1000]), features)
+    return IntradayRows(0, np.array([account], np.int32), list(new_ids), np.array([day * US_PER_DAY + 1000]), features)
 
 
 def after_a_tick(risk_log_odds: float = 0.0) -> ShardScorer:
@@ -202,9 +202,9 @@ def test_what_moved_adds_up_to_the_change_of_the_log_odds(shard: int) -> None:
     for rows in scored_rows(shard):
         known = ~np.isnan(rows.previous_risk)
         change = np.log(rows.risk / (1 - rows.risk)) - np.log(rows.previous_risk / (1 - rows.previous_risk))
-        total = rows.moved.sum(axis=1) + rows.model_moved
+        total = rows.delta.sum(axis=1) + rows.model_delta
         np.testing.assert_allclose(total[known], change[known], atol=1e-9)
-        assert np.isnan(rows.moved[~known]).all()
+        assert np.isnan(rows.delta[~known]).all()
         compared += int(known.sum())
     assert compared > 100
 
@@ -217,7 +217,7 @@ def test_what_moved_is_measured_from_the_score_before(shard: int) -> None:
             if account in features:
                 np.testing.assert_array_equal(after.scores.before[i], features[account])
                 same = after.scores.features[i] == features[account]
-                assert not after.scores.moved[i][same].any()
+                assert not after.scores.delta[i][same].any()
 
 
 def test_between_ticks_the_last_emitted_score_is_what_counts() -> None:
@@ -226,17 +226,17 @@ def test_between_ticks_the_last_emitted_score_is_what_counts() -> None:
     (second,) = scorer.take(moved(DAY, -0.25))
     assert isinstance(first, ScoredRows)
     assert isinstance(second, ScoredRows)
-    assert (first.moved[0, 0], second.moved[0, 0]) == pytest.approx((0.5, -0.75))
+    assert (first.delta[0, 0], second.delta[0, 0]) == pytest.approx((0.5, -0.75))
     restored = ShardScorer(SCORING)
     restored.restore(unpack("s", pack("s", scorer.state())))
     for each in (scorer, restored):
         (third,) = each.take(moved(DAY, 1.0))
         assert isinstance(third, ScoredRows)
-        assert third.moved[0, 0] == pytest.approx(1.25)
+        assert third.delta[0, 0] == pytest.approx(1.25)
     scorer.take(ShardVersion(0, DAY + 1, flat(DAY + 1, 0.0)))
     (tick,) = scorer.take(tick_rows(DAY + 1, [2.0], []))
     assert isinstance(tick, ScoredTick)
-    assert tick.scores.moved[0, 0] == pytest.approx(2.0), "ticks form a chain of their own"
+    assert tick.scores.delta[0, 0] == pytest.approx(2.0), "ticks form a chain of their own"
 
 
 def test_a_new_version_alone_moves_nothing_but_the_model() -> None:
@@ -244,8 +244,8 @@ def test_a_new_version_alone_moves_nothing_but_the_model() -> None:
     scorer.take(ShardVersion(0, DAY + 1, flat(DAY + 1, 0.7)))
     (tick,) = scorer.take(tick_rows(DAY + 1, [0.0], []))
     assert isinstance(tick, ScoredTick)
-    assert not tick.scores.moved.any()
-    assert tick.scores.model_moved[0] == pytest.approx(0.7)
+    assert not tick.scores.delta.any()
+    assert tick.scores.model_delta[0] == pytest.approx(0.7)
 
 
 def test_leads_of_those_who_are_gone_and_flags_for_nothing() -> None:
@@ -302,4 +302,4 @@ def test_a_day_that_leaves_the_windows_is_not_what_the_model_has_learnt() -> Non
             before.take(ShardVersion(0, tick, model.version(tick)))
             (scored,) = before.take(replace(tick_rows(tick, [0.0] * 50, ids if tick == day else []), features=now))
         assert isinstance(scored, ScoredTick)
-        assert np.abs(scored.scores.model_moved).max() < 1e-9, day - DAY
+        assert np.abs(scored.scores.model_delta).max() < 1e-9, day - DAY

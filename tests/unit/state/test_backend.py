@@ -10,7 +10,7 @@ import pytest
 
 from c360_stream import metrics
 from c360_stream.errors import StateError
-from c360_stream.features.emissions import MovedRows
+from c360_stream.features.emissions import IntradayRows
 from c360_stream.features.volume import VolumeBaseline
 from c360_stream.operators.accounts import AccountsStep
 from c360_stream.scoring.account_scores import ScoringConfig
@@ -71,7 +71,7 @@ def test_a_scorer_writes_what_is_new(tmp_path: Path) -> None:
     )
     for ids in ([f"account {number}" for number in range(MANY)], ["one more"]):
         nobody = np.zeros(0, np.int32)
-        scorer.take(MovedRows(0, nobody, ids, nobody.astype(np.int64), np.zeros((0, 21))))
+        scorer.take(IntradayRows(0, nobody, ids, nobody.astype(np.int64), np.zeros((0, 21))))
         packed = handle.keep("0", scorer.state)
     assert 0 < handle.written_bytes < 100 * 1024
     resumed = ShardScorer(scorer.config)

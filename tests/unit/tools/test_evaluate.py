@@ -306,7 +306,7 @@ def test_a_truth_that_is_not_this_logs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--log-dir . --accounts 5", "give the one or the other"),
+        ("--log-dir . --accounts 5", "the two cannot be combined"),
         ("--truth evaluate.toml", "--truth goes with --log-dir"),
         ("--sweep evaluate.toml --seed 1", "leave --log-dir, --scenario and the like out"),
         ("--sweep evaluate.toml", "worlds.seeds"),

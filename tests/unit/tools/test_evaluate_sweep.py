@@ -85,7 +85,7 @@ def test_what_cannot_be_done_is_refused_by_name(tmp_path: Path, text: str, said:
         read_sweep(sweep_file(tmp_path, text))
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

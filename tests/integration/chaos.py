@@ -1,6 +1,6 @@
 """The flow on a real broker, killed and deprived of it again and again: nothing may be lost, nothing doubled.
 
-`python -m tests.integration.ordeal --kills 50 --restarts 3 --seed 1` prints one JSON line. Exit code 1 if anything is
+`python -m tests.integration.chaos --kills 50 --restarts 3 --seed 1` prints one JSON line. Exit code 1 if anything is
 lost, doubled, or other than what an undisturbed run over a log directory gives.
 """
 
@@ -36,7 +36,7 @@ from tests.reference.oracle import TOPICS
 from tests.reference.tables import query_elsewhere
 from tests.reference.worlds import WorldSpec, write_world
 
-PREFIX = "ordeal"
+PREFIX = "chaos"
 PARTITIONS = 4
 BYTES_MAX = 16_000_000
 DEADLINE_SECONDS = 300.0
@@ -51,7 +51,7 @@ DOUBLED = {
 }
 
 
-class Ordeal:
+class Chaos:
     """A world in Kafka, and a run over it that is started as often as it takes.
 
     Parameters
@@ -129,7 +129,7 @@ class Ordeal:
 
     def published(self) -> int:
         """End offsets of the risk topic, transactions' markers and aborted records included; -1 if none answers."""
-        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "ordeal", "log_level": 0})
+        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "chaos", "log_level": 0})
         try:
             ends = [
                 consumer.get_watermark_offsets(TopicPartition(self.settings.risk_topic, n), timeout=1)[1]
@@ -241,30 +241,30 @@ def endure(
     """
     with ExitStack() as held:
         broker = held.enter_context(own_broker())
-        home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ordeal-")))
+        home = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         dsn = f"chdb://{home}/tables/c360"
         if not embedded:
             (home / "tables").mkdir()
             dsn = held.enter_context(ClickHouseFront(home / "tables")).dsn()
-        ordeal = Ordeal(broker, home, seed, accounts, dsn)
+        chaos = Chaos(broker, home, seed, accounts, dsn)
         killed = publishing = restarted = 0
         while killed < kills:
             while_publishing = killed % 2 == 1
-            if not ordeal.kill(ordeal.start(processes(ordeal.lives)), publishing=while_publishing):
+            if not chaos.kill(chaos.start(processes(chaos.lives)), publishing=while_publishing):
                 break
             killed += 1
             publishing += while_publishing
-        process = ordeal.start(processes(ordeal.lives))
+        process = chaos.start(processes(chaos.lives))
         while restarted < restarts and process.poll() is None:
-            grown = ordeal.published()
-            while process.poll() is None and ordeal.published() <= grown:
+            grown = chaos.published()
+            while process.poll() is None and chaos.published() <= grown:
                 time.sleep(POLL_SECONDS)
             if process.poll() is None:
                 broker.restart()
                 restarted += 1
-        ordeal.finish(process)
+        chaos.finish(process)
         told = {"seed": seed, "kills": killed, "while_publishing": publishing, "restarts": restarted}
-        return told | {"lives": ordeal.lives} | ordeal.verdict()
+        return told | {"lives": chaos.lives} | chaos.verdict()
 
 
 def whole(verdict: dict[str, Any]) -> bool:

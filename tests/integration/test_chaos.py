@@ -1,4 +1,4 @@
-"""The short form of the ordeal: kills, a restart of the broker, rescaling; nothing lost, nothing doubled."""
+"""The short form of the chaos: kills, a restart of the broker, rescaling; nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 
 import pytest
 
+from tests.integration.chaos import endure, whole
 from tests.integration.kafka_broker import KafkaUnavailableError
-from tests.integration.ordeal import endure, whole
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SEED = 5
