@@ -318,7 +318,7 @@ COMMAND_FAILED = _event(
     "command_failed",
     ERROR,
     "{what}",
-    "why it ends, and how to mend it. In text: `c360: error: ...`, as every command has it",
+    "why it ends, and how to fix it. In text: `c360: error: ...`, as every command has it",
     "what exit_code stacks",
     block="stacks",
     aside="what",
