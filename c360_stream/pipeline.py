@@ -6,9 +6,10 @@ Pure and deterministic. The flow runs the parts as steps of an engine, on severa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from typing import TypeVar
 
 from c360_stream.contracts.events import US_PER_SECOND
 from c360_stream.contracts.kinds import INPUT_KINDS
@@ -28,6 +29,7 @@ from c360_stream.scoring.scored import ScoredTick, ScorerOutput, ShardStats, sha
 from c360_stream.scoring.scorer import ScorerInput, ShardScorer, ShardVersion
 from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings
+from c360_stream.state.fields import Kept, fields
 
 Config = TypeVar("Config")
 
@@ -53,7 +55,11 @@ class Watched:
     """Of all shards, if a tick was closed."""
 
 
-class Monitors:
+class _StatsBarrier(TickBarrier[TickStats]):
+    kept = fields(_days=dict[int, dict[int, TickStats]])
+
+
+class Monitors(Kept):
     """What watches, behind the barriers that wait for every shard.
 
     Parameters
@@ -64,12 +70,14 @@ class Monitors:
         Thresholds.
     """
 
+    kept = fields(_monitor=Monitor, _interventions=InterventionWatch, _hours=HourBarrier, _ticks=_StatsBarrier)
+
     def __init__(self, shards: int, config: MonitorConfig) -> None:
         self._monitor = Monitor(config)
         tiers = (config.tier_medium, config.tier_high, config.tier_critical)
         self._interventions = InterventionWatch(config.horizon_days, tiers)
         self._hours = HourBarrier(shards, len(INPUT_KINDS))
-        self._ticks: TickBarrier[TickStats] = TickBarrier(shards)
+        self._ticks = _StatsBarrier(shards)
 
     def take(self, part: MonitorInput) -> Watched:
         """Take a shard's part of hours or of a tick; look at what all shards have closed with it."""
@@ -90,22 +98,6 @@ class Monitors:
         whole = merge(parts)
         alarms, metrics = self._monitor.on_tick(whole)
         return Watched(alarms, metrics, self._interventions.on_tick(whole), whole)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "monitor": self._monitor.state(),
-            "interventions": self._interventions.state(),
-            "hours": self._hours.state(),
-            "ticks": self._ticks.state(TickStats.state),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._monitor.restore(state["monitor"])
-        self._interventions.restore(state["interventions"])
-        self._hours.restore(state["hours"])
-        self._ticks.restore(state["ticks"], TickStats.from_state)
 
 
 class ModelPipeline:
@@ -171,7 +163,7 @@ def account_shards(settings: Settings, partitions: tuple[str, ...]) -> list[Acco
 
 def _same_named(config: type[Config], settings: Settings) -> Config:
     """A configuration whose fields are named as the settings are."""
-    return config(**{field.name: getattr(settings, field.name) for field in fields(config)})  # type: ignore[arg-type]
+    return config(**{field.name: getattr(settings, field.name) for field in dataclass_fields(config)})  # type: ignore[arg-type]
 
 
 def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:

@@ -40,6 +40,7 @@ from c360_stream.operators.rows import (
 )
 from c360_stream.operators.score import ScoreStep
 from c360_stream.operators.sink import TableSink
+from c360_stream.operators.state_layout import common_layout
 from c360_stream.operators.tick_scheduler import Turns
 from c360_stream.operators.topic_sink import Begun, TopicSink
 from c360_stream.pipeline import (
@@ -53,7 +54,7 @@ from c360_stream.pipeline import (
 )
 from c360_stream.scoring.scorer import ScorerInput
 from c360_stream.settings import Settings, load_settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from c360_stream.state.outbox import Pulse
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ def build(
             f"no input partition in {place}",
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
-    keeping = Keeping(keep_state, f"shards={settings.shards}, horizon_days={settings.horizon_days}", recovery)
+    backend = StateBackend(keep_state, common_layout(settings), recovery)
     alignment_file = os.environ.get(FILE_VARIABLE)
     alignment = ReadAlignment(
         partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None
@@ -134,7 +135,7 @@ def build(
     rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
     source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
     read = op.input("ingest", dataflow, source)
-    outputs = _steps(settings, partitions, keeping, turns, read)
+    outputs = _steps(settings, partitions, backend, turns, read)
     pulses = op.filter_map("pulses", read, _only(Pulse))
     tables = TableSink(settings, recovering=exactly_once, open_store=open_store)
     rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
@@ -146,13 +147,13 @@ def build(
 
 
 def _steps(
-    settings: Settings, partitions: tuple[str, ...], keeping: Keeping, turns: Turns, read: Stream[Any]
+    settings: Settings, partitions: tuple[str, ...], backend: StateBackend, turns: Turns, read: Stream[Any]
 ) -> Stream[Output]:
     """The steps between source and sinks: the pipeline's parts, with dead letters and heartbeats beside them."""
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
-    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), keeping))
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), backend))
     examples = op.filter_map("examples", accounts, _only_value(LearnerInput, "model"))
-    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), keeping))
+    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), backend))
     versions = op.flat_map(
         "broadcast",
         learned,
@@ -160,11 +161,11 @@ def _steps(
     )
     rows = op.filter_map("rows", accounts, _only_value(ScorerInput | Heartbeats))
     rows_and_versions = op.merge("rows_and_versions", rows, versions)
-    score = ScoreStep(settings, scoring_config(settings), keeping, turns)
+    score = ScoreStep(settings, scoring_config(settings), backend, turns)
     scored = op.stateful_batch("score", rows_and_versions, score)
     hours = op.filter_map("hours", accounts, _only_value(MonitorInput, "monitor"))
     stats = op.filter_map("stats", scored, _only_value(MonitorInput, "monitor"))
-    monitor = MonitorStep(settings, monitor_config(settings), keeping)
+    monitor = MonitorStep(settings, monitor_config(settings), backend)
     monitored = op.stateful_batch("monitor", op.merge("hours_and_stats", hours, stats), monitor)
     passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))
     heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ from c360_stream.features.presence import Presence
 from c360_stream.features.subscriptions import SUBSCRIPTION_CODES, SubscriptionEvent, Subscriptions
 from c360_stream.features.windows import WINDOW_DAYS, DayCounts
 from c360_stream.labels.contacts import Contacts, Occurrence
-from c360_stream.state.codec import IDS_PER_PAGE, Pages
+from c360_stream.state.codec import IDS_PER_PAGE
+from c360_stream.state.fields import Kept, fields, paged_by_account, paged_list
 
 
-class Accounts:
+class Accounts(Kept):
     """Windows, subscriptions and feedback of the accounts of one shard.
 
     The state always stands for "every event before the end of the day in progress": events of later days
@@ -33,6 +34,20 @@ class Accounts:
     contact_days
         For how many days contacts are kept; features need none of them.
     """
+
+    kept = fields(
+        ids=paged_list(str, IDS_PER_PAGE),
+        counts=DayCounts,
+        users=Presence,
+        commenters=Presence,
+        categories=Presence,
+        subscriptions=Subscriptions,
+        contacts=Contacts,
+        first_us=NDArray[np.int64],
+        last_product_us=NDArray[np.int64],
+        billing_seen=NDArray[np.bool_],
+        _nps=paged_by_account(tuple[int, str, int]),
+    )
 
     def __init__(self, contact_days: int = 0) -> None:
         self.ids: list[str] = []
@@ -220,43 +235,13 @@ class Accounts:
         put("days_to_renewal", np.where(renewal == NO_TIME, np.nan, (renewal - as_of_us) / US_PER_DAY))
         return rows
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        n = len(self)
-        return {
-            "ids": Pages.cut(self.ids, IDS_PER_PAGE),
-            "counts": self.counts.state(),
-            "users": self.users.state(),
-            "commenters": self.commenters.state(),
-            "categories": self.categories.state(),
-            "subscriptions": self.subscriptions.state(n),
-            "contacts": self.contacts.state(),
-            "first_us": self.first_us,
-            "last_product_us": self.last_product_us,
-            "billing_seen": self.billing_seen,
-            "nps": Pages.by_account(self._nps, n),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.ids = list(chain.from_iterable(state["ids"]))
+    def restored(self) -> None:
+        """Number the accounts, and make room for all of them."""
         self._index = {account: row for row, account in enumerate(self.ids)}
-        n = len(self.ids)
-        self.stride_phase = np.zeros(n, np.int64)
+        self.stride_phase = np.zeros(len(self), np.int64)
         self._spread(0)
-        self.counts.restore(state["counts"])
-        for presence, name in (
-            (self.users, "users"),
-            (self.commenters, "commenters"),
-            (self.categories, "categories"),
-        ):
-            presence.restore(state[name], n)
-        self.subscriptions.restore(state["subscriptions"])
-        self.contacts.restore(state["contacts"])
-        self.first_us, self.last_product_us, self.billing_seen = (
-            state[name] for name in ("first_us", "last_product_us", "billing_seen")
-        )
-        self._nps = {account: tuple(answer) for account, answer in Pages.joined(state["nps"])}
+        for presence in (self.users, self.commenters, self.categories):
+            presence.reserve(len(self))
         self._nps_score = np.full(len(self.first_us), np.nan, np.float32)
         for account, (_, _, score) in self._nps.items():
             self._nps_score[account] = score

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
 from c360_stream.arrays.hash_table import GROWTH, HashTable
+from c360_stream.state.fields import Kept, dict_of, fields, stored_as
 
 
-class RecentIds:
+class RecentIds(Kept):
     """Ids of the events of the last days, to count a repeat once.
 
     Ids are 64-bit stable hashes that include topic and account. An id is remembered under the last day on which it
@@ -27,6 +28,13 @@ class RecentIds:
     days
         How many days before the day in progress are remembered, at least 1.
     """
+
+    kept = fields(
+        _of_day=dict_of(
+            int,
+            stored_as(tuple[int, NDArray[np.uint64]], attrgetter("count", "room"), lambda kept: _Ids(*kept[::-1])),
+        )
+    )
 
     def __init__(self, days: int) -> None:
         self.days = days
@@ -63,14 +71,10 @@ class RecentIds:
     def __len__(self) -> int:
         return len(self._heard)
 
-    def state(self) -> list[Any]:
-        """Plain data for `restore`, to be packed before anything changes."""
-        return [[day, ids.count, ids.room] for day, ids in self._of_day.items()]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._heard = HashTable(np.int32, room=int(sum(count for _, count, _ in state) * GROWTH))
-        self._of_day = {day: _Ids(room, count) for day, count, room in sorted(state, key=lambda kept: int(kept[0]))}
+    def restored(self) -> None:
+        """Put the days' ids into the table, the last day on which each was heard last."""
+        self._of_day = dict(sorted(self._of_day.items()))
+        self._heard = HashTable(np.int32, room=int(sum(ids.count for ids in self._of_day.values()) * GROWTH))
         for day, ids in self._of_day.items():
             slots, _ = self._heard.place(ids.room[: ids.count])
             self._heard.columns[0][slots] = day

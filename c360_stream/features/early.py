@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import BILLING, EventColumns, Unsettled
 from c360_stream.features.subscriptions import SubscriptionEvent
+from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, list_of, record
 
 
-class EarlyEvents:
+class EarlyEvents(Kept):
     """Events of days to come, waiting as columns (about 40 bytes an event) until their day opens."""
+
+    kept = fields(_days=dict_of(int, list_of(record(EventColumns, details=PLAIN))))
 
     def __init__(self) -> None:
         self._days: dict[int, list[EventColumns]] = {}
@@ -41,18 +43,10 @@ class EarlyEvents:
     def __len__(self) -> int:
         return self._count
 
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [
-            [getattr(events, name) for name in EventColumns.__slots__]
-            for of_day in sorted(self._days)
-            for events in self._days[of_day]
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        for values in state:
-            events = EventColumns(*values)
-            if events.topic == BILLING:  # a snapshot knows lists, not named tuples
+    def restored(self) -> None:
+        """Count what waits; a snapshot knows lists, not the named tuples that subscriptions take."""
+        waiting = [events for of_day in self._days.values() for events in of_day]
+        self._count = sum(map(len, waiting))
+        for events in waiting:
+            if events.topic == BILLING:
                 events.details = [item and SubscriptionEvent(*item) for item in events.details]
-            self.put(events)

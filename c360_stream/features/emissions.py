@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,18 +106,6 @@ class TickExamples:
     settled_after: list[int]
     late_days: list[int]
     events_by_topic: list[int]
-
-    def plain(self) -> list[Any]:
-        """Plain data for `from_plain`."""
-        values = (getattr(self, name) for name in self.__slots__)
-        return [value.plain() if isinstance(value, ExampleBlock) else value for value in values]
-
-    @classmethod
-    def from_plain(cls, values: list[Any]) -> TickExamples:
-        """What `plain` took."""
-        shard, day, matured, opened, young, early, *lists = values
-        blocks: list[Any] = [ExampleBlock(*block) for block in (matured, opened, young, early)]
-        return cls(shard, day, *blocks, *lists)
 
 
 @dataclass(slots=True)

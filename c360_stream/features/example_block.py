@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +47,6 @@ class ExampleBlock:
         order = np.asarray(rows, np.int64)
         ids = [self.ids[row] for row in order.tolist()]
         return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order], self.treated[order])
-
-    def plain(self) -> list[Any]:
-        """Plain data for the constructor, by position."""
-        return [self.as_of_day, self.ids, self.features, self.churned, self.treated]
 
     def judged_rows(self) -> NDArray[np.int64]:
         """The rows of a day's examples that are judged later: all of them, or 2,000 that follow from the ids alone."""

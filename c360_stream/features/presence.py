@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
 from c360_stream.arrays.hash_table import HashTable
 from c360_stream.features.windows import WINDOW_DAYS
+from c360_stream.state.fields import Kept, fields, in_place
 
 _ALL_DAYS = np.uint32((1 << WINDOW_DAYS) - 1)
 _AGE_BITS = 5
@@ -17,7 +16,7 @@ _AGE_BITS = 5
 _GONE_SHARE_MAX = 1 / 8
 
 
-class Presence:
+class Presence(Kept):
     """Which things (users, feature categories) an account had on which of the last `WINDOW_DAYS` days.
 
     A thing is a 64-bit stable hash that already includes its account. Bit k of its mask is "k days ago".
@@ -26,6 +25,8 @@ class Presence:
     Memory: 16 bytes a slot of the hash table, so 25 to 35 bytes a thing seen in the window (a dict of row numbers and
     the rows took 160), and 4 bytes an account.
     """
+
+    kept = fields(_things=in_place("hash table of int32, uint32"))
 
     def __init__(self) -> None:
         # Account and mask sit in the slots: a table of row numbers beside dense rows would be as large.
@@ -78,17 +79,12 @@ class Presence:
     def __len__(self) -> int:
         return self._present
 
-    def state(self) -> list[Any]:
-        """Plain data for `restore`, to be packed before anything changes."""
-        return self._things.state()
-
-    def restore(self, state: list[Any], accounts: int) -> None:
-        """Take up what `state` gave, for `accounts` accounts."""
-        self._things.restore(state)
+    def restored(self) -> None:
+        """Count the things that are present; `reserve` makes room for accounts that have none."""
         owner, mask = self._things.columns
         present = owner[mask != 0]
         self._present = len(present)
-        self.distinct = np.bincount(present, minlength=max(accounts, 64)).astype(np.int32)
+        self.distinct = np.bincount(present, minlength=64).astype(np.int32)
 
 
 def _distinct(ascending: NDArray[np.int64]) -> NDArray[np.int64]:

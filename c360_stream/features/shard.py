@@ -31,6 +31,7 @@ from c360_stream.features.unsettled import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels.contacts import Cohorts, Group
 from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples
+from c360_stream.state.fields import Kept, fields, stored_as
 
 _TOPIC_SALT = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
@@ -73,7 +74,12 @@ class ShardTally:
     settled: list[str] = field(default_factory=list)
 
 
-class AccountShard:
+_JOINED_ROWS = stored_as(
+    NDArray[np.int32], lambda parts: np.concatenate([np.zeros(0, np.int32), *parts]), lambda rows: [rows]
+)
+
+
+class AccountShard(Kept):
     """Windows and label ledger of one shard's accounts, driven by the watermark.
 
     Parameters
@@ -83,6 +89,24 @@ class AccountShard:
     config
         Settings.
     """
+
+    kept = fields(
+        number=int,
+        accounts=Accounts,
+        ledger=LabelLedger,
+        watermark=Watermark,
+        early=EarlyEvents,
+        unsettled=UnsettledEvents,
+        _recent=RecentIds,
+        _today=int | None,
+        _next_hour=int,
+        _hours=NDArray[np.int64],
+        _announced=int,
+        _was_active=NDArray[np.bool_],
+        _last_event_us=NDArray[np.int64],
+        _scored_us=NDArray[np.int64],
+        _touched=_JOINED_ROWS,
+    )
 
     def __init__(self, number: int, config: ShardConfig) -> None:
         self.number = number
@@ -330,37 +354,3 @@ class AccountShard:
         self._scored_us[rows] = as_of
         features = self.accounts.matrix(rows, as_of)
         return MovedRows(self.number, rows, self._new_ids(), as_of, features)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "accounts": self.accounts.state(),
-            "ledger": self.ledger.state(),
-            "watermark": self.watermark.state(),
-            "early": self.early.state(),
-            "unsettled": self.unsettled.state(),
-            "recent": self._recent.state(),
-            "today": self._today,
-            "next_hour": self._next_hour,
-            "hours": self._hours,
-            "announced": self._announced,
-            "was_active": self._was_active,
-            "last_event_us": self._last_event_us,
-            "scored_us": self._scored_us,
-            "touched": np.concatenate([np.zeros(0, np.int32), *self._touched]),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.accounts.restore(state["accounts"])
-        self.ledger.restore(state["ledger"])
-        self.watermark.restore(state["watermark"])
-        self.early.restore(state["early"])
-        self.unsettled.restore(state["unsettled"])
-        self._recent.restore(state["recent"])
-        self._today, self._next_hour = state["today"], state["next_hour"]
-        self._hours, self._announced = state["hours"], state["announced"]
-        self._was_active, self._last_event_us, self._scored_us = (
-            state[name] for name in ("was_active", "last_event_us", "scored_us")
-        )
-        self._touched = [state["touched"]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import CANCELLED, CHANGED, NO_TIME, STARTED
-from c360_stream.state.codec import Pages
+from c360_stream.state.fields import Kept, fields, paged_by_account
 
 HISTORY_DAYS = 92
 """Younger events are all kept: features ask for downgrades of the last 90 days."""
@@ -87,7 +87,7 @@ def _total_order(event: SubscriptionEvent) -> tuple[Any, ...]:
     return (*event[:3], *(-1 if value is None else value for value in event[3:6]), event.plan or "")
 
 
-class Subscriptions:
+class Subscriptions(Kept):
     """Every account's standing, as columns, the same for any order in which its events come.
 
     An event that comes in order is applied at once. One that comes late makes its account unsettled: `settle` sorts
@@ -98,6 +98,17 @@ class Subscriptions:
     Past `EVENTS_MAX` events an account, younger ones are dropped in the same way. What comes behind them then still
     sets what nothing after it has set; that it, or the one after it, is a downgrade is missed: `misplaced` counts it.
     """
+
+    kept = fields(
+        active=NDArray[np.bool_],
+        mrr_cents=NDArray[np.float64],
+        seats=NDArray[np.float64],
+        renewal_us=NDArray[np.int64],
+        downgrade_day=NDArray[np.int64],
+        _plan=paged_by_account(str),
+        _dropped=paged_by_account(_Dropped),
+        _events=paged_by_account(list[SubscriptionEvent]),
+    )
 
     def __init__(self, capacity: int = 64) -> None:
         self.active = np.ones(capacity, np.bool_)
@@ -207,31 +218,6 @@ class Subscriptions:
     def plans(self, chosen: NDArray[np.int32]) -> list[str]:
         """The plan of each account, of the last subscription if it has cancelled; empty where none is known."""
         return [self._plan.get(account, "") for account in chosen.tolist()]
-
-    def state(self, accounts: int) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "active": self.active,
-            "mrr_cents": self.mrr_cents,
-            "seats": self.seats,
-            "renewal_us": self.renewal_us,
-            "downgrade_day": self.downgrade_day,
-            "plan": Pages.by_account(self._plan, accounts),
-            "dropped": Pages.by_account(self._dropped, accounts),
-            "events": Pages.by_account(self._events, accounts),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.active, self.mrr_cents, self.seats, self.renewal_us, self.downgrade_day = (
-            state[name] for name in ("active", "mrr_cents", "seats", "renewal_us", "downgrade_day")
-        )
-        self._plan = dict(Pages.joined(state["plan"]))
-        self._dropped = {account: _Dropped(*dropped) for account, dropped in Pages.joined(state["dropped"])}
-        self._events = {
-            account: [SubscriptionEvent(*event) for event in events]
-            for account, events in Pages.joined(state["events"])
-        }
 
 
 SUBSCRIPTION_CODES = frozenset((STARTED, CHANGED, CANCELLED))

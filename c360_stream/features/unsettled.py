@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import Unsettled
 from c360_stream.features.early import EarlyEvents
 from c360_stream.features.plausibility import AHEAD, BEHIND, oldest_plausible
+from c360_stream.state.fields import Kept, fields
 
 
-class UnsettledEvents:
+class UnsettledEvents(Kept):
     """Holds the unsettled events of one shard: they wait among its early events, and here with their dead letters.
 
     Parameters
@@ -22,6 +21,8 @@ class UnsettledEvents:
     early
         The shard's early events.
     """
+
+    kept = fields(_held=list[Unsettled])
 
     def __init__(self, early: EarlyEvents) -> None:
         self._early = early
@@ -54,17 +55,3 @@ class UnsettledEvents:
             self._held = [each for each in self._held if not is_refused(each)]
         letters = [replace(each.letter, exception_message=reason, refused_us=refused_us) for each in refused]
         return sorted(letters, key=lambda letter: (letter.topic, letter.partition, letter.offset))
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [
-            [each.topic, each.account_hash, each.event, each.time_us, to_builtins(each.letter, builtin_types=[bytes])]
-            for each in self._held
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._held = [
-            Unsettled(topic, account_hash, event, time_us, convert(letter, DeadLetter, builtin_types=[bytes]))
-            for topic, account_hash, event, time_us, letter in state
-        ]

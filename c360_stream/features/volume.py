@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
+
+from c360_stream.state.fields import Kept, fields
 
 _DAYS = 28
 _WEEKDAYS_MIN = 2
@@ -13,7 +14,7 @@ _SHARE_MIN = 0.5
 _EXPECTED_MIN = 200
 
 
-class VolumeBaseline:
+class VolumeBaseline(Kept):
     """Product events a day, against the same weekday of the four weeks before.
 
     Memory: 28 days.
@@ -26,6 +27,8 @@ class VolumeBaseline:
     >>> baseline.day_exposure(14, 100)
     0.1
     """
+
+    kept = fields(_days=dict[int, tuple[int, float]])
 
     def __init__(self) -> None:
         self._days: dict[int, tuple[int, float]] = {}
@@ -57,11 +60,3 @@ class VolumeBaseline:
         self._days = {kept: value for kept, value in self._days.items() if kept > day - _DAYS}
         self._days[day] = (count, exposure)
         return exposure
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [[day, events, exposure] for day, (events, exposure) in self._days.items()]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._days = {day: (events, exposure) for day, events, exposure in state}

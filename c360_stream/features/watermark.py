@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.span import plausible_end, plausible_start
+from c360_stream.state.fields import Kept, fields
 
 
-class Watermark:
+class Watermark(Kept):
     """Follows every source partition's mark; never moves backwards.
 
     The partitions are known by name from the start, so one that has said nothing yet holds the watermark.
@@ -34,6 +35,17 @@ class Watermark:
     >>> w.receive(ShardBatch(0, "b", 3, 3, True, None, latest_us=3)); w.now_us
     5
     """
+
+    kept = fields(
+        now_us=int,
+        first_us=int | None,
+        _marks=dict[str, int],
+        _firsts=dict[str, int],
+        _latest=dict[str, int],
+        _events=dict[str, int],
+        _accounts=dict[str, list[int]],
+        _doubtful=dict[str, list[tuple[int, int]]],
+    )
 
     def __init__(self, partitions: Iterable[str], lateness_us: int) -> None:
         self.lateness_us = lateness_us
@@ -98,34 +110,15 @@ class Watermark:
         """Day before which no event within the lateness can lie; None until it is known."""
         return None if self.first_us is None else (self.first_us - self.lateness_us) // US_PER_DAY
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "now": self.now_us,
-            "first": self.first_us,
-            "marks": self._marks,
-            "firsts": self._firsts,
-            "latest": self._latest,
-            "events": self._events,
-            "accounts": self._accounts,
-            "doubtful": self._doubtful,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state; partitions that are new since then hold, those that are gone are forgotten."""
-        self.now_us, self.first_us = state["now"], state["first"]
-        known = self._marks.keys()
-        self._marks = {name: state["marks"].get(name, NO_TIME) for name in known}
+        known = self._marks
+        super().restore(state)
         # A mark of the earlier run's end does not vouch for what this run will read.
-        self._marks = {name: NO_TIME if mark == END_OF_TIME else mark for name, mark in self._marks.items()}
-        self._firsts, self._latest, self._events, self._accounts = (
-            {name: value for name, value in state[part].items() if name in known}
-            for part in ("firsts", "latest", "events", "accounts")
-        )
+        said = {name: mark for name, mark in self._marks.items() if mark != END_OF_TIME}
+        self._marks = {name: said.get(name, NO_TIME) for name in known}
         # Nor did it say when the first event of what had none will be.
         self._firsts = {name: first for name, first in self._firsts.items() if first != NO_TIME}
-        self._doubtful = {
-            name: [(time_us, account) for time_us, account in doubtful]
-            for name, doubtful in state["doubtful"].items()
-            if name in known
-        }
+        for of_name in (self._firsts, self._latest, self._events, self._accounts, self._doubtful):
+            for name in of_name.keys() - known.keys():
+                del of_name[name]

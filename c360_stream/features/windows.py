@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
+from c360_stream.state.fields import Kept, fields
 
 WINDOW_DAYS = 30
 SLOTS = 32
@@ -25,13 +26,15 @@ _OF_KIND = [[(_NUMBER[kind, days], days) for of, days in WINDOWS if of == kind] 
 _ALL_DAYS = np.uint32((1 << WINDOW_DAYS) - 1)
 
 
-class DayCounts:
+class DayCounts(Kept):
     """Integer counts by kind, day and account over the last `WINDOW_DAYS` days, and the days with any activity.
 
     The sums of all windows up to the day in progress are kept beside the buckets: a score between ticks then gathers
     12 numbers an account instead of adding up 300. Accounts are the last axis, so that a day is long rows.
     Memory: 9 kinds x 32 days x 4 bytes, 12 sums of 4 bytes and a bit a day: 1,204 bytes an account.
     """
+
+    kept = fields(today=int, _counts=NDArray[np.int32], _active_days=NDArray[np.uint32])
 
     def __init__(self, capacity: int = 64) -> None:
         self.today = 0
@@ -94,16 +97,8 @@ class DayCounts:
         days: NDArray[np.uint8] = np.bitwise_count(self._active_days[chosen])
         return days
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`: the arrays themselves, since a copy of the accounts there are would move every row.
-
-        The sums follow from the buckets.
-        """
-        return {"today": self.today, "counts": self._counts, "active_days": self._active_days}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.today, self._counts, self._active_days = state["today"], state["counts"], state["active_days"]
+    def restored(self) -> None:
+        """The sums follow from the buckets."""
         self._sums = np.zeros((len(WINDOWS), self._counts.shape[2]), np.int32)
         for number, (kind, days) in enumerate(WINDOWS):
             slots = np.arange(self.today - days + 1, self.today + 1) % SLOTS

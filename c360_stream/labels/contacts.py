@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.state.codec import Pages
+from c360_stream.state.fields import Kept, fields, pages_of
 
 NOT_CONTACTED = ""
 UNNAMED = "unnamed"
@@ -68,7 +69,54 @@ class Cohorts:
         return (phase + as_of_day) // self.stride_days % self.turns
 
 
-class Contacts:
+class _DailyFirsts(Kept):
+    """Of each account and day, the occurrence that was first."""
+
+    kept = fields(_oldest_day=int, _by_day=pages_of(list[tuple[int, Occurrence]]))
+
+    def __init__(self) -> None:
+        self._of: dict[int, dict[int, Occurrence]] = {}
+        self._on: dict[int, list[int]] = {}
+        self._oldest_day = 0
+
+    def put(self, account: int, occurrence: Occurrence) -> None:
+        day = occurrence.day
+        if day < self._oldest_day:
+            return
+        days = self._of.setdefault(account, {})
+        if day not in days:
+            self._on.setdefault(day, []).append(account)
+        days[day] = min(days.get(day, occurrence), occurrence)
+
+    def first(self, account: int, from_day: int, until_day: int) -> Occurrence | None:
+        days = self._of.get(account)
+        if days is None:
+            return None
+        inside = [day for day in days if from_day <= day < until_day]
+        return days[min(inside)] if inside else None
+
+    def forget(self, oldest_day: int) -> None:
+        """Forget the days before `oldest_day`, and hear of them no more."""
+        self._oldest_day = max(self._oldest_day, oldest_day)
+        for day in [day for day in self._on if day < oldest_day]:
+            for account in self._on.pop(day):
+                del self._of[account][day]
+                if not self._of[account]:
+                    del self._of[account]
+
+    @property
+    def _by_day(self) -> Pages:
+        """Accounts and occurrences, a page a day: hardly any but the last changes."""
+        days = sorted(self._on)
+        return Pages(lambda: ([(account, self._of[account][day]) for account in self._on[day]] for day in days))
+
+    @_by_day.setter
+    def _by_day(self, pages: list[list[tuple[int, Occurrence]]]) -> None:
+        for account, occurrence in chain.from_iterable(pages):
+            self.put(account, occurrence)
+
+
+class Contacts(Kept):
     """First contact and first cancellation of each account and day, of the last `keep_days` days.
 
     Every window begins and ends at a midnight, so no other contact of a day can matter: what is kept neither depends
@@ -87,6 +135,8 @@ class Contacts:
     >>> contacts.first(0, 9, 16).playbook, contacts.first(0, 11, 16).playbook, contacts.first(0, 13, 16)
     ('check_in', 'training', None)
     """
+
+    kept = fields(_contacts=_DailyFirsts, _cancellations=_DailyFirsts)
 
     def __init__(self, keep_days: int) -> None:
         self._keep_days = keep_days
@@ -160,61 +210,6 @@ class Contacts:
     def _gone_by(self, account: int, as_of_day: int, moment_us: int) -> bool:
         end = self._cancellations.first(account, as_of_day, moment_us // US_PER_DAY + 1)
         return end is not None and end.time_us < moment_us
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [self._contacts.state(), self._cancellations.state()]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        for firsts, values in zip((self._contacts, self._cancellations), state, strict=True):
-            firsts.restore(values)
-
-
-class _DailyFirsts:
-    """Of each account and day, the occurrence that was first."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, dict[int, Occurrence]] = {}
-        self._on: dict[int, list[int]] = {}
-        self._oldest_day = 0
-
-    def put(self, account: int, occurrence: Occurrence) -> None:
-        day = occurrence.day
-        if day < self._oldest_day:
-            return
-        days = self._of.setdefault(account, {})
-        if day not in days:
-            self._on.setdefault(day, []).append(account)
-        days[day] = min(days.get(day, occurrence), occurrence)
-
-    def first(self, account: int, from_day: int, until_day: int) -> Occurrence | None:
-        days = self._of.get(account)
-        if days is None:
-            return None
-        inside = [day for day in days if from_day <= day < until_day]
-        return days[min(inside)] if inside else None
-
-    def forget(self, oldest_day: int) -> None:
-        """Forget the days before `oldest_day`, and hear of them no more."""
-        self._oldest_day = max(self._oldest_day, oldest_day)
-        for day in [day for day in self._on if day < oldest_day]:
-            for account in self._on.pop(day):
-                del self._of[account][day]
-                if not self._of[account]:
-                    del self._of[account]
-
-    def state(self) -> list[Any]:
-        days = sorted(self._on)  # a page a day: hardly any but the last changes
-        return [
-            self._oldest_day,
-            Pages(lambda: ([[account, *self._of[account][d]] for account in self._on[d]] for d in days)),
-        ]
-
-    def restore(self, state: list[Any]) -> None:
-        self._oldest_day, kept = state
-        for account, *occurrence in chain.from_iterable(kept):
-            self.put(account, Occurrence(*occurrence))
 
 
 def _drawn_us(account_id: str, as_of_day: int, window_days: int) -> int:

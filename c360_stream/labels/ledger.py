@@ -7,7 +7,7 @@ churned, once the watermark reaches as-of + horizon without one; unknown (censor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from c360_stream.arrays.compact import CompactMatrix
 from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, stored_as, tuple_of
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
@@ -115,7 +116,7 @@ class ClosedDay:
     settled: SettledExamples | None
 
 
-class LabelLedger:
+class LabelLedger(Kept):
     """The labels of one shard's accounts.
 
     A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
@@ -129,6 +130,14 @@ class LabelLedger:
     reach_days
         Age at which an example is settled; the horizon or more. 0: never.
     """
+
+    kept = fields(
+        _status=NDArray[np.uint8],
+        _cancelled=list[tuple[int, int]],
+        _examples=dict_of(int, tuple_of(NDArray[np.int32], stored_as(PLAIN, attrgetter("columns"), CompactMatrix))),
+        _matured=dict[int, NDArray[np.int32]],
+        _unsettled=dict[int, tuple[NDArray[np.int32], NDArray[np.int16]]],
+    )
 
     def __init__(self, horizon_days: int, reach_days: int = 0, capacity: int = 64) -> None:
         self.horizon_days = horizon_days
@@ -258,22 +267,3 @@ class LabelLedger:
     def pending(self) -> int:
         """Examples that wait for their label: censored, if the data end here."""
         return sum(len(account) for account, _ in self._examples.values())
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        days = sorted(self._examples)
-        return {
-            "status": self._status,
-            "cancelled": self._cancelled,
-            "examples": [[day, account, rows.columns] for day in days for account, rows in [self._examples[day]]],
-            "matured": [[day, account] for day, account in sorted(self._matured.items())],
-            "unsettled": [[day, *self._unsettled[day]] for day in sorted(self._unsettled)],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._status = state["status"]
-        self._cancelled = [(account, time_us) for account, time_us in state["cancelled"]]
-        self._examples = {day: (account, CompactMatrix(columns)) for day, account, columns in state["examples"]}
-        self._matured = dict(state["matured"])
-        self._unsettled = {day: (account, after) for day, account, after in state["unsettled"]}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from c360_stream.state.fields import Kept, fields
 
 HEARTBEATS_WAITING_MAX = 10_000
 """A partition; the oldest go."""
@@ -14,10 +16,11 @@ HEARTBEATS_WAITING_MAX = 10_000
 Part = TypeVar("Part")
 
 
-class TickBarrier(Generic[Part]):
+class TickBarrier(Kept, Generic[Part]):
     """Collects one part a shard a day; gives a day's parts when the last has come.
 
-    Every shard closes every day, in order, so days complete in order.
+    Every shard closes every day, in order, so days complete in order. What waits is kept by
+    classes that say what a part is, in `kept`.
 
     >>> barrier = TickBarrier[str](2)
     >>> barrier.put(7, 1, "b"), barrier.put(7, 0, "a")
@@ -37,17 +40,8 @@ class TickBarrier(Generic[Part]):
         del self._days[day]
         return [parts[number] for number in sorted(parts)]
 
-    def state(self, plain: Callable[[Part], Any]) -> list[Any]:
-        """Plain data for `restore`; `plain` turns a part into plain data."""
-        return [[day, shard, plain(part)] for day, parts in self._days.items() for shard, part in parts.items()]
 
-    def restore(self, state: list[Any], part: Callable[[Any], Part]) -> None:
-        """Take up what `state` gave; `part` is the inverse of `plain`."""
-        for day, shard, value in state:
-            self._days.setdefault(day, {})[shard] = part(value)
-
-
-class HourBarrier:
+class HourBarrier(Kept):
     """Adds up the hourly counts of all shards; gives an hour when every shard has closed it.
 
     Parameters
@@ -57,6 +51,8 @@ class HourBarrier:
     topics
         Rows of the counts.
     """
+
+    kept = fields(_closed_until=dict[int, int], _counts=dict[int, NDArray[np.int64]])
 
     def __init__(self, shards: int, topics: int) -> None:
         self.shards = shards
@@ -77,15 +73,6 @@ class HourBarrier:
         if first is None or end <= first:
             return None
         return first, np.stack([self._counts.pop(hour) for hour in range(first, end)], axis=1)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"closed": self._closed_until, "counts": [[hour, total] for hour, total in self._counts.items()]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._closed_until = dict(state["closed"])
-        self._counts = {hour: total.copy() for hour, total in state["counts"]}
 
 
 class HeartbeatBarrier:

@@ -24,7 +24,7 @@ import numpy as np
 
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
-from c360_stream.learning.contender import Contender
+from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
@@ -34,6 +34,7 @@ from c360_stream.models.names import SchemeName
 from c360_stream.models.treatment import Treatment
 from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.quality import RISK_MARGIN
+from c360_stream.state.fields import Kept, fields
 
 # Losses count for half after so many days.
 HALF_LIFE_DAYS = 14
@@ -46,7 +47,7 @@ WEIGHT_START = 1 / 3
 _FORGETTING = 1e-8
 
 
-class Mixture:
+class Mixture(Kept):
     """How much of the second model to take.
 
     Parameters
@@ -56,6 +57,8 @@ class Mixture:
     stride_days
         Between the examples of one account: below a week their labels overlap, and each counts for less.
     """
+
+    kept = fields(_weekly=tuple[LogOddsMap, LogOddsMap], _advantage=float)
 
     def __init__(self, horizon_days: int, stride_days: int = HAZARD_DAYS_MAX) -> None:
         self._temper = _TEMPER / math.ceil(HAZARD_DAYS_MAX / stride_days)
@@ -95,16 +98,6 @@ class Mixture:
         weight = self.weight
         return np.asarray((1.0 - weight) * first + weight * second)
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"weekly": [each.state() for each in self._weekly], "advantage": self._advantage}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        for each, kept in zip(self._weekly, state["weekly"], strict=True):
-            each.restore(kept)
-        self._advantage = float(state["advantage"])
-
 
 class Blend(Contender):
     """A blend of two other contenders, which learn by themselves; it has to learn before they do.
@@ -118,6 +111,8 @@ class Blend(Contender):
     stride_days
         Between the examples of one account.
     """
+
+    kept = Baseline.kept | fields(_mixture=Mixture, _map=LogOddsMap)
 
     def __init__(
         self,
@@ -209,16 +204,6 @@ class Blend(Contender):
         base = one.base + other.base + slope * weight * second.start + self._map.offset
         curves = {name: _added(curve, other.curves[name]) for name, curve in one.curves.items()}
         return ModelVersion(self.name, tick_day, base, curves, exposures)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {**super().state(), "mixture": self._mixture.state(), "map": self._map.state()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
-        super().restore({name: state[name] for name in state if name not in ("mixture", "map")})
-        self._mixture.restore(state["mixture"])
-        self._map.restore(state["map"])
 
 
 def _added(one: Curve, other: Curve) -> Curve:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from c360_stream.features.example_block import ExampleBlock
@@ -17,9 +14,10 @@ from c360_stream.models.horizons import PRIOR_OUTCOMES
 from c360_stream.models.names import SchemeName
 from c360_stream.models.prior import inactivity_curves
 from c360_stream.models.version import ModelVersion
+from c360_stream.state.fields import Kept, fields, part_of
 
 
-class Contender:
+class Contender(Kept):
     """One model by itself.
 
     Parameters
@@ -31,6 +29,8 @@ class Contender:
     scheme
         How learners learn whose entry does not say.
     """
+
+    kept = fields(model=ChurnModel)
 
     def __init__(self, name: str, config: ModelConfig, scheme: SchemeName) -> None:
         self.name = name
@@ -75,14 +75,8 @@ class Contender:
             return np.full(len(block), np.nan)
         return self.model.raw_log_odds(block.features, np.full(len(block), as_of_us, np.int64))
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`; of a baseline little more than two numbers."""
-        whole = self.model.state()
-        return whole if self.learns else {name: whole[name] for name in _COUNTS}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.model.restore({**self.model.state(), **state})
+class Baseline(Contender):
+    """One that never learns: little more than two numbers are kept of it."""
 
-
-_COUNTS = ("outcomes", "churned", "exposures")
+    kept = fields(model=part_of(ChurnModel, "outcomes", "churned", "exposures"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.models.columns import Floats
+from c360_stream.state.fields import Kept, copied, fields
 
 # A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
 _RISK_MIN = 1e-3
@@ -45,7 +46,7 @@ class Predictions(NamedTuple):
     raw: dict[str, Floats]
 
 
-class Contest:
+class Contest(Kept):
     """Paired losses of all models on the same examples.
 
     The labels of one account overlap, since a single cancellation settles those of as many examples as the
@@ -64,6 +65,16 @@ class Contest:
     Dawid, "Present position and potential developments: the prequential approach", JRSS A 1984. Gama, Sebastiao and
     Rodrigues, "On evaluating stream learning algorithms", Machine Learning 90, 2013: fading factors.
     """
+
+    kept = fields(
+        names=list[str],
+        _count=copied(Floats),
+        _sum=copied(Floats),
+        _squares=copied(Floats),
+        _loss=copied(Floats),
+        _losses=copied(Floats),
+        _waiting=dict[int, tuple[list[str], Floats, Floats]],
+    )
 
     def __init__(self, names: Sequence[str], horizon_days: int, stride_days: int) -> None:
         self.names = list(names)
@@ -164,20 +175,6 @@ class Contest:
         self._waiting = {
             day: (ids, _without(risk, i), _without(raw, i)) for day, (ids, risk, raw) in self._waiting.items()
         }
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "names": self.names,
-            "sums": [self._count, self._sum, self._squares, self._loss, self._losses],
-            "waiting": [[day, *said] for day, said in self._waiting.items()],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.names = list(state["names"])
-        self._count, self._sum, self._squares, self._loss, self._losses = (sums.copy() for sums in state["sums"])
-        self._waiting = {day: (ids, risk, raw) for day, ids, risk, raw in state["waiting"]}
 
 
 def _of_accounts(block: ExampleBlock, ids: list[str], values: Floats) -> Floats:

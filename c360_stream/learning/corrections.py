@@ -13,6 +13,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
+from c360_stream.state.fields import PLAIN, Kept, deque_of, dict_of, fields, record
 
 # Bounds what is kept: past it, the oldest days can no longer be learnt again.
 EXAMPLES_MAX = 50_000
@@ -27,12 +28,14 @@ class _Day:
     before: dict[str, dict[str, Any]]
 
 
-class Corrections:
+class Corrections(Kept):
     """The last ticks, as far back as a label may still be corrected.
 
     Only models that wait for labels learn again. One that took every example for a stayer until it knew better has
     made up for such errors already, and a young example's label is not touched by what comes late.
     """
+
+    kept = fields(_days=deque_of(record(_Day, before=dict_of(str, PLAIN))))
 
     def __init__(self) -> None:
         self._days: deque[_Day] = deque()
@@ -86,11 +89,3 @@ class Corrections:
         """Another model takes this name: there is nothing of it to go back to."""
         for each in self._days:
             each.before.pop(name, None)
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [[each.day, each.matured.plain(), each.before] for each in self._days]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._days = deque(_Day(day, ExampleBlock(*matured), before) for day, matured, before in state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from c360_stream.features.volume import VolumeBaseline
 from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
 from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge, change_alarm, fresh_alarm
-from c360_stream.learning.contender import Contender
+from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.replay_buffer import ReplayBuffer
@@ -35,6 +36,7 @@ from c360_stream.monitoring.monitor import MetricRow
 from c360_stream.monitoring.quality import measure
 from c360_stream.monitoring.seasons import Seasons
 from c360_stream.monitoring.tick_stats import MONDAY
+from c360_stream.state.fields import Kept, fields, known, of_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,11 @@ class LearnedTick:
     metrics: list[MetricRow] = field(default_factory=list)
 
 
-class Learner:
+class _ExamplesBarrier(TickBarrier[TickExamples]):
+    kept = fields(_days=dict[int, dict[int, TickExamples]])
+
+
+class Learner(Kept):
     """Learns whole ticks, so that what it knows does not depend on how the examples travelled.
 
     Parameters
@@ -94,6 +100,23 @@ class Learner:
     config
         Settings.
     """
+
+    kept = fields(
+        _contest=Contest,
+        contenders=known(of_kind("contender")),
+        term=ChampionTerm,
+        _latch=AlarmLatch,
+        _concept=ConceptDrift,
+        _delay=DelayWatch,
+        _barrier=_ExamplesBarrier,
+        _baseline=VolumeBaseline,
+        _replay=ReplayBuffer,
+        _corrections=Corrections,
+        _opened=ExampleBlock,
+        _horizons=HorizonLearner,
+        _settled=list[Judged],
+        _fresh_day=int,
+    )
 
     def __init__(self, shards: int, config: LearningConfig) -> None:
         self.config = config
@@ -106,7 +129,7 @@ class Learner:
         self._latch = AlarmLatch()
         self._concept = ConceptDrift(horizon_days, config.example_stride_days, Seasons(config.seasons))
         self._delay = DelayWatch()
-        self._barrier: TickBarrier[TickExamples] = TickBarrier(shards)
+        self._barrier = _ExamplesBarrier(shards)
         self._baseline = VolumeBaseline()
         self._replay = ReplayBuffer(config.replay_examples_max)
         self._corrections = Corrections()
@@ -262,15 +285,13 @@ class Learner:
         return name
 
     def _contender(self, name: str) -> Contender:
-        if entry_named(name).kind == "blend":
-            return Blend(
-                name,
-                self.config.model,
-                self.config.learning_scheme,
-                self.contenders,
-                stride_days=self.config.example_stride_days,
-            )
-        return Contender(name, self.config.model, self.config.learning_scheme)
+        given = (name, self.config.model, self.config.learning_scheme)
+        match entry_named(name).kind:
+            case "blend":
+                return Blend(*given, self.contenders, stride_days=self.config.example_stride_days)
+            case "baseline":
+                return Baseline(*given)
+        return Contender(*given)
 
     def _metrics(self, day: int, versions: dict[str, ModelVersion]) -> list[MetricRow]:
         """How every model stands in the contest: rows of the segment `contest`."""
@@ -303,56 +324,20 @@ class Learner:
         self._settled = []
         return rows
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "contenders": {name: contender.state() for name, contender in self.contenders.items()},
-            "office": [self.term.champion, self.term.since_day],
-            "contest": self._contest.state(),
-            "latch": self._latch.state(),
-            "concept": self._concept.state(),
-            "delay": self._delay.state(),
-            "barrier": self._barrier.state(TickExamples.plain),
-            "baseline": self._baseline.state(),
-            "replay": self._replay.state(),
-            "corrections": self._corrections.state(),
-            "opened": self._opened.plain(),
-            "horizons": self._horizons.state(),
-            "settled": [list(each) for each in self._settled],
-            "fresh_day": self._fresh_day,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
 
         A model that was begun afresh stays.
         """
-        self._contest.restore(state["contest"])
-        kept = {name: each for name, each in state["contenders"].items() if self._stays(name)}
-        for name, each in kept.items():
-            self.contenders[name] = self._contender(name)
-            self.contenders[name].restore(each)
+        for name in state["contenders"]:
+            if name not in self.contenders and name != without_suffix(name):
+                self.contenders[name] = self._contender(name)
+        super().restore(state)
         for name in self.contenders:  # in the order of the settings, in every process
-            if name not in kept:
+            if name not in state["contenders"]:
                 self._contest.reset(name)
-        champion, since_day = state["office"]
-        pinned = self.config.champion != AUTO
-        if not pinned and champion in self.contenders:
-            self.term = ChampionTerm(champion, since_day)
-        self._latch.restore(state["latch"])
-        self._concept.restore(state["concept"])
-        self._delay.restore(state["delay"])
-        self._barrier.restore(state["barrier"], TickExamples.from_plain)
-        self._baseline.restore(state["baseline"])
-        self._replay.restore(state["replay"])
-        self._corrections.restore(state["corrections"])
-        self._opened = ExampleBlock(*state["opened"])
-        self._horizons.restore(state["horizons"])
-        self._settled = [Judged(tuple(days), said, after) for days, said, after in state["settled"]]
-        self._fresh_day = state["fresh_day"]
-
-    def _stays(self, name: str) -> bool:
-        return name in self.contenders or name != without_suffix(name)
+        if self.config.champion != AUTO or self.term.champion not in self.contenders:
+            self.term = ChampionTerm(self.config.first, 0)
 
 
 def _spread(values: Any, predictions: Predictions, rows: int) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from c360_stream.features.example_block import ExampleBlock
+from c360_stream.state.fields import Kept, fields
 
 
-class ReplayBuffer:
+class ReplayBuffer(Kept):
     """Keeps whole days, as many as fit: 181 bytes an example.
 
     Parameters
@@ -16,6 +16,8 @@ class ReplayBuffer:
     examples_max
         The newest so many examples are kept at the least, if there are so many, and less than a day's more.
     """
+
+    kept = fields(_days=deque[ExampleBlock])
 
     def __init__(self, examples_max: int) -> None:
         self._examples_max = examples_max
@@ -38,11 +40,6 @@ class ReplayBuffer:
         """All of them, in canonical order."""
         return ExampleBlock.merged(list(self._days))
 
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [block.plain() for block in self._days]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._days = deque(ExampleBlock(*values) for values in state)
+    def restored(self) -> None:
+        """Count what is there."""
         self._count = sum(map(len, self._days))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from river import base
 from c360_stream.models.classifier import RowClassifier, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.logistic import SecondOrderLogistic
+from c360_stream.state.fields import Kept, fields
 
 
-class LogOddsMap:
+class LogOddsMap(Kept):
     """A slope and an offset that turn one log-odds into another, learnt from what was said before the outcome.
 
     The pair is learnt as `SecondOrderLogistic` learns its weights, from where it starts, so with few outcomes it stays
@@ -38,6 +38,8 @@ class LogOddsMap:
     >>> abs(corrected.slope * 2.0 + corrected.offset) < 0.1
     True
     """
+
+    kept = fields(slope=float, offset=float, _covariance=tuple[float, float, float])
 
     def __init__(
         self,
@@ -71,18 +73,8 @@ class LogOddsMap:
         )
         return mapped
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"slope": self.slope, "offset": self.offset, "covariance": list(self._covariance)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self.slope, self.offset = float(state["slope"]), float(state["offset"])
-        ss, so, oo = state["covariance"]
-        self._covariance = (float(ss), float(so), float(oo))
-
-
-class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
+class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
     """Corrects a classifier's log-odds by a slope and an offset learnt from predictions made before learning.
 
     It starts with no correction, and learns from what the classifier said just before it learnt each example: what it
@@ -105,6 +97,8 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
     ----------
     Platt, "Probabilistic outputs for support vector machines", 1999.
     """
+
+    kept = fields(_map=LogOddsMap)
 
     def __init__(
         self,
@@ -166,11 +160,3 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier):
     def log_odds_rows(self, rows: Floats) -> Floats:
         """Calibrated log-odds of True, a row each."""
         return self.slope * self.classifier.log_odds_rows(rows) + self.offset
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, without the classifier's."""
-        return self._map.state()
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self._map.restore(state)

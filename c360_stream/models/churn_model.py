@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from c360_stream.models.preprocessing import MISSING, NullImputer, Ramps, Standa
 from c360_stream.models.prior import prior_version
 from c360_stream.models.treatment import Treated, Treatment
 from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.state.fields import Kept, copied, fields, of_kind
 
 MODEL_NAME = "online-logistic"
 # Rows prepared at once: bounds memory; what is learnt does not depend on it.
@@ -47,7 +48,7 @@ class Linear(NamedTuple):
     curves: dict[str, Curve]
 
 
-class ChurnModel:
+class ChurnModel(Kept):
     """Learns the probability of churn within the horizon, one matured example after another.
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
@@ -65,6 +66,16 @@ class ChurnModel:
     calibration_start
         Log-odds that the calibration adds before any example.
     """
+
+    kept = fields(
+        outcomes=int,
+        churned=int,
+        exposures=copied(dict[int, float]),
+        _imputer=NullImputer,
+        _scaler=StandardScaler,
+        _classifier=of_kind("classifier"),
+        _calibration=PlattScaling,
+    )
 
     def __init__(
         self,
@@ -218,34 +229,9 @@ class ChurnModel:
             curves[name] = Curve(points, tuple(present.tolist()), float(null))
         return curves
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `from_state`."""
-        return {
-            "outcomes": self.outcomes,
-            "churned": self.churned,
-            "exposures": [[day, share] for day, share in sorted(self.exposures.items())],
-            "imputer": self._imputer.state(),
-            "scaler": self._scaler.state(),
-            "classifier": self._classifier.state(),
-            "calibration": self._calibration.state(),
-        }
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any], config: ModelConfig | None = None) -> ChurnModel:
-        """A model that goes on from a `state()` of one with the default classifier."""
-        model = cls(config)
-        model.restore(state)
-        return model
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`, of a model under another policy too."""
-        self.outcomes, self.churned = int(state["outcomes"]), int(state["churned"])
-        self.exposures = {int(day): float(share) for day, share in state["exposures"]}
-        self._imputer.restore(state["imputer"])
-        self._scaler.restore(state["scaler"])
-        self._classifier.restore(state["classifier"])
+    def restored(self) -> None:
+        """The model that was kept may be of another policy, with more columns or fewer."""
         self._classifier.fit_columns()
-        self._calibration.restore(state["calibration"])
 
 
 def _known(treated: Treated | None, rows: int) -> Treated:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from river import base
 
 from c360_stream.models.columns import Columns, Floats
+from c360_stream.state.fields import Kept
 
 LOG_ODDS_MAX = 15.0
 
 
-class RowClassifier(base.Classifier):
+class RowClassifier(base.Classifier, Kept):
     """Binary classifier whose log-odds are a weighted sum of its columns.
 
     Because it is linear in them, a version of the model can be written down as one curve a feature, and a score's
@@ -59,14 +59,6 @@ class RowClassifier(base.Classifier):
         importance
             Shape (n,): how many examples each one counts for; 1 if absent.
         """
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-
-    @abstractmethod
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Learn one example; names that `x` lacks count as 0."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from c360_stream.models.classifier import RowClassifier, sigmoid
 from c360_stream.models.columns import Floats, grown
+from c360_stream.state.fields import copied, fields
 
 
 class GradientLogistic(RowClassifier):
@@ -32,6 +30,8 @@ class GradientLogistic(RowClassifier):
     ----------
     Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011.
     """
+
+    kept = fields(_weights=copied(Floats), _squares=copied(Floats))
 
     def __init__(
         self,
@@ -71,11 +71,3 @@ class GradientLogistic(RowClassifier):
 
     def _shrink(self, columns: int) -> None:
         self._weights, self._squares = self._weights[: columns + 1].copy(), self._squares[: columns + 1].copy()
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"weights": self._weights.copy(), "squares": self._squares.copy()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self._weights, self._squares = np.array(state["weights"]), np.array(state["squares"])

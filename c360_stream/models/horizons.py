@@ -19,6 +19,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.columns import Floats
+from c360_stream.state.fields import Kept, fields
 
 # The settings' churn rate counts as so many outcomes.
 PRIOR_OUTCOMES = 100
@@ -125,7 +126,7 @@ class Judged(NamedTuple):
     cancelled_after: NDArray[np.int64]
 
 
-class HorizonLearner:
+class HorizonLearner(Kept):
     """Learns the shares, from what the champion said of examples whose longest horizon has passed.
 
     Of more than 2,000 examples a day those with the smallest hashes: it bounds what waits.
@@ -139,6 +140,14 @@ class HorizonLearner:
     churn_rate
         Expected share that cancels within the horizon, before any outcome.
     """
+
+    kept = fields(
+        _shorter=dict[int, LogOddsMap],
+        _longer=dict[int, LogOddsMap],
+        _churned=float,
+        _settled=float,
+        _waiting=dict[int, tuple[list[str], Floats, NDArray[np.float32]]],
+    )
 
     def __init__(self, horizon_days: int, days: Sequence[int], churn_rate: float) -> None:
         self.horizon_days = horizon_days
@@ -201,22 +210,7 @@ class HorizonLearner:
                 if days <= within:
                     return
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "shorter": [[days, share.state()] for days, share in self._shorter.items()],
-            "longer": [[days, share.state()] for days, share in self._longer.items()],
-            "rate": [self._churned, self._settled],
-            "waiting": [[day, *said] for day, said in self._waiting.items()],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave; of other horizons than the settings have by now, nothing."""
-        own = {"shorter": self._shorter, "longer": self._longer}
-        if any([days for days, _ in state[name]] != list(shares) for name, shares in own.items()):
-            return
-        for name, shares in own.items():
-            for days, each in state[name]:
-                shares[days].restore(each)
-        self._churned, self._settled = state["rate"]
-        self._waiting = {day: (ids, risk, said) for day, ids, risk, said in state["waiting"]}
+        if [*state["shorter"], *state["longer"]] == [*self._shorter, *self._longer]:
+            super().restore(state)

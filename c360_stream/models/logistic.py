@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from c360_stream.models.classifier import RowClassifier, sigmoid
 from c360_stream.models.columns import Floats, grown
+from c360_stream.state.fields import copied, fields
 
 FORGET_EVERY = 32
 # Of an example that says nothing: keeps what is divided by its root finite.
@@ -53,6 +52,8 @@ class SecondOrderLogistic(RowClassifier):
     the weights' uncertainty. Ollivier, "Online natural gradient as a Kalman filter", 2018. Kulhavy and Zarrop,
     "On a general concept of forgetting", 1993: forgetting towards a prior.
     """
+
+    kept = fields(_examples=int, _weights=copied(Floats), _covariance=copied(Floats))
 
     def __init__(
         self,
@@ -141,16 +142,3 @@ class SecondOrderLogistic(RowClassifier):
     def _shrink(self, columns: int) -> None:
         self._weights = self._weights[: columns + 1].copy()
         self._covariance = self._covariance[: columns + 1, : columns + 1].copy()
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "examples": self._examples,
-            "weights": self._weights.copy(),
-            "covariance": self._covariance.copy(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self._examples = int(state["examples"])
-        self._weights, self._covariance = np.array(state["weights"]), np.array(state["covariance"])

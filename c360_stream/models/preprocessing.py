@@ -14,12 +14,13 @@ import numpy as np
 from river import base
 
 from c360_stream.models.columns import Columns, Floats, grown
+from c360_stream.state.fields import Kept, copied, fields
 
 MISSING = "_missing"
 Tables = Mapping[str, tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]]
 
 
-class NullImputer(base.Transformer):
+class NullImputer(base.Transformer, Kept):
     """Puts the running mean where a value is null, and says so in an indicator column.
 
     Anything that is not a finite number counts as null.
@@ -38,6 +39,8 @@ class NullImputer(base.Transformer):
     >>> imputer.transform_one({"nps": None})
     {'nps': 8.0, 'nps_missing': 1.0}
     """
+
+    kept = fields(_total=copied(Floats), _count=copied(Floats))
 
     def __init__(self, names: tuple[str, ...] | None = None, nullable: tuple[str, ...] | None = None) -> None:
         self.names = names
@@ -85,14 +88,6 @@ class NullImputer(base.Transformer):
     def _impute(self, rows: Floats, present: Any, means: Floats) -> Floats:
         watched = [self._columns.index[name] for name in self.nullable or ()]
         return np.concatenate([np.where(present, rows, means), ~present[:, watched]], axis=1)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"total": self._total.copy(), "count": self._count.copy()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self._total, self._count = np.array(state["total"]), np.array(state["count"])
 
 
 class Ramps(base.Transformer):
@@ -154,7 +149,7 @@ class Ramps(base.Transformer):
         return np.stack(columns, axis=1)
 
 
-class StandardScaler(base.Transformer):
+class StandardScaler(base.Transformer, Kept):
     """Centres on the running mean and divides by the running standard deviation.
 
     Made for columns within about 0..1: plain sums of values and of squares are exact enough there, and run the same
@@ -167,6 +162,8 @@ class StandardScaler(base.Transformer):
     deviation_min
         Least divisor. A column that is almost constant would else turn its rare values into huge ones.
     """
+
+    kept = fields(_count=int, _total=copied(Floats), _squares=copied(Floats))
 
     def __init__(self, names: tuple[str, ...] | None = None, deviation_min: float = 0.1) -> None:
         self.names = names
@@ -212,15 +209,6 @@ class StandardScaler(base.Transformer):
         means = totals / counts
         variances = np.maximum(squares / counts - means * means, self.deviation_min**2)
         return means, np.sqrt(variances)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {"count": self._count, "total": self._total.copy(), "squares": self._squares.copy()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state()`."""
-        self._count = int(state["count"])
-        self._total, self._squares = np.array(state["total"]), np.array(state["squares"])
 
 
 def _running(start: Floats, rows: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import AlarmKind, DriftAlarm, Severity, alarm_id, utc_time
+from c360_stream.state.fields import Kept, fields
 
 # A statistic has cleared when it is below this share of its warning threshold: not as soon as it touches it.
 CLEAR_SHARE = 0.8
@@ -54,7 +55,7 @@ def drift_alarm(
     )
 
 
-class AlarmLatch:
+class AlarmLatch(Kept):
     """Remembers which conditions hold, and how badly.
 
     Examples
@@ -63,6 +64,8 @@ class AlarmLatch:
     >>> [latch.rises("volume", "product", at, cleared=at == NORMAL) for at in (1, 1, 2, 1, 0, 1)]
     [True, False, True, False, False, True]
     """
+
+    kept = fields(_levels=dict[str, int])
 
     def __init__(self) -> None:
         self._levels: dict[str, int] = {}
@@ -86,11 +89,3 @@ class AlarmLatch:
     def holds(self, kind: AlarmKind) -> bool:
         """Whether a condition of this kind has been alarmed and not cleared, whatever its subject."""
         return any(key.startswith(f"{kind} ") for key in self._levels)
-
-    def state(self) -> dict[str, int]:
-        """Plain data for `restore`."""
-        return dict(self._levels)
-
-    def restore(self, state: dict[str, int]) -> None:
-        """Take up what `state` gave."""
-        self._levels = dict(state)

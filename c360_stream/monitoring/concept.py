@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from c360_stream.monitoring.drift import DRIFT_BY_NATURE
 from c360_stream.monitoring.histograms import COARSE_BINS, Counts, coarse_bins, coarse_bound
 from c360_stream.monitoring.seasons import NO_SEASONS, Seasons
 from c360_stream.monitoring.tick_stats import MONDAY
+from c360_stream.state.fields import Kept, fields
 
 METHOD = "observed_to_expected"
 # Weeks of late that are tried: a sharp change shows in the short window, a slow one in the long.
@@ -89,7 +90,7 @@ class Comparison(NamedTuple):
 _Week = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Floats]
 
 
-class ConceptDrift:
+class ConceptDrift(Kept):
     """Compares churners with what the risks led to expect, by feature, of late and before.
 
     Looked at are the young examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
@@ -106,6 +107,8 @@ class ConceptDrift:
     seasons
         Declared times of other usage: examples whose features look back on one are left out.
     """
+
+    kept = fields(_model=str, _began_day=int, _weeks=deque[_Week], _rows=Counts, _churned=Counts, _expected=Floats)
 
     def __init__(self, horizon_days: int = 60, stride_days: int = 7, seasons: Seasons = NO_SEASONS) -> None:
         self._seasons = seasons
@@ -204,22 +207,6 @@ class ConceptDrift:
             each for each in (everybody, *parts) if each.z > 0 and each.churned >= CHURNED_MIN and each.now >= RATIO_MIN
         ]
         return Comparison(weeks, everybody, sorted(moved, key=lambda each: -each.z))
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "model": self._model,
-            "began_day": self._began_day,
-            "weeks": [list(week) for week in self._weeks],
-            "week": [self._rows, self._churned, self._expected],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._model, self._began_day = state["model"], state["began_day"]
-        self._weeks.clear()
-        self._weeks.extend((used, rows, churned, expected) for used, rows, churned, expected in state["weeks"])
-        self._rows, self._churned, self._expected = (column.copy() for column in state["week"])
 
 
 # Rows, churners and expected churners, each of shape (features, cells).

@@ -10,6 +10,7 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import DriftAlarm
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.monitoring.alarms import CLEAR_SHARE, CRITICAL, NORMAL, AlarmLatch, day_text, drift_alarm, level
+from c360_stream.state.fields import Kept, fields
 
 SUBJECT = "subscription_cancelled"
 CURRENT_DAYS = 28
@@ -26,12 +27,14 @@ _ACTION = (
 )
 
 
-class DelayWatch:
+class DelayWatch(Kept):
     """Compares the last 28 days with the 84 before.
 
     Late is what was heard a whole day or more after the day on which it happened. State: three integers for each
     of 112 days.
     """
+
+    kept = fields(_days=deque[tuple[int, int, int]])
 
     def __init__(self) -> None:
         self._days: deque[tuple[int, int, int]] = deque(maxlen=CURRENT_DAYS + REFERENCE_DAYS)
@@ -75,15 +78,6 @@ class DelayWatch:
                 f"{heard_before} before.",
             )
         ]
-
-    def state(self) -> list[list[int]]:
-        """Plain data for `restore`."""
-        return [list(each) for each in self._days]
-
-    def restore(self, state: list[list[int]]) -> None:
-        """Take up what `state` gave."""
-        self._days.clear()
-        self._days.extend((heard, late, sum_days) for heard, late, sum_days in state)
 
 
 def chance_of_as_many(marked: int, drawn: int, marked_in_all: int, in_all: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from c360_stream.monitoring.histograms import BINS, RISK_BINS, Counts, median_fe
 from c360_stream.monitoring.quality import Measure
 from c360_stream.monitoring.seasons import NO_SEASONS, Seasons
 from c360_stream.monitoring.tick_stats import TickStats
+from c360_stream.state.fields import Kept, fields
 
 # Standard deviations by which a null share must rise beyond what the number of accounts explains.
 _NULL_SIGMAS = 4.0
@@ -36,7 +36,7 @@ _SCORE_ACTION = "scoring goes on; compare with the feature alarms and with the c
 _NULL_ACTION = "nulls score as missing values; check that the events behind this feature still arrive"
 
 
-class DistributionWatch:
+class DistributionWatch(Kept):
     """Compares the last 7 ticks with the 28 ticks that ended 28 ticks ago.
 
     Parameters
@@ -50,6 +50,14 @@ class DistributionWatch:
     seasons
         Declared times of other usage: ticks whose features look back on one are left out.
     """
+
+    kept = fields(
+        _first_tick=int | None,
+        _features=SlidingWindows,
+        _risk=SlidingWindows,
+        _model_name=str,
+        _model_since=int,
+    )
 
     def __init__(
         self,
@@ -185,22 +193,6 @@ class DistributionWatch:
         if not texts:
             return "No feature moved beyond noise: what the model makes of them has changed."
         return f"Features that moved most: {', '.join(texts)}."
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "first_tick": self._first_tick,
-            "features": self._features.state(),
-            "risk": self._risk.state(),
-            "model": [self._model_name, self._model_since],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave; to be called on a new object."""
-        self._first_tick = state["first_tick"]
-        self._features.restore(state["features"])
-        self._risk.restore(state["risk"])
-        self._model_name, self._model_since = state["model"]
 
 
 def _against(tick: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.monitoring.histograms import Counts
+from c360_stream.state.fields import Kept, fields
 
 CURRENT_TICKS = 7
 REFERENCE_TICKS = 28
@@ -105,7 +106,7 @@ def _chi_square_quantile(freedom: int) -> float:
 _Tick = tuple[int, NDArray[np.int32], NDArray[np.int32]]
 
 
-class SlidingWindows:
+class SlidingWindows(Kept):
     """Pooled counts of the last 7 ticks, and of the 28 ticks that ended 28 ticks ago.
 
     Parameters
@@ -113,6 +114,8 @@ class SlidingWindows:
     cells
         Length of the counts of a tick. Bounded: 56 ticks, of which only the cells in use are kept.
     """
+
+    kept = fields(_ticks=deque[_Tick])
 
     def __init__(self, cells: int) -> None:
         self._ticks: deque[_Tick] = deque()
@@ -157,11 +160,8 @@ class SlidingWindows:
         """Mean accounts a tick in the reference window."""
         return self._reference_rows / REFERENCE_TICKS
 
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [list(tick) for tick in self._ticks]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave; to be called on a new object."""
-        for rows, used, counts in state:
-            self._take((rows, used, counts))
+    def restored(self) -> None:
+        """The windows are the sums of their ticks."""
+        ticks, self._ticks = self._ticks, deque()
+        for tick in ticks:
+            self._take(tick)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from c360_stream.labels.contacts import NOT_CONTACTED, Group
 from c360_stream.monitoring.outcome_watch import DAYS_PER_WEEK, SUNDAY
 from c360_stream.monitoring.quality import wilson_interval
 from c360_stream.monitoring.tick_stats import TickStats
+from c360_stream.state.fields import Kept, fields
 
 # Names come from strangers: of more in a week the rest go by one name.
 PLAYBOOKS_MAX = 32
@@ -46,7 +47,7 @@ class _Example(NamedTuple):
     mrr_cents: int
 
 
-class InterventionWatch:
+class InterventionWatch(Kept):
     """Counts outcomes by group, and tells them when the last of a week (Monday to Sunday) has matured.
 
     What it keeps is bounded but for the examples of a week that are in a group: one in a horizon of each account, and
@@ -59,6 +60,8 @@ class InterventionWatch:
     thresholds
         Risks at which tiers begin.
     """
+
+    kept = fields(_week=list[_Example])
 
     def __init__(self, horizon_days: int, thresholds: tuple[float, float, float]) -> None:
         self._horizon_days = horizon_days
@@ -85,14 +88,6 @@ class InterventionWatch:
             name = OTHER if contacted and each.playbook not in kept else each.playbook
             cells[contacted, name, of].append(each)
         return [_row(last_day, *key, cells[key]) for key in sorted(cells)]
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [list(each) for each in self._week]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._week = [_Example(*values) for values in state]
 
 
 def _most_frequent(week: list[_Example]) -> set[Group]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import DAYS_PER_MONTH
 from c360_stream.monitoring.quality import Measure
+from c360_stream.state.fields import Kept, fields
 
 AHEAD_DAYS = (7, 30, 60)
 NEVER = -1
@@ -73,7 +74,7 @@ def leads(risks: Floats, high: float) -> NDArray[np.int64]:
     return np.where(flagged.any(axis=0), first, NEVER).astype(np.int64)
 
 
-class LeadWatch:
+class LeadWatch(Kept):
     """Figures of the last four weeks, from the leads of their ticks.
 
     | metric | of what |
@@ -83,6 +84,8 @@ class LeadWatch:
     | `mrr_caught_7d_ahead`, ... | the same, of the MRR that was cancelled |
     | `false_flags_per_account_month` | accounts that became `high` and stayed, an account and 30 days |
     """
+
+    kept = fields(_ticks=deque[Leads])
 
     def __init__(self) -> None:
         self._ticks: deque[Leads] = deque(maxlen=WINDOW_TICKS)
@@ -109,11 +112,3 @@ class LeadWatch:
             load = whole.false_flags / whole.account_days * DAYS_PER_MONTH
             found.append(Measure("all", "false_flags_per_account_month", load, whole.account_days))
         return found
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`."""
-        return [list(tick) for tick in self._ticks]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._ticks.extend(Leads(*values) for values in state)

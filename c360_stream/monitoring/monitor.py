@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from c360_stream.contracts.events import US_PER_DAY, time_us
 from c360_stream.contracts.records import DriftAlarm
@@ -18,6 +18,7 @@ from c360_stream.monitoring.quality import Measure
 from c360_stream.monitoring.seasons import Seasons
 from c360_stream.monitoring.tick_stats import MONDAY, TickStats
 from c360_stream.monitoring.traffic_watch import TrafficWatch
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,24 @@ class MetricRow(NamedTuple):
     examples: int
 
 
-class Monitor:
+class Monitor(Kept):
     """Watches distributions, outcomes and traffic. Event time only: a replay raises the same alarms.
+
+    The size of its state is bounded but for the outcomes of a week, 25 bytes and the name of a plan each.
 
     Parameters
     ----------
     config
         Thresholds.
     """
+
+    kept = fields(
+        _latch=AlarmLatch,
+        _distributions=DistributionWatch,
+        _outcomes=OutcomeWatch,
+        _leads=LeadWatch,
+        _traffic=TrafficWatch,
+    )
 
     def __init__(self, config: MonitorConfig) -> None:
         self._latch = AlarmLatch()
@@ -112,27 +123,6 @@ class Monitor:
 
     def _in_season(self, alarm: DriftAlarm) -> bool:
         return self._seasons.touch(time_us(alarm.as_of) // US_PER_DAY, 0)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`.
-
-        Its size is bounded but for the outcomes of a week, 25 bytes and the name of a plan each.
-        """
-        return {
-            "latch": self._latch.state(),
-            "distributions": self._distributions.state(),
-            "outcomes": self._outcomes.state(),
-            "leads": self._leads.state(),
-            "traffic": self._traffic.state(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave; to be called on a new monitor."""
-        self._latch.restore(state["latch"])
-        self._distributions.restore(state["distributions"])
-        self._outcomes.restore(state["outcomes"])
-        self._leads.restore(state["leads"])
-        self._traffic.restore(state["traffic"])
 
 
 def _stability(stats: TickStats) -> list[Measure]:

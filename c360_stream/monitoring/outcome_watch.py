@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import DriftAlarm
+from c360_stream.models.columns import Floats
 from c360_stream.monitoring.alarms import AlarmLatch, day_text, drift_alarm, level
 from c360_stream.monitoring.drift import SETTLE_DAYS
 from c360_stream.monitoring.profit import Campaign
 from c360_stream.monitoring.quality import MRR_BANDS, Measure, measure_by_segment, reliability_measures
 from c360_stream.monitoring.tick_stats import TickStats
+from c360_stream.state.fields import Kept, fields
 
 WEEKS_RUNNING = 2
 # Weeks running at or above the threshold until a performance alarm has cleared.
@@ -22,7 +23,11 @@ SUNDAY = 3  # Day 0 of the epoch was a Thursday.
 _PERFORMANCE_ACTION = "scoring and learning go on; review the features, and do not act on single scores"
 
 
-class OutcomeWatch:
+# Of a tick's outcomes: as-of day, whether it churned, risk, MRR and plan.
+_Day = tuple[NDArray[np.int64], NDArray[np.bool_], Floats, Floats, list[str]]
+
+
+class OutcomeWatch(Kept):
     """Judges matured outcomes, a week of as-ofs (Monday to Sunday) at a time, once the last has matured.
 
     Parameters
@@ -35,13 +40,23 @@ class OutcomeWatch:
         Costs of a campaign, for its profit.
     """
 
+    kept = fields(
+        _models=dict[int, tuple[str, str]],
+        _opened=dict[int, int],
+        _week=list[_Day],
+        _weeks_below=int,
+        _weeks_well=int,
+        _scores=str,
+        _since=int,
+    )
+
     def __init__(self, horizon_days: int, auc_min: float, campaign: Campaign) -> None:
         self._campaign = campaign
         self._opened: dict[int, int] = {}
         self._horizon_days = horizon_days
         self._auc_min = auc_min
         self._models: dict[int, tuple[str, str]] = {}
-        self._week: list[list[Any]] = []
+        self._week: list[_Day] = []
         self._weeks_below = 0
         self._weeks_well = 0
         self._scores, self._since = "", 0
@@ -55,7 +70,7 @@ class OutcomeWatch:
         oldest = stats.tick - self._horizon_days - DAYS_PER_WEEK
         self._models = {day: model for day, model in self._models.items() if day >= oldest} | {stats.tick: now}
         self._opened = {day: count for day, count in self._opened.items() if day >= oldest} | {stats.tick: stats.opened}
-        self._week.append([stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents, stats.plan])
+        self._week.append((stats.as_of_day, stats.churned, stats.risk, stats.mrr_cents, stats.plan))
         sunday = stats.tick - self._horizon_days
         if sunday % DAYS_PER_WEEK != SUNDAY:
             return [], now, []
@@ -119,26 +134,6 @@ class OutcomeWatch:
                 f"{self._weeks_below} weeks running.{_worst(measures)}",
             )
         ]
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "models": [[day, *model] for day, model in self._models.items()],
-            "opened": [[day, count] for day, count in self._opened.items()],
-            "week": self._week,
-            "weeks_below": self._weeks_below,
-            "weeks_well": self._weeks_well,
-            "scores": [self._scores, self._since],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._models = {day: (name, version) for day, name, version in state["models"]}
-        self._opened = dict(state["opened"])
-        self._week = [list(columns) for columns in state["week"]]
-        self._weeks_below = state["weeks_below"]
-        self._weeks_well = state["weeks_well"]
-        self._scores, self._since = state["scores"]
 
 
 def _worst(measures: list[Measure]) -> str:

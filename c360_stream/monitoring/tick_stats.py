@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,17 +66,6 @@ class TickStats:
     leads: Leads
     value: ValueCheck | None
     kept_segment: tuple[int, int]
-
-    def state(self) -> list[Any]:
-        """Plain data for `from_state`."""
-        return [getattr(self, each.name) for each in fields(self)]
-
-    @classmethod
-    def from_state(cls, values: list[Any]) -> TickStats:
-        """What `state` gave."""
-        *rest, leads, value, kept_segment = values
-        parts = [Leads(*leads), value and ValueCheck(*value), tuple(kept_segment)]
-        return cls(*[*rest, *parts])
 
 
 def merge(parts: Sequence[TickStats]) -> TickStats:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DriftAlarm, utc_time
 from c360_stream.monitoring.alarms import CLEAR_SHARE, NORMAL, WARNING, AlarmLatch, drift_alarm, level
 from c360_stream.monitoring.hourly import HourlyCounts
+from c360_stream.state.fields import Kept, dict_of, fields, stored_as
 
 # Window in hours, and the standard deviations that a drop must exceed: an hour is tested 24 times a day, and
 # bursts make its tail heavier than a day's.
@@ -24,7 +24,7 @@ _VOLUME_ACTION = "check the producers of this topic; scores allow for days that 
 _FRESHNESS_ACTION = "time goes on without this topic; check its producers and its connector"
 
 
-class TrafficWatch:
+class TrafficWatch(Kept):
     """Compares each closed hour, and the day up to it, with the same hours of the four weeks before.
 
     Parameters
@@ -34,6 +34,12 @@ class TrafficWatch:
     freshness_hours_max
         Hours without an event that are never an alarm.
     """
+
+    kept = fields(
+        _next_hour=int | None,
+        _topics=dict_of(str, stored_as(list[int], HourlyCounts.counts, HourlyCounts)),
+        _calm_hours=dict[str, int],
+    )
 
     def __init__(self, volume_drop_max: float, freshness_hours_max: float) -> None:
         self._volume_drop_max = volume_drop_max
@@ -111,20 +117,6 @@ class TrafficWatch:
                 detail=f"No event in the {silent} h to {_minute(end_us)}, where {expectation.events:.0f} were "
                 f"expected.",
             )
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`."""
-        return {
-            "next_hour": self._next_hour,
-            "topics": {topic: hourly.counts() for topic, hourly in self._topics.items()},
-            "calm_hours": self._calm_hours,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._next_hour = state["next_hour"]
-        self._topics = {topic: HourlyCounts(counts) for topic, counts in state["topics"].items()}
-        self._calm_hours = dict(state["calm_hours"])
 
 
 def _minute(us: int) -> str:

@@ -16,7 +16,7 @@ from c360_stream.features.emissions import Emission
 from c360_stream.features.shard import AccountShard, ShardConfig, ShardTally
 from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class AccountsStep:
     ----------
     config
         Settings of the shards.
-    keeping
+    backend
         How state is kept.
     """
 
     config: ShardConfig
-    keeping: Keeping
+    backend: StateBackend
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> AccountsLogic:
@@ -45,10 +45,10 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
 
     def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
         self._step = step
-        self._keeper = step.keeping.of("accounts")
+        self._handle = step.backend.of("accounts", AccountShard)
         self._shard: AccountShard | None = None
         if resume_state is not None:
-            state = self._keeper.take_up(resume_state)
+            state = self._handle.load(resume_state)
             self._shard = AccountShard(state["number"], step.config)
             self._shard.restore(state)
 
@@ -98,4 +98,4 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         shard = self._shard
         if shard is None:
             raise StateError("a shard without a message cannot be kept", "report this")
-        return self._keeper.keep(str(shard.number), lambda: {"number": shard.number, **shard.state()})
+        return self._handle.keep(str(shard.number), shard.state)

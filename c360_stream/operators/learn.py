@@ -17,7 +17,7 @@ from c360_stream.models.catalogue import BASELINES
 from c360_stream.models.prior import MODEL_NAME as PRIOR_RULE
 from c360_stream.operators.alarm_log import tell_alarm
 from c360_stream.operators.stop import failing_loudly
-from c360_stream.state.backend import Keeper, Keeping
+from c360_stream.state.backend import StateBackend, StateHandle
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class LearnStep:
 
     shards: int
     config: LearningConfig
-    keeping: Keeping
+    backend: StateBackend
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
         """Build, or take up a snapshot."""
-        learner, keeper = Learner(self.shards, self.config), self.keeping.of("learn")
+        learner, handle = Learner(self.shards, self.config), self.backend.of("learn", Learner)
         if resume_state is not None:
-            learner.restore(keeper.take_up(resume_state))
-        return LearnLogic(learner, keeper)
+            learner.restore(handle.load(resume_state))
+        return LearnLogic(learner, handle)
 
 
 class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     """The learner."""
 
-    def __init__(self, learner: Learner, keeper: Keeper) -> None:
+    def __init__(self, learner: Learner, handle: StateHandle) -> None:
         self._learner = learner
-        self._keeper = keeper
+        self._handle = handle
         self._scores: str | None = None
 
     @failing_loudly
@@ -76,7 +76,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     @failing_loudly
     def snapshot(self) -> bytes:
         """The learner's state."""
-        return self._keeper.keep("model", self._learner.state)
+        return self._handle.keep("model", self._learner.state)
 
 
 def _count(learned: LearnedTick) -> None:

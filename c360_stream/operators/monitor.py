@@ -18,7 +18,8 @@ from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
 from c360_stream.pipeline import Monitors
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,31 @@ class MonitorStep:
 
     settings: Settings
     config: MonitorConfig
-    keeping: Keeping
+    backend: StateBackend
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
         """Build, or take up a snapshot."""
-        logic = MonitorLogic(self)
-        if resume_state is not None:
-            logic.restore(resume_state)
-        return logic
+        return MonitorLogic(self, resume_state)
 
 
-class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes]):
+class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes], Kept):
     """Waits for all shards, then looks."""
 
-    def __init__(self, step: MonitorStep) -> None:
+    kept = fields(
+        _monitors=Monitors,
+        _log=TickLog,
+        _quality=dict[str, tuple[str, float]],
+    )
+
+    def __init__(self, step: MonitorStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._keeper = step.keeping.of("monitor")
+        self._handle = step.backend.of("monitor", MonitorLogic)
         self._monitors = Monitors(step.settings.shards, step.config)
         self._log = TickLog(step.settings.shards)
         self._quality: dict[str, tuple[str, float]] = {}
+        if resume_state is not None:
+            self.restore(self._handle.load(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[HourCounts | CountedStats]) -> tuple[list[Output], bool]:
@@ -82,25 +88,14 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes])
             _GAUGES[metric].clear()
             _GAUGES[metric].labels(model_name).set(value)
 
-    def restore(self, packed: bytes) -> None:
-        """Take up what `snapshot` gave."""
-        state = self._keeper.take_up(packed)
-        self._monitors.restore(state)
-        self._log.restore(state.get("tick_log", []))
-        # They come once a week: a restart must not hide them until the next. Older snapshots lack them.
-        self._show({metric: (name, value) for metric, name, value in state.get("quality", ())})
+    def restored(self) -> None:
+        """Quality figures come once a week: a restart must not hide them until the next."""
+        self._show(self._quality)
 
     @failing_loudly
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
-        return self._keeper.keep(
-            "monitor",
-            lambda: {
-                **self._monitors.state(),
-                "tick_log": self._log.state(),
-                "quality": [[metric, name, value] for metric, (name, value) in sorted(self._quality.items())],
-            },
-        )
+        return self._handle.keep("monitor", self.state)
 
 
 _GAUGES = {

@@ -23,7 +23,8 @@ from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import HeardOutcomes, ScoredRows, ScoredTick, ShardStats, shard_stats
 from c360_stream.scoring.scorer import ScorerInput, ShardScorer, ShardVersion
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,14 @@ class ScoreStep:
 
     settings: Settings
     config: ScoringConfig
-    keeping: Keeping
+    backend: StateBackend
     turns: Turns = field(default_factory=Turns)
     totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
     @failing_loudly
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
         """Build, or take up a snapshot."""
-        logic = ScoreLogic(self)
-        if resume_state is not None:
-            logic.restore(resume_state)
-        return logic
+        return ScoreLogic(self, resume_state)
 
 
 HEARTBEATS_HELD_MAX = 10_000
@@ -59,7 +57,7 @@ ScoreInput = ScorerInput | Heartbeats
 ScoreOutput = Output | CountedStats | Heartbeats
 
 
-class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
+class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     """The scorer of one shard.
 
     Live, a tick is scored when it is this shard's turn: the version of a tick reaches all shards at once, and scoring
@@ -69,14 +67,18 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
     Heartbeats leave once the rows that came before them are scored. A snapshot does not hold them.
     """
 
-    def __init__(self, step: ScoreStep) -> None:
+    kept = fields(_shard=int, _scorer=ShardScorer)
+
+    def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
         self._step = step
-        self._keeper = step.keeping.of("score")
+        self._handle = step.backend.of("score", ScoreLogic)
         self._scorer = ShardScorer(step.config)
         self._clock = Clock(step.settings.live)
         self._shard = 0
         self._taken = 0  # messages with rows
         self._heartbeats: deque[tuple[int, Heartbeats]] = deque(maxlen=HEARTBEATS_HELD_MAX)  # behind so many of them
+        if resume_state is not None:
+            self.restore(self._handle.load(resume_state))
 
     @failing_loudly
     def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
@@ -160,17 +162,14 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes]):
             CountedStats(stats.shard, stats.stats, stats.tiers, self._step.totals.at(tick.day)),
         ]
 
-    def restore(self, packed: bytes) -> None:
-        """Take up what `snapshot` gave."""
-        state = self._keeper.take_up(packed)
-        self._shard = state["shard"]
-        self._scorer.restore(state)
+    def restored(self) -> None:
+        """Count the messages that wait with rows."""
         self._taken = self._scorer.waiting
 
     @failing_loudly
     def snapshot(self) -> bytes:
         """The scorer's state."""
-        return self._keeper.keep(str(self._shard), lambda: {"shard": self._shard, **self._scorer.state()})
+        return self._handle.keep(str(self._shard), self.state)
 
 
 def _count(scores: ScoredRows) -> None:

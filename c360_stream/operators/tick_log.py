@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
 
 from c360_stream import metrics
 from c360_stream.contracts.events import US_PER_DAY, US_PER_SECOND
 from c360_stream.contracts.records import TIERS, rfc3339_ms
 from c360_stream.logs.events import TICK_SCORED
 from c360_stream.monitoring.tick_stats import TickStats
+from c360_stream.state.fields import Kept, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class TickTotals:
         return self._process, self._now()
 
 
-class TickLog:
+class TickLog(Kept):
     """Says of each tick, once all shards have scored it, what came out.
 
     Parameters
@@ -80,6 +80,8 @@ class TickLog:
     clock
         Monotonic seconds.
     """
+
+    kept = fields(_tiers=dict[int, list[list[int]]])
 
     def __init__(self, shards: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._shards = shards
@@ -124,11 +126,3 @@ class TickLog:
             alarms=alarms,
             seconds=self._clock() - self._began.pop(stats.tick, self._clock()),
         )
-
-    def state(self) -> list[Any]:
-        """Plain data for `restore`: the parts of ticks that are not whole yet."""
-        return [[day, parts] for day, parts in self._tiers.items()]
-
-    def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave."""
-        self._tiers = {day: list(parts) for day, parts in state}

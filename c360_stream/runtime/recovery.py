@@ -20,10 +20,12 @@ from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.logdir import SnapshotMark
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.logs.events import STATE_NEW, STATE_RESUMED
+from c360_stream.operators.state_layout import whole_layout
 from c360_stream.operators.topic_sink import Begun
 from c360_stream.settings import Settings
 from c360_stream.state.chunk_store import FULL, RESTORE, STATE_FOLDER
-from c360_stream.state.private_files import DIRECTORY_MODE, keep_private
+from c360_stream.state.layout import START_OVER, differences
+from c360_stream.state.private_files import DIRECTORY_MODE, keep_private, open_private
 
 RECOVERY_PARTITIONS = 16
 ORIGIN = "origin.json"
@@ -267,19 +269,21 @@ def _note_origin(directory: Path, settings: Settings) -> None:
         return
     positions = {} if settings.uses_kafka else _output_positions(settings)
     written = directory / f"{ORIGIN}.new"
-    noted = {
+    noted: dict[str, Any] = {
         "place": _place(settings),
         "prefix": settings.topic_prefix,
         "begun_at": positions,
         "store": uuid4().hex,
         "mark": None if settings.uses_kafka else SnapshotMark(settings.log_dir, settings.topic_prefix).read(),
     }
-    written.write_text(json.dumps(noted | {"features": _feature_settings(settings)}))
+    noted |= {"features": _feature_settings(settings), "layout": whole_layout(settings)}
+    with open_private(written, "w") as file:
+        json.dump(noted, file, indent=1)
     written.replace(origin)
 
 
 def _check_origin(directory: Path, settings: Settings) -> None:
-    """Refuse the store of another input, and one whose windows were filled by other rules.
+    """Refuse the store of another input, one whose windows were filled by other rules, and one of another layout.
 
     Positions mean nothing in another log, and a log directory's output would be cut back to them.
     """
@@ -297,6 +301,13 @@ def _check_origin(directory: Path, settings: Settings) -> None:
                 f" now it is {json.dumps(now)}",
                 f"set C360_{name.upper()} back, {_OVER}",
             )
+    if kept["layout"] is None:
+        how = "by an older release, which did not note its layout"
+    elif differing := differences(kept["layout"], whole_layout(settings)):
+        how = f"with another layout: {differing}"
+    else:
+        return
+    raise StateError(f"recovery directory {directory}: its state was kept {how}", START_OVER)
 
 
 def _origin(directory: Path) -> dict[str, Any]:
@@ -307,7 +318,8 @@ def _origin(directory: Path) -> dict[str, Any]:
         mark = kept.get("mark")
         noted = {"place": kept["place"], "prefix": kept["prefix"], "store": str(kept.get("store", ""))}
         noted["mark"] = (str(mark[0]), int(mark[1])) if mark else None
-        return noted | {"begun_at": positions, "features": features}
+        layout = [str(line) for line in kept["layout"]] if "layout" in kept else None  # older stores have none
+        return noted | {"begun_at": positions, "features": features, "layout": layout}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"
         raise StateError(

@@ -25,6 +25,7 @@ from c360_stream.scoring.stored_risks import StoredRisks
 from c360_stream.scoring.tiers import NO_TIER, Tiers
 from c360_stream.scoring.value import ValueConfig, lifetimes
 from c360_stream.state.codec import Pages
+from c360_stream.state.fields import Kept, fields, pages_of
 
 SINCE_PER_PAGE = 1024
 
@@ -51,7 +52,7 @@ class _Made(NamedTuple):
     features: NDArray[np.float64]
 
 
-class AccountScores:
+class AccountScores(Kept):
     """The last scores of a shard's accounts, and what they were made of.
 
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
@@ -64,6 +65,14 @@ class AccountScores:
     config
         Settings.
     """
+
+    kept = fields(
+        _risk=NDArray[np.float64],
+        _tier=NDArray[np.int8],
+        _features=NDArray[np.float64],
+        _as_of_us=NDArray[np.int64],
+        _since_pages=pages_of(tuple[list[int], list[int], NDArray[np.float64]]),
+    )
 
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
@@ -195,18 +204,17 @@ class AccountScores:
         days = tuple(version.curve.days[i] for i in shown)
         return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
 
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "risk": self._risk,
-            "tier": self._tier,
-            "features": self._features,
-            "as_of_us": self._as_of_us,
-            "since": Pages(self._since_pages),
-        }
-
-    def _since_pages(self) -> Iterator[list[Any]]:
+    @property
+    def _since_pages(self) -> Pages:
         """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
+        return Pages(self._scored_since)
+
+    @_since_pages.setter
+    def _since_pages(self, pages: list[tuple[list[int], list[int], NDArray[np.float64]]]) -> None:
+        for accounts, as_of_us, features in pages:
+            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
+
+    def _scored_since(self) -> Iterator[list[Any]]:
         made_of = iter(self._since.items())
         while page := list(islice(made_of, SINCE_PER_PAGE)):
             yield [
@@ -214,13 +222,6 @@ class AccountScores:
                 [as_of_us for _, (as_of_us, _) in page],
                 np.stack([features for _, (_, features) in page]),
             ]
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._risk, self._tier = state["risk"], state["tier"]
-        self._features, self._as_of_us = state["features"], state["as_of_us"]
-        for accounts, as_of_us, features in state["since"]:
-            self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
 
 
 def log_odds_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.arrays.growth import grow_array
 from c360_stream.features.definitions import INDEX
-from c360_stream.features.emissions import HeardLabels, MovedRows, TickLabels, TickRows
-from c360_stream.labels.ledger import KnownLabels
+from c360_stream.features.emissions import HeardLabels, MovedRows, TickRows
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
@@ -23,9 +21,11 @@ from c360_stream.scoring.segments import NO_SEGMENT
 from c360_stream.scoring.stored_risks import StoredRisks
 from c360_stream.scoring.tiers import HIGH
 from c360_stream.scoring.value import ValueLedger, lifetimes
-from c360_stream.state.codec import IDS_PER_PAGE, Pages
+from c360_stream.state.codec import IDS_PER_PAGE
+from c360_stream.state.fields import Kept, deque_of, dict_of, fields, one_of, optional, paged_list, stored_as
 
 SINCE_PER_PAGE = 1024
+_VERSION = stored_as(str, ModelVersion.to_json, ModelVersion.from_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ ScorerInput = TickRows | MovedRows | HeardLabels | ShardVersion
 """Rows and labels of the shard's accounts, and the versions of the learner."""
 
 
-class ShardScorer:
+class ShardScorer(Kept):
     """Scores the accounts of one shard, in order: rows and labels wait for the version of the tick before them.
 
     Labels are joined with the risks that were stored at their as-of, and go past the scores. How long a tier is kept
@@ -54,6 +54,17 @@ class ShardScorer:
     config
         Settings.
     """
+
+    kept = fields(
+        _ids=paged_list(str, IDS_PER_PAGE),
+        _risks=StoredRisks,
+        _scores=AccountScores,
+        _segment=NDArray[np.int8],
+        _value=ValueLedger,
+        _waiting=deque_of(one_of(tick=TickRows, event=MovedRows, labels=HeardLabels)),
+        _versions=dict_of(int, _VERSION),
+        _newest=optional(_VERSION),
+    )
 
     def __init__(self, config: ScoringConfig) -> None:
         self.config = config
@@ -156,49 +167,3 @@ class ShardScorer:
         known = before != NO_SEGMENT
         self._segment[rows.account] = scores.segment
         return int(np.count_nonzero(known & (before == scores.segment))), int(np.count_nonzero(known))
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "ids": Pages.cut(self._ids, IDS_PER_PAGE),
-            **self._risks.state(),
-            **self._scores.state(),
-            "segment": self._segment,
-            "value": self._value.state(),
-            "waiting": [_plain(rows) for rows in self._waiting],
-            "versions": [[day, version.to_json()] for day, version in self._versions.items()],
-            "newest": self._newest and self._newest.to_json(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._ids = list(chain.from_iterable(state["ids"]))
-        self._risks.restore(state)
-        self._scores.restore(state)
-        self._segment = state["segment"]
-        self._value.restore(state["value"])
-        self._waiting = deque(_rows(*values) for values in state["waiting"])
-        self._versions = {day: ModelVersion.from_json(text) for day, text in state["versions"]}
-        self._newest = ModelVersion.from_json(state["newest"]) if state["newest"] else None
-
-
-def _plain(rows: TickRows | MovedRows | HeardLabels) -> list[Any]:
-    kind = {TickRows: "tick", MovedRows: "event", HeardLabels: "labels"}[type(rows)]
-    return [kind, _fields(rows)]
-
-
-def _fields(value: Any) -> Any:
-    """Plain data by name, of a message and the parts of it."""
-    if not is_dataclass(value):
-        return value
-    return {each.name: _fields(getattr(value, each.name)) for each in fields(value)}
-
-
-def _rows(kind: str, values: dict[str, Any]) -> TickRows | MovedRows | HeardLabels:
-    if kind == "event":
-        return MovedRows(**values)
-    if kind == "labels":
-        return HeardLabels(**values | {"known": KnownLabels(**values["known"])})
-    labels = values["labels"]
-    known, matured = (KnownLabels(**labels[name]) for name in ("known", "matured"))
-    return TickRows(**values | {"labels": TickLabels(**labels | {"known": known, "matured": matured})})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +10,10 @@ from c360_stream.labels.ledger import CORRECTION_DAYS, KnownLabels
 from c360_stream.models.columns import Floats
 from c360_stream.monitoring.lead import Leads, leads
 from c360_stream.scoring.scored import Outcomes
+from c360_stream.state.fields import Kept, fields
 
 
-class StoredRisks:
+class StoredRisks(Kept):
     """One shard's risk of every tick whose label may yet be known.
 
     A ring of as-of days: what a tick stores takes the place of a risk whose label cannot change any more. Memory:
@@ -25,6 +24,8 @@ class StoredRisks:
     horizon_days
         Of the labels.
     """
+
+    kept = fields(_risk=NDArray[np.float64])
 
     def __init__(self, horizon_days: int) -> None:
         self._horizon_days = horizon_days
@@ -78,11 +79,3 @@ class StoredRisks:
             false_flags=int(np.count_nonzero((here[stayed] >= high) & (before[stayed] < high))),
             account_days=int(np.count_nonzero(~np.isnan(here))),
         )
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {"stored": self._risk}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._risk = state["stored"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from c360_stream.models.classifier import sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import DAYS_PER_MONTH, RiskCurve
 from c360_stream.monitoring.value_check import CHECK_DAYS, CHECK_MONTHS, ValueCheck
+from c360_stream.state.fields import Kept, fields
 
 _MONTHS_PER_YEAR = 12
 _DAYS_PER_YEAR = 365
@@ -107,7 +108,7 @@ def lifetimes(curve: RiskCurve, config: ValueConfig) -> Lifetimes:
     )
 
 
-class ValueLedger:
+class ValueLedger(Kept):
     """Holds predicted values against the margin that came in.
 
     Every 30 days the accounts of a shard form a cohort, whose prediction for the next half year waits for its end.
@@ -118,6 +119,8 @@ class ValueLedger:
     config
         Margin and discount.
     """
+
+    kept = fields(_first_day=int | None, _earned=Floats, _cohorts=dict[int, tuple[NDArray[np.int32], Floats, Floats]])
 
     def __init__(self, config: ValueConfig) -> None:
         self._config = config
@@ -164,17 +167,3 @@ class ValueLedger:
     def _discount(self, day: int) -> float:
         years = (day - (self._first_day or 0)) / _DAYS_PER_YEAR
         return float((1.0 + self._config.discount_rate) ** -years)
-
-    def state(self) -> dict[str, Any]:
-        """Plain data for `restore`, to be packed before anything changes: arrays are those in use."""
-        return {
-            "first_day": self._first_day,
-            "earned": self._earned,
-            "cohorts": [[day, *cohort] for day, cohort in self._cohorts.items()],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self._first_day = state["first_day"]
-        self._earned = state["earned"]
-        self._cohorts = {day: (account, worth, before) for day, account, worth, before in state["cohorts"]}

@@ -10,15 +10,17 @@ from typing import Any
 
 from c360_stream import metrics
 from c360_stream.logs.summaries import SNAPSHOTS
-from c360_stream.state.chunk_store import SegmentStore
+from c360_stream.state.chunk_store import ChunkStore
 from c360_stream.state.codec import pack, pack_small, unpack
+from c360_stream.state.fields import Kept
+from c360_stream.state.layout import Layout, digest
 
 INLINE_BYTES_MAX = 256 * 1024
 """State with more of arrays and pages goes into files beside the engine's store, which writes whole values anew."""
 
 
 @dataclass(frozen=True)
-class Keeping:
+class StateBackend:
     """How steps turn their state into snapshots.
 
     Parameters
@@ -27,36 +29,38 @@ class Keeping:
         Whether the run has a recovery store. Without one the engine asks for snapshots all the same;
         they are empty then, which costs nothing.
     layout
-        The settings that the layout of state depends on: state kept under others cannot be used.
+        Of what all state depends on, settings among it: state kept under another one cannot be used.
     recovery
         The recovery directory, where large state has files of its own. None: all of it is in the bytes.
     """
 
     enabled: bool
-    layout: str
+    layout: Layout
     recovery: Path | None = None
 
-    def of(self, step: str) -> Keeper:
-        """What keeps the state of one key of a step."""
-        return Keeper(self, step)
+    def of(self, step: str, root: type[Kept]) -> StateHandle:
+        """What keeps the state of one key of a step, an object of the class `root`."""
+        return StateHandle(self, step, root)
 
 
-class Keeper:
+class StateHandle:
     """Keeps the state of one key of a step.
 
     Parameters
     ----------
-    keeping
-        How.
+    backend
+        Where state is kept.
     step
         Name of the step.
+    root
+        What has the state.
     """
 
-    def __init__(self, keeping: Keeping, step: str) -> None:
-        self._keeping = keeping
+    def __init__(self, backend: StateBackend, step: str, root: type[Kept]) -> None:
+        self._backend = backend
         self._step = step
-        self._described = f"{step} ({keeping.layout})"
-        self._store: SegmentStore | None = None
+        self._layout = digest((*backend.layout, *root.layout()))
+        self._store: ChunkStore | None = None
 
     def keep(self, key: str, state: Callable[[], Any]) -> bytes:
         """Pack the state of `key`, which is the same at every call.
@@ -66,7 +70,7 @@ class Keeper:
         StateError
             If it cannot be written.
         """
-        if not self._keeping.enabled:
+        if not self._backend.enabled:
             return b""
         began = time.perf_counter()
         packed, size = self._pack(key, state())
@@ -79,19 +83,19 @@ class Keeper:
 
     def _pack(self, key: str, state: Any) -> tuple[bytes, int]:
         """The bytes, and how many that and the files were that had to be written."""
-        recovery = self._keeping.recovery
+        recovery = self._backend.recovery
         if recovery is None:
-            packed = pack(self._described, state)
+            packed = pack(self._step, state, layout=self._layout)
             return packed, len(packed)
         if self._store is None:
-            small = pack_small(self._described, state, INLINE_BYTES_MAX)
+            small = pack_small(self._step, state, INLINE_BYTES_MAX, layout=self._layout)
             if small is not None:
                 return small, len(small)
-            self._store = SegmentStore(recovery, f"{self._step}-{key}")
+            self._store = ChunkStore(recovery, f"{self._step}-{key}")
         store = self._store
         store.begin()
         try:
-            packed = pack(self._described, state, store)
+            packed = pack(self._step, state, store, layout=self._layout)
             store.commit()
         except BaseException:
             store.abort()
@@ -103,17 +107,17 @@ class Keeper:
         """What the last snapshot wrote into files."""
         return self._store.written_bytes if self._store else 0
 
-    def take_up(self, packed: bytes) -> Any:
+    def load(self, packed: bytes) -> Any:
         """Unpack the state; raises `StateError` if it cannot be used."""
-        recovery = self._keeping.recovery
+        recovery = self._backend.recovery
         if recovery is None:
-            return unpack(self._described, packed)
+            return unpack(self._step, packed, layout=self._layout)
 
-        def find(name: str) -> SegmentStore:
-            self._store = SegmentStore(recovery, name)
+        def find(name: str) -> ChunkStore:
+            self._store = ChunkStore(recovery, name)
             return self._store
 
-        state = unpack(self._described, packed, find)
+        state = unpack(self._step, packed, find, layout=self._layout)
         if self._store is not None:
-            self._store.taken_up()
+            self._store.loaded()
         return state

@@ -40,7 +40,7 @@ class SegmentId(NamedTuple):
     part: int
 
 
-class Place(NamedTuple):
+class ChunkRef(NamedTuple):
     """Where a chunk is, and the xxh3_128 of its bytes."""
 
     segment: SegmentId
@@ -49,7 +49,7 @@ class Place(NamedTuple):
     digest: bytes
 
 
-class SegmentStore:
+class ChunkStore:
     """The large content of one key's snapshots.
 
     A snapshot is `begin`, `put` for each array, and `commit`, which returns when all is on the disk. A chunk that the
@@ -80,8 +80,8 @@ class SegmentStore:
         self._folder = recovery / STATE_FOLDER / name
         self._sizes: dict[SegmentId, int] = {}
         self._looked = False
-        self._known: dict[bytes, Place] = {}
-        self._now: dict[bytes, Place] = {}
+        self._known: dict[bytes, ChunkRef] = {}
+        self._now: dict[bytes, ChunkRef] = {}
         self._needed: deque[set[SegmentId]] = deque(maxlen=SNAPSHOTS_KEPT)
         self._leaving: set[SegmentId] = set()
         self._next = SegmentId(1, 0)
@@ -91,29 +91,29 @@ class SegmentStore:
         self.written_bytes = 0
         """What the last snapshot wrote."""
 
-    # Taking up
+    # Loading
 
-    def get(self, places: Iterable[list[object]], into: memoryview) -> None:
+    def get(self, refs: Iterable[list[object]], into: memoryview) -> None:
         """Read content to where it belongs, and see that it is what was kept."""
         at = 0
-        for plain in places:
-            place = _place(plain)
-            chunk = into[at : at + place.length]
-            at += place.length
-            if self._read(place, chunk) != place.length or xxh3_128_digest(chunk) != place.digest:
-                raise self._error(place.segment, "is damaged")
-            self._now[place.digest] = place
+        for plain in refs:
+            ref = _chunk_ref(plain)
+            chunk = into[at : at + ref.length]
+            at += ref.length
+            if self._read(ref, chunk) != ref.length or xxh3_128_digest(chunk) != ref.digest:
+                raise self._error(ref.segment, "is damaged")
+            self._now[ref.digest] = ref
         if at != len(into):
             raise StateError(f"recovery directory {self._recovery}: {self._said()} is incomplete", RESTORE)
 
-    def _read(self, place: Place, chunk: memoryview) -> int:
-        segment = place.segment
+    def _read(self, ref: ChunkRef, chunk: memoryview) -> int:
+        segment = ref.segment
         try:
             if segment not in self._reading:
                 self._reading[segment] = os.open(self._path(segment), os.O_RDONLY)
             done = 0
             while done < len(chunk):
-                more = os.preadv(self._reading[segment], [chunk[done:]], place.offset + done)
+                more = os.preadv(self._reading[segment], [chunk[done:]], ref.offset + done)
                 if not more:
                     break
                 done += more
@@ -123,7 +123,7 @@ class SegmentStore:
         except OSError as error:
             raise self._failure(error, segment) from None
 
-    def taken_up(self) -> None:
+    def loaded(self) -> None:
         """Everything has been read: the next snapshot goes on from this one."""
         for file in self._reading.values():
             os.close(file)
@@ -139,20 +139,20 @@ class SegmentStore:
         self._now = {}
         self.written_bytes = 0
 
-    def put(self, content: memoryview) -> list[Place]:
+    def put(self, content: memoryview) -> list[ChunkRef]:
         """Keep content."""
-        places = []
+        refs = []
         for first in range(0, len(content), CHUNK_BYTES):
             chunk = content[first : first + CHUNK_BYTES]
             digest = xxh3_128_digest(chunk)
-            place = self._now.get(digest)
-            if place is None:
-                place = self._known.get(digest)
-                if place is None or place.segment in self._leaving:
-                    place = self._write(chunk, digest)
-                self._now[digest] = place
-            places.append(place)
-        return places
+            ref = self._now.get(digest)
+            if ref is None:
+                ref = self._known.get(digest)
+                if ref is None or ref.segment in self._leaving:
+                    ref = self._write(chunk, digest)
+                self._now[digest] = ref
+            refs.append(ref)
+        return refs
 
     def commit(self) -> None:
         """End the snapshot, once it is on the disk; delete what no snapshot needs any more."""
@@ -200,7 +200,7 @@ class SegmentStore:
         kept = sorted({segment.snapshot for segment in unneeded})[-ORPHANS_KEPT:]
         self._delete(segment for segment in unneeded if segment.snapshot not in kept)
 
-    def _write(self, chunk: memoryview, digest: bytes) -> Place:
+    def _write(self, chunk: memoryview, digest: bytes) -> ChunkRef:
         try:
             if self._file is not None and self._offset >= SEGMENT_BYTES_MAX:
                 self._end_file()
@@ -212,10 +212,10 @@ class SegmentStore:
                 done += os.write(self._file, chunk[done:])
         except OSError as error:
             raise self._failure(error, self._next) from None
-        place = Place(self._next, self._offset, len(chunk), digest)
+        ref = ChunkRef(self._next, self._offset, len(chunk), digest)
         self._offset += len(chunk)
         self.written_bytes += len(chunk)
-        return place
+        return ref
 
     def _end_file(self) -> None:
         if self._file is not None:
@@ -228,7 +228,7 @@ class SegmentStore:
     def _settle(self) -> None:
         """The snapshot at hand, kept or taken up, becomes the one to go on from."""
         self._known = self._now
-        self._needed.append({place.segment for place in self._known.values()})
+        self._needed.append({ref.segment for ref in self._known.values()})
         self._next = SegmentId(self._next.snapshot + 1, 0)
 
     def _choose_leaving(self) -> None:
@@ -239,8 +239,8 @@ class SegmentStore:
         written anyhow, or one file's worth.
         """
         used: Counter[SegmentId] = Counter()
-        for place in self._known.values():
-            used[place.segment] += place.length
+        for ref in self._known.values():
+            used[ref.segment] += ref.length
         live, total, count = used.total(), sum(self._sizes[segment] for segment in used), len(used)
         budget = max(self.written_bytes, SEGMENT_BYTES_MAX)
         self._leaving = set()
@@ -282,9 +282,9 @@ class SegmentStore:
         return StateError(f"recovery directory {self._recovery}: {what}", "see to it and run again: it resumes")
 
 
-def _place(plain: list[object]) -> Place:
+def _chunk_ref(plain: list[object]) -> ChunkRef:
     segment, offset, length, digest = plain
-    return Place(SegmentId(*segment), offset, length, digest)  # type: ignore[misc, arg-type]
+    return ChunkRef(SegmentId(*segment), offset, length, digest)  # type: ignore[misc, arg-type]
 
 
 def _sync_folder(folder: Path) -> None:

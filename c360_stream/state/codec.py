@@ -1,4 +1,4 @@
-"""State as bytes: plain data only, with a version and a checksum, so that a damaged snapshot is noticed."""
+"""State as bytes: plain data only, with a digest of its layout and a checksum, so that damage is noticed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import msgspec
 import numpy as np
 
 from c360_stream.errors import StateError
+from c360_stream.state.layout import START_OVER
 
-# Raised whenever the layout of any step's state changes; see "State compatibility" in CHANGELOG.md.
-STATE_VERSION = 7
 APART_BYTES_MIN = 1024
 """Smaller arrays and pages are not worth a place of their own."""
 IDS_PER_PAGE = 8192
@@ -21,15 +20,15 @@ _ARRAY, _ARRAY_APART, _PAGES_APART = 1, 2, 3
 
 
 class Apart(Protocol):
-    """Where large content is kept, apart from the bytes that a snapshot is; `segments.SegmentStore` is one."""
+    """Where large content is kept, apart from the bytes that a snapshot is; `chunk_store.ChunkStore` is one."""
 
     name: str
     """Finds it again."""
 
     def put(self, content: memoryview) -> list[Any]:
-        """Keep content; plain data that say where it is."""
+        """Keep content; plain data that refer to it."""
 
-    def get(self, places: list[Any], into: memoryview) -> None:
+    def get(self, refs: list[Any], into: memoryview) -> None:
         """Read what `put` took; raises `StateError` if it is not there as it was."""
 
 
@@ -92,8 +91,8 @@ class _Packer:
             self._take(array.nbytes)
             if self._apart is None or array.nbytes < APART_BYTES_MIN or array.dtype.hasobject:
                 return _encode_page(array)
-            places = self._apart.put(array.reshape(-1).view(np.uint8).data)
-            body = msgspec.msgpack.encode((array.dtype.str, array.shape, places))
+            refs = self._apart.put(array.reshape(-1).view(np.uint8).data)
+            body = msgspec.msgpack.encode((array.dtype.str, array.shape, refs))
             return msgspec.msgpack.Ext(_ARRAY_APART, body)
         if isinstance(value, Pages):
             kept = [self._page(self._pages.encode(page)) for page in value]
@@ -144,9 +143,9 @@ _page_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_page)
 def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
     def decode(code: int, data: memoryview) -> Any:
         if code == _ARRAY_APART:
-            kind, shape, places = msgspec.msgpack.decode(data)
+            kind, shape, refs = msgspec.msgpack.decode(data)
             array = np.empty(shape, np.dtype(kind))
-            apart.get(places, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
+            apart.get(refs, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
             return array
         if code == _PAGES_APART:
             return [_page_decoder.decode(_read_page(kept)) for kept in msgspec.msgpack.decode(data)]
@@ -155,35 +154,37 @@ def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
     def _read_page(kept: Any) -> Any:
         if isinstance(kept, bytes):
             return kept
-        size, places = kept
+        size, refs = kept
         page = bytearray(size)
-        apart.get(places, memoryview(page))
+        apart.get(refs, memoryview(page))
         return page
 
     return msgspec.msgpack.Decoder(ext_hook=decode)
 
 
-def pack(step: str, state: Any, apart: Apart | None = None) -> bytes:
+def pack(step: str, state: Any, apart: Apart | None = None, *, layout: str = "") -> bytes:
     """Turn plain data (numbers, strings, lists, dicts, numpy arrays, `Pages`) into bytes.
 
     Parameters
     ----------
     apart
         Where arrays and pages go; the bytes say where they are then. None: the bytes hold everything.
+    layout
+        Digest of the state's layout.
 
     Examples
     --------
     >>> unpack("demo", pack("demo", {"a": np.arange(3)}))["a"].tolist()
     [0, 1, 2]
     """
-    head = [STATE_VERSION, step, state]
+    head = [layout, step, state]
     return _sealed(_Packer(apart, np.inf).encoder.encode([*head, apart.name] if apart else head))
 
 
-def pack_small(step: str, state: Any, bytes_max: int) -> bytes | None:
+def pack_small(step: str, state: Any, bytes_max: int, *, layout: str = "") -> bytes | None:
     """As `pack`, with everything in the bytes; None if arrays and pages would take more than `bytes_max`."""
     try:
-        return _sealed(_Packer(None, bytes_max).encoder.encode([STATE_VERSION, step, state]))
+        return _sealed(_Packer(None, bytes_max).encoder.encode([layout, step, state]))
     except _TooLargeError:
         return None
 
@@ -192,29 +193,32 @@ def _sealed(body: bytes) -> bytes:
     return zlib.crc32(body).to_bytes(4, "big") + body
 
 
-def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None = None) -> Any:
+def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None = None, *, layout: str = "") -> Any:
     """Give back what `pack` took for this step.
 
     Parameters
     ----------
     find_apart
         Finds by its name what a snapshot has kept apart.
+    layout
+        Digest of the layout that the state is to have.
 
     Raises
     ------
     StateError
-        If the bytes are damaged, of another step, or of another version of the state; or what was kept apart is.
+        If the bytes are damaged, of another step, or of another layout; or what was kept apart is.
     """
     body = packed[4:]
     if not body or zlib.crc32(body).to_bytes(4, "big") != packed[:4]:
         raise StateError(f"snapshot of step {step} is damaged", "restore the recovery directory from a backup")
-    raw_version, raw_step, state, *name = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
-    version, of_step = (msgspec.msgpack.decode(raw) for raw in (raw_version, raw_step))
-    if (version, of_step) != (STATE_VERSION, step):
-        raise StateError(
-            f"snapshot is of step {of_step}, state version {version}; this is {step}, version {STATE_VERSION}",
-            "run with the settings and the release that wrote it, or with an empty recovery directory and --republish",
-        )
+    raw_layout, raw_step, state, *name = msgspec.msgpack.decode(body, type=list[msgspec.Raw])
+    kept_layout, of_step = (msgspec.msgpack.decode(raw) for raw in (raw_layout, raw_step))
+    if of_step != step:
+        raise StateError(f"snapshot is of step {of_step}; this is {step}", START_OVER)
+    if kept_layout != layout:
+        known = isinstance(kept_layout, str)
+        of = f"layout {kept_layout}" if known else f"state version {kept_layout}, an older release's"
+        raise StateError(f"snapshot of step {step} is of {of}; this release has {layout}", START_OVER)
     if not name:
         return _page_decoder.decode(state)
     if find_apart is None:

@@ -38,7 +38,7 @@ class Codec(NamedTuple):
     below: Layout = ()
 
 
-Fields = Mapping[str, Codec]
+Fields = dict[str, Codec]
 
 
 class Kept:
@@ -65,12 +65,11 @@ class Kept:
 
     def state(self) -> dict[str, Any]:
         """Plain data for `restore`, to be packed before anything changes: large arrays are those in use."""
-        return {_public(name): codec.dump(getattr(self, name)) for name, codec in self.kept.items()}
+        return _dumped(self, self.kept)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave; to be called on a new object."""
-        for name, codec in self.kept.items():
-            setattr(self, name, codec.load(state[_public(name)], getattr(self, name, None)))
+        _load(state, self, self.kept)
         self.restored()
 
     def restored(self) -> None:
@@ -79,7 +78,7 @@ class Kept:
     @classmethod
     def layout(cls) -> Layout:
         """How its state is stored: a line a field."""
-        return tuple(line for name, codec in cls.kept.items() for line in _lines(_public(name), codec))
+        return _layout(cls.kept)
 
 
 def fields(**types: Any) -> Fields:
@@ -89,7 +88,7 @@ def fields(**types: Any) -> Fields:
     ----------
     types
         Type of each: `int`, `float`, `str`, `bool`, `bytes`, an optional, `list`, `deque`, `dict` or `tuple` of these,
-        `NDArray` of a dtype, a named tuple or dataclass, a `Kept` class; or a `Codec`.
+        `NDArray` of a dtype, a named tuple, dataclass or struct, a `Kept` class; or a `Codec`.
 
     Raises
     ------
@@ -106,19 +105,33 @@ def codec_of(each: Any) -> Codec:
     if each in _PLAIN:
         return _PLAIN[each]
     kind, parts = get_origin(each), get_args(each)
-    if kind in (Union, UnionType):
-        return _optional(each, parts)
+    if kind in (Union, UnionType) and len(parts) == 2 and NoneType in parts:
+        return optional(next(part for part in parts if part is not NoneType))
     if kind in _GENERIC:
         return _GENERIC[kind](*parts)
     if isinstance(each, type) and issubclass(each, Kept):
         return _part(each)
-    if is_dataclass(each) or hasattr(each, "_fields"):
+    if is_dataclass(each) or hasattr(each, "_fields") or hasattr(each, "__struct_fields__"):
         return record(each)
     raise TypeError(f"{each} cannot be stored; declare a codec for it")
 
 
 def _public(name: str) -> str:
     return name.lstrip("_")
+
+
+def _dumped(value: Any, kept: Fields) -> dict[str, Any]:
+    return {_public(name): codec.dump(getattr(value, name)) for name, codec in kept.items()}
+
+
+def _load(state: Mapping[str, Any], now: Any, kept: Fields) -> Any:
+    for name, codec in kept.items():
+        setattr(now, name, codec.load(state[_public(name)], getattr(now, name, None)))
+    return now
+
+
+def _layout(kept: Fields) -> Layout:
+    return tuple(line for name, codec in kept.items() for line in _lines(_public(name), codec))
 
 
 def _lines(path: str, codec: Codec) -> Layout:
@@ -143,11 +156,9 @@ def _is_plain(codec: Codec) -> bool:
     return codec.dump is _same and codec.load is _as_is
 
 
-def _optional(each: Any, parts: tuple[Any, ...]) -> Codec:
-    given = [part for part in parts if part is not NoneType]
-    if len(given) != 1 or len(parts) != 2:
-        raise TypeError(f"{each} cannot be stored; declare a codec for it")
-    text, dump, load, below = codec = codec_of(given[0])
+def optional(each: Any) -> Codec:
+    """As `each | None`, where it is a codec."""
+    text, dump, load, below = codec = codec_of(each)
     if _is_plain(codec):
         return codec._replace(text=f"{text} or none")
     return Codec(
@@ -158,7 +169,8 @@ def _optional(each: Any, parts: tuple[Any, ...]) -> Codec:
     )
 
 
-def _list(item: Any) -> Codec:
+def list_of(item: Any) -> Codec:
+    """As `list[item]`, where the item is a codec."""
     text, dump, load, below = codec = codec_of(item)
     return Codec(
         f"list of {text}",
@@ -168,32 +180,36 @@ def _list(item: Any) -> Codec:
     )
 
 
-def _deque(item: Any) -> Codec:
-    text, dump, load, below = _list(item)
+def deque_of(item: Any) -> Codec:
+    """As `deque[item]`, where the item is a codec; it stays as long at the most as the one that is there."""
+    text, dump, load, below = list_of(item)
     return Codec(text, lambda value: dump(list(value)), lambda plain, now: deque(load(plain, None), now.maxlen), below)
 
 
-def _dict(key: Any, value: Any) -> Codec:
+def dict_of(key: Any, value: Any) -> Codec:
+    """As `dict[key, value]`, where the value is a codec."""
     text, dump, load, below = codec_of(value)
     return Codec(
         f"dict of {codec_of(key).text} to {text}",
         _same if dump is _same else lambda values: {name: dump(each) for name, each in values.items()},
-        lambda plain, now: {name: load(each, now and now.get(name)) for name, each in plain.items()},
+        lambda plain, now: {name: load(each, now.get(name) if now else None) for name, each in plain.items()},
         under("*", below),
     )
 
 
-def _tuple(*parts: Any) -> Codec:
+def tuple_of(*parts: Any) -> Codec:
+    """As `tuple[parts]`, where some part is a codec."""
     if parts[1:] == (...,):
-        text, dump, load, below = _list(parts[0])
+        text, dump, load, below = list_of(parts[0])
         return Codec(text, dump, lambda plain, _: tuple(load(plain, None)), below)
     codecs = [codec_of(part) for part in parts]
     text = f"({', '.join(codec.text for codec in codecs)})"
     if all(map(_is_plain, codecs)):
         return Codec(text, _same, lambda plain, _: tuple(plain))
+    same = all(codec.dump is _same for codec in codecs)
     return Codec(
         text,
-        lambda value: [codec.dump(each) for codec, each in zip(codecs, value, strict=True)],
+        _same if same else lambda value: [codec.dump(each) for codec, each in zip(codecs, value, strict=True)],
         lambda plain, now: tuple(
             codec.load(*each) for codec, *each in zip(codecs, plain, now or [None] * len(codecs), strict=True)
         ),
@@ -223,9 +239,16 @@ def copied(each: Any) -> Codec:
     return Codec(text, lambda value: dump(value).copy(), lambda plain, now: load(plain, now).copy())
 
 
+def _names(cls: Any) -> tuple[str, ...]:
+    for attribute in ("_fields", "__struct_fields__"):
+        if hasattr(cls, attribute):
+            return tuple(getattr(cls, attribute))
+    return tuple(each.name for each in dataclass_fields(cls))
+
+
 def record(cls: Any, **given: Any) -> Codec:
-    """A dataclass or named tuple, by the types of its fields; `given` ones instead, where the types do not say all."""
-    names = cls._fields if hasattr(cls, "_fields") else tuple(each.name for each in dataclass_fields(cls))
+    """A dataclass, named tuple or struct, by the types of its fields; `given` ones instead, if types do not say all."""
+    names = _names(cls)
     hints = get_type_hints(cls) | given
     codecs = [codec_of(hints[name]) for name in names]
     below = tuple(line for name, codec in zip(names, codecs, strict=True) for line in _lines(name, codec))
@@ -240,7 +263,15 @@ def record(cls: Any, **given: Any) -> Codec:
 
 
 def _part(cls: type[Kept]) -> Codec:
+    if not cls.kept:
+        raise TypeError(f"{cls} cannot be stored: it declares no fields")
     return in_place("part")._replace(below=cls.layout())
+
+
+def part_of(cls: type[Kept], *names: str) -> Codec:
+    """Some fields of a part; of the rest nothing is to be kept."""
+    kept = {name: cls.kept[name] for name in names}
+    return Codec("part", lambda value: _dumped(value, kept), lambda plain, now: _load(plain, now, kept), _layout(kept))
 
 
 def in_place(text: str) -> Codec:
@@ -264,6 +295,50 @@ def of_kind(what: str) -> Codec:
         return now
 
     return Codec(f"{what} with its layout", lambda value: [value.layout(), value.state()], load)
+
+
+def stored_as(plainer: Any, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> Codec:
+    """What is stored as something of another type: JSON, say, or the numbers that an object was made of."""
+    codec = codec_of(plainer)
+    return codec._replace(
+        dump=lambda value: codec.dump(dump(value)), load=lambda plain, now: load(codec.load(plain, now))
+    )
+
+
+def known(item: Codec) -> Codec:
+    """A dict of parts that are there already, by name, restored where they are: what was kept of others is dropped."""
+    text, dump, _, below = dict_of(str, item)
+
+    def load(plain: Any, now: Any) -> Any:
+        for name in now.keys() & plain.keys():
+            item.load(plain[name], now[name])
+        return now
+
+    return Codec(text, dump, load, below)
+
+
+def one_of(**records: type) -> Codec:
+    """A record of one of several classes, stored with the word that tells which."""
+    codecs = {word: record(cls) for word, cls in records.items()}
+    words = {cls: word for word, cls in records.items()}
+
+    def dump(value: Any) -> Any:
+        word = words[type(value)]
+        return [word, codecs[word].dump(value)]
+
+    below = (line for word, codec in codecs.items() for line in under(word, codec.below))
+    return Codec("one of " + ", ".join(codecs), dump, lambda plain, _: codecs[plain[0]].load(plain[1], None), (*below,))
+
+
+def pages_of(page: Any) -> Codec:
+    """A property that gives `Pages`, and takes a list of them back."""
+    text, _, load, below = codec_of(page)
+    return Codec(
+        f"pages of {text}",
+        _same,
+        lambda plain, _: [load(each, None) for each in plain],
+        under("*", below),
+    )
 
 
 def paged_list(item: Any, length: int) -> Codec:
@@ -297,10 +372,10 @@ def paged_by_account(value: Any) -> Codec:
 PLAIN = Codec("plain data", _same, _as_is)
 
 _GENERIC: dict[Any, Callable[..., Codec]] = {
-    list: _list,
-    deque: _deque,
-    dict: _dict,
-    tuple: _tuple,
+    list: list_of,
+    deque: deque_of,
+    dict: dict_of,
+    tuple: tuple_of,
     np.ndarray: _array,
     Literal: lambda *_: _PLAIN[str],
 }

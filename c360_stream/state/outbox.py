@@ -7,6 +7,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from c360_stream.state.codec import pack, unpack
+from c360_stream.state.fields import Kept, fields
+from c360_stream.state.layout import digest
 
 _unfinished: list[Callable[[], None]] = []
 
@@ -39,7 +41,7 @@ def finish_outboxes() -> None:
         _unfinished.pop(0)()
 
 
-class Outbox:
+class Outbox(Kept):
     """Chunks of output that wait: first for the snapshot that makes them durable, then to be published.
 
     A chunk is named by the store and a number that no other chunk of this sink partition ever has. It is published
@@ -68,6 +70,8 @@ class Outbox:
     >>> resumed.take()
     """
 
+    kept = fields(_store=str, _next=int, _sealed=list[bytes])
+
     def __init__(self, name: str, resume_state: bytes | None, store: str = "") -> None:
         self._name = name
         self._open: list[bytes] = []
@@ -77,8 +81,7 @@ class Outbox:
         self._next = 1  # number of the first chunk that is not published
         self._taken = 0  # sealed chunks that are being published
         if resume_state is not None:
-            state = unpack(f"outbox {name}", resume_state)
-            self._store, self._next, self._sealed = state["store"], state["next"], state["sealed"]
+            self.restore(unpack(f"outbox {name}", resume_state, layout=_LAYOUT))
 
     @property
     def store(self) -> str:
@@ -125,4 +128,7 @@ class Outbox:
         """State for a snapshot, which holds everything that is not published."""
         self._sealed += self._open
         self._open = []
-        return pack(f"outbox {self._name}", {"store": self._store, "next": self._next, "sealed": self._sealed})
+        return pack(f"outbox {self._name}", self.state(), layout=_LAYOUT)
+
+
+_LAYOUT = digest(Outbox.layout())

@@ -147,7 +147,8 @@ def test_presence_is_a_set_of_days_a_thing(steps: list[tuple[str, Any]]) -> None
         else:
             state = unpack("s", pack("s", presence.state()))
             presence = Presence()
-            presence.restore(state, 7)
+            presence.restore(state)
+            presence.reserve(7)
         assert len(presence) == len(model)
         assert presence.distinct[:7].tolist() == [sum(owner(key) == account for key in model) for account in range(7)]
 

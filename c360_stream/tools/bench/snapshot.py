@@ -23,7 +23,7 @@ from c360_stream.models.version import ModelVersion
 from c360_stream.pipeline import Pipeline
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeper, Keeping
+from c360_stream.state.backend import StateBackend, StateHandle
 from c360_stream.tools.bench.model import trained_version
 from c360_stream.tools.bench.result import Result, Timed, timed
 from c360_stream.tools.bench.sample import START_DAY
@@ -71,10 +71,10 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
 
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         recovery = Path(home)
-        keeping = Keeping(True, "bench", recovery)
-        keepers = [(keeping.of("accounts"), keeping.of("score")) for _ in shards]
+        backend = StateBackend(True, (), recovery)
+        handles = [(backend.of("accounts", AccountShard), backend.of("score", ShardScorer)) for _ in shards]
         resident = peak_resident_bytes()
-        first = timed(_keep, shards, keepers)
+        first = timed(_keep, shards, handles)
         state_bytes = _directory_bytes(recovery)
         parameters |= {"resident_bytes_max": resident, "more_resident_bytes": peak_resident_bytes() - resident}
         parameters["state_bytes"] = state_bytes
@@ -87,9 +87,9 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
         for name, change in changes.items():
             for shard in shards:
                 change(shard)
-            last = timed(_keep, shards, keepers)
+            last = timed(_keep, shards, handles)
             yield result(name, last, hashing, "hashing as many bytes as the first has written")
-        resumed = timed(_take_up, shards, keeping, last.given[0])
+        resumed = timed(_load, shards, backend, last.given[0])
         read = _read(recovery).wall
         yield replace(
             result(
@@ -139,18 +139,18 @@ class _Shard:
         self._receive(None)
         self.scorer.take(ShardVersion(self.number, self._day, version))
 
-    def keep(self, keepers: tuple[Keeper, Keeper]) -> Iterator[bytes]:
+    def keep(self, handles: tuple[StateHandle, StateHandle]) -> Iterator[bytes]:
         """As the steps do."""
-        accounts, score = keepers
+        accounts, score = handles
         yield accounts.keep(str(self.number), lambda: {"number": self.number, **self.shard.state()})
         yield score.keep(str(self.number), self.scorer.state)
 
-    def take_up(self, keeping: Keeping, accounts: bytes, score: bytes) -> None:
+    def load(self, backend: StateBackend, accounts: bytes, score: bytes) -> None:
         """As the steps do."""
         self.shard = AccountShard(self.number, self.shard.config)
-        self.shard.restore(keeping.of("accounts").take_up(accounts))
+        self.shard.restore(backend.of("accounts", AccountShard).load(accounts))
         self.scorer = ShardScorer(self.scorer.config)
-        self.scorer.restore(keeping.of("score").take_up(score))
+        self.scorer.restore(backend.of("score", ShardScorer).load(score))
 
     def _receive(self, events: EventColumns | None) -> None:
         now, first = self._day * US_PER_DAY, START_DAY * US_PER_DAY + US_PER_DAY // 2
@@ -173,15 +173,15 @@ class _Shard:
         return EventColumns(topic, self._ids, self._hashes, account, time_us, time_us, event, code, none, none, details)
 
 
-def _keep(shards: list[_Shard], keepers: list[tuple[Keeper, Keeper]]) -> tuple[list[bytes], int]:
+def _keep(shards: list[_Shard], handles: list[tuple[StateHandle, StateHandle]]) -> tuple[list[bytes], int]:
     """What the engine is given, and bytes written beside it."""
-    manifests = [packed for shard, pair in zip(shards, keepers, strict=True) for packed in shard.keep(pair)]
-    return manifests, sum(keeper.written_bytes for pair in keepers for keeper in pair)
+    manifests = [packed for shard, pair in zip(shards, handles, strict=True) for packed in shard.keep(pair)]
+    return manifests, sum(handle.written_bytes for pair in handles for handle in pair)
 
 
-def _take_up(shards: list[_Shard], keeping: Keeping, manifests: list[bytes]) -> None:
+def _load(shards: list[_Shard], backend: StateBackend, manifests: list[bytes]) -> None:
     for number, shard in enumerate(shards):
-        shard.take_up(keeping, *manifests[2 * number : 2 * number + 2])
+        shard.load(backend, *manifests[2 * number : 2 * number + 2])
 
 
 def _directory_bytes(recovery: Path) -> int:

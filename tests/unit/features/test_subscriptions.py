@@ -49,13 +49,13 @@ def after(*events: SubscriptionEvent, today: int = DAY + 30) -> Standing:
 def resumed(subscriptions: Subscriptions) -> Subscriptions:
     """The same, from a snapshot."""
     again = Subscriptions()
-    again.restore(unpack("s", pack("s", subscriptions.state(2))))
+    again.restore(unpack("s", pack("s", subscriptions.state())))
     return again
 
 
 def events_of(subscriptions: Subscriptions) -> int:
     """How many events the first account keeps."""
-    [page] = subscriptions.state(1)["events"]
+    [page] = subscriptions.state()["events"]
     return len(page[0])
 
 

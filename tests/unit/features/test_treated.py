@@ -155,5 +155,8 @@ def test_nothing_of_a_stranger_grows_without_bound() -> None:
         contacts = [event(f"c{name}", ACCOUNT, at(day), "success_contacted", playbook=name * 40) for name in names]
         company.hear("s", *contacts)
     company.until(5)
-    (_, pages), _ = company.shard.accounts.contacts.state()
-    assert [(row[2], len(row[3])) for page in pages for row in page] == [("c2-00000", 128), ("c3-00000", 128)]
+    pages = company.shard.accounts.contacts.state()["contacts"]["by_day"]
+    assert [(each.event_id, len(each.playbook)) for page in pages for _, each in page] == [
+        ("c2-00000", 128),
+        ("c3-00000", 128),
+    ]

@@ -46,5 +46,5 @@ def test_a_restored_baseline_goes_on_alike() -> None:
     weeks(baseline, 0, 40)
     again = VolumeBaseline()
     again.restore(baseline.state())
-    assert len(baseline.state()) == 28
+    assert len(baseline.state()["days"]) == 28
     assert weeks(again, 40, 7, 0.4) == weeks(baseline, 40, 7, 0.4)

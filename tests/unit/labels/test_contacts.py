@@ -98,7 +98,9 @@ def filled(events: list[tuple[bool, int, Occurrence]], *, restart_at: int = -1) 
 
 def kept(found: Contacts) -> list[list[Any]]:
     """Rows of contacts, and of cancellations, that a snapshot holds."""
-    return [[row for page in pages for row in page] for _, pages in found.state()]
+    return [
+        [[account, *each] for page in firsts["by_day"] for account, each in page] for firsts in found.state().values()
+    ]
 
 
 def answers(found: Contacts) -> list[object]:

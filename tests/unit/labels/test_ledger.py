@@ -236,4 +236,4 @@ def test_a_shorter_reach_leaves_nothing_over() -> None:
         long.store(day, np.array([ACME], np.int32), np.zeros((1, 21)))
     short.restore(unpack("s", pack("s", long.state())))
     short.close(120)
-    assert [day for day, *_ in short.state()["unsettled"]] == list(range(120 - REACH + 1, 120))
+    assert [*short.state()["unsettled"]] == list(range(120 - REACH + 1, 120))

@@ -8,20 +8,25 @@ from hypothesis import strategies as st
 
 from c360_stream.learning.barrier import HourBarrier, TickBarrier
 from c360_stream.state.codec import pack, unpack
+from c360_stream.state.fields import fields
 
 DAYS, SHARDS = 4, 3
 turns = st.permutations([shard for shard in range(SHARDS) for _ in range(DAYS)])
 
 
+class Barrier(TickBarrier[list[int]]):
+    kept = fields(_days=dict[int, dict[int, list[int]]])
+
+
 @given(turns, st.integers(0, DAYS * SHARDS))
 def test_days_complete_in_order_with_the_parts_in_order_of_shard(order: list[int], cut: int) -> None:
     """Resuming in between included: what waits is in the state."""
-    barrier, days, out = TickBarrier[list[int]](SHARDS), [0] * SHARDS, []
+    barrier, days, out = Barrier(SHARDS), [0] * SHARDS, []
     for position, shard in enumerate(order):
         if position == cut:
-            state = pack("learn", barrier.state(lambda part: part))
-            barrier = TickBarrier(SHARDS)
-            barrier.restore(unpack("learn", state), lambda part: part)
+            state = pack("learn", barrier.state())
+            barrier = Barrier(SHARDS)
+            barrier.restore(unpack("learn", state))
         parts = barrier.put(days[shard], shard, [days[shard], shard])
         days[shard] += 1
         closed = min(days)

@@ -105,8 +105,7 @@ def test_what_is_kept_is_bounded() -> None:
     models, corrections = contenders(), Corrections()
     for day in range(FIRST, FIRST + 40):
         corrections.before(day, day_block(day), models)
-    state = corrections.state()
-    assert [day for day, _, _ in state] == list(range(FIRST + 39 - CORRECTION_DAYS, FIRST + 40))
+    assert [day for day, _, _ in corrections.state()["days"]] == list(range(FIRST + 39 - CORRECTION_DAYS, FIRST + 40))
 
 
 def test_a_model_that_began_since_is_left_alone() -> None:

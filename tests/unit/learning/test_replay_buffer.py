@@ -5,6 +5,7 @@ from __future__ import annotations
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.replay_buffer import ReplayBuffer
 from c360_stream.state.codec import pack, unpack
+from c360_stream.state.fields import codec_of
 from tests.unit.models.test_catalogue import block
 
 
@@ -25,4 +26,5 @@ def test_goes_on_from_a_packed_state() -> None:
     for each in (buffer, resumed):
         each.add(block(7, seed=9, day=9))
     assert len(resumed) == len(buffer)
-    assert pack("b", resumed.examples().plain()) == pack("b", buffer.examples().plain())
+    stored = codec_of(ExampleBlock)
+    assert pack("b", stored.dump(resumed.examples())) == pack("b", stored.dump(buffer.examples()))

@@ -17,6 +17,7 @@ from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.names import MODELS, ModelName
 from c360_stream.models.version import ModelVersion
 from c360_stream.state.codec import pack, unpack
+from c360_stream.state.fields import codec_of
 from tests.unit.learning.rows import DAY_US, as_dict, feature_rows, outcomes
 
 DAY = 20_000
@@ -82,11 +83,11 @@ def test_scores_before_any_example_and_after_many(name: ModelName) -> None:
 @every_model
 def test_arrays_are_not_changed(name: ModelName) -> None:
     lesson = block(300, seed=3)
-    before = pack("block", lesson.plain())
+    before = pack("block", codec_of(ExampleBlock).dump(lesson))
     contender = Contender(name, CONFIG, "matured")
     contender.learn(TrainingBatch(lesson, lesson, lesson, lesson, contender.raw_log_odds(lesson, DAY * DAY_US)))
     contender.version(DAY).score(lesson.features, DAY * DAY_US)
-    assert pack("block", lesson.plain()) == before
+    assert pack("block", codec_of(ExampleBlock).dump(lesson)) == before
 
 
 @every_model

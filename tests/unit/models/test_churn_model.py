@@ -71,7 +71,8 @@ def test_a_clone_of_the_pipeline_starts_afresh() -> None:
 def test_goes_on_from_a_packed_state() -> None:
     model = taught(500)
     model.expose(TICK - 80, 0.2)
-    resumed = ChurnModel.from_state(unpack("learn", pack("learn", model.state())))
+    resumed = ChurnModel()
+    resumed.restore(unpack("learn", pack("learn", model.state())))
     assert taught(77, 6, model).version(TICK) == taught(77, 6, resumed).version(TICK)
     assert len(pack("learn", model.state())) < 100_000
 

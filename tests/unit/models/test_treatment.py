@@ -61,7 +61,7 @@ def taught(name: str, settings: ModelConfig, *, seeds: range = range(6), count: 
 
 def learnt(contender: Contender) -> bytes:
     """What it has learnt, without what it has counted."""
-    state = contender.state()
+    state = contender.model.state()
     return pack("m", {name: state[name] for name in ("imputer", "scaler", "classifier", "calibration")})
 
 
@@ -108,10 +108,10 @@ def test_leave_out_is_learning_from_the_untreated_alone(name: ModelName) -> None
 def test_fake_negatives_are_taught_before_anybody_is_contacted(policy: TreatedPolicy) -> None:
     """So the policy is that of the calibration; what the classifier learns is what it would learn anyway."""
     kept, other = (taught("online-logistic-early", config(each)) for each in ("keep", policy))
-    weights = [each.state()["classifier"]["weights"] for each in (kept, other)]
+    weights = [each.model._classifier.weights for each in (kept, other)]
     np.testing.assert_allclose(weights[0], weights[1][: len(weights[0])], rtol=1e-9, atol=1e-12)
     assert weights[1][len(weights[0]) :].tolist() == ([0.0] if policy == "model" else [])
-    same = kept.state()["calibration"] == other.state()["calibration"]
+    same = kept.model._calibration.state() == other.model._calibration.state()
     assert same is (policy == "keep")
 
 
@@ -154,7 +154,7 @@ def test_where_contacts_change_the_odds_policies_differ_as_they_should(factor: f
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_model_finds_the_effect_of_contacts(name: ModelName, factor: float) -> None:
     bias, contender = risks(name, "model", feature_rows(2_000, seed=77), factor)
-    weight = contender.state()["classifier"]["weights"][-1]
+    weight = contender.model._classifier.weights[-1]
     assert np.sign(weight) == np.sign(np.log(factor))
     assert weight == pytest.approx(np.log(factor), abs=0.1)
     assert abs(bias) < 0.2
@@ -208,7 +208,7 @@ def test_a_changed_setting_takes_up_what_was_learnt(
     )
     new.learn(lessons(new, block(500, seed=9)))
     columns = len(new.model._ramps.output_names) + (after == "model")
-    assert len(new.state()["classifier"]["weights"]) == columns + 1
+    assert len(new.model._classifier.weights) == columns + 1
 
 
 @every_policy

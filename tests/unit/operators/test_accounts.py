@@ -9,14 +9,15 @@ from c360_stream.errors import StateError
 from c360_stream.features.columns import Heartbeats, ShardBatch
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from tests.unit.features.deliveries import Partition, plain, shard_config
 from tests.unit.features.events import at, event
 
 
 def step(early_events_max: int = 1_000) -> AccountsStep:
     return AccountsStep(
-        shard_config(["p", "b"], early_events_max=early_events_max), Keeping(enabled=True, layout="shards=1")
+        shard_config(["p", "b"], early_events_max=early_events_max),
+        StateBackend(enabled=True, layout=("C360_SHARDS: 1",)),
     )
 
 
@@ -80,7 +81,7 @@ def test_a_snapshot_takes_up_where_it_was() -> None:
 
 
 def test_without_a_recovery_store_nothing_is_packed() -> None:
-    logic = AccountsStep(shard_config(["p", "b"]), Keeping(enabled=False, layout=""))(None)
+    logic = AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=False, layout=()))(None)
     heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(0), "x")]))
     assert logic.snapshot() == b""
 
@@ -96,8 +97,8 @@ def test_a_snapshot_of_another_layout_is_refused() -> None:
     """With another number of shards the accounts would lie elsewhere."""
     logic = step()(None)
     heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(0), "x")]))
-    with pytest.raises(StateError, match=r"shards=1.*shards=2"):
-        AccountsStep(shard_config(["p", "b"]), Keeping(enabled=True, layout="shards=2"))(logic.snapshot())
+    with pytest.raises(StateError, match="of step accounts is of layout"):
+        AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=True, layout=("C360_SHARDS: 2",)))(logic.snapshot())
 
 
 def test_repeats_and_late_events_are_counted() -> None:

@@ -11,7 +11,7 @@ from c360_stream import metrics
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
 from c360_stream.pipeline import monitor_config
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 
 GAUGES = (metrics.MODEL_AUC, metrics.MODEL_LOG_LOSS, metrics.MODEL_CALIBRATION_RATIO)
 
@@ -30,7 +30,7 @@ def restart() -> None:
 
 def step(directory: Path) -> MonitorStep:
     settings = Settings()
-    return MonitorStep(settings, monitor_config(settings), Keeping(True, "", directory))
+    return MonitorStep(settings, monitor_config(settings), StateBackend(True, (), directory))
 
 
 def auc(model_name: str) -> float | None:
@@ -54,12 +54,3 @@ def test_quality_is_of_the_newest_model_alone(tmp_path: Path) -> None:
     assert auc("prior-rule") == 0.6, "a week with too few outcomes for a ranking says nothing new of it"
     logic._show({"roc_auc": ("online-logistic", 0.84)})
     assert (auc("prior-rule"), auc("online-logistic")) == (None, 0.84)
-
-
-def test_a_snapshot_of_before_quality_was_kept_can_be_taken_up(tmp_path: Path) -> None:
-    logic = MonitorLogic(step(tmp_path))
-    keeper = logic._keeper
-    state = keeper.take_up(logic.snapshot())
-    del state["quality"]
-    step(tmp_path)(keeper.keep("monitor", lambda: state))
-    assert auc("online-logistic") is None

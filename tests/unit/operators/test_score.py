@@ -17,7 +17,7 @@ from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, Sco
 from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, Turns
 from c360_stream.scoring.scorer import ShardVersion
 from c360_stream.settings import Settings
-from c360_stream.state.backend import Keeping
+from c360_stream.state.backend import StateBackend
 from tests.unit.learning.companies import SCORING, SHARDS, company, learned_ticks
 
 TICK = 20
@@ -35,7 +35,7 @@ class Clock:
 
 
 def step(clock: Clock, *, live: bool) -> ScoreStep:
-    return ScoreStep(Settings.model_construct(live=live), SCORING, Keeping(True, "test"), Turns(clock))
+    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, ()), Turns(clock))
 
 
 def interleaved(draw: Random, shard: int) -> list[ScoreInput]:

@@ -171,6 +171,52 @@ def test_it_is_refused_if_its_windows_were_filled_by_other_rules(
     make(recovery, settings.model_copy(update={"core_actions": settings.core_actions[::-1]}))
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"shards": 5}, r"C360_SHARDS: 5, was \d+"), ({"horizon_days": 30}, "C360_HORIZON_DAYS: 30, was 60")],
+)
+def test_it_is_refused_under_settings_that_the_layout_depends_on(
+    settings: Settings, tmp_path: Path, changed: dict[str, int], said: str
+) -> None:
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    with pytest.raises(
+        StateError, match=rf"state was kept with another layout: {said}; run the release and the settings"
+    ):
+        make(recovery, settings.model_copy(update=changed))
+
+
+def test_it_is_refused_with_the_difference_in_words_if_fields_are_kept_otherwise(
+    settings: Settings, tmp_path: Path
+) -> None:
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    noted = json.loads((recovery / ORIGIN).read_text())
+    tier, since = "score.scorer.scores.tier: int8 array", "learn.term.since_day: integer"
+    noted["layout"][noted["layout"].index(tier)] = "score.scorer.scores.tier: int16 array"
+    noted["layout"].remove(since)
+    noted["layout"].append("learn.luck: number")
+    (recovery / ORIGIN).write_text(json.dumps(noted))
+    said = (
+        "layout: learn.term: field 'since_day' is new; learn: field 'luck' is gone;"
+        " score.scorer.scores.tier: int8 array, was int16 array"
+    )
+    with pytest.raises(StateError, match=said):
+        make(recovery, settings)
+
+
+def test_one_of_a_release_that_noted_no_layout_is_refused(settings: Settings, tmp_path: Path) -> None:
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    noted = json.loads((recovery / ORIGIN).read_text())
+    del noted["layout"]
+    (recovery / ORIGIN).write_text(json.dumps(noted))
+    with pytest.raises(
+        StateError, match="its state was kept by an older release, which did not note its layout; run the"
+    ):
+        make(recovery, settings)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"place": 1', "[]", '{"place": "p", "prefix": "c360", "begun_at": 7}'])
 def test_a_damaged_note_of_its_input_is_named(settings: Settings, tmp_path: Path, text: str) -> None:
     recovery = tmp_path / "recovery"

@@ -21,9 +21,10 @@ from c360_stream.errors import StateError
 from c360_stream.state import backend as keeping_steps
 from c360_stream.state import chunk_store as segments
 from c360_stream.state import codec as snapshot
-from c360_stream.state.backend import Keeping
-from c360_stream.state.chunk_store import ORPHANS_KEPT, SNAPSHOTS_KEPT, STATE_FOLDER, SegmentStore
+from c360_stream.state.backend import StateBackend
+from c360_stream.state.chunk_store import ORPHANS_KEPT, SNAPSHOTS_KEPT, STATE_FOLDER, ChunkStore
 from c360_stream.state.codec import Pages, pack, unpack
+from c360_stream.state.fields import Kept
 
 CHUNK, SEGMENT, FILES = 64, 512, 8
 FOLDER = "accounts-3"
@@ -97,22 +98,22 @@ def full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def keep(store: SegmentStore, state: Any) -> bytes:
+def keep(store: ChunkStore, state: Any) -> bytes:
     store.begin()
     packed = pack("s", state, store)
     store.commit()
     return packed
 
 
-def resume(recovery: Path, packed: bytes) -> tuple[SegmentStore, Any]:
-    found: list[SegmentStore] = []
+def resume(recovery: Path, packed: bytes) -> tuple[ChunkStore, Any]:
+    found: list[ChunkStore] = []
 
-    def find(name: str) -> SegmentStore:
-        found.append(SegmentStore(recovery, name))
+    def find(name: str) -> ChunkStore:
+        found.append(ChunkStore(recovery, name))
         return found[0]
 
     state = unpack("s", packed, find)
-    found[0].taken_up()
+    found[0].loaded()
     return found[0], state
 
 
@@ -151,7 +152,7 @@ def test_what_was_kept_comes_back_whatever_happens(history: list[tuple[list[Any]
     """The engine resumes from the last snapshot that it was given, or from the one before."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as home:
         recovery = Path(home)
-        store, live = SegmentStore(recovery, FOLDER), dict[str, Any]()
+        store, live = ChunkStore(recovery, FOLDER), dict[str, Any]()
         kept: list[tuple[bytes, Arrays]] = []
         for edits, killed_at, lost in history:
             for name, length, at, seed in edits:
@@ -169,7 +170,7 @@ def test_what_was_kept_comes_back_whatever_happens(history: list[tuple[list[Any]
                 kept.pop()  # it did not come to storing it
             if died or lost:
                 if not kept:
-                    store, live = SegmentStore(recovery, FOLDER), {}
+                    store, live = ChunkStore(recovery, FOLDER), {}
                     continue
                 store, live = resume(recovery, kept[-1][0])
                 assert same(live, kept[-1][1])
@@ -180,11 +181,11 @@ def test_what_was_kept_comes_back_whatever_happens(history: list[tuple[list[Any]
 
 def resume_elsewhere(recovery: Path, packed: bytes) -> Any:
     """Read a snapshot without leaving a trace."""
-    return unpack("s", packed, lambda name: SegmentStore(recovery, name))
+    return unpack("s", packed, lambda name: ChunkStore(recovery, name))
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
-    store, array = SegmentStore(tmp_path, FOLDER), noise(CHUNK * 100)
+    store, array = ChunkStore(tmp_path, FOLDER), noise(CHUNK * 100)
     keep(store, [array])
     assert store.written_bytes == CHUNK * 100
     before = files(tmp_path)
@@ -198,14 +199,14 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 
 def test_content_that_repeats_is_written_once(tmp_path: Path) -> None:
-    store = SegmentStore(tmp_path, FOLDER)
+    store = ChunkStore(tmp_path, FOLDER)
     packed = keep(store, [np.zeros(CHUNK * 1000, np.int64)])
     assert store.written_bytes == CHUNK
     assert resume(tmp_path, packed)[1][0].tolist() == [0] * CHUNK * 1000
 
 
 def test_it_is_on_the_disk_before_the_engine_is_told(tmp_path: Path, disk: Callable[..., Disk]) -> None:
-    store, used = SegmentStore(tmp_path, FOLDER), disk()
+    store, used = ChunkStore(tmp_path, FOLDER), disk()
     for seed in range(3):
         keep(store, [noise(SEGMENT * 3 + 1, seed)])
         assert used.unsynced == set()
@@ -215,7 +216,7 @@ def test_it_is_on_the_disk_before_the_engine_is_told(tmp_path: Path, disk: Calla
 @pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK, CHUNK + 1, SEGMENT * 3 + 5])
 def test_pages_come_back(tmp_path: Path, length: int) -> None:
     ids = [f"account {number}" for number in range(length)]
-    store = SegmentStore(tmp_path, FOLDER)
+    store = ChunkStore(tmp_path, FOLDER)
     state = [Pages.cut(ids, 10), Pages.by_account({0: "x", length: "y"}, length + 1, 4), np.arange(3)]
     back = resume(tmp_path, keep(store, state))[1]
     assert [each for page in back[0] for each in page] == ids
@@ -227,7 +228,7 @@ def test_pages_come_back(tmp_path: Path, length: int) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
 def test_the_disk_stays_bounded(tmp_path: Path, share: float) -> None:
     """Many snapshots of state of which some parts never, and some often change."""
-    store, array, rng = SegmentStore(tmp_path, FOLDER), noise(CHUNK * 200), np.random.default_rng(1)
+    store, array, rng = ChunkStore(tmp_path, FOLDER), noise(CHUNK * 200), np.random.default_rng(1)
     most = written = 0
     for _ in range(150):
         chunks = rng.integers(0, 200, int(200 * share)) // rng.integers(1, 5)
@@ -247,7 +248,7 @@ def test_the_disk_stays_bounded(tmp_path: Path, share: float) -> None:
 @pytest.mark.parametrize("hot", [0, 7])
 def test_what_stays_does_not_hold_files_of_what_went(tmp_path: Path, hot: int) -> None:
     """At each snapshot one chunk more, for good, beside some that are there until the next."""
-    store, cold = SegmentStore(tmp_path, FOLDER), []
+    store, cold = ChunkStore(tmp_path, FOLDER), []
     for seed in range(200):
         cold.append(noise(CHUNK, seed))
         packed = keep(store, [cold, noise(CHUNK * hot, -seed % 1000 + 1000)])
@@ -257,7 +258,7 @@ def test_what_stays_does_not_hold_files_of_what_went(tmp_path: Path, hot: int) -
 
 
 def test_runs_that_end_again_and_again_before_a_second_snapshot_leave_little(tmp_path: Path) -> None:
-    store, array = SegmentStore(tmp_path, FOLDER), noise(CHUNK * 20)
+    store, array = ChunkStore(tmp_path, FOLDER), noise(CHUNK * 20)
     packed = keep(store, [array])
     for seed in range(1, 30):
         store, _ = resume(tmp_path, packed)
@@ -274,7 +275,7 @@ def test_it_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(segments, "CHUNK_BYTES", 256 * 1024)
     monkeypatch.setattr(segments, "SEGMENT_BYTES_MAX", 16 * 1024 * 1024)
     array, ids = noise(64 * 1024 * 1024), [f"account {number:08d}" for number in range(200_000)]
-    store = SegmentStore(tmp_path, FOLDER)
+    store = ChunkStore(tmp_path, FOLDER)
     tracemalloc.start()
     try:
         packed = keep(store, [array, Pages.cut(ids, 8192)])
@@ -302,7 +303,7 @@ DAMAGES = [(Path.unlink, "is missing"), (cut, "is damaged"), (flip, "is damaged"
 
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES)
 def test_damage_is_noticed_and_named(tmp_path: Path, damage: Callable[[Path], None], expected: str) -> None:
-    packed = keep(SegmentStore(tmp_path, FOLDER), [noise(SEGMENT * 3)])
+    packed = keep(ChunkStore(tmp_path, FOLDER), [noise(SEGMENT * 3)])
     damage(files(tmp_path)[1])
     with pytest.raises(
         StateError, match=f"^recovery directory {tmp_path}: state/accounts-3/1-1.segment {expected}; restore"
@@ -311,7 +312,7 @@ def test_damage_is_noticed_and_named(tmp_path: Path, damage: Callable[[Path], No
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
-    packed = keep(SegmentStore(tmp_path, FOLDER), [noise(CHUNK)])
+    packed = keep(ChunkStore(tmp_path, FOLDER), [noise(CHUNK)])
     files(tmp_path)[0].unlink()
     (tmp_path / STATE_FOLDER / FOLDER / "1-0.segment").mkdir()
     with pytest.raises(StateError, match=r"accounts-3/1-0.segment: Is a directory; see to it"):
@@ -321,9 +322,9 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", range(1, 14))
 def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, disk: Callable[..., Disk], call: int) -> None:
     """Wherever it shows: at a file's first byte, within it, or when it has to reach the disk."""
-    keeping = Keeping(True, "", tmp_path)
-    keeper, states = keeping.of("accounts"), [[noise(SEGMENT + CHUNK)]]
-    kept = [keeper.keep("3", lambda: states[-1])]
+    backend = StateBackend(True, (), tmp_path)
+    handle, states = backend.of("accounts", Kept), [[noise(SEGMENT + CHUNK)]]
+    kept = [handle.keep("3", lambda: states[-1])]
     disk(call, full)
 
     there: list[Path] = []
@@ -332,18 +333,18 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, disk: Callable[..
         while True:
             there[:] = files(tmp_path)
             states.append([noise(SEGMENT + CHUNK, len(states))])
-            kept.append(keeper.keep("3", lambda: states[-1]))
+            kept.append(handle.keep("3", lambda: states[-1]))
 
     with pytest.raises(StateError, match=f"^recovery directory {tmp_path}: the disk is full; free some space"):
         go_on()
     disk()
     assert (len(kept), files(tmp_path)) == (len(states) - 1, there)
-    assert keeping.of("accounts").take_up(kept[-1])[0].tolist() == states[-2][0].tolist()
-    assert keeping.of("accounts").take_up(keeper.keep("3", lambda: states[-1]))[0].tolist() == states[-1][0].tolist()
+    assert backend.of("accounts", Kept).load(kept[-1])[0].tolist() == states[-2][0].tolist()
+    assert backend.of("accounts", Kept).load(handle.keep("3", lambda: states[-1]))[0].tolist() == states[-1][0].tolist()
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    keep(SegmentStore(tmp_path, FOLDER), [noise(CHUNK)])
+    keep(ChunkStore(tmp_path, FOLDER), [noise(CHUNK)])
     folder = tmp_path / STATE_FOLDER / FOLDER
     assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder, *files(tmp_path))] == [
         0o700,
@@ -355,4 +356,4 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../../elsewhere", "accounts", "accounts-", "a-b/c", "", "accounts-3\n"])
 def test_it_reads_from_no_other_place(tmp_path: Path, name: str) -> None:
     with pytest.raises(StateError, match="names no state"):
-        SegmentStore(tmp_path, name)
+        ChunkStore(tmp_path, name)

@@ -1,0 +1,37 @@
+"""The layout of all that a recovery directory keeps: another release, or other settings, may not read it."""
+
+from __future__ import annotations
+
+from c360_stream.features.definitions import FEATURES
+from c360_stream.features.shard import AccountShard
+from c360_stream.learning.learner import Learner
+from c360_stream.operators.monitor import MonitorLogic
+from c360_stream.operators.score import ScoreLogic
+from c360_stream.settings import Settings
+from c360_stream.state.fields import Kept
+from c360_stream.state.layout import Layout, under
+from c360_stream.state.outbox import Outbox
+
+ROOTS: dict[str, type[Kept]] = {
+    "accounts": AccountShard,
+    "learn": Learner,
+    "score": ScoreLogic,
+    "monitor": MonitorLogic,
+    "outbox": Outbox,
+}
+"""What has the state of each step."""
+
+
+def common_layout(settings: Settings) -> Layout:
+    """What the state of every step depends on."""
+    return (
+        f"C360_SHARDS: {settings.shards}",
+        f"C360_HORIZON_DAYS: {settings.horizon_days}",
+        *(f"features.{name}: float64" for name in FEATURES),
+    )
+
+
+def whole_layout(settings: Settings) -> Layout:
+    """The layout of every step's state, and what it depends on."""
+    steps = (line for step, root in ROOTS.items() for line in under(step, root.layout()))
+    return (*common_layout(settings), *steps)
