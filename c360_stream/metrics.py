@@ -59,11 +59,11 @@ def _histogram(name: str, why: str, label: str, buckets: tuple[float, ...]) -> H
 
 READY = _gauge(
     "c360_ready",
-    "1 if /readyz says ok, else 0: it starts, waits for a broker or a server, or stands still.",
+    "1 if /readyz answers ok, else 0: it starts, waits for a broker or a server, or stands still.",
 )
 CLUSTER_PROCESSES = _gauge(
     "c360_cluster_processes",
-    "Processes of the cluster, as each was told at its start: fewer that answer means that some are missing.",
+    "Processes of the cluster, as given to each at its start: fewer that answer means that some are missing.",
 )
 
 # Settings that alerts compare with, so that no rule has to be edited with them.
@@ -100,7 +100,7 @@ DEAD_LETTERS = _counter(
 )
 DEAD_LETTER_REASONS = _counter(
     "c360_dead_letter_reasons_total",
-    "The same records, by the field and the rule that they break, at most 64 reasons a topic and the rest as one.",
+    "The same records, by the field and the rule that they break, at most 64 reasons per topic and the rest as one.",
     "topic",
     "reason",
 )
@@ -179,7 +179,7 @@ HEARTBEAT_LATENCY_SECONDS = _histogram(
 
 WATERMARK_TIMESTAMP_SECONDS = _gauge(
     "c360_watermark_timestamp_seconds",
-    "Event time, in Unix seconds, before which input counts as complete; NaN until all partitions spoke.",
+    "Event time, in Unix seconds, before which input counts as complete; NaN until every partition has a mark.",
 )
 WATERMARK_LAG_SECONDS = _gauge(
     "c360_watermark_lag_seconds",
@@ -187,7 +187,7 @@ WATERMARK_LAG_SECONDS = _gauge(
 )
 TICKS_CLOSED = _counter(
     "c360_ticks_closed_total",
-    "Daily ticks that every shard has closed: live, one a day.",
+    "Daily ticks that every shard has closed: live, one per day.",
 )
 TICK_TIMESTAMP_SECONDS = _gauge(
     "c360_tick_timestamp_seconds",
@@ -216,7 +216,7 @@ set_watermark(math.nan)
 
 ACCOUNTS_ACTIVE = _gauge(
     "c360_accounts_active",
-    "Accounts with an active subscription, a shard: a fall that sales does not know of is lost input.",
+    "Accounts with an active subscription, per shard: a fall that sales does not know of is lost input.",
     "shard",
 )
 SCORES_EMITTED = _counter(
@@ -241,7 +241,7 @@ EXAMPLES_LEARNT = _counter(
 )
 OUTCOMES_PENDING = _gauge(
     "c360_outcomes_pending",
-    "Examples whose label is not yet known, a shard.",
+    "Examples whose label is not yet known, per shard.",
     "shard",
 )
 MODEL_AUC = _gauge(
@@ -251,7 +251,7 @@ MODEL_AUC = _gauge(
 )
 MODEL_LOG_LOSS = _gauge(
     "c360_model_log_loss",
-    "Prequential mean log loss of the stored scores, in nats an example.",
+    "Prequential mean log loss of the stored scores, in nats per example.",
     "model_name",
 )
 MODEL_CALIBRATION_RATIO = _gauge(

@@ -1,4 +1,4 @@
-"""Paths that documents and docstrings name are there."""
+"""Paths and sections that documents and docstrings name are there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"`([\w.-]+(?:/[\w.-]+)+/?)`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+SECTION_LINK = re.compile(r"\]\(([^)#:]*)#([^)]+)\)")
 
 
 def tracked() -> list[str]:
@@ -39,6 +40,24 @@ def missing(name: str, text: str) -> list[str]:
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md") and name != "CHANGELOG.md"])
 def test_paths_in_documents_are_there(name: str) -> None:
     assert missing(name, (ROOT / name).read_text()) == []
+
+
+def sections(text: str) -> set[str]:
+    """The names that GitHub gives a document's sections in links."""
+    titles = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```$", "", text))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
+def test_sections_that_links_name_are_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for path, section in SECTION_LINK.findall(text):
+        assert section in sections((ROOT / name).parent.joinpath(path).read_text() if path else text), (path, section)
+
+
+def test_sections_have_the_names_that_github_gives_them() -> None:
+    text = "# A\n## The board: `c360 top`\n```sh\n# a comment\n```\n### Start, stop, exit codes\n"
+    assert sections(text) == {"a", "the-board-c360-top", "start-stop-exit-codes"}
 
 
 def test_paths_in_docstrings_are_there() -> None:
