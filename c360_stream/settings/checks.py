@@ -44,7 +44,7 @@ def unknown_settings() -> list[str]:
 
 def _guess(name: str, known: list[str]) -> str:
     likely = difflib.get_close_matches(name, known, 1)
-    return f"{name} ({likely[0]}?)" if likely else name
+    return f"{name} (did you mean {likely[0]}?)" if likely else name
 
 
 def security_warnings(settings: Settings) -> list[str]:

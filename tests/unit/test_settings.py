@@ -216,10 +216,10 @@ def test_what_is_set_and_means_nothing_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("C360_XYZZY", "4")
     Path("c360.toml").write_text("shards = 2\nhorizon_day = 3\n[kafka]\nx = 1\n")
     assert unknown_settings() == [
-        "C360_SHARD (C360_SHARDS?)",
-        "C360_SHARDS_FILE (C360_SHARDS?)",
+        "C360_SHARD (did you mean C360_SHARDS?)",
+        "C360_SHARDS_FILE (did you mean C360_SHARDS?)",
         "C360_XYZZY",
-        "horizon_day (horizon_days?) in c360.toml",
+        "horizon_day (did you mean horizon_days?) in c360.toml",
         "kafka in c360.toml",
     ]
     Path("c360.toml").write_text("shards = = 2")

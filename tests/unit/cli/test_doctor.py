@@ -168,7 +168,7 @@ def test_unknown_settings_are_problems_and_warnings_are_not(
     give_partitions(settings)
     monkeypatch.setenv("C360_SHARD", "16")
     (unknown,) = problems(settings)
-    assert str(unknown).startswith("problem  setting C360_SHARD (C360_SHARDS?): unknown")
+    assert str(unknown).startswith("problem  setting C360_SHARD (did you mean C360_SHARDS?): unknown")
     monkeypatch.delenv("C360_SHARD")
     careless = load_settings(log_dir=settings.log_dir, kafka_brokers="127.0.0.1:1", kafka_sasl_username="bob")
     warning = next(check for check in checks(careless) if check.subject == "security")

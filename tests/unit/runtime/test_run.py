@@ -48,7 +48,7 @@ def test_a_setting_without_effect_is_said_to_be_one(
     settings.log_dir.write_text("no directory")
     with pytest.raises(ConfigurationError, match="is no directory"):
         run(settings)
-    warning = "process 0: setting C360_TIER_HIHG (C360_TIER_HIGH?) is unknown, and without effect"
+    warning = "process 0: setting C360_TIER_HIHG (did you mean C360_TIER_HIGH?) is unknown, and without effect"
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(f"Z warning setting_unknown: {warning}")
 
