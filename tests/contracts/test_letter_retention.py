@@ -15,7 +15,7 @@ from c360_stream.connectors.clickhouse.migrations import load_migrations
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.settings import Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
-from tests.contracts.test_table_store import columns
+from tests.contracts.rows import columns
 
 FIRST = next(number for number, each in enumerate(load_migrations()) if "expire" in each.name)
 BEFORE = load_migrations()[:FIRST]
