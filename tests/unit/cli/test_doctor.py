@@ -105,10 +105,11 @@ def test_a_missing_topic_and_an_old_schema_are_found(settings: Settings) -> None
         (settings.log_dir / topic).mkdir(parents=True)
         (settings.log_dir / topic / "0.jsonl").touch()
     with closing(connect(settings.dsn)) as tables:
-        tables.migrate(load_migrations()[:1])
+        first = load_migrations()[0]
+        tables.migrate([first])
     missing, schema = problems(settings)
     assert missing.subject == "topic c360.product.events.v1"
-    assert schema.found.startswith("reachable, schema version 1")
+    assert schema.found.startswith(f"reachable, schema version {first.number}")
     assert schema.mend == "run c360 setup"
 
 
