@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -33,9 +34,12 @@ def kustomize() -> Path:
         If it is not there and cannot be built; the reason in one line.
     """
     ready = CACHE / KUSTOMIZE.replace("/", "_") / "kustomize"
-    if not ready.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+    if ready.exists():
+        return ready
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock, tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time: each would compile all of it
+        if not ready.exists():
             _go("install", KUSTOMIZE, GOBIN=folder)
             ready.parent.mkdir(exist_ok=True)
             (Path(folder) / "kustomize").replace(ready)

@@ -22,7 +22,7 @@ from deploy.dashboards import DASHBOARDS
 from deploy.dashboards.__main__ import DIRECTORY
 from deploy.dashboards.macros import expanded
 from tests.contracts.clickhouse_front import ClickHouseFront
-from tests.contracts.test_table_store import columns
+from tests.contracts.rows import columns
 from tests.deploy.compose import ROOT
 from tests.deploy.grants import grants_of, write_users
 

@@ -25,6 +25,8 @@ from tests.integration.test_kafka_security import LISTENERS, OPTIONS, PASSWORD, 
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 STALL_SECONDS = 30
+# An outage has to last for longer than that, so that it is short where no cluster has to form.
+STALL_SECONDS_OF_OUTAGE = 15
 PARTITIONS = 4
 
 
@@ -155,6 +157,7 @@ def test_a_cluster_whose_pods_come_and_go_while_it_forms_gets_together(deploymen
 def test_an_outage_makes_a_pod_unready_and_does_not_restart_it(
     deployment: Deployment, broker: Broker, clickhouse: ClickHouseFront
 ) -> None:
+    deployment.settings["C360_STALL_SECONDS_MAX"] = str(STALL_SECONDS_OF_OUTAGE)
     pods = deployment.pods("outage")
     with pods:
         pods.setup()
@@ -166,7 +169,7 @@ def test_an_outage_makes_a_pod_unready_and_does_not_restart_it(
             deployment.send()
             pods.supervise(pods.any_unready, "unready")
             broker.pause()
-            pods.supervise(alive_for(pods, 1.5 * STALL_SECONDS), "over")
+            pods.supervise(alive_for(pods, 1.5 * STALL_SECONDS_OF_OUTAGE), "over")
         finally:
             broker.go_on()
             clickhouse.up()

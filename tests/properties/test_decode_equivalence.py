@@ -216,7 +216,7 @@ def accepted_alike(kind: InputKind, raw: bytes) -> bool:
     return True
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.sampled_from(INPUT_KINDS).flatmap(near_records))
 def test_decoder_and_contract_agree(record: tuple[InputKind, bytes]) -> None:
     event("accepted" if accepted_alike(*record) else "refused")

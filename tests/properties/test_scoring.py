@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c360_stream.errors import StateError
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURE_VERSION, FEATURES
 from c360_stream.models.churn_model import ChurnModel
 from c360_stream.models.prior import prior_version
 from c360_stream.models.version import Curve, ModelVersion
@@ -82,12 +82,12 @@ def test_equal_parameters_have_equal_names_and_others_do_not() -> None:
     assert len({version.model_version for version in (*VERSIONS, learnt({}))}) == len(VERSIONS)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"feature_version":1,"curves":[]}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", f'{{"feature_version":{FEATURE_VERSION},"curves":[]}}'])
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(StateError, match="not a model version"):
         ModelVersion.from_json(text)
-    other = json.loads(VERSIONS[0].to_json()) | {"feature_version": 2}
-    with pytest.raises(StateError, match="feature version 2"):
+    other = json.loads(VERSIONS[0].to_json()) | {"feature_version": FEATURE_VERSION + 1}
+    with pytest.raises(StateError, match=f"feature version {FEATURE_VERSION + 1}"):
         ModelVersion.from_json(json.dumps(other))
 
 

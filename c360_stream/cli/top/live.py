@@ -50,9 +50,12 @@ class TopicTail:
 
     def read(self) -> Iterator[tuple[bytes | None, bytes]]:
         """Keys and values that are there now, in the order of each partition."""
-        for partition in self._transport.partitions(self._topic):
+        partitions = self._transport.partitions(self._topic)
+        # All before the first is read: a broker takes half a second to say that a partition has no more.
+        for partition in partitions:
             if partition not in self._readers:
                 self._readers[partition] = self._transport.reader(self._topic, partition, None, live=True)
+        for partition in partitions:
             try:
                 yield from self._records(self._readers[partition])
             except TransportError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_of_many_playbooks_the_rest_is_one(tmp_path: Path) -> None:
 
 def test_tables_of_a_release_before_it(tmp_path: Path) -> None:
     store = connect(f"chdb://{(tmp_path / 'tables' / 'c360').resolve()}")
-    store.migrate(load_migrations()[:3])
+    store.migrate(list(takewhile(lambda each: "interventions" not in each.name, load_migrations())))
     store.close()
     done = CliRunner().invoke(cli, ["interventions", "--log-dir", str(tmp_path)], prog_name="c360")
     assert done.exit_code == 1

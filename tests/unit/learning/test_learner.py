@@ -35,13 +35,13 @@ def in_turns(draw: Random) -> list[TickExamples]:
     return [next(queues[shard]) for shard in turns]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=5)
 @given(st.integers(0, 2**32))
 def test_the_order_of_the_shards_does_not_matter(seed: int) -> None:
     assert as_bytes(learn(Learner(SHARDS, LEARNING), in_turns(Random(seed)))) == as_bytes(learned_ticks())
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=3)
 @given(st.integers(0, 2**32), st.sampled_from(["leave_out", "weight", "model"]), st.integers(0, SHARDS * TICKS - 1))
 def test_nor_does_it_where_treated_examples_teach_otherwise(seed: int, policy: TreatedPolicy, cut: int) -> None:
     config = replace(LEARNING, model=replace(MODEL, treated_examples=policy))
@@ -57,7 +57,7 @@ def test_nor_does_it_where_treated_examples_teach_otherwise(seed: int, policy: T
     assert as_bytes(out) != as_bytes(learned_ticks()), "there are treated examples"
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(st.integers(0, 2**32), st.sets(st.integers(0, SHARDS * TICKS - 1), max_size=4))
 def test_a_resumed_learner_goes_on_identically(seed: int, cuts: set[int]) -> None:
     learner, out = Learner(SHARDS, LEARNING), list[LearnedTick]()

@@ -1,13 +1,9 @@
-"""The source partition: marks, the end of the input, idleness, dead letters, resuming and waiting its turn."""
+"""The source partition: marks, the end of the input, dead letters, resuming and waiting its turn."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bytewax.inputs import AbortExecution
@@ -16,52 +12,33 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from c360_stream.connectors.logdir import LogDirTransport
-from c360_stream.contracts.events import HEARTBEAT_ACCOUNT, HEARTBEAT_TYPE, US_PER_DAY, US_PER_HOUR, time_us
-from c360_stream.contracts.records import DeadLetter
+from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR, time_us
 from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import look_schedule, stop
+from c360_stream.operators import stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource
-from c360_stream.operators.ingest_partition import IngestPartition, Item, shard_key
-from c360_stream.operators.rest import Rest
-from c360_stream.operators.rows import DeadLetters
-from c360_stream.operators.shared_intake import HeldDeadLetters, SharedIntake
+from c360_stream.operators.shared_intake import HeldDeadLetters
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS, Pulse
 from tests.unit.features.deliveries import Event
-from tests.unit.features.events import at, event
+from tests.unit.features.events import at
+from tests.unit.operators.ingesting import (
+    NAME,
+    SHARDS,
+    SOON,
+    TOPIC,
+    beat,
+    kinds_of_records,
+    partition,
+    read_all,
+    split,
+    told,
+    viewed,
+)
 from tests.unit.operators.readers import MemoryReader
-
-TOPIC = "c360.product.events.v1"
-NAME = f"{TOPIC}/0"
-SHARDS = 2
-
-
-def viewed(number: int, day: float) -> Event:
-    return event(f"e{number}", f"a{number}", at(day), "page_viewed")
-
-
-# A replay reads a few events on before it believes the first.
-SOON = [viewed(number, 5) for number in range(100, 120)]
-
-
-def partition(
-    reader: MemoryReader,
-    alignment: ReadAlignment | None = None,
-    seen: tuple[Any, ...] = (),
-    rest: Rest | None = None,
-    pulses: Pace | None = None,
-    **set_to: Any,
-) -> IngestPartition:
-    settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
-    accounts = KnownAccounts(settings.shards)
-    shared = SharedIntake(
-        alignment or ReadAlignment((NAME,), 0), rest or Rest(None), pulses=pulses or Pace(PULSE_SECONDS)
-    )
-    return IngestPartition(settings, reader, NAME, seen, shared, accounts=accounts)
 
 
 def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) -> None:
@@ -82,43 +59,6 @@ def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) 
     assert here[0] is here[1]
     assert there[0] is there[1]
     assert here[0] is not there[0]
-
-
-def beat(number: int, day: float) -> Event:
-    return event(f"h{number}", HEARTBEAT_ACCOUNT, at(day), HEARTBEAT_TYPE)
-
-
-def split(items: Iterable[Item]) -> tuple[list[ShardBatch], list[DeadLetter]]:
-    """Messages to shards, but for heartbeats, and dead letters."""
-    found = list(items)
-    keyed = [item for item in found if isinstance(item, tuple)]
-    assert [key for key, _ in keyed] == [shard_key(each.shard) for _, each in keyed]
-    messages = [each for _, each in keyed if isinstance(each, ShardBatch)]
-    return messages, [letter for item in found if isinstance(item, DeadLetters) for letter in item.letters]
-
-
-def read_all(source: IngestPartition) -> tuple[list[ShardBatch], list[DeadLetter]]:
-    """Everything up to the end."""
-    messages, letters = list[ShardBatch](), list[DeadLetter]()
-    while True:
-        try:
-            items = source.next_batch()
-        except StopIteration:
-            return messages, letters
-        more, refused = split(items)
-        messages += more
-        letters += refused
-
-
-def told(source: IngestPartition, us: int) -> ShardBatch:
-    """The message to shard 0 that first tells a mark of at least `us`."""
-    mark_us = NO_TIME
-    while True:
-        for message in split(source.next_batch())[0]:
-            assert message.mark_us - mark_us <= US_PER_DAY or mark_us == NO_TIME, "a day at a time"
-            mark_us = message.mark_us
-            if mark_us >= us:
-                return message
 
 
 def test_every_shard_hears_the_mark_with_its_events() -> None:
@@ -153,44 +93,6 @@ def test_a_flood_of_refused_events_waits_for_the_snapshots_that_keep_them() -> N
     assert snapshots > 1_000 * 100 / (10_000 + 50 * 100) - 1
 
 
-def test_an_idle_partition_is_looked_at_less_often_and_never_rarely() -> None:
-    reader = MemoryReader(TOPIC, [viewed(0, 5)])
-    source = partition(reader, live=True, idle_seconds=3600)
-    split(source.next_batch())
-    for _ in range(50):
-        assert split(source.next_batch()) == ([], [])
-        awake = source.next_awake()
-        assert awake is not None
-        assert awake - datetime.now(UTC) <= timedelta(seconds=look_schedule.IDLE_POLL_SECONDS_MAX)
-    reader.append(viewed(1, 5.1), b"rubbish")
-    time.sleep(look_schedule.IDLE_POLL_SECONDS_MAX)
-    messages, letters = split(source.next_batch())
-    assert sum(len(each.events) for each in messages if each.events is not None) == 1
-    assert [letter.offset for letter in letters] == [2]
-
-
-def test_an_idle_worker_sleeps_and_an_event_ends_it() -> None:
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        time.sleep(seconds)
-
-    reader = MemoryReader(TOPIC, [viewed(0, 5)])
-    rest = Rest(1, sleep=sleep)
-    source = partition(reader, live=True, idle_seconds=3600, rest=rest)
-    split(source.next_batch())
-    while not slept:
-        assert split(source.next_batch()) == ([], [])
-    assert 0 < slept[0] <= look_schedule.IDLE_POLL_SECONDS_MAX
-    reader.append(viewed(1, 5.1))
-    messages, _ = split(source.next_batch())
-    assert sum(len(each.events) for each in messages if each.events is not None) == 1
-    slept.clear()
-    split(source.next_batch())
-    assert not slept, "what it had goes through the flow first"
-
-
 def test_one_partition_sends_the_pulse_of_all() -> None:
     pulses = Pace(PULSE_SECONDS)
     sources = [partition(MemoryReader(TOPIC, [viewed(0, 5)]), live=True, pulses=pulses) for _ in range(3)]
@@ -216,13 +118,6 @@ def test_rubbish_becomes_dead_letters_and_no_news() -> None:
     assert messages == [], "the first message must tell an event"
     assert [letter.offset for letter in letters] == [0, 1]
     assert split(source.next_batch())[0][0].doubtful[0][0] == time_us(at(1))
-
-
-kinds_of_records = st.integers(0, 40).flatmap(
-    lambda size: st.lists(
-        st.sampled_from(["event", "event", "event", "late", "absurd", "rubbish", "gap"]), min_size=size, max_size=size
-    )
-)
 
 
 @hypothesis_settings(deadline=None)
@@ -273,39 +168,6 @@ def test_what_the_partition_cannot_judge_goes_to_the_shards_with_its_letter() ->
     assert {each.doubtful for each in messages} == {((unsettled.time_us, unsettled.account_hash),)}
 
 
-def test_live_the_clock_says_what_is_in_the_future() -> None:
-    today = (time.time() * 1e6 - time_us(at(0))) / US_PER_DAY
-    reader = MemoryReader(TOPIC, [viewed(0, today + 0.9), viewed(1, today + 1.1)])
-    messages, letters = split(partition(reader, live=True).next_batch())
-    assert [letter.offset for letter in letters] == [1]
-    assert "in the future" in letters[0].exception_message
-    assert {each.mark_us for each in messages} == {NO_TIME}, "it counts at its own time, and says nothing of others'"
-    assert sum(len(each.events) for each in messages if each.events is not None) == 1
-
-
-@pytest.fixture
-def always_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause between the marks of an idle partition."""
-    monkeypatch.setattr(look_schedule.LookSchedule, "_is_recent", lambda *_: False)
-
-
-@pytest.mark.usefixtures("always_marked")
-def test_live_an_idle_partition_follows_the_clock() -> None:
-    reader = MemoryReader(TOPIC, [viewed(0, 5)])
-    source = partition(reader, live=True)
-    (first, _), _ = split(source.next_batch())
-    assert first.mark_us == time_us(at(5)) - US_PER_HOUR, "it has just been read to its end"
-    before = time.time_ns() // 1000
-    idle = told(source, before - US_PER_HOUR)
-    assert idle.mark_us + US_PER_HOUR <= time.time_ns() // 1000
-    assert (idle.latest_us, idle.ended) == (time_us(at(5)), False)
-    reader.append(viewed(1, 6))
-    (again, _), _ = split(source.next_batch())
-    assert again.mark_us >= idle.mark_us, "a mark never goes back"
-    late = [each.events for each in split([(shard_key(0), again)])[0] if each.events is not None]
-    assert all((each.effective_time_us >= idle.mark_us).all() for each in late)
-
-
 def test_every_shard_gets_a_heartbeat_behind_the_batch() -> None:
     source = partition(MemoryReader(TOPIC, [viewed(0, 4.9), beat(0, 7), viewed(1, 5), beat(1, 8)]))
     items = [item[1] for item in source.next_batch() if isinstance(item, tuple)]
@@ -341,58 +203,6 @@ def test_heartbeats_change_nothing_that_is_told(kinds: list[str], beats: list[tu
     assert told(mixed) == told(records)
 
 
-@pytest.mark.usefixtures("always_marked")
-def test_live_heartbeats_do_not_keep_a_partition_from_being_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker tells the end only a moment after the last record."""
-    now = [1_000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    before_us = time.time_ns() // 1000
-    yesterday = (before_us - time_us(at(0))) / US_PER_DAY - 1
-    reader = MemoryReader(TOPIC, [viewed(0, yesterday)])
-    alignment = ReadAlignment((NAME, "other"), ahead_us=0)
-    source = partition(reader, alignment, live=True, idle_seconds=30)
-    source.next_batch()
-    event_us = time_us(at(yesterday))
-    for number in range(4):
-        assert told(source, event_us - US_PER_HOUR).mark_us == event_us - US_PER_HOUR, "not idle yet"
-        now[0] += 9.5
-        reader.append(beat(number, yesterday))
-        reader.told_end_after(4)
-        for _ in range(3):
-            assert not reader.at_end
-            assert split(source.next_batch()) == ([], [])
-            alignment.reached("other", event_us + 1)
-            assert not alignment.must_wait("other"), "nobody waits for one that has nothing"
-            now[0] += 0.1
-    assert told(source, before_us - US_PER_HOUR).latest_us == event_us
-    now[0] += 9.5
-    reader.append(beat(9, yesterday))
-    reader.told_end_after(9)
-    for _ in range(4):
-        now[0] += 0.8
-        source.next_batch()
-    alignment.reached("other", time.time_ns() // 1000 + US_PER_DAY)
-    assert alignment.must_wait("other"), "what keeps it from its end is no heartbeat"
-
-
-def test_live_a_heartbeat_of_the_future_is_refused() -> None:
-    today = (time.time() * 1e6 - time_us(at(0))) / US_PER_DAY
-    items = list(partition(MemoryReader(TOPIC, [beat(0, today), beat(1, today + 1.1)]), live=True).next_batch())
-    beats = [item[1] for item in items if isinstance(item, tuple) and isinstance(item[1], Heartbeats)]
-    assert [each.sent_us for each in beats] == [(time_us(at(today)),)] * SHARDS
-    assert [letter.offset for letter in split(items)[1]] == [1]
-
-
-@pytest.mark.usefixtures("always_marked")
-def test_live_rubbish_does_not_keep_a_partition_from_being_idle() -> None:
-    reader = MemoryReader(TOPIC, [viewed(0, 5)])
-    source = partition(reader, live=True)
-    source.next_batch()
-    before = time.time_ns() // 1000
-    reader.append(b"{")
-    assert told(source, before - US_PER_HOUR).latest_us == time_us(at(5))
-
-
 def test_a_leap_of_the_log_is_told_a_day_at_a_time() -> None:
     source = partition(MemoryReader(TOPIC, [viewed(0, 1), viewed(1, 100), *(viewed(i, 100.5) for i in range(2, 20))]))
     told(source, time_us(at(100.5)) - US_PER_HOUR)
@@ -409,30 +219,6 @@ def test_a_late_event_is_heard_at_the_mark_whatever_the_batches() -> None:
         heard.add(tuple(sorted(us for each in columns for us in each.effective_time_us.tolist())))
     expected = (time_us(at(1)), time_us(at(3)) - US_PER_HOUR, time_us(at(3)), *[time_us(at(3.1))] * 6)
     assert heard == {expected}
-
-
-@pytest.mark.usefixtures("always_marked")
-def test_live_a_partition_is_not_idle_before_its_time() -> None:
-    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]), live=True, idle_seconds=3600)
-    marks = {each.mark_us for _ in range(3) for each in split(source.next_batch())[0]}
-    assert marks == {time_us(at(5)) - US_PER_HOUR}
-
-
-@pytest.mark.usefixtures("always_marked")
-def test_live_an_empty_partition_says_nothing_until_it_is_idle() -> None:
-    """Its first message tells where time begins; if that said "nowhere" for all, no tick would ever run."""
-    reader = MemoryReader(TOPIC)
-    waiting = partition(reader, live=True, idle_seconds=3600)
-    assert split(waiting.next_batch()) == split(waiting.next_batch()) == ([], [])
-    reader.append(viewed(0, 5))
-    assert split(waiting.next_batch())[0][0].first_us == time_us(at(5))
-
-    idle = partition(MemoryReader(TOPIC), live=True)
-    before = time.time_ns() // 1000
-    assert split(idle.next_batch()) == ([], [])
-    (first, _), _ = split(idle.next_batch())
-    assert before <= first.first_us <= time.time_ns() // 1000
-    assert first.mark_us == first.first_us - US_PER_HOUR
 
 
 def test_a_partition_far_ahead_waits_for_the_others() -> None:

@@ -272,7 +272,7 @@ _steps = st.lists(
 )
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(deadline=None, max_examples=25)
 @given(st.lists(_steps, min_size=1, max_size=3), st.sampled_from([1, 60]), st.sampled_from([1, 3, 4_096]), st.data())
 def test_nothing_is_lost_whatever_the_times(
     parts: list[list[tuple[float, bool, int]]], jump_days: int, batch: int, data: st.DataObject

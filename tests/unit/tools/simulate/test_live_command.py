@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import Producer
 
 from c360_stream.cli.main import cli
 from c360_stream.cli.top.live import TopicTail
@@ -27,22 +26,22 @@ from c360_stream.errors import ConfigurationError
 from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, simulate
 from c360_stream.tools.simulate.kafka import KafkaEventSink, find_company, world_header
+from tests.contracts.mock_cluster import mock_cluster
 
 DEADLINE_SECONDS = 60.0
+PARTITIONS = 2
 ACCOUNTS, DAYS, SEED = 8, 4, 7
 WORLD = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
 
 
 @pytest.fixture
 def settings() -> Iterator[Settings]:
-    """Settings for a mock cluster that has the input topics."""
-    mock = Producer({"test.mock.num.brokers": 1, "log_level": 2})
-    (broker,) = mock.list_topics(timeout=DEADLINE_SECONDS).brokers.values()
-    settings = load_settings(kafka_brokers=f"{broker.host}:{broker.port}")
-    for kind in INPUT_KINDS:
-        mock.list_topics(settings.input_topic(kind), timeout=DEADLINE_SECONDS)
-    yield settings
-    mock.flush(0)
+    """Settings for a mock cluster that has the input topics, with several partitions each."""
+    with mock_cluster() as cluster:
+        settings = load_settings(kafka_brokers=cluster.brokers)
+        for kind in INPUT_KINDS:
+            cluster.create_topic(settings.input_topic(kind), PARTITIONS)
+        yield settings
 
 
 def run_until_now(settings: Settings) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Producer
 
 from c360_stream.cli.main import cli
 from c360_stream.cli.top.live import TopicTail
@@ -26,8 +25,10 @@ from c360_stream.settings import Settings, load_settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, simulate
 from c360_stream.tools.simulate.kafka import KafkaEventSink, world_header
 from c360_stream.tools.simulate.resumed import Begun, RestSink
+from tests.contracts.mock_cluster import mock_cluster
 
 DEADLINE_SECONDS = 60.0
+PARTITIONS = 2
 SPEC = SimulationSpec(8, 100, 7, partitions=1)
 WORLD = ("--accounts", "8", "--days", "100", "--seed", "7")
 
@@ -35,13 +36,11 @@ WORLD = ("--accounts", "8", "--days", "100", "--seed", "7")
 @pytest.fixture
 def settings() -> Iterator[Settings]:
     """Settings for a mock cluster that has the input topics, with several partitions each."""
-    mock = Producer({"test.mock.num.brokers": 1, "log_level": 2})
-    (broker,) = mock.list_topics(timeout=DEADLINE_SECONDS).brokers.values()
-    settings = load_settings(kafka_brokers=f"{broker.host}:{broker.port}")
-    for kind in INPUT_KINDS:
-        mock.list_topics(settings.input_topic(kind), timeout=DEADLINE_SECONDS)
-    yield settings
-    mock.flush(0)
+    with mock_cluster() as cluster:
+        settings = load_settings(kafka_brokers=cluster.brokers)
+        for kind in INPUT_KINDS:
+            cluster.create_topic(settings.input_topic(kind), PARTITIONS)
+        yield settings
 
 
 class Memory:
