@@ -39,45 +39,45 @@ class RecentIds(Kept):
     def __init__(self, days: int) -> None:
         self.days = days
         # One table, not one a day: a batch is looked up once, and a table need not grow anew every day.
-        self._heard = HashTable(np.int32)
+        self._last_day = HashTable(np.int32)
         self._of_day: dict[int, _Ids] = {}
 
     def fresh(self, ids: NDArray[np.uint64], today: int) -> NDArray[np.bool_]:
         """Mark the ids that were not heard before, and remember them; bool of shape (n,). `today` never goes back."""
-        slots, absent = self._heard.place(ids)
-        heard = self._heard.columns[0]
-        not_today = heard.take(slots) != today
+        slots, absent = self._last_day.place(ids)
+        last_day = self._last_day.columns[0]
+        not_today = last_day.take(slots) != today
         fresh = np.zeros(len(ids), np.bool_)
         fresh[absent] = True
         # Only one of several positions of an id stays written down.
-        heard[slots] = np.arange(len(ids))
-        if (heard[slots[absent]] != absent).any():
+        last_day[slots] = np.arange(len(ids))
+        if (last_day[slots[absent]] != absent).any():
             absent = np.sort(absent)
             _, first = np.unique(slots[absent], return_index=True)
             fresh[:] = False
             fresh[absent[first]] = True
-        heard[slots] = today
+        last_day[slots] = today
         self._of_day.setdefault(today, _Ids()).extend(ids[fresh | not_today])
         return fresh
 
     def open_day(self, day: int) -> None:
         """Forget the days that are too old once `day` is in progress."""
         self._of_day = {of_day: ids for of_day, ids in self._of_day.items() if of_day >= day - self.days}
-        slots = self._heard.slots()
-        recent = slots[self._heard.columns[0][slots] >= day - self.days]
+        slots = self._last_day.slots()
+        recent = slots[self._last_day.columns[0][slots] >= day - self.days]
         if len(recent) < len(slots):
-            self._heard.keep(recent)
+            self._last_day.keep(recent)
 
     def __len__(self) -> int:
-        return len(self._heard)
+        return len(self._last_day)
 
     def restored(self) -> None:
         """Put the days' ids into the table, the last day on which each was heard last."""
         self._of_day = dict(sorted(self._of_day.items()))
-        self._heard = HashTable(np.int32, room=int(sum(ids.count for ids in self._of_day.values()) * GROWTH))
+        self._last_day = HashTable(np.int32, room=int(sum(ids.count for ids in self._of_day.values()) * GROWTH))
         for day, ids in self._of_day.items():
-            slots, _ = self._heard.place(ids.room[: ids.count])
-            self._heard.columns[0][slots] = day
+            slots, _ = self._last_day.place(ids.room[: ids.count])
+            self._last_day.columns[0][slots] = day
 
 
 class _Ids:

@@ -37,7 +37,7 @@ class Feature:
         From here on towards its side a value plainly sounds bad, or good; in between it is neutral.
     null_is_bad
         Whether the absence of a value is bad news; else it is neutral.
-    bad_says_all
+    bad_represents_group
         Whether a bad value makes those of the others in its group go without saying, so that it tells the group.
     actionable
         Whether somebody can do something about it. What cannot be acted on is told last.
@@ -49,7 +49,7 @@ class Feature:
     bad_at: float | None = None
     good_at: float | None = None
     null_is_bad: bool = False
-    bad_says_all: bool = False
+    bad_represents_group: bool = False
     actionable: bool = True
 
     def tone(self, value: float | None) -> Tone:
@@ -86,7 +86,9 @@ SPECS: tuple[Feature, ...] = (
     Feature("avg_csat_30d", "satisfaction", "low", bad_at=3, good_at=4),
     # Detractors give 0 to 6, promoters 9 and 10.
     Feature("nps_score", "satisfaction", "low", bad_at=6, good_at=9),
-    Feature("days_since_last_activity", "usage", "high", bad_at=6.5, good_at=1, null_is_bad=True, bad_says_all=True),
+    Feature(
+        "days_since_last_activity", "usage", "high", bad_at=6.5, good_at=1, null_is_bad=True, bad_represents_group=True
+    ),
     Feature("mrr_cents", "size", actionable=False),
     Feature("downgraded_90d", "downgrade", "high", bad_at=1, good_at=0),
     Feature("payment_failures_30d", "payments", "high", bad_at=1, good_at=0),

@@ -200,7 +200,7 @@ class TimeJudge:
                 else:
                     self._count(batch, start + plain, verdicts)
                     verdict = self._verdict(start + plain, batch, now_us)
-                self._heed(verdict, start + plain, batch, verdicts)
+                self._apply(verdict, start + plain, batch, verdicts)
             start += min(plain + 1, len(part))
         verdicts.high_us = np.concatenate(highs) if highs else np.zeros(0, np.int64)
         self._count(batch, start, verdicts)
@@ -217,7 +217,7 @@ class TimeJudge:
         borne_out: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
         return borne_out if now_us is None else borne_out & (leap_us <= now_us + _LEAP_MIN_US)
 
-    def _heed(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
+    def _apply(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
             verdicts.refused.append((position, verdict.refusal))
         elif verdict.believed:
@@ -261,7 +261,7 @@ class TimeJudge:
         elif now_us is not None:
             verdict = _Verdict(believed=True)
         else:
-            verdict = self._hardly_voted(leap_us, voters, others, looked_at, backed=backed)
+            verdict = self._voted_by_few(leap_us, voters, others, looked_at, backed=backed)
         if now_us is not None and leap_us > now_us + _LEAP_MIN_US:
             verdict.believed = False
         doubtful = ahead_us > self._near_us if known else not voted
@@ -290,7 +290,7 @@ class TimeJudge:
         absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
         return _Verdict(refusal=self._ahead if absurd else None)
 
-    def _hardly_voted(self, leap_us: int, voters: Times, others: Times, looked_at: int, *, backed: bool) -> _Verdict:
+    def _voted_by_few(self, leap_us: int, voters: Times, others: Times, looked_at: int, *, backed: bool) -> _Verdict:
         on_time_us = leap_us - self.leap_us
         on_time = _share(voters >= on_time_us) >= 0.5
         if self.high_us == NO_TIME:

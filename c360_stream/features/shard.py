@@ -142,13 +142,13 @@ class AccountShard(Kept):
             self._advance(out)
         self.tally.settled += self.unsettled.accept_until(self.watermark.now_us)
         if self.watermark.ended and self._today is not None:
-            if len((heard := self.ledger.heard(self._today)).account):
-                out.append(FinalLabels(self.number, self.watermark.now_us, heard))
+            if len((labels := self.ledger.labels_before_close(self._today)).account):
+                out.append(FinalLabels(self.number, self.watermark.now_us, labels))
             out += self.unsettled.refuse_after(self.watermark.now_us)
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
-        moved = self._moved()
-        if moved is not None:
-            out.append(moved)
+        intraday = self._intraday_rows()
+        if intraday is not None:
+            out.append(intraday)
         return out
 
     def _plausible(self, batch: ShardBatch, out: list[Emission]) -> EventColumns | None:
@@ -334,7 +334,7 @@ class AccountShard(Kept):
         self._announced = len(self.accounts)
         return new
 
-    def _moved(self) -> IntradayRows | None:
+    def _intraday_rows(self) -> IntradayRows | None:
         """Rows of the active accounts that events of the day in progress moved, at most one an interval.
 
         An account that was moved again within the interval waits until the watermark has passed its end.

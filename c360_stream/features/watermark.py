@@ -115,8 +115,8 @@ class Watermark(Kept):
         known = self._marks
         super().restore(state)
         # A mark of the earlier run's end does not vouch for what this run will read.
-        said = {name: mark for name, mark in self._marks.items() if mark != END_OF_TIME}
-        self._marks = {name: said.get(name, NO_TIME) for name in known}
+        live = {name: mark for name, mark in self._marks.items() if mark != END_OF_TIME}
+        self._marks = {name: live.get(name, NO_TIME) for name in known}
         # Nor did it say when the first event of what had none will be.
         self._firsts = {name: first for name, first in self._firsts.items() if first != NO_TIME}
         for of_name in (self._firsts, self._latest, self._events, self._accounts, self._doubtful):

@@ -198,13 +198,13 @@ class LabelLedger(Kept):
             self._matured[due] = matured.account
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
-        settled = self._unsettled.pop(day - self.reach_days, None)
+        observed = self._unsettled.pop(day - self.reach_days, None)
         # Left over where the settings have shortened the reach.
         self._unsettled = {as_of: kept for as_of, kept in self._unsettled.items() if as_of > day - self.reach_days}
-        spans = settled and ObservedExamples(day - self.reach_days, *settled)
-        return ClosedDay(labels, matured, week_old, churned, corrected, late_days, spans)
+        fully_observed = ObservedExamples(day - self.reach_days, *observed) if observed else None
+        return ClosedDay(labels, matured, week_old, churned, corrected, late_days, fully_observed)
 
-    def heard(self, today: int) -> KnownLabels:
+    def labels_before_close(self, today: int) -> KnownLabels:
         """Labels that the cancellations of the day in progress settle: the next `close` gives them again."""
         pairs = {
             (account, as_of)
@@ -230,7 +230,7 @@ class LabelLedger(Kept):
         days: list[int] = []
         oldest = day - self.horizon_days - CORRECTION_DAYS
         for account, time_us in self._cancelled:
-            self._settle(account, time_us // US_PER_DAY)
+            self._note_first_cancellation(account, time_us // US_PER_DAY)
             last = min(time_us // US_PER_DAY, day - 1)
             first = max(time_us // US_PER_DAY - self.horizon_days + 1, oldest)
             for as_of in range(first, last + 1):
@@ -243,7 +243,7 @@ class LabelLedger(Kept):
         self._cancelled.clear()
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
 
-    def _settle(self, account: int, cancelled_day: int) -> None:
+    def _note_first_cancellation(self, account: int, cancelled_day: int) -> None:
         """Note when an account cancelled first after each of its examples; a cancellation may be heard out of order."""
         for as_of in range(cancelled_day - self.reach_days + 1, cancelled_day + 1):
             if as_of not in self._unsettled:

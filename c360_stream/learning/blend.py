@@ -149,24 +149,28 @@ class Blend(Contender):
         # It is warm once it has been calibrated to outcomes of what it said itself.
         self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
-        if batch.foreseen is not None:
-            first, second = batch.foreseen
+        if batch.part_log_odds is not None:
+            first, second = batch.part_log_odds
             rows = self._treatment.calibrating(batch.week_old.treated)
             rows = rows[~np.isnan(first[rows] + second[rows])]
             churned = batch.week_old.churned[rows].astype(np.float64)
             self._mixture.judge(first[rows], second[rows], churned)
 
-    def foreseen(self, told: Callable[[str], Floats], raw: Callable[[str], Floats]) -> tuple[Floats, Floats]:
+    def past_log_odds(
+        self, risk_of: Callable[[str], Floats], raw_log_odds_of: Callable[[str], Floats]
+    ) -> tuple[Floats, Floats]:
         """What the parts had said of some examples, as log-odds on the level at which they are mixed.
 
         Parameters
         ----------
-        told, raw
+        risk_of, raw_log_odds_of
             Give, of a model, its risks and its log-odds before calibration; NaN where it said nothing.
         """
         first, second = self.entry.parts
-        risk = told(first).tolist()
-        return np.array([p if math.isnan(p) else logit(p) for p in risk]), raw(second) + self._parts[1].start
+        risk = risk_of(first).tolist()
+        return np.array([p if math.isnan(p) else logit(p) for p in risk]), raw_log_odds_of(second) + self._parts[
+            1
+        ].start
 
     @property
     def ready(self) -> bool:

@@ -150,7 +150,7 @@ class Learner(Kept):
 
     def _learn(self, parts: list[TickExamples]) -> LearnedTick:
         day = parts[0].day
-        self._see_volume(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
+        self._note_exposure(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
         corrected = {
             (as_of, account): treated
             for part in parts
@@ -168,9 +168,11 @@ class Learner(Kept):
         self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
-            raw = _spread(predictions.raw.get(name), predictions, len(matured))
-            foreseen = self._foreseen(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
-            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, foreseen))
+            raw = _over_all_rows(predictions.raw.get(name), predictions, len(matured))
+            part_log_odds = (
+                self._part_log_odds(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
+            )
+            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, part_log_odds))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
@@ -189,9 +191,9 @@ class Learner(Kept):
             self._metrics(day, versions) if day % 7 == MONDAY else [],
         )
 
-    def _foreseen(self, blend: Blend, week_old: ExampleBlock) -> tuple[Floats, Floats]:
+    def _part_log_odds(self, blend: Blend, week_old: ExampleBlock) -> tuple[Floats, Floats]:
         day = int(week_old.as_of_day[0])
-        return blend.foreseen(
+        return blend.past_log_odds(
             partial(self._contest.pending_predictions, day, week_old),
             partial(self._contest.pending_log_odds, day, week_old),
         )
@@ -210,7 +212,7 @@ class Learner(Kept):
             *self._delay.on_tick(day, late_days, self._latch),
         ]
 
-    def _see_volume(self, day: int, product_events: int) -> None:
+    def _note_exposure(self, day: int, product_events: int) -> None:
         exposure = self._baseline.day_exposure(day, product_events)
         if exposure < 1.0:
             for contender in self.contenders.values():
@@ -226,9 +228,9 @@ class Learner(Kept):
             raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
             # A blend that is not warm lets another model speak.
-            speaks = versions[self.term.champion].model_name
-            if speaks in risk:
-                self._horizons.open(day, opened, risk[speaks])
+            scored_by = versions[self.term.champion].model_name
+            if scored_by in risk:
+                self._horizons.open(day, opened, risk[scored_by])
 
     def _settle(self, day: int, parts: list[TickExamples]) -> None:
         """Learn the risk curve from examples whose longest horizon has passed."""
@@ -316,8 +318,8 @@ class Learner(Kept):
         if not self._settled:
             return rows
         after = np.concatenate([each.cancelled_after for each in self._settled])
-        said = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
-        for days, risk in zip(self._settled[0].days, said.T, strict=True):
+        predicted = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
+        for days, risk in zip(self._settled[0].days, predicted.T, strict=True):
             churned = (after > 0) & (after <= days)
             rows += [
                 MetricRow(day * US_PER_DAY, version.model_name, version.model_version, *each)
@@ -342,7 +344,7 @@ class Learner(Kept):
             self.term = ChampionTerm(self.config.first, 0)
 
 
-def _spread(values: Any, predictions: Predictions, rows: int) -> Any:
+def _over_all_rows(values: Any, predictions: Predictions, rows: int) -> Any:
     """Values of `predictions.rows` over all rows, NaN elsewhere."""
     spread = np.full(rows, np.nan)
     if values is not None:

@@ -47,7 +47,7 @@ class TrainingBatch:
         As in `TickExamples`; `opened` are those of the tick before.
     raw_log_odds
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
-    foreseen
+    part_log_odds
         To a blend: log-odds that its parts gave each week-old example at its as-of; NaN where one gave none.
     """
 
@@ -56,7 +56,7 @@ class TrainingBatch:
     churned_before_horizon: ExampleBlock
     opened: ExampleBlock
     raw_log_odds: Floats
-    foreseen: tuple[Floats, Floats] | None = None
+    part_log_odds: tuple[Floats, Floats] | None = None
 
 
 class Scheme(Protocol):

@@ -176,8 +176,8 @@ class HorizonLearner(Kept):
         """Keep what the champion says of a day's examples until they are settled."""
         rows = block.judged_rows()
         if len(rows):
-            said = self.curve().risks(risk[rows]).astype(np.float32)
-            self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], said)
+            predicted = self.curve().risks(risk[rows]).astype(np.float32)
+            self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], predicted)
 
     def settle(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
         """Learn the examples of an as-of day.
@@ -189,14 +189,14 @@ class HorizonLearner(Kept):
         """
         if day not in self._waiting:
             return None
-        ids, risk, said = self._waiting.pop(day)
+        ids, risk, predicted = self._waiting.pop(day)
         rows = [row for row, account in enumerate(ids) if account in cancelled_after]
         after = np.array([cancelled_after[ids[row]] for row in rows], np.int64)
         for row, days in zip(rows, after.tolist(), strict=True):
             self._learn(logit(float(risk[row])), days or self.reach_days + 1)
         within = int(np.count_nonzero((after > 0) & (after <= self.horizon_days)))
         self._churned, self._settled = _KEEP * self._churned + within, _KEEP * self._settled + len(rows)
-        return Judged(self.curve().days, said[rows], after)
+        return Judged(self.curve().days, predicted[rows], after)
 
     def _learn(self, log_odds: float, days: int) -> None:
         if days <= self.horizon_days:

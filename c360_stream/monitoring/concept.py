@@ -114,7 +114,7 @@ class ConceptDrift(Kept):
         self._seasons = seasons
         hazard_days = min(HAZARD_DAYS_MAX, horizon_days)
         self._overlap = math.ceil(hazard_days / stride_days)
-        self._young_share = hazard_days / horizon_days
+        self._hazard_share = hazard_days / horizon_days
         self._model = ""
         self._began_day = 0
         self._weeks: deque[_Week] = deque(maxlen=CURRENT_WEEKS[-1] + REFERENCE_WEEKS_MAX)
@@ -168,7 +168,7 @@ class ConceptDrift(Kept):
         churned = week_old.churned[known]
         np.add.at(self._rows, cells.ravel(), 1)
         np.add.at(self._churned, cells[churned].ravel(), 1)
-        hazard = self._young_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
+        hazard = self._hazard_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
         np.add.at(self._expected, cells.ravel(), np.repeat(hazard, len(FEATURES)))
 
     def _look(self, day: int, latch: AlarmLatch) -> list[DriftAlarm]:

@@ -53,13 +53,13 @@ class DelayWatch(Kept):
         """
         self._days.append((len(late_days), sum(late > 0 for late in late_days), sum(late_days)))
         days = list(self._days)
-        heard, late, sum_days = _sums(days[-CURRENT_DAYS:])
-        heard_before, late_before, _ = _sums(days[:-CURRENT_DAYS])
-        if min(heard, heard_before) < _CANCELLATIONS_MIN:
+        total, late, sum_days = _sums(days[-CURRENT_DAYS:])
+        total_before, late_before, _ = _sums(days[:-CURRENT_DAYS])
+        if min(total, total_before) < _CANCELLATIONS_MIN:
             return []
-        share, share_before = late / heard, late_before / heard_before
+        share, share_before = late / total, late_before / total_before
         rise = share - share_before
-        certain = chance_of_as_many(late, heard, late + late_before, heard + heard_before) < _FALSE_ALARM_RATE
+        certain = chance_of_as_many(late, total, late + late_before, total + total_before) < _FALSE_ALARM_RATE
         at = level(rise, _RISE_MIN, 2 * _RISE_MIN) if certain else NORMAL
         if not latch.rises("label_delay", SUBJECT, at, cleared=rise < CLEAR_SHARE * _RISE_MIN):
             return []
@@ -73,9 +73,9 @@ class DelayWatch(Kept):
                 threshold=2 * _RISE_MIN if at == CRITICAL else _RISE_MIN,
                 level=at,
                 action=_ACTION,
-                detail=f"{share:.0%} of {heard} cancellations heard in the {CURRENT_DAYS} days to {day_text(day)} came "
+                detail=f"{share:.0%} of {total} cancellations heard in the {CURRENT_DAYS} days to {day_text(day)} came "
                 f"a day or more late, {sum_days / max(late, 1):.1f} days on average; {share_before:.0%} of "
-                f"{heard_before} before.",
+                f"{total_before} before.",
             )
         ]
 
@@ -99,5 +99,5 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def _sums(days: list[tuple[int, int, int]]) -> tuple[int, int, int]:
-    heard, late, sum_days = (sum(column) for column in zip(*days, strict=True)) if days else (0, 0, 0)
-    return heard, late, sum_days
+    total, late, sum_days = (sum(column) for column in zip(*days, strict=True)) if days else (0, 0, 0)
+    return total, late, sum_days

@@ -31,7 +31,7 @@ _BAD_AT = _SIDE * [-_SIDE[i] * np.inf if spec.bad_at is None else spec.bad_at fo
 _GOOD_AT = _SIDE * [_SIDE[i] * np.inf if spec.good_at is None else spec.good_at for i, spec in enumerate(SPECS)]
 _NULL = np.array([Tone.BAD if spec.null_is_bad else Tone.NEUTRAL for spec in SPECS], np.int8)
 _DIRECTED = np.array([0 if spec.bad is None else 1 for spec in SPECS], np.int8)
-_SAYS_ALL = [spec.bad_says_all for spec in SPECS]
+_BAD_REPRESENTS = [spec.bad_represents_group for spec in SPECS]
 # Beyond any contribution: what is set back by it comes after all that is not.
 _BEHIND = 1e6
 
@@ -45,7 +45,7 @@ class Topics(NamedTuple):
         What the group adds to the log-odds: the sum of its features' parts.
     column
         The feature that tells it.
-    told
+    explained
         Whether any feature can.
     plain
         Whether the feature's value says by itself which way the risk goes.
@@ -53,7 +53,7 @@ class Topics(NamedTuple):
 
     part: Floats
     column: NDArray[np.intp]
-    told: NDArray[np.bool_]
+    explained: NDArray[np.bool_]
     plain: NDArray[np.bool_]
 
 
@@ -83,7 +83,7 @@ def changes(before: Floats, now: Floats) -> tuple[Tones, NDArray[np.bool_]]:
     return sound.astype(np.int8), changed
 
 
-def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = None) -> Topics:
+def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None = None) -> Topics:
     """The topics of n rows.
 
     Parameters
@@ -92,7 +92,7 @@ def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = No
         What each feature adds to the log-odds, shape (n, 21).
     sounds
         `Tone` of what would be told of it, shape (n, 21).
-    tellable
+    explainable
         What can be told at all, shape (n, 21); everything if absent.
     """
     by_feature, sound = np.ascontiguousarray(parts.T), np.ascontiguousarray(sounds.T)
@@ -104,8 +104,8 @@ def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = No
         way = np.sign(group_parts[group])
         for each in columns:
             fitness = _fitness(each, by_feature[each] * way, sound[each], way)
-            if tellable is not None:
-                fitness[~tellable[:, each]] = -np.inf
+            if explainable is not None:
+                fitness[~explainable[:, each]] = -np.inf
             better = fitness > best[group]
             column[group][better], best[group][better] = each, fitness[better]
     return Topics(group_parts, column, best > -np.inf, best > -_BEHIND / 2)
@@ -116,7 +116,7 @@ def _fitness(column: int, strength: Floats, sound: Tones, way: Floats) -> Floats
     neutral = (sound == 0) & (strength > 0) & (way > 0 if _DIRECTED[column] else True)
     plain = (sound == -way) & (way != 0)
     fitness = np.where(plain, strength, np.where(neutral, strength - _BEHIND, -np.inf))
-    if _SAYS_ALL[column]:
+    if _BAD_REPRESENTS[column]:
         fitness[plain & (way > 0)] = _BEHIND
     return fitness
 

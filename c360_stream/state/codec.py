@@ -12,14 +12,14 @@ import numpy as np
 from c360_stream.errors import StateError
 from c360_stream.state.layout import START_OVER
 
-APART_BYTES_MIN = 1024
+BLOB_BYTES_MIN = 1024
 """Smaller arrays and pages are not worth a place of their own."""
 IDS_PER_PAGE = 8192
 """Ids only ever follow each other, so only the last page of them changes."""
-_ARRAY, _ARRAY_APART, _PAGES_APART = 1, 2, 3
+_ARRAY, _ARRAY_BLOB, _PAGES_BLOB = 1, 2, 3
 
 
-class Apart(Protocol):
+class BlobStore(Protocol):
     """Where large content is kept, apart from the bytes that a snapshot is; `chunk_store.ChunkStore` is one."""
 
     name: str
@@ -79,8 +79,8 @@ class Pages:
 class _Packer:
     """Turns what msgpack does not know into what it does, and counts how much of it there is."""
 
-    def __init__(self, apart: Apart | None, room: float) -> None:
-        self._apart = apart
+    def __init__(self, blobs: BlobStore | None, room: float) -> None:
+        self._blobs = blobs
         self._room = room
         self.encoder = msgspec.msgpack.Encoder(enc_hook=self._encode)
         self._pages = msgspec.msgpack.Encoder(enc_hook=_encode_page)
@@ -89,25 +89,25 @@ class _Packer:
         if isinstance(value, np.ndarray):
             array = np.ascontiguousarray(value)
             self._take(array.nbytes)
-            if self._apart is None or array.nbytes < APART_BYTES_MIN or array.dtype.hasobject:
+            if self._blobs is None or array.nbytes < BLOB_BYTES_MIN or array.dtype.hasobject:
                 return _encode_page(array)
-            refs = self._apart.put(array.reshape(-1).view(np.uint8).data)
+            refs = self._blobs.put(array.reshape(-1).view(np.uint8).data)
             body = msgspec.msgpack.encode((array.dtype.str, array.shape, refs))
-            return msgspec.msgpack.Ext(_ARRAY_APART, body)
+            return msgspec.msgpack.Ext(_ARRAY_BLOB, body)
         if isinstance(value, Pages):
             kept = [self._page(self._pages.encode(page)) for page in value]
-            if self._apart is None:
+            if self._blobs is None:
                 return kept
-            return msgspec.msgpack.Ext(_PAGES_APART, msgspec.msgpack.encode(kept))
+            return msgspec.msgpack.Ext(_PAGES_BLOB, msgspec.msgpack.encode(kept))
         return _encode_page(value)
 
     def _page(self, page: bytes) -> Any:
         self._take(len(page))
-        if self._apart is None:
+        if self._blobs is None:
             return msgspec.Raw(page)
-        if len(page) < APART_BYTES_MIN:
+        if len(page) < BLOB_BYTES_MIN:
             return page
-        return [len(page), self._apart.put(memoryview(page))]
+        return [len(page), self._blobs.put(memoryview(page))]
 
     def _take(self, size: int) -> None:
         self._room -= size
@@ -140,14 +140,14 @@ def _decode_page(code: int, data: memoryview) -> Any:
 _page_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_page)
 
 
-def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
+def _unpacker(blobs: BlobStore) -> msgspec.msgpack.Decoder[Any]:
     def decode(code: int, data: memoryview) -> Any:
-        if code == _ARRAY_APART:
+        if code == _ARRAY_BLOB:
             kind, shape, refs = msgspec.msgpack.decode(data)
             array = np.empty(shape, np.dtype(kind))
-            apart.get(refs, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
+            blobs.get(refs, array.reshape(-1).view(np.uint8).data)  # refused if it is of objects
             return array
-        if code == _PAGES_APART:
+        if code == _PAGES_BLOB:
             return [_page_decoder.decode(_read_page(kept)) for kept in msgspec.msgpack.decode(data)]
         return _decode_page(code, data)
 
@@ -156,18 +156,18 @@ def _unpacker(apart: Apart) -> msgspec.msgpack.Decoder[Any]:
             return kept
         size, refs = kept
         page = bytearray(size)
-        apart.get(refs, memoryview(page))
+        blobs.get(refs, memoryview(page))
         return page
 
     return msgspec.msgpack.Decoder(ext_hook=decode)
 
 
-def pack(step: str, state: Any, apart: Apart | None = None, *, layout: str = "") -> bytes:
+def pack(step: str, state: Any, blobs: BlobStore | None = None, *, layout: str = "") -> bytes:
     """Turn plain data (numbers, strings, lists, dicts, numpy arrays, `Pages`) into bytes.
 
     Parameters
     ----------
-    apart
+    blobs
         Where arrays and pages go; the bytes say where they are then. None: the bytes hold everything.
     layout
         Digest of the state's layout.
@@ -178,7 +178,7 @@ def pack(step: str, state: Any, apart: Apart | None = None, *, layout: str = "")
     [0, 1, 2]
     """
     head = [layout, step, state]
-    return _sealed(_Packer(apart, np.inf).encoder.encode([*head, apart.name] if apart else head))
+    return _sealed(_Packer(blobs, np.inf).encoder.encode([*head, blobs.name] if blobs else head))
 
 
 def pack_small(step: str, state: Any, bytes_max: int, *, layout: str = "") -> bytes | None:
@@ -193,12 +193,12 @@ def _sealed(body: bytes) -> bytes:
     return zlib.crc32(body).to_bytes(4, "big") + body
 
 
-def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None = None, *, layout: str = "") -> Any:
+def unpack(step: str, packed: bytes, find_blobs: Callable[[str], BlobStore] | None = None, *, layout: str = "") -> Any:
     """Give back what `pack` took for this step.
 
     Parameters
     ----------
-    find_apart
+    find_blobs
         Finds by its name what a snapshot has kept apart.
     layout
         Digest of the layout that the state is to have.
@@ -221,8 +221,8 @@ def unpack(step: str, packed: bytes, find_apart: Callable[[str], Apart] | None =
         raise StateError(f"snapshot of step {step} is of {of}; this release has {layout}", START_OVER)
     if not name:
         return _page_decoder.decode(state)
-    if find_apart is None:
+    if find_blobs is None:
         raise StateError(
             f"snapshot of step {step} is partly in files beside the engine's", "resume it with `c360 run --recovery`"
         )
-    return _unpacker(find_apart(msgspec.msgpack.decode(name[0]))).decode(state)
+    return _unpacker(find_blobs(msgspec.msgpack.decode(name[0]))).decode(state)

@@ -23,7 +23,7 @@ def says(
     return ShardBatch(0, partition, mark_us, first_us, ended, None, (), doubtful, latest_us, 100, range(8))
 
 
-def test_a_partition_that_has_said_nothing_holds_it() -> None:
+def test_a_partition_that_has_sent_nothing_holds_it() -> None:
     watermark = Watermark(["a", "b"], 0)
     watermark.receive(says("a", 100))
     assert watermark.now_us == NO_TIME
