@@ -1,4 +1,4 @@
-"""The pipeline: account shards -> learner -> scorers -> monitors, and what each part takes of what another gives.
+"""The pipeline: account shards -> learner -> scorers -> monitors, and how messages are routed between them.
 
 Pure and deterministic. The flow runs the parts as steps of an engine, on several workers; `c360 evaluate` and
 `c360 bench` run them here, one after the other. Both take the routing from this module.
@@ -46,7 +46,7 @@ def shard_versions(learned: LearnedTick, shards: int) -> list[ShardVersion]:
 
 @dataclass(slots=True)
 class Watched:
-    """What the monitors make of hours or a tick that all shards have closed."""
+    """What the monitors find in hours or a tick that all shards have closed."""
 
     alarms: list[DriftAlarm] = field(default_factory=list)
     metrics: list[MetricRow] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Pipeline:
         self.models = ModelPipeline(settings)
 
     def receive(self, batch: ShardBatch) -> Iterator[Emission | LearnedTick | ScorerOutput | Watched]:
-        """Take what a partition says to a shard; what the shard emits and all that follows. To be exhausted."""
+        """Take a partition's batch for a shard; give what the shard emits and all that follows. To be exhausted."""
         for emission in self.shards[batch.shard].receive([batch]):
             yield emission
             yield from self.models.take(emission)

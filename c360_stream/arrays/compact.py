@@ -20,7 +20,7 @@ class CompactMatrix:
     Parameters
     ----------
     columns
-        One array a column, from `of` or as a snapshot has kept them.
+        One array per column, from `of` or as a snapshot has kept them.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 GROWTH = 1.25
 """What a column grows by: at most a quarter of it waits for accounts to come, for 5 copies of each entry in all.
 
-Doubling would leave up to half of 2.4 kB an account unused.
+Doubling would leave up to half of 2.4 kB per account unused.
 """
 
 

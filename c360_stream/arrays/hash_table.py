@@ -1,4 +1,4 @@
-"""A hash table of 64-bit hashes that takes and gives whole arrays, in little more memory than the arrays have."""
+"""A hash table of 64-bit hashes whose operations take whole arrays, in little more memory than the arrays."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HashTable:
     ======  ==================  =====================
 
     Measured besides, of 1,250,000 known: the table inside pandas finds a key in 7 to 16 ns, but cannot forget and is
-    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns a key.
+    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns per key.
 
     Memory: 8 bytes and the columns' in each slot. Slots are 1.54 to `GROWTH / LOAD_MAX` = 1.93 times the most keys it
     had at once; past three times what is needed, `keep` gives them back. While it grows, the old table is there too.
@@ -97,7 +97,7 @@ class HashTable:
         return np.append(taken, len(self.keys) - 1) if self._has_zero else taken
 
     def place(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
-        """Look keys up, and take up those that are not there; a key may be given repeatedly.
+        """Look keys up, and add those that are absent; a key may be given repeatedly.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class HashTable:
         return [self._has_zero, int(self._factor), self.keys, *self.columns]
 
     def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave, at no cost: the arrays are not copied."""
+        """Restore what `state` gave, at no cost: the arrays are not copied."""
         self._has_zero, factor, keys, *self.columns = state
         self._factor = np.uint64(factor)
         self._use(keys)
@@ -146,7 +146,7 @@ class HashTable:
     def _look(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
         """The slot of each key, or the empty one where the search for it ends; and the positions of the latter.
 
-        What it says of key 0 is wrong either way.
+        For key 0 the answer is wrong; the caller corrects it.
         """
         slots = self._homes(keys)
         held = self.keys.take(slots)

@@ -1,7 +1,7 @@
 """The features, version 1, in the order of every feature matrix, and what a person makes of each.
 
-What is declared here beside the name decides how a feature is told in reasons (`scoring/reasons.py`): features of one
-group are one topic and are told as one; the direction says which values a person takes for bad news.
+What is declared here beside the name decides how reasons show a feature (`scoring/reasons.py`): features of one
+group are one topic with one reason; the direction is which values a person takes for bad news.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Feature:
     name
         Unique; column of the feature matrix and of `account_features`.
     group
-        Its topic: reasons of a group are told as one, so a group holds what says the same and moves together.
+        Its topic: a group has one reason, so it holds features that mean the same and move together.
     bad
         Which values a person takes for bad news; None where a person expects nothing.
     bad_at, good_at
@@ -38,9 +38,9 @@ class Feature:
     null_is_bad
         Whether the absence of a value is bad news; else it is neutral.
     bad_represents_group
-        Whether a bad value makes those of the others in its group go without saying, so that it tells the group.
+        Whether a bad value implies those of the others in its group, so that it represents the group.
     actionable
-        Whether somebody can do something about it. What cannot be acted on is told last.
+        Whether somebody can do something about it. What cannot be acted on comes last.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Feature:
 
 
 # Levels, trends and silence are one topic: they are worked out from the same days of use, models give them weights of
-# opposite sign, and whoever reads that nobody was active for 12 days need not be told of the last 7 as well.
+# opposite sign, and "nobody was active for 12 days" implies the last 7.
 SPECS: tuple[Feature, ...] = (
     Feature("avg_dau_7d", "usage", "low", bad_at=0.5, good_at=3),
     Feature("avg_dau_14d", "usage", "low", bad_at=0.5, good_at=3),

@@ -18,17 +18,17 @@ from c360_stream.features.columns import END_OF_TIME, NO_TIME
 Times = NDArray[np.int64]
 
 NEXT = 3
-"""So many of the next events say whether they come late by a leap; those further on come later anyway."""
+"""How many of the next events must not be late by a leap; those further on come later anyway."""
 VOTERS = 8
 VOTERS_MIN = 4
 """Fewer events than this, behind a leap or beyond a silence, prove nothing."""
 VETOES_MAX = 2 * VOTERS
-"""After so many leaps in a row that somebody comes late by, most of the voters decide: time does not stand still."""
+"""After this many vetoed leaps in a row, most of the voters decide: time does not stand still."""
 LOOK_AHEAD_EVENTS = 1024
 BURST_EVENTS = 16_384
-"""So many events are looked at as long as they are all of one account."""
+"""How many events are looked at as long as they are all of one account."""
 MANY = 64
-"""So many events of an account prove more than a few do."""
+"""This many events of an account prove more than a few do."""
 BEHIND_DAYS_MAX = 3650
 """An event this far before the rest is refused: 1970 or 2001 is some program's zero, and no customer's history."""
 LONE_DAYS = 7
@@ -54,7 +54,7 @@ class TimedBatch(Protocol):
         """A hash of the account of each event in a window."""
 
     def due(self) -> int:
-        """So many of the events are to be judged; those read on for come with the next batch."""
+        """How many of the events are to be judged; those read ahead come with the next batch."""
 
     def more(self) -> Times:
         """Read on; `times` of all events, which are no more than before if the partition has ended for now."""
@@ -78,7 +78,7 @@ class Verdicts:
     refused
         Position and reason of each event to refuse.
     unsettled
-        Positions of events that the partition alone cannot judge: what the other partitions say decides.
+        Positions of events that the partition alone cannot judge: the other partitions decide.
     """
 
     high_us: Times
@@ -151,7 +151,7 @@ class TimeJudge:
         return self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, self.accounts
 
     def advance(self, high_us: int) -> None:
-        """Take it that the partition has come to a time, whatever its events say."""
+        """Move the partition's time forward, whatever the times of its events."""
         self.high_us = max(self.high_us, high_us)
 
     def begin(self, first_us: int) -> int:
@@ -253,7 +253,7 @@ class TimeJudge:
         enough = len(voters) >= VOTERS_MIN
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
-        # Who speaks first has nothing to be ahead of, and may be ahead of all others.
+        # The first event has nothing to be ahead of, and may be ahead of all others.
         of_own = ahead_us <= self._provable_us(on_time) if known else backed
         voted = enough and (len(others) >= VOTERS_MIN or of_own)
         if voted:

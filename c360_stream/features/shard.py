@@ -1,4 +1,4 @@
-"""The account shard: turns what partitions say into ticks, examples, closed hours and moved accounts."""
+"""The account shard: turns partitions' batches into ticks, examples, closed hours and intraday rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ShardConfig:
 
 @dataclass(slots=True)
 class ShardTally:
-    """Counts since the last look, for the metrics; `settled`: topics of events that are not unsettled any more."""
+    """Counts since they were last read, for the metrics; `settled`: topics of events that are settled now."""
 
     late: int = 0
     after_tick: int = 0
@@ -128,10 +128,10 @@ class AccountShard(Kept):
         self._touched: list[NDArray[np.int32]] = []
 
     def receive(self, batches: list[ShardBatch]) -> list[Emission]:
-        """Take what partitions say, in the order in which each said it; give what follows from it.
+        """Take batches, those of a partition in its order; give what follows from them.
 
-        All events are taken before any mark: they are heard at the mark of their own partition or later, so those of
-        days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
+        All events are taken before any mark: their effective time is the mark of their own partition or later, so
+        those of days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
         """
         out: list[Emission] = []
         columns = [self._plausible(batch, out) for batch in batches]
@@ -162,9 +162,9 @@ class AccountShard(Kept):
         return batch.events.without([each for each in batch.unsettled if each.time_us < oldest_us])
 
     def _take(self, events: EventColumns) -> None:
-        """Apply what is heard by the day in progress; let the rest wait.
+        """Apply events with an effective time up to the day in progress; let the rest wait.
 
-        Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
+        No effective time is before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
         # A log that has grown since it ended may have events from before its end, which are late in no partition.
@@ -335,7 +335,7 @@ class AccountShard(Kept):
         return new
 
     def _intraday_rows(self) -> IntradayRows | None:
-        """Rows of the active accounts that events of the day in progress moved, at most one an interval.
+        """Rows of the active accounts that events of the day in progress moved, at most one per interval.
 
         An account that was moved again within the interval waits until the watermark has passed its end.
         """

@@ -30,8 +30,8 @@ class DayCounts(Kept):
     """Integer counts by kind, day and account over the last `WINDOW_DAYS` days, and the days with any activity.
 
     The sums of all windows up to the day in progress are kept beside the buckets: a score between ticks then gathers
-    12 numbers an account instead of adding up 300. Accounts are the last axis, so that a day is long rows.
-    Memory: 9 kinds x 32 days x 4 bytes, 12 sums of 4 bytes and a bit a day: 1,204 bytes an account.
+    12 numbers per account instead of adding up 300. Accounts are the last axis, so that a day is long rows.
+    Memory: 9 kinds x 32 days x 4 bytes, 12 sums of 4 bytes and a bit per day: 1,204 bytes per account.
     """
 
     kept = fields(today=int, _counts=NDArray[np.int32], _active_days=NDArray[np.uint32])

@@ -19,7 +19,7 @@ from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, stored_as, tu
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
-# Age at which an example tells whether its account cancelled at once: the label of the hazard scheme.
+# Age at which an example is week-old: whether its account has cancelled is the label of the hazard scheme.
 HAZARD_DAYS_MAX = 7
 NONE, PENDING, STAYED, CHURNED = 0, 1, 2, 3
 
@@ -86,7 +86,7 @@ class ObservedExamples:
 
 @dataclass(slots=True)
 class ClosedDay:
-    """What taking time to a midnight made known.
+    """What advancing to a midnight made known.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ class ClosedDay:
     matured
         The examples whose horizon has passed.
     week_old
-        The examples that are `hazard_days` old; `churned` says whether their account cancelled by then.
+        The examples that are `hazard_days` old; `churned`: whether their account has cancelled by then.
     churned_before_horizon
         The examples whose account has just cancelled, before their horizon has passed: provisional labels.
-        One block an as-of.
+        One block per as-of.
     corrected
-        As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+        As-of day and account of examples that had matured as stayed: a late cancellation contradicts that.
     late_days
-        Of each cancellation that took effect: whole days by which it was heard late, 0 if on its day.
+        Of each cancellation that took effect: whole days by which it arrived late, 0 if on its day.
     fully_observed
         The examples that are `reach_days` old.
     """
@@ -119,16 +119,16 @@ class ClosedDay:
 class LabelLedger(Kept):
     """The labels of one shard's accounts.
 
-    A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
-    examples wait beside it. Memory: horizon + 9 bytes an account, plus some 100 bytes an example in flight, and 6 bytes
-    an example until it is settled.
+    A ring of one byte per account and day holds what is known of each as-of; the stored features of the
+    examples wait beside it. Memory: horizon + 9 bytes per account, some 100 bytes per example in flight, and 6
+    bytes per example until it is fully observed.
 
     Parameters
     ----------
     horizon_days
         How far ahead of its as-of a label looks.
     reach_days
-        Age at which an example is settled; the horizon or more. 0: never.
+        Age at which an example is fully observed; the horizon or more. 0: never.
     """
 
     kept = fields(
@@ -176,7 +176,7 @@ class LabelLedger(Kept):
                 self._unsettled[day] = (account, np.zeros(len(account), np.int16))
 
     def close(self, day: int) -> ClosedDay:
-        """Take time to the midnight that opens `day`: what has become known by it, and what has matured.
+        """Advance to the midnight that opens `day`: give what has become known by it, and what has matured.
 
         To be called before `open(day)`. Cancellations noted so far lie before that midnight.
         """
@@ -205,7 +205,7 @@ class LabelLedger(Kept):
         return ClosedDay(labels, matured, week_old, churned, corrected, late_days, fully_observed)
 
     def labels_before_close(self, today: int) -> KnownLabels:
-        """Labels that the cancellations of the day in progress settle: the next `close` gives them again."""
+        """Labels that follow from the cancellations of the day in progress; the next `close` gives them again."""
         pairs = {
             (account, as_of)
             for account, time_us in self._cancelled
@@ -244,7 +244,7 @@ class LabelLedger(Kept):
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
 
     def _note_first_cancellation(self, account: int, cancelled_day: int) -> None:
-        """Note when an account cancelled first after each of its examples; a cancellation may be heard out of order."""
+        """Note when an account cancelled first after each of its examples; cancellations may arrive out of order."""
         for as_of in range(cancelled_day - self.reach_days + 1, cancelled_day + 1):
             if as_of not in self._unsettled:
                 continue

@@ -1,7 +1,7 @@
-"""A blend of two models: one that waits for labels, and one that follows the last weeks; which to trust, outcomes say.
+"""A blend of two models, weighted by outcomes: one that waits for labels, and one that follows the last weeks.
 
-What a week shows is known after a week, long before the labels of the horizon. So both are asked what they make of the
-accounts that were examples a week ago, and the one that would have been less surprised gets more of the weight. As long
+What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week
+ago are compared with it, and the one that would have been less surprised gets more of the weight. As long
 as nothing changes, the two err differently and the blend is as good as the better one; when other accounts leave than
 before, the weight moves to the one that has seen it, within weeks.
 
@@ -78,12 +78,12 @@ class Mixture(Kept):
         self._advantage *= _KEEP
 
     def judge(self, first: Floats, second: Floats, churned: Floats) -> None:
-        """Compare what both say of examples with what the week has shown, one example after another.
+        """Compare both predictions with what the week has shown, one example after another.
 
         Parameters
         ----------
         first, second
-            Log-odds, shape (n,), as said at the as-of of each.
+            Log-odds, shape (n,), as predicted at the as-of of each.
         churned
             Shape (n,): 1 for an account that cancelled within the week.
         """
@@ -146,7 +146,7 @@ class Blend(Contender):
         for row in self._treatment.calibrating(matured.treated).tolist():
             if not math.isnan(batch.raw_log_odds[row]):
                 self._map.learn(float(batch.raw_log_odds[row]), float(matured.churned[row]), float(counts[row]))
-        # It is warm once it has been calibrated to outcomes of what it said itself.
+        # It is warm once it has been calibrated to outcomes of its own predictions.
         self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
         if batch.part_log_odds is not None:
@@ -159,12 +159,12 @@ class Blend(Contender):
     def past_log_odds(
         self, risk_of: Callable[[str], Floats], raw_log_odds_of: Callable[[str], Floats]
     ) -> tuple[Floats, Floats]:
-        """What the parts had said of some examples, as log-odds on the level at which they are mixed.
+        """What the parts predicted for some examples, as log-odds on the level at which they are mixed.
 
         Parameters
         ----------
         risk_of, raw_log_odds_of
-            Give, of a model, its risks and its log-odds before calibration; NaN where it said nothing.
+            Give a model's risks, and its log-odds before calibration; NaN where it gave none.
         """
         first, second = self.entry.parts
         risk = risk_of(first).tolist()
@@ -174,7 +174,7 @@ class Blend(Contender):
 
     @property
     def ready(self) -> bool:
-        """Whether it has been calibrated to outcomes of its own, and both parts can speak."""
+        """Whether it has been calibrated to outcomes of its own, and both parts know enough."""
         return self.model.warm and self._parts_ready
 
     @property

@@ -1,4 +1,4 @@
-"""Corrected labels: what was learnt from a wrong one is taken back, and learnt again from the right one."""
+"""Corrected labels: models return to their state before the wrong one and learn the right one."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Corrections(Kept):
             self._days.popleft()
 
     def relearn(self, corrected: Mapping[tuple[int, str], bool], contenders: Mapping[str, Contender]) -> int:
-        """Take the examples (as-of day, account) for churned ones after all; the number that was still there.
+        """Relabel examples (as-of day, account) as churned and learn them again; give the number still kept.
 
-        The mapping says whether the account was contacted before it cancelled: what came after is no treatment.
+        The mapping has whether the account was contacted before it cancelled: a later contact is no treatment.
         """
         first, count = len(self._days), 0
         for number, each in enumerate(self._days):
@@ -69,7 +69,7 @@ class Corrections(Kept):
             for name, contender in contenders.items():
                 if contender.waits:
                     self._learn_again(name, contender, first)
-                elif contender.entry.kind != "blend":  # which counts only what it had spoken of
+                elif contender.entry.kind != "blend":  # which counts only examples it has predicted
                     contender.model.churned += count
         return count
 

@@ -219,15 +219,15 @@ class Learner(Kept):
                 contender.model.expose(day, exposure)
 
     def _open(self, day: int, versions: dict[str, ModelVersion]) -> None:
-        """Note what every model says of the examples taken at this tick."""
+        """Keep every model's predictions for the examples taken at this tick."""
         opened, as_of_us = self._opened, day * US_PER_DAY
         if len(opened):
-            # Nobody is judged by what is not his own word.
+            # A model that is not warm scores with the prior rule, by which it must not be judged.
             ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
-            # A blend that is not warm lets another model speak.
+            # A blend that is not warm scores with its first part.
             scored_by = versions[self.term.champion].model_name
             if scored_by in risk:
                 self._horizons.open(day, opened, risk[scored_by])
@@ -258,7 +258,7 @@ class Learner(Kept):
         return alarms
 
     def _reason_to_retrain(self, day: int) -> str:
-        """Why a fresh challenger is due; empty if none is. At most one a horizon."""
+        """Why a fresh challenger is due; empty if none is. At most one per horizon."""
         config, since = self.config, day - self._fresh_day
         if not self._fresh_day or not self.model.model.warm:
             self._fresh_day = self._fresh_day or day
@@ -313,7 +313,7 @@ class Learner(Kept):
         return rows + self._curve_metrics(day, versions[self.term.champion])
 
     def _curve_metrics(self, day: int, version: ModelVersion) -> list[MetricRow]:
-        """How well the risks of each horizon were calibrated, on the examples settled since the last time."""
+        """How well the risks of each horizon were calibrated, on the examples fully observed since the last time."""
         rows: list[MetricRow] = []
         if not self._settled:
             return rows
@@ -329,7 +329,7 @@ class Learner(Kept):
         return rows
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
+        """Restore what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
 
         A model that was begun afresh stays.
         """

@@ -37,7 +37,7 @@ class Entry:
     classifier
         The last step of a learner's pipeline; the steps before it are the same for all.
     scheme
-        How a learner learns; None: as the settings say.
+        How a learner learns; None: as the settings have it.
     parts
         Of a blend: the models that it is made of.
     """
@@ -117,7 +117,7 @@ def fresh_name(champion: str) -> str:
     """What a fresh challenger is called: a copy of the learner that scores, or of the first there is.
 
     It never takes the place of the champion, nor of a model under its own name: a blend may be made of that one, and
-    drift is told by its surprise.
+    drift is detected by its surprise.
 
     >>> fresh_name("online-logistic-blend"), fresh_name("online-logistic-retrained"), fresh_name("gradient-logistic")
     ('online-logistic-retrained', 'online-logistic-retrained-2', 'gradient-logistic-retrained')

@@ -2,8 +2,8 @@
 
 What is learnt are conditional shares, each a function of the log-odds of the score: of those who cancel within the
 horizon, how many do so within a shorter one; of those who stay beyond it, how many cancel within a longer one. Products
-of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is settled once its
-longest horizon has passed.
+of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully
+observed once its longest horizon has passed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RiskCurve(NamedTuple):
     def persistence(self) -> float:
         """How much of an account's distance from the average, in log-odds, is left a month later: 0 to 0.98.
 
-        From the first longer horizon: the slope of its share says how much is left from the middle of the horizon to
+        From the first longer horizon: the slope of its share is how much is left from the middle of the horizon to
         the middle of the days behind it.
         """
         days, share = next(iter(self.longer.items()))
@@ -119,7 +119,7 @@ def learnt_horizons(horizon_days: int, curve_days: Sequence[int]) -> tuple[int, 
 
 
 class Judged(NamedTuple):
-    """A settled curve and what happened: days ascending, float32 (n, days); days to the cancellation."""
+    """A fully observed curve and what happened: days ascending, float32 (n, days); days to the cancellation."""
 
     days: tuple[int, ...]
     predicted: NDArray[np.float32]
@@ -127,7 +127,7 @@ class Judged(NamedTuple):
 
 
 class HorizonLearner(Kept):
-    """Learns the shares, from what the champion said of examples whose longest horizon has passed.
+    """Learns the shares, from the champion's predictions for examples whose longest horizon has passed.
 
     Of more than 2,000 examples a day those with the smallest hashes: it bounds what waits.
 
@@ -173,7 +173,7 @@ class HorizonLearner(Kept):
         return RiskCurve(self.horizon_days, self._churned / self._settled, shorter, longer)
 
     def open(self, day: int, block: ExampleBlock, risk: Floats) -> None:
-        """Keep what the champion says of a day's examples until they are settled."""
+        """Keep the champion's predictions for a day's examples until they are fully observed."""
         rows = block.judged_rows()
         if len(rows):
             predicted = self.curve().risks(risk[rows]).astype(np.float32)
@@ -211,6 +211,6 @@ class HorizonLearner(Kept):
                     return
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave; of other horizons than the settings have by now, nothing."""
+        """Restore what `state` gave, unless the settings have other horizons by now."""
         if [*state["shorter"], *state["longer"]] == [*self._shorter, *self._longer]:
             super().restore(state)

@@ -21,14 +21,14 @@ Tables = Mapping[str, tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]]
 
 
 class NullImputer(base.Transformer, Kept):
-    """Puts the running mean where a value is null, and says so in an indicator column.
+    """Puts the running mean where a value is null, and 1 into an indicator column.
 
     Anything that is not a finite number counts as null.
 
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     nullable
         Names that get an indicator `<name>_missing` (1 null, 0 present), after all other columns.
 
@@ -82,7 +82,7 @@ class NullImputer(base.Transformer, Kept):
 
     @property
     def means(self) -> Floats:
-        """What stands in for a null, a column."""
+        """What stands in for a null, per column."""
         return _mean(self._total, self._count)
 
     def _impute(self, rows: Floats, present: Any, means: Floats) -> Floats:
@@ -158,7 +158,7 @@ class StandardScaler(base.Transformer, Kept):
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     deviation_min
         Least divisor. A column that is almost constant would else turn its rare values into huge ones.
     """
@@ -202,7 +202,7 @@ class StandardScaler(base.Transformer, Kept):
 
     @property
     def moments(self) -> tuple[Floats, Floats]:
-        """Mean and divisor, a column each."""
+        """Mean and divisor per column."""
         return self._moments(self._total, self._squares, np.float64(max(self._count, 1)))
 
     def _moments(self, totals: Floats, squares: Floats, counts: Any) -> tuple[Floats, Floats]:

@@ -7,8 +7,8 @@
 - `model`: the classifier has a column more, 1 for them and 0 for the others, not scaled. Scores are those of accounts
   that nobody is going to contact.
 
-Calibrations that are learnt from what was said at the as-of leave treated examples out under `model` too: it was said
-of an account that nobody would contact.
+Calibrations that are learnt from predictions at the as-of leave treated examples out under `model` too: these were
+predictions for accounts that nobody would contact.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Treatment:
         return np.flatnonzero(~treated) if self.policy == "leave_out" else np.arange(len(treated))
 
     def calibrating(self, treated: Treated) -> NDArray[np.intp]:
-        """Places of the examples that show whether what was said at their as-of was right."""
+        """Places of the examples that show whether the prediction at their as-of was right."""
         return np.flatnonzero(~treated) if self.policy == "model" else self.teaching(treated)
 
     def importance(self, treated: Treated) -> Floats:

@@ -54,7 +54,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a model: a sum of curves, one a feature.
+    """One version of a model: a sum of curves, one per feature.
 
     A row gets the same bits whether it is scored alone or among many, whatever the layout of the array: each
     number is worked out by itself, features are added up in their order, and the exponential is `math.exp` (numpy's

@@ -1,4 +1,4 @@
-"""Watches how late cancellations are heard: while they come late, outcomes that say "stayed" are wrong for longer."""
+"""Watches how late cancellations arrive: while they come late, outcomes of "stayed" are wrong for longer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from c360_stream.state.fields import Kept, fields
 SUBJECT = "subscription_cancelled"
 CURRENT_DAYS = 28
 REFERENCE_DAYS = 84
-# Below this many cancellations in either window a share says little.
+# Below this many cancellations in either window a share is noise.
 _CANCELLATIONS_MIN = 10
 # Rise of the share that came late: a warning, and twice that is critical.
 _RISE_MIN = 0.20
-# One test a day, of which some dozen a year do not overlap: by chance alone, one alarm in some thousand years.
+# One test per day, of which some dozen a year do not overlap: by chance alone, one alarm in some thousand years.
 _FALSE_ALARM_RATE = 1e-5
 _ACTION = (
     f"outcomes go on being learnt; those that say stayed are corrected up to {CORRECTION_DAYS} days after the "
@@ -30,7 +30,7 @@ _ACTION = (
 class DelayWatch(Kept):
     """Compares the last 28 days with the 84 before.
 
-    Late is what was heard a whole day or more after the day on which it happened. State: three integers for each
+    Late is what arrived a whole day or more after the day on which it happened. State: three integers for each
     of 112 days.
     """
 
@@ -40,7 +40,7 @@ class DelayWatch(Kept):
         self._days: deque[tuple[int, int, int]] = deque(maxlen=CURRENT_DAYS + REFERENCE_DAYS)
 
     def on_tick(self, day: int, late_days: Sequence[int], latch: AlarmLatch) -> list[DriftAlarm]:
-        """Take the cancellations heard on the day before a tick, in any order.
+        """Take the cancellations that arrived on the day before a tick, in any order.
 
         Parameters
         ----------

@@ -48,9 +48,9 @@ class _Example(NamedTuple):
 
 
 class InterventionWatch(Kept):
-    """Counts outcomes by group, and tells them when the last of a week (Monday to Sunday) has matured.
+    """Counts outcomes by group, and gives them once the last of a week (Monday to Sunday) has matured.
 
-    What it keeps is bounded but for the examples of a week that are in a group: one in a horizon of each account, and
+    What it keeps is bounded but for the examples of a week that are in a group: one per horizon and account, and
     the contacted ones.
 
     Parameters

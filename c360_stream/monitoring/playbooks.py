@@ -1,6 +1,6 @@
 """Which playbook keeps accounts? Outcomes of contacted and other accounts compared, tier by tier.
 
-Whoever is contacted was chosen, mostly because it looked bad, so groups are compared within tiers of stored risk and
+Contacted accounts were chosen, mostly because they looked bad, so groups are compared within tiers of stored risk and
 the differences are then averaged. That allows for what the scores know, and for nothing else.
 """
 
@@ -236,7 +236,7 @@ def _varies(strata: Sequence[Stratum]) -> bool:
 
 
 def cochran_mantel_haenszel(strata: Iterable[Stratum]) -> float:
-    """p-value of the Cochran-Mantel-Haenszel test, without continuity correction; NaN if no stratum can tell.
+    """p-value of the Cochran-Mantel-Haenszel test, without continuity correction; NaN if no stratum has information.
 
     >>> round(cochran_mantel_haenszel([Stratum(20, 15, 20, 5)]), 5)
     0.00179

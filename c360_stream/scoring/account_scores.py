@@ -58,7 +58,7 @@ class AccountScores(Kept):
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
     whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
 
-    Memory: 300 bytes an account.
+    Memory: 300 bytes per account.
 
     Parameters
     ----------

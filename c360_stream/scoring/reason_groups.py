@@ -1,11 +1,11 @@
-"""Which topics of a score are told, and by which feature: groups of features, told so that sense agrees.
+"""Which topics of a score are explained, and by which feature, so that the sentence agrees with the risk.
 
-The parts of a group's features add up to the group's; its sign says what the topic does to the risk. The topic is told
-by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered; of several,
-the one with the strongest part. A value that sounds neither way will do if none fits and its own part points the same
-way, but where a feature has a direction it does not speak for a lower risk: a middling figure is no comfort. If there
-is no such feature the topic is not told: its part counts, but a sentence about it would contradict what a person
-expects.
+The parts of a group's features add up to the group's; its sign is what the topic does to the risk. The topic is
+explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered;
+of several, the one with the strongest part. A value that sounds neither way will do if none fits and its own part
+points the same way, but where a feature has a direction it does not explain a lower risk: a middling figure is no
+comfort. If there is no such feature the topic is not explained: its part counts, but a sentence about it would
+contradict what a person expects.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Topics(NamedTuple):
     part
         What the group adds to the log-odds: the sum of its features' parts.
     column
-        The feature that tells it.
+        The feature that explains it.
     explained
-        Whether any feature can.
+        Whether any feature does.
     plain
-        Whether the feature's value says by itself which way the risk goes.
+        Whether the feature's value alone shows which way the risk goes.
     """
 
     part: Floats
@@ -91,9 +91,9 @@ def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None =
     parts
         What each feature adds to the log-odds, shape (n, 21).
     sounds
-        `Tone` of what would be told of it, shape (n, 21).
+        `Tone` of what would be shown of it, shape (n, 21).
     explainable
-        What can be told at all, shape (n, 21); everything if absent.
+        What can be shown at all, shape (n, 21); everything if absent.
     """
     by_feature, sound = np.ascontiguousarray(parts.T), np.ascontiguousarray(sounds.T)
     group_parts = np.zeros((len(GROUPS), len(parts)))
@@ -112,7 +112,7 @@ def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None =
 
 
 def _fitness(column: int, strength: Floats, sound: Tones, way: Floats) -> Floats:
-    """How well a feature tells its group, the better the greater; -inf where it would contradict."""
+    """How well a feature explains its group, the better the greater; -inf where it would contradict."""
     neutral = (sound == 0) & (strength > 0) & (way > 0 if _DIRECTED[column] else True)
     plain = (sound == -way) & (way != 0)
     fitness = np.where(plain, strength, np.where(neutral, strength - _BEHIND, -np.inf))

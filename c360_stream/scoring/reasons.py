@@ -1,9 +1,9 @@
 """Reasons in words: what raises a score's risk and what lowers it, as sentences for a customer-success manager.
 
 A contribution compares the account with the average one, and features that move together share a weight among them as
-it happens to fall. So parts are added up by topic, and a topic is shown by a value that agrees with what it does to the
-risk, or not at all (`scoring/reason_groups.py`). The sentence states what was measured; only where that sounds neither
-good nor bad, it ends with what such accounts do.
+it happens to fall. So parts are added up by topic, and a topic is shown with a value that agrees with what it does to
+the risk, or not at all (`scoring/reason_groups.py`). The sentence states what was measured; only where that sounds
+neither good nor bad, it ends with what such accounts do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NO_TOPIC = "No single sign stands out: accounts with several such small signs le
 _NAMES = (*FEATURES, MODEL)
 _LEARNT = {raises: f"The model has learnt since then ({raises})" for raises in ("raises the risk", "lowers the risk")}
 # Counts and sevenths and thirtieths of counts come again and again, among accounts and from one day to the next:
-# saying them anew at each took 0.3 s of the 1.5 s that a tick's rows of 100,000 accounts cost. Some 5 MB.
+# wording them anew each time took 0.3 s of the 1.5 s that a tick's rows of 100,000 accounts cost. Some 5 MB.
 _fact = lru_cache(maxsize=16_384)(fact)
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Reasons(NamedTuple):
     text: list[str]
 
     def by_row(self) -> list[list[Reason]]:
-        """A list of reasons a row."""
+        """A list of reasons per row."""
         return _by_row(self.offsets, list(map(Reason, *self[1:])))
 
 
@@ -64,7 +64,7 @@ class RiskDeltas(NamedTuple):
     text: list[str]
 
     def by_row(self) -> list[list[Move]]:
-        """A list of moves a row."""
+        """A list of moves per row."""
         return _by_row(self.offsets, list(map(Move, *self[1:])))
 
 
@@ -80,7 +80,7 @@ def reasons(
     contributions
         Shape (n, 21), from `ModelVersion.score`.
     needed
-        Which rows need a reason, shape (n,): where no topic can be shown, one says so, with what they add together.
+        Which rows need a reason, shape (n,): where no topic can be explained, one stands for their sum.
     most
         How many of either kind at most. Topics that add less than 0.05 are left out.
     """
@@ -122,8 +122,8 @@ def risk_deltas(
 ) -> RiskDeltas:
     """What moved each score since the last one; nothing where there was no last one.
 
-    Topics as in `reasons`, each shown by a feature that has changed for the worse where the risk has risen, and for the
-    better where it has fallen.
+    Topics as in `reasons`, each explained by a feature that has changed for the worse where the risk has risen, and
+    for the better where it has fallen.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def risk_deltas(
     most
         How many at most. Less than 0.05 is left out, but for the strongest of all where `keep_strongest`.
     keep_strongest
-        Whether a score has been made because something moved.
+        For scores made because something moved: they need a reason.
     """
     found = topics(np.nan_to_num(delta), *changes(before, features))
     part = np.vstack([found.part, np.nan_to_num(model_delta)])
@@ -155,7 +155,7 @@ def risk_deltas(
     then, now = (nullable(np.where(measured, each[row, of_feature], np.nan)) for each in (before, features))
     columns, strength = of_row.tolist(), part[group, row].tolist()
     text = list(map(_move, columns, then, now, strength, plain[group, row].tolist()))
-    if not all(text):  # both values read the same: no change to tell
+    if not all(text):  # both values read the same: no change to show
         shown[shown] = visible = np.array([bool(each) for each in text])
         columns, then, now, strength, text = (
             list(compress(each, visible)) for each in (columns, then, now, strength, text)
@@ -177,7 +177,7 @@ def _by_row(offsets: NDArray[np.int32], items: list[T]) -> list[list[T]]:
 
 
 def sentence(column: int, value: float | None, raises: bool, plain: bool) -> str:
-    """What was measured in a column; where that does not say it plainly, also what such accounts do.
+    """What was measured in a column; where that is ambiguous, also what such accounts do.
 
     >>> sentence(FEATURES.index("usage_trend_ratio_7d_30d"), 0.36, True, True)
     "Active users fell 64% against the month's average"

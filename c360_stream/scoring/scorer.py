@@ -47,7 +47,7 @@ class ShardScorer(Kept):
     Labels are joined with the risks that were stored at their as-of, and go past the scores. How long a tier is kept
     follows from the stored risks, too, so nothing else has to be remembered for it.
 
-    Memory: (horizon + 9) x 8 + 339 bytes an account.
+    Memory: (horizon + 9) x 8 + 339 bytes per account.
 
     Parameters
     ----------

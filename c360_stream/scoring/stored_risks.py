@@ -17,7 +17,7 @@ class StoredRisks(Kept):
     """One shard's risk of every tick whose label may yet be known.
 
     A ring of as-of days: what a tick stores takes the place of a risk whose label cannot change any more. Memory:
-    (horizon + 9) x 8 bytes an account.
+    (horizon + 9) x 8 bytes per account.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ class Tiers:
     At a tick, a tier is entered as soon as the risk is at its threshold. It is left once the risk has been below a
     lower line, the threshold less a band, at every tick of the last `min_days`. So an account that enters a tier stays
     in it, or above, for `min_days` or more. What has to be remembered are risks, not tiers: the highest risk of the
-    last `min_days` says which tiers may be left.
+    last `min_days` decides which tiers may be left.
 
     Between ticks a tier can only rise, and only if the risk is above the threshold by the band. The tick that follows
     does not know of it (`docs/decisions/0001-ticks-form-a-chain-of-their-own.md`), and would take back what was not
@@ -30,7 +30,7 @@ class Tiers:
     hysteresis
         The band, as a share of the threshold.
     min_days
-        Ticks, one a day, at which the risk has to be below the band in a row; at 0 as at 1, a single one is enough.
+        Ticks, one per day, at which the risk has to be below the band in a row; at 0 as at 1, a single one is enough.
 
     Examples
     --------

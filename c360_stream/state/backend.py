@@ -39,7 +39,7 @@ class StateBackend:
     recovery: Path | None = None
 
     def of(self, step: str, root: type[Kept]) -> StateHandle:
-        """What keeps the state of one key of a step, an object of the class `root`."""
+        """The handle of the state of one key of a step, an object of the class `root`."""
         return StateHandle(self, step, root)
 
 

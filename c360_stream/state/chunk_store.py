@@ -19,14 +19,14 @@ STATE_FOLDER = "state"
 CHUNK_BYTES = 256 * 1024
 """A row of daily counts of 65,536 accounts. A quarter of it hashes no faster and takes four times the bookkeeping."""
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
-"""So much is copied on at once, at the most, when little of a file is still in use."""
+"""The most that is copied at once when little of a file is still in use."""
 SNAPSHOTS_KEPT = 3
 """Files stay until no one of so many snapshots needs them: the engine resumes from the last or the one before."""
 ORPHANS_KEPT = 4
 """Of so many snapshots that the engine does not know (the run ended before), files stay until later ones are kept."""
 DISK_FACTOR = 2.0
 SEGMENTS_MAX = 64
-"""So many files of a key are bearable however small they are."""
+"""How many files of a key are allowed however small they are."""
 RESTORE = "restore the whole directory from a back-up, or name an empty directory, with --republish, to start over"
 FULL = ("the disk is full", "free some space and run again: it resumes")
 _FILE = re.compile(r"(\d+)-(\d+)\.segment")
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z_]+-[A-Za-z0-9_]+")
 
 
 class SegmentId(NamedTuple):
-    """Names a file: the snapshot that wrote it, numbered from 1 a key, and which of its files it is."""
+    """Names a file: the snapshot that wrote it, numbered from 1 per key, and which of its files it is."""
 
     snapshot: int
     part: int
@@ -57,7 +57,7 @@ class ChunkStore:
     `SNAPSHOTS_KEPT` snapshots needs it, and what is left in a file that is mostly out of use is written anew, so that
     a key's files are about `DISK_FACTOR` times its content, and what the snapshots kept have written, at the most.
 
-    Memory: about 400 bytes a chunk, and nothing of the content.
+    Memory: about 400 bytes per chunk, and nothing of the content.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ class ChunkStore:
             self._next = SegmentId(self._next.snapshot, self._next.part + 1)
 
     def _adopt(self) -> None:
-        """The snapshot at hand, kept or taken up, becomes the one to go on from."""
+        """The snapshot at hand, kept or loaded, becomes the one to go on from."""
         self._previous = self._current
         self._in_use.append({ref.segment for ref in self._previous.values()})
         self._next = SegmentId(self._next.snapshot + 1, 0)

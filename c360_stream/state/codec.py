@@ -20,7 +20,7 @@ _ARRAY, _ARRAY_BLOB, _PAGES_BLOB = 1, 2, 3
 
 
 class BlobStore(Protocol):
-    """Where large content is kept, apart from the bytes that a snapshot is; `chunk_store.ChunkStore` is one."""
+    """Where large content is kept, outside the bytes of a snapshot; `chunk_store.ChunkStore` is one."""
 
     name: str
     """Finds it again."""
@@ -33,10 +33,10 @@ class BlobStore(Protocol):
 
 
 class Pages:
-    """Plain data that are made and packed a page at a time, and unpacked as a list of pages.
+    """Plain data that are made and packed one page at a time, and unpacked as a list of pages.
 
     What is large as objects (ids, subscriptions) costs the memory of one page while it is packed; and if it is kept
-    apart, only pages that have changed are written: cut it so that most do not.
+    in a blob store, only pages that have changed are written: cut it so that most do not.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def pack(step: str, state: Any, blobs: BlobStore | None = None, *, layout: str =
     Parameters
     ----------
     blobs
-        Where arrays and pages go; the bytes say where they are then. None: the bytes hold everything.
+        Where arrays and pages go; the bytes refer to them then. None: the bytes hold everything.
     layout
         Digest of the state's layout.
 
@@ -199,14 +199,14 @@ def unpack(step: str, packed: bytes, find_blobs: Callable[[str], BlobStore] | No
     Parameters
     ----------
     find_blobs
-        Finds by its name what a snapshot has kept apart.
+        Finds by its name the store of what a snapshot keeps outside its bytes.
     layout
         Digest of the layout that the state is to have.
 
     Raises
     ------
     StateError
-        If the bytes are damaged, of another step, or of another layout; or what was kept apart is.
+        If the bytes are damaged, of another step, or of another layout; or what was kept outside them is.
     """
     body = packed[4:]
     if not body or zlib.crc32(body).to_bytes(4, "big") != packed[:4]:

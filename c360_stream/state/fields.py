@@ -68,7 +68,7 @@ class Kept:
         return _dumped(self, self.kept)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave; to be called on a new object."""
+        """Restore what `state` gave; to be called on a new object."""
         _load(state, self, self.kept)
         self.restored()
 
@@ -77,7 +77,7 @@ class Kept:
 
     @classmethod
     def layout(cls) -> Layout:
-        """How its state is stored: a line a field."""
+        """How its state is stored: a line per field."""
         return _layout(cls.kept)
 
 
@@ -234,7 +234,7 @@ def _array(_: Any, dtype: Any) -> Codec:
 
 
 def copied(each: Any) -> Codec:
-    """A small array or dict that changes in place: whoever has the state holds on to what it was then."""
+    """A small array or dict that changes in place: a state that was taken holds what it was then."""
     text, dump, load, _ = codec_of(each)
     return Codec(text, lambda value: dump(value).copy(), lambda plain, now: load(plain, now).copy())
 
@@ -247,7 +247,7 @@ def _names(cls: Any) -> tuple[str, ...]:
 
 
 def record(cls: Any, **given: Any) -> Codec:
-    """A dataclass, named tuple or struct, by the types of its fields; `given` ones instead, if types do not say all."""
+    """A dataclass, named tuple or struct, by the types of its fields; `given` ones instead, if types are not enough."""
     names = _names(cls)
     hints = get_type_hints(cls) | given
     codecs = [codec_of(hints[name]) for name in names]
@@ -275,7 +275,7 @@ def part_of(cls: type[Kept], *names: str) -> Codec:
 
 
 def in_place(text: str) -> Codec:
-    """An object with a `state` and `restore` of its own, whatever it does in them; `text` says what is stored."""
+    """An object with a `state` and `restore` of its own, whatever it does in them; `text` describes what is stored."""
 
     def load(plain: Any, now: Any) -> Any:
         now.restore(plain)
@@ -285,7 +285,7 @@ def in_place(text: str) -> Codec:
 
 
 def of_kind(what: str) -> Codec:
-    """A `Kept` object of the class that settings or a catalogue chose: its state tells the layout along with itself."""
+    """A `Kept` object of the class that settings or a catalogue chose: its state carries its layout."""
 
     def load(plain: Any, now: Any) -> Any:
         before, state = plain
@@ -298,7 +298,7 @@ def of_kind(what: str) -> Codec:
 
 
 def stored_as(plainer: Any, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> Codec:
-    """What is stored as something of another type: JSON, say, or the numbers that an object was made of."""
+    """What is stored as something of another type: JSON, or the numbers that an object was made of."""
     codec = codec_of(plainer)
     return codec._replace(
         dump=lambda value: codec.dump(dump(value)), load=lambda plain, now: load(codec.load(plain, now))
@@ -318,7 +318,7 @@ def known(item: Codec) -> Codec:
 
 
 def one_of(**records: type) -> Codec:
-    """A record of one of several classes, stored with the word that tells which."""
+    """A record of one of several classes, stored with a word for its class."""
     codecs = {word: record(cls) for word, cls in records.items()}
     words = {cls: word for word, cls in records.items()}
 

@@ -1,4 +1,4 @@
-"""The fast decoder of input events: it checks the whole contract, at under a microsecond an event."""
+"""The fast decoder of input events: it checks the whole contract, at under a microsecond per event."""
 
 from __future__ import annotations
 
@@ -138,11 +138,11 @@ class Decoder:
         return event
 
     def decode_blocks(self, raws: Sequence[bytes]) -> Iterator[Decoded]:
-        """Decode records by the rules of `decode`, a block at a time.
+        """Decode records by the rules of `decode`, one block at a time.
 
-        What can be asked of all events of a block is asked once, which costs half as much (0.4 instead of 0.75 us an
+        What can be asked of all events of a block is asked once, which costs half as much (0.4 instead of 0.75 us per
         event of 200 bytes); only a block with a record that breaks a rare rule is decoded one by one. A block is small
-        enough for the processor's cache: whoever takes its events should leave them before asking for the next.
+        enough for the processor's cache: release its events before asking for the next.
         """
         for start in range(0, len(raws), _BLOCK):
             block = raws[start : start + _BLOCK]
@@ -212,7 +212,7 @@ class Decoder:
         return Decoded(events, times_us([event.occurred_at for event in events]), positions, refused)
 
     def _refusal(self, error: Exception) -> Refused:
-        """As `_shared`, found by what the library says: most records of a flood are refused in the same words."""
+        """As `_shared`, found by the library's message: most records of a flood are refused in the same words."""
         message = str(error)
         if (shared := self._refusal_of.get(message)) is None:
             shared = self._shared(Refused(_reason(error)))

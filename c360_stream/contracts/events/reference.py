@@ -31,7 +31,7 @@ class _Object(list[tuple[str, Any]]):
 
 
 def validate_reference(kind: InputKind, raw: bytes) -> BaseModel:
-    """Read one record as the contract says. Slow; for tests and for explaining a refusal.
+    """Read one record by the contract. Slow; for tests and for explaining a refusal.
 
     The record is one JSON object (RFC 8259) in UTF-8, without a byte order mark, NaN, Infinity or half a surrogate
     pair, at most `EVENT_BYTES_MAX` bytes and `NESTING_MAX` levels. Of a repeated field the last value counts; the
