@@ -209,11 +209,11 @@ def monitor_config(settings: Settings) -> MonitorConfig:
 def scoring_config(settings: Settings) -> ScoringConfig:
     """What the scorers take from the settings."""
     return ScoringConfig(
-        settings.horizon_days,
-        (settings.tier_medium, settings.tier_high, settings.tier_critical),
-        settings.tier_hysteresis,
-        settings.tier_min_days,
-        settings.event_score_change_min,
-        settings.risk_curve_days,
-        _same_named(ValueConfig, settings),
+        horizon_days=settings.horizon_days,
+        thresholds=(settings.tier_medium, settings.tier_high, settings.tier_critical),
+        hysteresis=settings.tier_hysteresis,
+        tier_min_days=settings.tier_min_days,
+        event_score_change_min=settings.event_score_change_min,
+        risk_curve_days=settings.risk_curve_days,
+        value=_same_named(ValueConfig, settings),
     )

@@ -253,7 +253,15 @@ def _detail(event: Any, time_us: int) -> Any:
         case ev.SubscriptionStarted() | ev.SubscriptionChanged():
             renewal = None if event.renewal_at is None else ev.time_us(event.renewal_at)
             code = _CODES[type(event)]
-            return SubscriptionEvent(time_us, event.event_id, code, event.mrr_cents, event.seats, renewal, event.plan)
+            return SubscriptionEvent(
+                time_us=time_us,
+                event_id=event.event_id,
+                code=code,
+                mrr_cents=event.mrr_cents,
+                seats=event.seats,
+                renewal_us=renewal,
+                plan=event.plan,
+            )
         case ev.SubscriptionCancelled():
             return SubscriptionEvent(time_us, event.event_id, c.CANCELLED, None, None, None)
         case ev.CsatSubmitted():

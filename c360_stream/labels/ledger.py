@@ -202,7 +202,15 @@ class LabelLedger(Kept):
         # Left over where the settings have shortened the reach.
         self._unsettled = {as_of: kept for as_of, kept in self._unsettled.items() if as_of > day - self.reach_days}
         fully_observed = ObservedExamples(day - self.reach_days, *observed) if observed else None
-        return ClosedDay(labels, matured, week_old, churned, corrected, late_days, fully_observed)
+        return ClosedDay(
+            known=labels,
+            matured=matured,
+            week_old=week_old,
+            churned_before_horizon=churned,
+            corrected=corrected,
+            late_days=late_days,
+            fully_observed=fully_observed,
+        )
 
     def labels_before_close(self, today: int) -> KnownLabels:
         """Labels that follow from the cancellations of the day in progress; the next `close` gives them again."""

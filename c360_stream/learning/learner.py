@@ -305,7 +305,13 @@ class Learner(Kept):
             values = {"log_loss": self._contest.loss(name), "gain": standing.gain, "gain_t": standing.t}
             rows += [
                 MetricRow(
-                    day * US_PER_DAY, name, version.model_version, "contest", metric, value, int(standing.examples)
+                    as_of_us=day * US_PER_DAY,
+                    model_name=name,
+                    model_version=version.model_version,
+                    segment="contest",
+                    metric=metric,
+                    value=value,
+                    examples=int(standing.examples),
                 )
                 for metric, value in values.items()
                 if not np.isnan(value)

@@ -125,13 +125,13 @@ def histories(draw: st.DrawFn) -> list[SubscriptionEvent]:
     value = [None, None, 0, 50, 90]
     return [
         SubscriptionEvent(
-            round((DAY + source.choice([source.random() * days, 0.0])) * US_PER_DAY),
-            f"e{number}",
-            code := source.choice([STARTED, CHANGED, CHANGED, CHANGED, CANCELLED]),
-            source.choice(value[2:] if code == STARTED else value),
-            source.choice(value[2:] if code == STARTED else value),
-            source.choice([None, 7 * US_PER_DAY]),
-            source.choice(["team", "business"]) if code == STARTED else source.choice([None, "starter"]),
+            time_us=round((DAY + source.choice([source.random() * days, 0.0])) * US_PER_DAY),
+            event_id=f"e{number}",
+            code=(code := source.choice([STARTED, CHANGED, CHANGED, CHANGED, CANCELLED])),
+            mrr_cents=source.choice(value[2:] if code == STARTED else value),
+            seats=source.choice(value[2:] if code == STARTED else value),
+            renewal_us=source.choice([None, 7 * US_PER_DAY]),
+            plan=source.choice(["team", "business"]) if code == STARTED else source.choice([None, "starter"]),
         )
         for number in range(size)
     ]

@@ -124,7 +124,23 @@ def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], [], [], events))
+        learner.receive(
+            TickExamples(
+                shard=0,
+                day=day,
+                matured=none,
+                opened=none,
+                week_old=none,
+                churned_before_horizon=none,
+                corrected_as_of=[],
+                corrected_ids=[],
+                corrected_treated=[],
+                observed_ids=[],
+                observed_after=[],
+                late_days=[],
+                events_by_topic=events,
+            )
+        )
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 
@@ -197,7 +213,19 @@ def changing(days: int, change: int, rows: int = 60, horizon: int = 28) -> Itera
         taken.append((block, rng.exponential(1 / hazard)))
         late = [2] * 3 if day >= change else [0] * 3
         yield TickExamples(
-            0, 20_000 + day, aged(day, horizon), block, aged(day, 7), none, [], [], [], [], [], late, [0, 1000, 0]
+            shard=0,
+            day=20_000 + day,
+            matured=aged(day, horizon),
+            opened=block,
+            week_old=aged(day, 7),
+            churned_before_horizon=none,
+            corrected_as_of=[],
+            corrected_ids=[],
+            corrected_treated=[],
+            observed_ids=[],
+            observed_after=[],
+            late_days=late,
+            events_by_topic=[0, 1000, 0],
         )
 
 

@@ -137,7 +137,15 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     features = np.zeros((len(values), len(FEATURES)))
     features[:, 0] = values
     account = np.array([i for i in range(len(values) + len(gone)) if i not in gone], np.int32)
-    return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
+    return TickRows(
+        shard=0,
+        day=day,
+        account=account,
+        new_ids=new_ids,
+        features=features,
+        gone=np.array(gone, np.int32),
+        labels=tick_labels(),
+    )
 
 
 def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> IntradayRows:
