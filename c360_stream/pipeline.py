@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from c360_stream.contracts.events import US_PER_SECOND
 from c360_stream.contracts.kinds import INPUT_KINDS
@@ -31,7 +31,10 @@ from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings
 from c360_stream.state.fields import Kept, fields
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 LearnerInput = TickExamples
 """What the one learner takes of all account shards."""
@@ -163,7 +166,7 @@ def account_shards(settings: Settings, partitions: tuple[str, ...]) -> list[Acco
 
 def _same_named(config: type[Config], settings: Settings) -> Config:
     """A configuration whose fields are named as the settings are."""
-    return config(**{field.name: getattr(settings, field.name) for field in dataclass_fields(config)})  # type: ignore[arg-type]
+    return config(**{field.name: getattr(settings, field.name) for field in dataclass_fields(config)})
 
 
 def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,11 +189,11 @@ class EventEncoder:
         self, events: Sequence[ev.ProductEvent]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.uint64]]:
         users = [event.user_id for event in events]
-        if None in users:
+        if _all_named(users):
+            user = _hashes(users, _USER_SEED)
+        else:
             hashed = (0 if user is None else xxh3_64_intdigest(user.encode(), _USER_SEED) for user in users)
             user = np.fromiter(hashed, np.uint64, len(users))
-        else:
-            user = _hashes(users, _USER_SEED)  # type: ignore[arg-type]
         code, category, has_category = self._types.columns([event.event_type for event in events])
         features = [event.feature for event in events]
         if features.count(None) < len(features):
@@ -233,6 +233,10 @@ class EventEncoder:
         return by_shard
 
 
+def _all_named(users: list[str | None]) -> TypeGuard[list[str]]:
+    return None not in users
+
+
 def _hashes(names: list[str], seed: int) -> NDArray[np.uint64]:
     return np.fromiter(map(xxh3_64_intdigest, map(str.encode, names), repeat(seed)), np.uint64, len(names))
 
@@ -242,13 +246,13 @@ def _category(name: str) -> int:
     return xxh3_64_intdigest(name.encode(), _CATEGORY_SEED)
 
 
-def _code(event: Any) -> int:
+def _code(event: ev.Event) -> int:
     if isinstance(event, ev.TicketOpened):
         return c.TICKET_URGENT if event.priority in _URGENT else c.TICKET
     return _CODES[type(event)]
 
 
-def _detail(event: Any, time_us: int) -> Any:
+def _detail(event: ev.Event, time_us: int) -> object:
     match event:
         case ev.SubscriptionStarted() | ev.SubscriptionChanged():
             renewal = None if event.renewal_at is None else ev.time_us(event.renewal_at)

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,6 +16,8 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME
 
 Times = NDArray[np.int64]
+JudgeState = tuple[int, int, int, int, int, Sequence[int]]
+"""Plain data of a `TimeJudge`, in a snapshot."""
 
 NEXT = 3
 """How many of the next events must not be late by a leap; those further on come later anyway."""
@@ -131,7 +133,9 @@ class TimeJudge:
         What `state` gave.
     """
 
-    def __init__(self, lateness_us: int, jump_us: int, state: Sequence[Any] = (), *, alone: bool = True) -> None:
+    def __init__(
+        self, lateness_us: int, jump_us: int, state: JudgeState | tuple[()] = (), *, alone: bool = True
+    ) -> None:
         self.lateness_us = lateness_us
         self.leap_us = max(lateness_us, _LEAP_MIN_US)
         self.jump_us = jump_us
@@ -143,10 +147,10 @@ class TimeJudge:
         self.accounts: tuple[int, ...] = ()
         """Hashes of the first `VOTERS` accounts of settled events."""
         if state:
-            self.high_us, self.first_us, self.latest_us, self.events, self._vetoes = state[:5]
-            self.accounts = tuple(state[5])
+            self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, accounts = state
+            self.accounts = tuple(accounts)
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> JudgeState:
         """Plain data for the constructor."""
         return self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, self.accounts
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,7 +275,8 @@ class AccountShard(Kept):
                 corrected_as_of=[as_of for as_of, _ in closed.corrected],
                 corrected_ids=[accounts.ids[account] for _, account in closed.corrected],
                 corrected_treated=[
-                    bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected
+                    bool(self._treated(np.array([account], np.int32), as_of, day)[0])
+                    for as_of, account in closed.corrected
                 ],
                 observed_ids=[accounts.ids[account] for account in observed.account.tolist()] if observed else [],
                 observed_after=observed.cancelled_after.tolist() if observed else [],
@@ -316,7 +316,7 @@ class AccountShard(Kept):
         phase = accounts.stride_phase[matured.account]
         return accounts.contacts.groups(matured.account, ids, phase, matured.as_of_day, self.config.cohorts)
 
-    def _treated(self, account: NDArray[Any], as_of_day: int, day: int) -> NDArray[np.bool_]:
+    def _treated(self, account: NDArray[np.int32], as_of_day: int, day: int) -> NDArray[np.bool_]:
         """Whether accounts were contacted within the horizon, by what is known at the midnight that opens `day`."""
         until_day = min(as_of_day + self.config.horizon_days, day)
         return self.accounts.contacts.treated(account, as_of_day, until_day)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def _order(event: SubscriptionEvent | _Dropped) -> tuple[int, str]:
     return event[0], event[1]
 
 
-def _total_order(event: SubscriptionEvent) -> tuple[Any, ...]:
+def _total_order(event: SubscriptionEvent) -> tuple[int | str, ...]:
     # Beyond time and id, so that even an id that comes again, after repeats of it have been forgotten, cannot let the
     # order of arrival decide.
     return (*event[:3], *(-1 if value is None else value for value in event[3:6]), event.plan or "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.span import plausible_end, plausible_start
-from c360_stream.state.fields import Kept, fields
+from c360_stream.state.fields import Kept, PlainState, fields
 
 
 class Watermark(Kept):
@@ -110,7 +109,7 @@ class Watermark(Kept):
         """Day before which no event within the lateness can lie; None until it is known."""
         return None if self.first_us is None else (self.first_us - self.lateness_us) // US_PER_DAY
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: PlainState) -> None:
         """Restore a state; partitions that are new since then hold, those that are gone are forgotten."""
         known = self._marks
         super().restore(state)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ class _DailyFirsts(Kept):
                     del self._of[account]
 
     @property
-    def _by_day(self) -> Pages:
+    def _by_day(self) -> Pages[list[tuple[int, Occurrence]]]:
         """Accounts and occurrences, a page per day: hardly any but the last changes."""
         days = sorted(self._on)
         return Pages(lambda: ([(account, self._of[account][day]) for account in self._on[day]] for day in days))
@@ -164,7 +164,7 @@ class Contacts(Kept):
         end = self._cancellations.first(account, from_day, until_day)
         return contact if end is None or contact[:2] < end[:2] else None
 
-    def treated(self, account: NDArray[Any], as_of_day: int, until_day: int) -> NDArray[np.bool_]:
+    def treated(self, account: NDArray[np.int32], as_of_day: int, until_day: int) -> NDArray[np.bool_]:
         """Whether each account was contacted in [as_of_day, until_day) before it cancelled; shape of `account`."""
         found = (self.first(each, as_of_day, until_day) is not None for each in account.tolist())
         return np.fromiter(found, np.bool_, len(account))

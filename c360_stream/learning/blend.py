@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
@@ -182,7 +182,7 @@ class Blend(Contender):
         """Whether both parts know enough to be compared."""
         return all(part.model.warm for part in self._parts)
 
-    def _log_odds(self, block: ExampleBlock, as_of_us: Any) -> tuple[Floats, Floats]:
+    def _log_odds(self, block: ExampleBlock, as_of_us: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Of the first part, calibrated; of the second, as it learns them, at the level that it starts from."""
         first, second = self._parts
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
-from c360_stream.state.fields import PLAIN, Kept, deque_of, dict_of, fields, record
+from c360_stream.state.fields import PLAIN, Kept, PlainState, deque_of, dict_of, fields, record
 
 # Bounds what is kept: past it, the oldest days can no longer be learnt again.
 EXAMPLES_MAX = 50_000
@@ -25,7 +24,7 @@ class _Day:
 
     day: int
     matured: ExampleBlock
-    before: dict[str, dict[str, Any]]
+    before: dict[str, PlainState]
 
 
 class Corrections(Kept):
@@ -42,7 +41,9 @@ class Corrections(Kept):
 
     def before(self, day: int, matured: ExampleBlock, contenders: Mapping[str, Contender]) -> None:
         """Note a tick that is about to be learnt."""
-        states = {name: contender.state() for name, contender in contenders.items() if contender.waits}
+        states: dict[str, PlainState] = {
+            name: contender.state() for name, contender in contenders.items() if contender.waits
+        }
         self._days.append(_Day(day, matured, states))
         while self._days[0].day < day - CORRECTION_DAYS or (
             len(self._days) > 1 and sum(len(each.matured) for each in self._days) > EXAMPLES_MAX

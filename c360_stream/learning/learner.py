@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +34,7 @@ from c360_stream.monitoring.monitor import MetricRow
 from c360_stream.monitoring.quality import measure
 from c360_stream.monitoring.seasons import Seasons
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.state.fields import Kept, fields, known, of_kind
+from c360_stream.state.fields import Kept, PlainState, fields, known, of_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +332,7 @@ class Learner(Kept):
         self._settled = []
         return rows
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: PlainState) -> None:
         """Restore what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
 
         A model that was begun afresh stays.
@@ -350,7 +348,7 @@ class Learner(Kept):
             self.term = ChampionTerm(self.config.first, 0)
 
 
-def _over_all_rows(values: Any, predictions: Predictions, rows: int) -> Any:
+def _over_all_rows(values: Floats | None, predictions: Predictions, rows: int) -> Floats:
     """Values of `predictions.rows` over all rows, NaN elsewhere."""
     spread = np.full(rows, np.nan)
     if values is not None:

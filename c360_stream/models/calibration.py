@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
         return self.classifier
 
     @classmethod
-    def _unit_test_params(cls) -> Any:
+    def _unit_test_params(cls) -> Iterator[dict[str, RowClassifier]]:
         yield {"classifier": SecondOrderLogistic()}
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:

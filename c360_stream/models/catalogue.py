@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.gradient import GradientLogistic
@@ -90,7 +90,7 @@ _ENTRIES = (
     Entry("inactivity-rule", "baseline", "a fixed curve of the days since the last activity; never learns"),
     Entry("base-rate", "baseline", "everybody's risk is the share that churned so far; looks at no feature"),
 )
-CATALOGUE: dict[ModelName, Entry] = {entry.name: entry for entry in _ENTRIES}
+CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def entry_named(name: str) -> Entry:
@@ -101,7 +101,7 @@ def entry_named(name: str) -> Entry:
     KeyError
         If there is none.
     """
-    return CATALOGUE[cast(ModelName, without_suffix(name))]
+    return CATALOGUE[without_suffix(name)]
 
 
 def without_suffix(name: str) -> str:

@@ -33,7 +33,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.index)
 
-    def learn(self, x: Mapping[Any, Any]) -> None:
+    def learn(self, x: Iterable[Hashable]) -> None:
         """Give a column to every name of `x` that has none."""
         for name in x:
             self.index.setdefault(name, len(self.index))
@@ -50,7 +50,7 @@ class Columns:
                 values[column] = value
         return values
 
-    def named(self, row: Floats) -> dict[Any, float]:
+    def named(self, row: Floats) -> dict[Hashable, float]:
         """A row as a dict."""
         return dict(zip(self.index, row.tolist(), strict=True))
 

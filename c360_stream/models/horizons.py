@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,17 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.columns import Floats
-from c360_stream.state.fields import Kept, fields
+from c360_stream.state.fields import Kept, PlainState, fields
 
 # The settings' churn rate counts as so many outcomes.
 PRIOR_OUTCOMES = 100
 # Outcomes count for half in the base rate after half a year.
 _KEEP = 0.5 ** (1 / 182)
 DAYS_PER_MONTH = 30
+
+
+PlainShares = list[tuple[int, float, float]]
+PlainCurve = tuple[int, float, PlainShares, PlainShares]
 
 
 class Share(NamedTuple):
@@ -90,16 +94,18 @@ class RiskCurve(NamedTuple):
             columns[days] = above
         return np.column_stack([columns[days] for days in self.days])
 
-    def plain(self) -> list[Any]:
+    def plain(self) -> PlainCurve:
         """Plain data for `from_plain`."""
-        shares = [[[days, *share] for days, share in part.items()] for part in (self.shorter, self.longer)]
-        return [self.horizon_days, self.base_rate, *shares]
+        shorter, longer = (
+            [(days, share.slope, share.offset) for days, share in part.items()] for part in (self.shorter, self.longer)
+        )
+        return self.horizon_days, self.base_rate, shorter, longer
 
     @classmethod
-    def from_plain(cls, values: list[Any]) -> RiskCurve:
+    def from_plain(cls, values: PlainCurve) -> RiskCurve:
         """What `plain` gave."""
         horizon_days, base_rate, *parts = values
-        shorter, longer = ({days: Share(*share) for days, *share in part} for part in parts)
+        shorter, longer = ({days: Share(slope, offset) for days, slope, offset in part} for part in parts)
         return cls(horizon_days, base_rate, shorter, longer)
 
 
@@ -210,7 +216,7 @@ class HorizonLearner(Kept):
                 if days <= within:
                     return
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: PlainState) -> None:
         """Restore what `state` gave, unless the settings have other horizons by now."""
         if [*state["shorter"], *state["longer"]] == [*self._shorter, *self._longer]:
             super().restore(state)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from river import base
 
 from c360_stream.models.columns import Columns, Floats, grown
@@ -85,7 +86,7 @@ class NullImputer(base.Transformer, Kept):
         """What stands in for a null, per column."""
         return _mean(self._total, self._count)
 
-    def _impute(self, rows: Floats, present: Any, means: Floats) -> Floats:
+    def _impute(self, rows: Floats, present: NDArray[np.bool_], means: Floats) -> Floats:
         watched = [self._columns.index[name] for name in self.nullable or ()]
         return np.concatenate([np.where(present, rows, means), ~present[:, watched]], axis=1)
 
@@ -205,7 +206,7 @@ class StandardScaler(base.Transformer, Kept):
         """Mean and divisor per column."""
         return self._moments(self._total, self._squares, np.float64(max(self._count, 1)))
 
-    def _moments(self, totals: Floats, squares: Floats, counts: Any) -> tuple[Floats, Floats]:
+    def _moments(self, totals: Floats, squares: Floats, counts: Floats | np.float64) -> tuple[Floats, Floats]:
         means = totals / counts
         variances = np.maximum(squares / counts - means * means, self.deviation_min**2)
         return means, np.sqrt(variances)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from c360_stream.state.codec import Pages
 from c360_stream.state.fields import Kept, fields, pages_of
 
 SINCE_PER_PAGE = 1024
+_SincePage = tuple[list[int], list[int], NDArray[np.float64]]
+"""Accounts, as-of times and features of scores since the tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class AccountScores(Kept):
         _tier=NDArray[np.int8],
         _features=NDArray[np.float64],
         _as_of_us=NDArray[np.int64],
-        _since_pages=pages_of(tuple[list[int], list[int], NDArray[np.float64]]),
+        _since_pages=pages_of(_SincePage),
     )
 
     def __init__(self, config: ScoringConfig) -> None:
@@ -205,23 +207,23 @@ class AccountScores(Kept):
         return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
 
     @property
-    def _since_pages(self) -> Pages:
+    def _since_pages(self) -> Pages[_SincePage]:
         """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
         return Pages(self._scored_since)
 
     @_since_pages.setter
-    def _since_pages(self, pages: list[tuple[list[int], list[int], NDArray[np.float64]]]) -> None:
+    def _since_pages(self, pages: list[_SincePage]) -> None:
         for accounts, as_of_us, features in pages:
             self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
 
-    def _scored_since(self) -> Iterator[list[Any]]:
+    def _scored_since(self) -> Iterator[_SincePage]:
         made_of = iter(self._since.items())
         while page := list(islice(made_of, SINCE_PER_PAGE)):
-            yield [
+            yield (
                 [account for account, _ in page],
                 [as_of_us for _, (as_of_us, _) in page],
                 np.stack([features for _, (_, features) in page]),
-            ]
+            )
 
 
 def log_odds_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:

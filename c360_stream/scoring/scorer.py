@@ -24,7 +24,6 @@ from c360_stream.scoring.value import ValueLedger, lifetimes
 from c360_stream.state.codec import IDS_PER_PAGE
 from c360_stream.state.fields import Kept, deque_of, dict_of, fields, one_of, optional, paged_list, stored_as
 
-SINCE_PER_PAGE = 1024
 _VERSION = stored_as(str, ModelVersion.to_json, ModelVersion.from_json)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import (
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
         """Topic of what each outbox published last."""
         return f"{self.topic_prefix}.outbox.v1"
 
-    def masked(self) -> dict[str, Any]:
+    def masked(self) -> dict[str, object]:
         """Every setting for showing to a person, secrets masked."""
         shown = self.model_dump(mode="json")
         for name in secret_fields():

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from xxhash import xxh3_128_digest
 
 from c360_stream.errors import StateError
@@ -93,11 +94,11 @@ class ChunkStore:
 
     # Loading
 
-    def get(self, refs: Iterable[list[object]], into: memoryview) -> None:
+    def get(self, refs: Iterable[object], into: memoryview) -> None:
         """Read content to where it belongs, and see that it is what was kept."""
         at = 0
         for plain in refs:
-            ref = _chunk_ref(plain)
+            ref = msgspec.convert(plain, ChunkRef)
             chunk = into[at : at + ref.length]
             at += ref.length
             if self._read(ref, chunk) != ref.length or xxh3_128_digest(chunk) != ref.digest:
@@ -280,11 +281,6 @@ class ChunkStore:
             return StateError(f"recovery directory {self._recovery}: {FULL[0]}", FULL[1])
         what = f"{self._name_of(segment)}: {error.strerror or error}"
         return StateError(f"recovery directory {self._recovery}: {what}", "see to it and run again: it resumes")
-
-
-def _chunk_ref(plain: list[object]) -> ChunkRef:
-    segment, offset, length, digest = plain
-    return ChunkRef(SegmentId(*segment), offset, length, digest)  # type: ignore[misc, arg-type]
 
 
 def _sync_folder(folder: Path) -> None:

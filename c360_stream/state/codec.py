@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +16,8 @@ BLOB_BYTES_MIN = 1024
 """Smaller arrays and pages are not worth a place of their own."""
 IDS_PER_PAGE = 8192
 """Ids only ever follow each other, so only the last page of them changes."""
+Page = TypeVar("Page")
+Item = TypeVar("Item")
 _ARRAY, _ARRAY_BLOB, _PAGES_BLOB = 1, 2, 3
 
 
@@ -25,14 +27,14 @@ class BlobStore(Protocol):
     name: str
     """Finds it again."""
 
-    def put(self, content: memoryview) -> list[Any]:
+    def put(self, content: memoryview) -> Sequence[object]:
         """Keep content; plain data that refer to it."""
 
-    def get(self, refs: list[Any], into: memoryview) -> None:
+    def get(self, refs: Iterable[object], into: memoryview) -> None:
         """Read what `put` took; raises `StateError` if it is not there as it was."""
 
 
-class Pages:
+class Pages(Generic[Page]):
     """Plain data that are made and packed one page at a time, and unpacked as a list of pages.
 
     What is large as objects (ids, subscriptions) costs the memory of one page while it is packed; and if it is kept
@@ -49,25 +51,25 @@ class Pages:
     [['a', 'b'], ['c']]
     """
 
-    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+    def __init__(self, make: Callable[[], Iterable[Page]]) -> None:
         self._make = make
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Page]:
         return iter(self._make())
 
-    @classmethod
-    def cut(cls, items: list[Any], length: int) -> Pages:
+    @staticmethod
+    def cut(items: list[Item], length: int) -> Pages[list[Item]]:
         """A list that grows at its end."""
-        return cls(lambda: (items[first : first + length] for first in range(0, len(items), length)))
-
-    @classmethod
-    def by_account(cls, values: dict[int, Any], accounts: int, length: int = 1024) -> Pages:
-        """What some of the accounts 0 to `accounts` - 1 have; `joined` puts it together again."""
-        pages = range(0, accounts, length)
-        return cls(lambda: (list(map(values.get, range(first, min(first + length, accounts)))) for first in pages))
+        return Pages(lambda: (items[first : first + length] for first in range(0, len(items), length)))
 
     @staticmethod
-    def joined(pages: Iterable[list[Any]]) -> Iterator[tuple[int, Any]]:
+    def by_account(values: dict[int, Item], accounts: int, length: int = 1024) -> Pages[list[Item | None]]:
+        """What some of the accounts 0 to `accounts` - 1 have; `joined` puts it together again."""
+        pages = range(0, accounts, length)
+        return Pages(lambda: (list(map(values.get, range(first, min(first + length, accounts)))) for first in pages))
+
+    @staticmethod
+    def joined(pages: Iterable[list[Item | None]]) -> Iterator[tuple[int, Item]]:
         """Account and value, of what `by_account` cut."""
         account = -1
         for page in pages:
@@ -85,7 +87,7 @@ class _Packer:
         self.encoder = msgspec.msgpack.Encoder(enc_hook=self._encode)
         self._pages = msgspec.msgpack.Encoder(enc_hook=_encode_page)
 
-    def _encode(self, value: Any) -> Any:
+    def _encode(self, value: object) -> object:
         if isinstance(value, np.ndarray):
             array = np.ascontiguousarray(value)
             self._take(array.nbytes)
@@ -101,7 +103,7 @@ class _Packer:
             return msgspec.msgpack.Ext(_PAGES_BLOB, msgspec.msgpack.encode(kept))
         return _encode_page(value)
 
-    def _page(self, page: bytes) -> Any:
+    def _page(self, page: bytes) -> object:
         self._take(len(page))
         if self._blobs is None:
             return msgspec.Raw(page)
@@ -119,7 +121,7 @@ class _TooLargeError(Exception):
     """There is more than should be packed together."""
 
 
-def _encode_page(value: Any) -> Any:
+def _encode_page(value: object) -> object:
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.hasobject:
@@ -130,7 +132,7 @@ def _encode_page(value: Any) -> Any:
     raise TypeError(f"snapshots hold plain data, not {type(value).__name__}")
 
 
-def _decode_page(code: int, data: memoryview) -> Any:
+def _decode_page(code: int, data: memoryview) -> object:
     if code != _ARRAY:
         raise ValueError(f"unknown extension {code}")
     kind, shape, content = msgspec.msgpack.decode(data)
@@ -141,7 +143,7 @@ _page_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_page)
 
 
 def _unpacker(blobs: BlobStore) -> msgspec.msgpack.Decoder[Any]:
-    def decode(code: int, data: memoryview) -> Any:
+    def decode(code: int, data: memoryview) -> object:
         if code == _ARRAY_BLOB:
             kind, shape, refs = msgspec.msgpack.decode(data)
             array = np.empty(shape, np.dtype(kind))
@@ -151,7 +153,7 @@ def _unpacker(blobs: BlobStore) -> msgspec.msgpack.Decoder[Any]:
             return [_page_decoder.decode(_read_page(kept)) for kept in msgspec.msgpack.decode(data)]
         return _decode_page(code, data)
 
-    def _read_page(kept: Any) -> Any:
+    def _read_page(kept: Any) -> bytes | bytearray:
         if isinstance(kept, bytes):
             return kept
         size, refs = kept
@@ -162,7 +164,7 @@ def _unpacker(blobs: BlobStore) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(ext_hook=decode)
 
 
-def pack(step: str, state: Any, blobs: BlobStore | None = None, *, layout: str = "") -> bytes:
+def pack(step: str, state: object, blobs: BlobStore | None = None, *, layout: str = "") -> bytes:
     """Turn plain data (numbers, strings, lists, dicts, numpy arrays, `Pages`) into bytes.
 
     Parameters
@@ -181,7 +183,7 @@ def pack(step: str, state: Any, blobs: BlobStore | None = None, *, layout: str =
     return _sealed(_Packer(blobs, np.inf).encoder.encode([*head, blobs.name] if blobs else head))
 
 
-def pack_small(step: str, state: Any, bytes_max: int, *, layout: str = "") -> bytes | None:
+def pack_small(step: str, state: object, bytes_max: int, *, layout: str = "") -> bytes | None:
     """As `pack`, with everything in the bytes; None if arrays and pages would take more than `bytes_max`."""
     try:
         return _sealed(_Packer(None, bytes_max).encoder.encode([layout, step, state]))

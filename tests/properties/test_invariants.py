@@ -243,7 +243,7 @@ def test_the_strategy_meets_what_it_is_for() -> None:
     look()
     due = {"TickRows", "TickExamples", "HourCounts", "IntradayRows", "duplicate", "gone", "after a cancellation"}
     groups = {"group ", "group check_in", "group unnamed", "group None"}
-    assert seen >= due | groups | {"example True", "example False", "treated matured", "treated early"}
+    assert seen >= due | groups | {"example True", "example False", "treated matured", "treated churned_before_horizon"}
     assert "treated opened" not in seen
 
 
