@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from pydantic import AwareDatetime, PlainSerializer, WithJsonSchema
 from xxhash import xxh3_128_hexdigest
 
+from c360_stream.contracts.events.times import EPOCH
+
 Tier = Literal["low", "medium", "high", "critical"]
 TIERS: tuple[str, ...] = get_args(Tier)
 """Ascending; a tier of the scorers is an index into it."""
@@ -36,8 +38,6 @@ AlarmKind = Literal[
 Segment = Literal["at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady"]
 Severity = Literal["warning", "critical"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def utc_time(us: int) -> datetime:
     """The time that is `us` microseconds after the Unix epoch, UTC.
@@ -47,7 +47,7 @@ def utc_time(us: int) -> datetime:
     OverflowError
         If it is outside the years 1 to 9999.
     """
-    return _EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(microseconds=us)
 
 
 def rfc3339_ms(us: int) -> str:

@@ -28,7 +28,7 @@ from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
-from c360_stream.models.classifier import LOG_ODDS_MAX, logit, sigmoid
+from c360_stream.models.classifier import LOG_ODDS_MAX, logit, logits, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.names import SchemeName
 from c360_stream.models.treatment import Treatment
@@ -167,10 +167,7 @@ class Blend(Contender):
             Give a model's risks, and its log-odds before calibration; NaN where it gave none.
         """
         first, second = self.entry.parts
-        risk = risk_of(first).tolist()
-        return np.array([p if math.isnan(p) else logit(p) for p in risk]), raw_log_odds_of(second) + self._parts[
-            1
-        ].start
+        return logits(risk_of(first)), raw_log_odds_of(second) + self._parts[1].start
 
     @property
     def ready(self) -> bool:

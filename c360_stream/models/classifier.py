@@ -101,3 +101,13 @@ def logit(probability: float) -> float:
     0.0
     """
     return math.log(probability / (1.0 - probability))
+
+
+def logits(probabilities: Floats) -> Floats:
+    """`logit` of each probability, shape (n,); NaN stays.
+
+    >>> logits(np.array([0.5, np.nan])).tolist()
+    [0.0, nan]
+    """
+    # Not numpy's logarithm, whose last bit depends on the place in the array.
+    return np.array([p if math.isnan(p) else logit(p) for p in probabilities.tolist()], np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +15,7 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.emissions import IntradayRows, TickRows
-from c360_stream.models.classifier import logit
+from c360_stream.models.classifier import logits
 from c360_stream.models.columns import Floats
 from c360_stream.models.version import ModelVersion, Scored
 from c360_stream.scoring.scored import ScoredRows
@@ -156,7 +155,7 @@ class AccountScores(Kept):
         chain = 0 if trigger == "tick" else 1
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         before, before_us = self._made_of(chain, account)
-        log_odds = log_odds_of(scored.risk)
+        log_odds = logits(scored.risk)
         delta, model_delta = _deltas(scored, version.score(before, before_us), log_odds, previous_risk)
         days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
         return ScoredRows(
@@ -226,19 +225,13 @@ class AccountScores(Kept):
             )
 
 
-def log_odds_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-odds of each risk."""
-    # Not numpy's logarithm, whose last bit depends on the place in the array.
-    return np.array([logit(p) for p in risk.tolist()], np.float64)
-
-
 def _deltas(
     now: Scored, then: Scored, log_odds: NDArray[np.float64], previous_risk: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
     delta = now.contributions - then.contributions
     delta[np.isnan(previous_risk)] = np.nan
-    rest = log_odds - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
+    rest = log_odds - logits(previous_risk)
     for column in delta.T:  # in the order of the features: the same bits for any number of rows
         rest -= column
     return delta, rest

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from c360_stream.arrays.growth import grow_array
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.emissions import FinalLabels, IntradayRows, TickRows
+from c360_stream.models.classifier import logits
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
-from c360_stream.scoring.account_scores import AccountScores, ScoringConfig, log_odds_of
+from c360_stream.scoring.account_scores import AccountScores, ScoringConfig
 from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.segments import NO_SEGMENT
 from c360_stream.scoring.stored_risks import StoredRisks
@@ -156,7 +157,7 @@ class ShardScorer(Kept):
         curve = scores.version.curve
         if curve is None:
             return None
-        worth = lifetimes(curve, self.config.value).worth(log_odds_of(scores.risk), check=True)
+        worth = lifetimes(curve, self.config.value).worth(logits(scores.risk), check=True)
         return self._value.tick(rows.day, rows.account, rows.features[:, INDEX["mrr_cents"]], worth)
 
     def _keep_segments(self, rows: TickRows, scores: ScoredRows) -> tuple[int, int]:
