@@ -92,7 +92,7 @@ class HashTable:
         return int(np.count_nonzero(self.keys)) + self._has_zero
 
     def slots(self) -> Slots:
-        """The slots of all keys, ascending."""
+        """The slots of all keys, ascending; intp of shape (keys,)."""
         taken = np.flatnonzero(self.keys)
         return np.append(taken, len(self.keys) - 1) if self._has_zero else taken
 
@@ -101,8 +101,8 @@ class HashTable:
 
         Returns
         -------
-        The slot of each key, right until the next `place` or `keep`; and the positions of those that were not there,
-        in any order.
+        The slot of each key, shape (n,), right until the next `place` or `keep`; and the positions of those that were
+        not there, in any order.
         """
         slots, absent = self._look(keys)
         if len(absent):

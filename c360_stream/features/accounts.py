@@ -89,7 +89,7 @@ class Accounts(Kept):
         self.stride_phase[first : len(self)] = [zlib.crc32(name.encode()) for name in self.ids[first:]]
 
     def in_id_order(self) -> NDArray[np.int32]:
-        """Indices of all accounts in ascending order of id."""
+        """Indices of all accounts in ascending order of id; int32 of shape (accounts,)."""
         if len(self._in_id_order) < len(self.ids):
             self._in_id_order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), np.int32)
         return self._in_id_order

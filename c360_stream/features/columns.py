@@ -97,7 +97,7 @@ class EventColumns:
         return cls(last.topic, accounts, account_hash, account=np.concatenate(account), details=details, **columns)
 
     def keep(self, chosen: NDArray[np.intp]) -> EventColumns:
-        """The events at the positions `chosen`, in that order; the accounts stay."""
+        """The events at the positions `chosen`, shape (m,), in that order; the accounts stay."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         return replace(
             self,
@@ -112,7 +112,7 @@ class EventColumns:
         return replace(self, **columns)
 
     def take(self, chosen: NDArray[np.intp]) -> EventColumns:
-        """The events at the positions `chosen`, in that order, with just their accounts."""
+        """The events at the positions `chosen`, shape (m,), in that order, with just their accounts."""
         kept = self.keep(chosen)
         present, account = np.unique(kept.account, return_inverse=True)
         kept.accounts = [self.accounts[i] for i in present.tolist()]

@@ -77,7 +77,7 @@ class KnownAccounts(dict[str, int]):
             self._hashes = np.zeros(0, np.uint64)
 
     def hashes(self) -> NDArray[np.uint64]:
-        """The hash of each account by its number, as in `EventColumns`."""
+        """The hash of each account by its number, as in `EventColumns`; uint64 of shape (accounts,)."""
         accounts = len(self.names)
         if self._new_hashes:
             # What was given before keeps its part of the column, or the shorter one.
@@ -114,7 +114,7 @@ class _EventTypes(dict[str, int]):
         return number
 
     def columns(self, types: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.bool_]]:
-        """Code, category hash and whether a feature counts, of each event."""
+        """Code, category hash and whether a feature counts, each of shape (types,)."""
         if len(self) > _REMEMBERED_MAX:
             self.clear()
             self._codes, self._categories, self._has_category = [], [], []
@@ -179,7 +179,7 @@ class EventEncoder:
         )
 
     def heartbeats(self, events: EventColumns) -> NDArray[np.intp]:
-        """Positions of the heartbeats among events that were encoded just now."""
+        """Positions, ascending, of the heartbeats among events that were encoded just now."""
         account = self._accounts.get(ev.HEARTBEAT_ACCOUNT)
         if account is None:
             return np.zeros(0, np.intp)
@@ -203,7 +203,7 @@ class EventEncoder:
         return code, user, category
 
     def shards_of(self, account_hash: NDArray[np.uint64]) -> NDArray[np.uint16]:
-        """The shard of each account, by its hash."""
+        """The shard of each account, by its hash, uint64 of shape (n,)."""
         return (account_hash * _UNSCOPE % np.uint64(self._accounts.shards)).astype(np.uint16)
 
     def split(self, events: EventColumns) -> list[EventColumns | None]:

@@ -53,7 +53,7 @@ class TimedBatch(Protocol):
         """Event times, int64 of shape (events,)."""
 
     def accounts(self, window: slice) -> NDArray[np.uint64]:
-        """A hash of the account of each event in a window."""
+        """A hash of the account of each event in a window, uint64 of shape (window,)."""
 
     def due(self) -> int:
         """How many of the events are to be judged; those read ahead come with the next batch."""

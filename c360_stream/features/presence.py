@@ -41,7 +41,7 @@ class Presence(Kept):
     def mark(
         self, key: NDArray[np.uint64], account: NDArray[np.int32], age_days: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Note things as present, each `age_days` days ago (0..WINDOW_DAYS-1).
+        """Note n things as present, each `age_days` days ago (0..WINDOW_DAYS-1); all arguments of shape (n,).
 
         Returns
         -------

@@ -163,13 +163,21 @@ class LabelLedger(Kept):
         self._cancelled.append((account, time_us))
 
     def open(self, day: int, scored: NDArray[np.int32]) -> None:
-        """Begin the as-of `day`: the accounts that are scored at it have a pending label."""
+        """Begin the as-of `day`: the accounts `scored` at it, shape (n,), have a pending label."""
         row = self._status[day % self._slots]
         row[:] = NONE
         row[scored] = PENDING
 
     def store(self, day: int, account: NDArray[np.int32], features: NDArray[np.float64]) -> None:
-        """Keep an as-of's examples (ordered by account id) until their labels are known."""
+        """Keep an as-of's n examples until their labels are known.
+
+        Parameters
+        ----------
+        account
+            int32, shape (n,): index of the account in its shard, ordered by account id.
+        features
+            float64, shape (n, features).
+        """
         if len(account):
             self._examples[day] = (account, CompactMatrix.of(features))
             if self.reach_days:

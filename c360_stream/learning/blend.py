@@ -94,7 +94,7 @@ class Mixture(Kept):
             self._advantage += math.log(max(right, RISK_MARGIN) / max(before, RISK_MARGIN))
 
     def mix(self, first: Floats, second: Floats) -> Floats:
-        """The blend's log-odds."""
+        """The blend's log-odds, shape (n,)."""
         weight = self.weight
         return np.asarray((1.0 - weight) * first + weight * second)
 
@@ -188,7 +188,7 @@ class Blend(Contender):
         )
 
     def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
-        """Log-odds of the blend before its calibration; NaN while a part is not warm."""
+        """Log-odds of the blend before its calibration, shape (n,); NaN while a part is not warm."""
         if not self._parts_ready or not len(block):
             return np.full(len(block), np.nan)
         return self._mixture.mix(*self._log_odds(block, np.full(len(block), as_of_us, np.int64)))

@@ -87,7 +87,13 @@ class Contest(Kept):
         self._waiting: dict[int, tuple[list[str], Floats, Floats]] = {}
 
     def open(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
-        """Keep the predictions for a day's examples (ascending by account) until their labels are known."""
+        """Keep the predictions for a day's n examples (ascending by account) until their labels are known.
+
+        Parameters
+        ----------
+        risk, raw
+            By model, shape (n,): risks, and log-odds before calibration; a model left out made none.
+        """
         if not len(block):
             return
         chosen = block.judged_rows()
@@ -116,7 +122,7 @@ class Contest(Kept):
         return _of_accounts(block, ids, risk[i] if i < len(risk) else risk)
 
     def pending_log_odds(self, day: int, block: ExampleBlock, name: str) -> Floats:
-        """A model's log-odds before calibration, as `pending_predictions`."""
+        """A model's log-odds before calibration, shape (n,), as `pending_predictions`."""
         ids, _, raw = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
         return _of_accounts(block, ids, raw[i] if i < len(raw) else raw)
@@ -127,7 +133,7 @@ class Contest(Kept):
             np.multiply(sums, _KEEP, out=sums)
 
     def judge(self, predictions: Predictions, churned: NDArray[np.bool_]) -> None:
-        """Compare predictions with the labels of `predictions.rows`."""
+        """Compare predictions with the labels of `predictions.rows`, shape (rows,)."""
         if not len(predictions.rows):
             return
         loss = np.stack([_loss(predictions.risk[name], churned) for name in self.names])

@@ -147,13 +147,13 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
     def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
         """Learn examples one after another; return each one's calibrated log-odds from just before.
 
-        `importance` is how many examples each one counts for; 1 if absent.
+        Parameters as in `RowClassifier.learn_rows`.
         """
         before = self.classifier.learn_rows(rows, outcomes, importance)
         return self.correct_rows(before, outcomes, importance)
 
     def correct_rows(self, log_odds: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
-        """Learn slope and offset alone, from log-odds predicted earlier; return these as corrected before."""
+        """Learn slope and offset alone, from log-odds predicted earlier; return them as corrected before."""
         counts = [1.0] * len(outcomes) if importance is None else importance.tolist()
         examples = zip(log_odds.tolist(), outcomes.tolist(), counts, strict=True)
         return np.array([self._map.learn(z, y, count) for z, y, count in examples], np.float64)

@@ -149,13 +149,13 @@ class ChurnModel(Kept):
             self._classifier.learn_rows(rows, outcomes[part], importance[part])
 
     def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_], treated: Treated | None = None) -> None:
-        """Learn the calibration from the log-odds predicted at the as-of of examples that have matured."""
+        """Learn the calibration from the log-odds predicted at the as-of of n examples that have matured."""
         treated = _known(treated, len(churned))
         rows, importance = self._treatment.calibrating(treated), self._treatment.importance(treated)
         self._calibration.correct_rows(raw_log_odds[rows], np.asarray(churned, np.float64)[rows], importance[rows])
 
     def count(self, outcomes: NDArray[np.bool_] | Floats) -> None:
-        """Count outcomes that have matured: enough of them, and the model scores."""
+        """Count outcomes that have matured, shape (n,): once there are enough, the model scores."""
         self.outcomes += len(outcomes)
         self.churned += int(np.count_nonzero(outcomes))
 

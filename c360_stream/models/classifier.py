@@ -85,7 +85,7 @@ class RowClassifier(base.Classifier, Kept):
 
     @property
     def weights(self) -> Floats:
-        """The intercept, then a weight for each column."""
+        """The intercept, then a weight for each column; shape (1 + columns,)."""
         return self._weights.copy()
 
 

@@ -39,7 +39,7 @@ class Columns:
             self.index.setdefault(name, len(self.index))
 
     def row(self, x: Mapping[Any, Any], absent: float = np.nan) -> Floats:
-        """The values of `x` in their columns; `absent` for None and for names that `x` lacks.
+        """The values of `x` in their columns; `absent` for None and for names that `x` lacks; shape (columns,).
 
         Names without a column are left out: nothing has been learnt about them.
         """
@@ -51,7 +51,7 @@ class Columns:
         return values
 
     def named(self, row: Floats) -> dict[Hashable, float]:
-        """A row as a dict."""
+        """A row, shape (columns,), as a dict by name."""
         return dict(zip(self.index, row.tolist(), strict=True))
 
 

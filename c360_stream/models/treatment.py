@@ -55,17 +55,17 @@ class Treatment:
         return (TREATED,) if self.policy == "model" else ()
 
     def teaching(self, treated: Treated) -> NDArray[np.intp]:
-        """Places of the examples that teach."""
+        """Places of the examples that teach, ascending; `treated` is of shape (n,)."""
         return np.flatnonzero(~treated) if self.policy == "leave_out" else np.arange(len(treated))
 
     def calibrating(self, treated: Treated) -> NDArray[np.intp]:
-        """Places of the examples that show whether the prediction at their as-of was right."""
+        """Places of the examples that show whether the prediction at their as-of was right, ascending."""
         return np.flatnonzero(~treated) if self.policy == "model" else self.teaching(treated)
 
     def importance(self, treated: Treated) -> Floats:
-        """How many examples each counts for."""
+        """How many examples each counts for, shape (n,)."""
         return np.where(treated, self.weight if self.policy == "weight" else 1.0, 1.0)
 
     def with_columns(self, rows: Floats, treated: Treated) -> Floats:
-        """Rows as the classifier takes them."""
+        """Rows as the classifier takes them, shape (n, columns)."""
         return np.column_stack([rows, treated]) if self.columns else rows

@@ -40,7 +40,7 @@ class Curve:
     null: float
 
     def contributions(self, values: Floats) -> Floats:
-        """What each value adds."""
+        """What each value adds to the log-odds, shape (n,)."""
         return np.where(np.isnan(values), self.null, np.interp(values, self.at, self.log_odds))
 
 

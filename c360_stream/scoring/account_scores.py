@@ -94,11 +94,11 @@ class AccountScores(Kept):
         self._as_of_us = grow_array(self._as_of_us, accounts, 0)
 
     def mrr_cents(self, account: NDArray[np.int32]) -> Floats:
-        """MRR at the last tick, NaN for unknown."""
+        """MRR of n accounts at the last tick, shape (n,); NaN for unknown."""
         return np.asarray(self._features[account, INDEX["mrr_cents"]])
 
     def forget(self, gone: NDArray[np.int32]) -> None:
-        """Let accounts begin afresh."""
+        """Drop the last scores of accounts that have cancelled, shape (m,)."""
         self._risk[:, gone], self._tier[:, gone] = np.nan, NO_TIER
         self._features[gone] = np.nan
 

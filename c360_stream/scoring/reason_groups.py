@@ -141,5 +141,5 @@ def strongest_first(strength: Floats, most: int) -> tuple[NDArray[np.intp], NDAr
 
 
 def behind_actionable(strength: Floats, column: NDArray[np.intp]) -> Floats:
-    """Strengths by which what nobody can act on comes last."""
+    """Strengths, shape (groups, n), by which what nobody can act on comes last."""
     return np.where(ACTIONABLE[column], strength, strength - _BEHIND)

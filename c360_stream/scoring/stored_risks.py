@@ -37,7 +37,7 @@ class StoredRisks(Kept):
         self._risk = grow_array(self._risk, accounts, np.nan, axis=1)
 
     def store(self, day: int, account: NDArray[np.int32], risk: Floats) -> None:
-        """Keep the risks of a tick; accounts that are not among them have none."""
+        """Keep the risks of a tick, shape (n,); accounts that are not among them have none."""
         stored = self._risk[day % self._slots]
         stored[:] = np.nan
         stored[account] = risk

@@ -71,9 +71,9 @@ class Tiers:
         return np.maximum(entered, np.minimum(previous, kept)).astype(np.int8)
 
     def between(self, risk: NDArray[np.float64], previous: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Tiers between ticks, given those of the last emitted scores."""
+        """Tiers between ticks, int8 of shape (n,), given those of the last emitted scores."""
         return np.maximum(previous, np.searchsorted(self._certain, risk, side="right")).astype(np.int8)
 
     def entered(self, risk: NDArray[np.float64]) -> NDArray[np.int8]:
-        """Tiers whose thresholds the risks have reached: those of accounts without a past."""
+        """Tiers whose thresholds the risks have reached, int8 of shape (n,): those of accounts without a past."""
         return np.searchsorted(self._enter, risk, side="right").astype(np.int8)

@@ -50,11 +50,11 @@ class Lifetimes(NamedTuple):
     discounted_check: Floats
 
     def expected_months(self, log_odds: Floats) -> Floats:
-        """Months until the account cancels, within `value_months_max`."""
+        """Months until each account cancels, within `value_months_max`; shape (n,)."""
         return np.asarray(np.interp(log_odds, _GRID, self.months))
 
     def worth(self, log_odds: Floats, *, check: bool = False) -> Floats:
-        """Months that count, discounted to today; with `check` those of the next half year alone."""
+        """Months that count, discounted to today, shape (n,); with `check` those of the next half year alone."""
         return np.asarray(np.interp(log_odds, _GRID, self.discounted_check if check else self.discounted))
 
 

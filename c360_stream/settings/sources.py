@@ -20,7 +20,13 @@ class SecretFiles(PydanticBaseSettingsSource):
     """Secrets from files: `C360_KAFKA_SASL_PASSWORD_FILE` names one."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        """The content of the file that the environment names for a secret, without the newlines at its end."""
+        """The content of the file that the environment names for a secret, without the newlines at its end.
+
+        Raises
+        ------
+        ConfigurationError
+            If the secret is set directly too, or the file cannot be read.
+        """
         variable = f"{ENV_PREFIX}{field_name.upper()}"
         place = os.environ.get(f"{variable}_FILE", "")
         if field.annotation is not SecretStr or not place:

@@ -103,7 +103,7 @@ def fields(**types: object) -> Fields:
 
 
 def codec_of(each: object) -> Codec:
-    """The codec of a type; see `fields`."""
+    """The codec of a type; raises `TypeError` as `fields` does."""
     if isinstance(each, Codec):
         return each
     if each in _PLAIN:
@@ -289,7 +289,10 @@ def in_place(text: str) -> Codec:
 
 
 def of_kind(what: str) -> Codec:
-    """A `Kept` object of the class that settings or a catalogue chose: its state carries its layout."""
+    """A `Kept` object of the class that settings or a catalogue chose: its state carries its layout.
+
+    Loading raises `StateError` if the state is of another layout.
+    """
 
     def load(plain: Any, now: Any) -> Any:
         before, state = plain

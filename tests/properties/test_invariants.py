@@ -228,7 +228,7 @@ def test_the_strategy_meets_what_it_is_for() -> None:
     """Most of the properties above would be idle without cancellations, examples and moved accounts."""
     seen: set[str] = set()
 
-    @settings(deadline=None, max_examples=40, derandomize=True, database=None)
+    @settings(deadline=None, max_examples=80, derandomize=True, database=None)
     @given(event_sets(), deliveries)
     def look(events: EventSet, delivery: Delivery) -> None:
         emitted, shards = deliver(events, delivery, lambda emission: seen.add(type(emission).__name__))
