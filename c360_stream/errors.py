@@ -1,4 +1,4 @@
-"""Errors that reach a person: one line that says what, where and how to fix it."""
+"""Errors that reach a person: one line with what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pipeline: account shards -> learner -> scorers -> monitors, and what each part takes of what another gives.
+"""The pipeline: account shards -> learner -> scorers -> monitors, and how messages are routed between them.
 
 Pure and deterministic. The flow runs the parts as steps of an engine, on several workers; `c360 evaluate` and
 `c360 bench` run them here, one after the other. Both take the routing from this module.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from c360_stream.contracts.events import US_PER_SECOND
 from c360_stream.contracts.kinds import INPUT_KINDS
@@ -31,7 +31,10 @@ from c360_stream.scoring.value import ValueConfig
 from c360_stream.settings import Settings
 from c360_stream.state.fields import Kept, fields
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 LearnerInput = TickExamples
 """What the one learner takes of all account shards."""
@@ -46,7 +49,7 @@ def shard_versions(learned: LearnedTick, shards: int) -> list[ShardVersion]:
 
 @dataclass(slots=True)
 class Watched:
-    """What the monitors make of hours or a tick that all shards have closed."""
+    """What the monitors find in hours or a tick that all shards have closed."""
 
     alarms: list[DriftAlarm] = field(default_factory=list)
     metrics: list[MetricRow] = field(default_factory=list)
@@ -149,7 +152,7 @@ class Pipeline:
         self.models = ModelPipeline(settings)
 
     def receive(self, batch: ShardBatch) -> Iterator[Emission | LearnedTick | ScorerOutput | Watched]:
-        """Take what a partition says to a shard; what the shard emits and all that follows. To be exhausted."""
+        """Take a partition's batch for a shard; give what the shard emits and all that follows. To be exhausted."""
         for emission in self.shards[batch.shard].receive([batch]):
             yield emission
             yield from self.models.take(emission)
@@ -163,7 +166,7 @@ def account_shards(settings: Settings, partitions: tuple[str, ...]) -> list[Acco
 
 def _same_named(config: type[Config], settings: Settings) -> Config:
     """A configuration whose fields are named as the settings are."""
-    return config(**{field.name: getattr(settings, field.name) for field in dataclass_fields(config)})  # type: ignore[arg-type]
+    return config(**{field.name: getattr(settings, field.name) for field in dataclass_fields(config)})
 
 
 def shard_config(settings: Settings, partitions: tuple[str, ...]) -> ShardConfig:
@@ -209,11 +212,11 @@ def monitor_config(settings: Settings) -> MonitorConfig:
 def scoring_config(settings: Settings) -> ScoringConfig:
     """What the scorers take from the settings."""
     return ScoringConfig(
-        settings.horizon_days,
-        (settings.tier_medium, settings.tier_high, settings.tier_critical),
-        settings.tier_hysteresis,
-        settings.tier_min_days,
-        settings.event_score_change_min,
-        settings.risk_curve_days,
-        _same_named(ValueConfig, settings),
+        horizon_days=settings.horizon_days,
+        thresholds=(settings.tier_medium, settings.tier_high, settings.tier_critical),
+        hysteresis=settings.tier_hysteresis,
+        tier_min_days=settings.tier_min_days,
+        event_score_change_min=settings.event_score_change_min,
+        risk_curve_days=settings.risk_curve_days,
+        value=_same_named(ValueConfig, settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class CompactMatrix:
     Parameters
     ----------
     columns
-        One array a column, from `of` or as a snapshot has kept them.
+        One array per column, from `of` or as a snapshot has kept them.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class CompactMatrix:
     (['int8', 'float64'], [[40.0, nan]])
     """
 
-    def __init__(self, columns: list[NDArray[Any]]) -> None:
+    def __init__(self, columns: list[NDArray[np.generic]]) -> None:
         self.columns = columns
 
     @classmethod
@@ -38,12 +38,12 @@ class CompactMatrix:
         with np.errstate(invalid="ignore", over="ignore"):
             return cls([_narrow(np.ascontiguousarray(column)) for column in matrix.T])
 
-    def matrix(self, chosen: Any = slice(None)) -> NDArray[np.float64]:
+    def matrix(self, chosen: NDArray[np.intp] | Sequence[int] | slice = slice(None)) -> NDArray[np.float64]:
         """The rows as they were, or some of them; float64 of shape (chosen, columns)."""
         return np.stack([column[chosen] for column in self.columns], axis=1, dtype=np.float64, casting="safe")
 
 
-def _narrow(column: NDArray[np.float64]) -> NDArray[Any]:
+def _narrow(column: NDArray[np.float64]) -> NDArray[np.generic]:
     bits = column.view(np.uint64)
     for kind in _TYPES:
         narrow = column.astype(kind)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 GROWTH = 1.25
 """What a column grows by: at most a quarter of it waits for accounts to come, for 5 copies of each entry in all.
 
-Doubling would leave up to half of 2.4 kB an account unused.
+Doubling would leave up to half of 2.4 kB per account unused.
 """
 
 
-def grow_array(column: NDArray[Any], accounts: int, fill: Any, axis: int = 0) -> NDArray[Any]:
+def grow_array(column: NDArray[Scalar], accounts: int, fill: float, axis: int = 0) -> NDArray[Scalar]:
     """The column with room for `accounts` entries along an axis: itself, or longer by at least a quarter.
 
     >>> grow_array(np.array([1, 2]), 3, 0).tolist()

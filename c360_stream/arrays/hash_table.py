@@ -1,4 +1,4 @@
-"""A hash table of 64-bit hashes that takes and gives whole arrays, in little more memory than the arrays have."""
+"""A hash table of 64-bit hashes whose operations take whole arrays, in little more memory than the arrays."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HashTable:
     ======  ==================  =====================
 
     Measured besides, of 1,250,000 known: the table inside pandas finds a key in 7 to 16 ns, but cannot forget and is
-    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns a key.
+    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns per key.
 
     Memory: 8 bytes and the columns' in each slot. Slots are 1.54 to `GROWTH / LOAD_MAX` = 1.93 times the most keys it
     had at once; past three times what is needed, `keep` gives them back. While it grows, the old table is there too.
@@ -92,17 +92,17 @@ class HashTable:
         return int(np.count_nonzero(self.keys)) + self._has_zero
 
     def slots(self) -> Slots:
-        """The slots of all keys, ascending."""
+        """The slots of all keys, ascending; intp of shape (keys,)."""
         taken = np.flatnonzero(self.keys)
         return np.append(taken, len(self.keys) - 1) if self._has_zero else taken
 
     def place(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
-        """Look keys up, and take up those that are not there; a key may be given repeatedly.
+        """Look keys up, and add those that are absent; a key may be given repeatedly.
 
         Returns
         -------
-        The slot of each key, right until the next `place` or `keep`; and the positions of those that were not there,
-        in any order.
+        The slot of each key, shape (n,), right until the next `place` or `keep`; and the positions of those that were
+        not there, in any order.
         """
         slots, absent = self._look(keys)
         if len(absent):
@@ -127,7 +127,7 @@ class HashTable:
         return [self._has_zero, int(self._factor), self.keys, *self.columns]
 
     def restore(self, state: list[Any]) -> None:
-        """Take up what `state` gave, at no cost: the arrays are not copied."""
+        """Restore what `state` gave, at no cost: the arrays are not copied."""
         self._has_zero, factor, keys, *self.columns = state
         self._factor = np.uint64(factor)
         self._use(keys)
@@ -146,7 +146,7 @@ class HashTable:
     def _look(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
         """The slot of each key, or the empty one where the search for it ends; and the positions of the latter.
 
-        What it says of key 0 is wrong either way.
+        For key 0 the answer is wrong; the caller corrects it.
         """
         slots = self._homes(keys)
         held = self.keys.take(slots)

@@ -2,7 +2,7 @@
 
 JSON Schemas (`validation`), the examples of the AsyncAPI document (`tools.schemas.examples`) and the columns of tables
 (`connectors.clickhouse.tables`) follow from the declarations. A new field needs its line here, its value in
-`operators.rows`, a migration in `schemas/clickhouse`, and `make schemas`; tests tell what is missing.
+`operators.rows`, a migration in `schemas/clickhouse`, and `make schemas`; tests name what is missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from msgspec import Meta
 from msgspec.structs import replace
 from pydantic import AwareDatetime, PlainSerializer, WithJsonSchema
 from xxhash import xxh3_128_hexdigest
+
+from c360_stream.contracts.events.times import EPOCH
 
 Tier = Literal["low", "medium", "high", "critical"]
 TIERS: tuple[str, ...] = get_args(Tier)
@@ -36,8 +38,6 @@ AlarmKind = Literal[
 Segment = Literal["at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady"]
 Severity = Literal["warning", "critical"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 def utc_time(us: int) -> datetime:
     """The time that is `us` microseconds after the Unix epoch, UTC.
@@ -47,7 +47,7 @@ def utc_time(us: int) -> datetime:
     OverflowError
         If it is outside the years 1 to 9999.
     """
-    return _EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(microseconds=us)
 
 
 def rfc3339_ms(us: int) -> str:
@@ -105,10 +105,10 @@ Version = Annotated[int, Meta(ge=1, extra={"column": pa.uint16()})]
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """Why an account's risk is what it is: one topic's part in it, told by one of the topic's features."""
+    """Why an account's risk is what it is: one topic's part in it, explained by one of the topic's features."""
 
     feature: Annotated[str, Meta(examples=["avg_dau_7d"])]
-    """Or `model`: no single topic can be told, and the contribution is what all that raise the risk add together."""
+    """Or `model`: no single topic stands out, and the contribution is what all that raise the risk add together."""
     value: Annotated[float | None, Meta(examples=[0.3])]
     """The feature's value; null where its definition has none."""
     contribution: Annotated[float, Meta(examples=[0.84])]
@@ -118,7 +118,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """What moved an account's risk since its last score: one topic's part in it, told by one of its features."""
+    """What moved an account's risk since its last score: one topic's part in it, explained by one of its features."""
 
     feature: Annotated[str, Meta(examples=["payment_failures_30d"])]
     """Or `model`: what the model has learnt since then."""
@@ -126,7 +126,7 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     """The feature's value at the last score; null where its definition had none."""
     value: Annotated[float | None, Meta(examples=[1.0])]
     contribution: Annotated[float, Meta(examples=[0.41])]
-    """Of the whole topic, signed: positive has raised the risk. All parts, told or not, add up to the change of the
+    """Of the whole topic, signed: positive has raised the risk. All parts, shown or not, add up to the change of the
     log-odds."""
     text: Annotated[str, Meta(examples=["1 payment failure in 30 days (before: No payment failures in 30 days)"])]
     """A sentence that a customer-success manager understands."""

@@ -58,7 +58,7 @@ def model_of(declared: type[Struct]) -> type[BaseModel]:
 
 
 def _pydantic(kind: Any) -> Any:
-    """What pydantic calls a type that msgspec knows."""
+    """The pydantic type of a type that msgspec knows."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return model_of(kind)
     origin, inner = get_origin(kind), get_args(kind)

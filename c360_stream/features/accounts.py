@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from c360_stream.features.windows import WINDOW_DAYS, DayCounts
 from c360_stream.labels.contacts import Contacts, Occurrence
 from c360_stream.state.codec import IDS_PER_PAGE
 from c360_stream.state.fields import Kept, fields, paged_by_account, paged_list
+
+Numbers = NDArray[np.integer | np.floating | np.bool_]
 
 
 class Accounts(Kept):
@@ -88,7 +89,7 @@ class Accounts(Kept):
         self.stride_phase[first : len(self)] = [zlib.crc32(name.encode()) for name in self.ids[first:]]
 
     def in_id_order(self) -> NDArray[np.int32]:
-        """Indices of all accounts in ascending order of id."""
+        """Indices of all accounts in ascending order of id; int32 of shape (accounts,)."""
         if len(self._in_id_order) < len(self.ids):
             self._in_id_order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), np.int32)
         return self._in_id_order
@@ -207,7 +208,7 @@ class Accounts(Kept):
         total = self.counts.total
         rows = np.empty((len(chosen), len(FEATURES)))
 
-        def put(name: str, values: Any) -> None:
+        def put(name: str, values: Numbers) -> None:
             rows[:, INDEX[name]] = values
 
         dau = {days: total(w.DAU, days, chosen) / days for days in (7, 14, 30)}
@@ -256,7 +257,7 @@ _COUNTS_30D = {
 }
 
 
-def _ratio(dividend: NDArray[Any], divisor: NDArray[Any]) -> NDArray[np.float64]:
+def _ratio(dividend: Numbers, divisor: Numbers) -> NDArray[np.float64]:
     """Divide, with NaN where the divisor is 0 or NaN."""
     out = np.full(len(dividend), np.nan)
     np.divide(dividend, divisor, out=out, where=np.asarray(divisor) > 0)

@@ -1,4 +1,4 @@
-"""Decoded events as columns: what travels between steps instead of one object an event."""
+"""Decoded events as columns: what travels between steps instead of one object per event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRODUCT, BILLING, SUPPORT = range(len(INPUT_KINDS))
 
 # Codes of product events: a set of bits, since one event type can be several of these.
 CORE_ACTION, COMMENT, INVITE, EXPORT = 1, 2, 4, 8
-# Codes of billing and support events: one number an event type.
+# Codes of billing and support events: one number per event type.
 STARTED, CHANGED, CANCELLED, INVOICE_PAID, INVOICE_FAILED = 1, 2, 3, 4, 5
 TICKET, TICKET_URGENT, TICKET_SOLVED, CSAT, NPS, CONTACTED = 11, 12, 13, 14, 15, 16
 # A bit that no other code has. A product event of the type has it whatever its account, to which nothing else looks.
@@ -42,13 +42,13 @@ class EventColumns:
         Distinct accounts, m of them: before the events are split by shard all that the encoder knows, else those of
         the events.
     account_hash
-        uint64, shape (m,): one stable hash an account, which scopes the hashes below to their account.
+        uint64, shape (m,): one stable hash per account, which scopes the hashes below to their account.
     account
         int32, shape (n,): each event's index into `accounts`.
     time_us
         int64, shape (n,): event time in microseconds since the epoch, UTC.
     effective_time_us
-        int64, shape (n,): when the event counts as heard. Its own time, or, if it is late, the mark that its
+        int64, shape (n,): when the event takes effect. Its own time, or, if it is late, the mark that its
         partition had reached just before it: that depends on the order of the partition alone, and one wrong clock
         does not move it (`plausibility.TimeJudge`).
     event
@@ -58,7 +58,7 @@ class EventColumns:
     user, category
         uint64, shape (n,), 0 for none; empty for billing and support.
     details
-        What does not fit a number, one item an event; empty for product.
+        What does not fit a number, one item per event; empty for product.
     """
 
     topic: int
@@ -97,7 +97,7 @@ class EventColumns:
         return cls(last.topic, accounts, account_hash, account=np.concatenate(account), details=details, **columns)
 
     def keep(self, chosen: NDArray[np.intp]) -> EventColumns:
-        """The events at the positions `chosen`, in that order; the accounts stay."""
+        """The events at the positions `chosen`, shape (m,), in that order; the accounts stay."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         return replace(
             self,
@@ -112,7 +112,7 @@ class EventColumns:
         return replace(self, **columns)
 
     def take(self, chosen: NDArray[np.intp]) -> EventColumns:
-        """The events at the positions `chosen`, in that order, with just their accounts."""
+        """The events at the positions `chosen`, shape (m,), in that order, with just their accounts."""
         kept = self.keep(chosen)
         present, account = np.unique(kept.account, return_inverse=True)
         kept.accounts = [self.accounts[i] for i in present.tolist()]
@@ -144,7 +144,7 @@ class Unsettled:
     Parameters
     ----------
     topic, account_hash, event, time_us
-        What tells it from the others, see `EventColumns`.
+        What identifies it, see `EventColumns`.
     letter
         The dead letter that it becomes if the other partitions do not bear its time out.
     """
@@ -158,7 +158,7 @@ class Unsettled:
 
 @dataclass(slots=True)
 class ShardBatch:
-    """What one source partition says to one shard: events, and the partition's mark, together.
+    """What one source partition sends to one shard: events, and the partition's mark, together.
 
     The mark travels with its batch so that it cannot overtake the events it vouches for.
 

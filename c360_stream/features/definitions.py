@@ -1,7 +1,7 @@
 """The features, version 1, in the order of every feature matrix, and what a person makes of each.
 
-What is declared here beside the name decides how a feature is told in reasons (`scoring/reasons.py`): features of one
-group are one topic and are told as one; the direction says which values a person takes for bad news.
+What is declared here beside the name decides how reasons show a feature (`scoring/reasons.py`): features of one
+group are one topic with one reason; the direction is which values a person takes for bad news.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Feature:
     name
         Unique; column of the feature matrix and of `account_features`.
     group
-        Its topic: reasons of a group are told as one, so a group holds what says the same and moves together.
+        Its topic: a group has one reason, so it holds features that mean the same and move together.
     bad
         Which values a person takes for bad news; None where a person expects nothing.
     bad_at, good_at
         From here on towards its side a value plainly sounds bad, or good; in between it is neutral.
     null_is_bad
         Whether the absence of a value is bad news; else it is neutral.
-    bad_says_all
-        Whether a bad value makes those of the others in its group go without saying, so that it tells the group.
+    bad_represents_group
+        Whether a bad value implies those of the others in its group, so that it represents the group.
     actionable
-        Whether somebody can do something about it. What cannot be acted on is told last.
+        Whether somebody can do something about it. What cannot be acted on comes last.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Feature:
     bad_at: float | None = None
     good_at: float | None = None
     null_is_bad: bool = False
-    bad_says_all: bool = False
+    bad_represents_group: bool = False
     actionable: bool = True
 
     def tone(self, value: float | None) -> Tone:
@@ -67,7 +67,7 @@ class Feature:
 
 
 # Levels, trends and silence are one topic: they are worked out from the same days of use, models give them weights of
-# opposite sign, and whoever reads that nobody was active for 12 days need not be told of the last 7 as well.
+# opposite sign, and "nobody was active for 12 days" implies the last 7.
 SPECS: tuple[Feature, ...] = (
     Feature("avg_dau_7d", "usage", "low", bad_at=0.5, good_at=3),
     Feature("avg_dau_14d", "usage", "low", bad_at=0.5, good_at=3),
@@ -86,7 +86,9 @@ SPECS: tuple[Feature, ...] = (
     Feature("avg_csat_30d", "satisfaction", "low", bad_at=3, good_at=4),
     # Detractors give 0 to 6, promoters 9 and 10.
     Feature("nps_score", "satisfaction", "low", bad_at=6, good_at=9),
-    Feature("days_since_last_activity", "usage", "high", bad_at=6.5, good_at=1, null_is_bad=True, bad_says_all=True),
+    Feature(
+        "days_since_last_activity", "usage", "high", bad_at=6.5, good_at=1, null_is_bad=True, bad_represents_group=True
+    ),
     Feature("mrr_cents", "size", actionable=False),
     Feature("downgraded_90d", "downgrade", "high", bad_at=1, good_at=0),
     Feature("payment_failures_30d", "payments", "high", bad_at=1, good_at=0),

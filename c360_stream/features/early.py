@@ -13,7 +13,7 @@ from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, list_of, reco
 
 
 class EarlyEvents(Kept):
-    """Events of days to come, waiting as columns (about 40 bytes an event) until their day opens."""
+    """Events of days to come, waiting as columns (about 40 bytes per event) until their day opens."""
 
     kept = fields(_days=dict_of(int, list_of(record(EventColumns, details=PLAIN))))
 
@@ -22,7 +22,7 @@ class EarlyEvents(Kept):
         self._count = 0
 
     def put(self, events: EventColumns) -> None:
-        """Take events that are heard on any days."""
+        """Take events; they wait for the day of their effective time."""
         day = events.effective_time_us // US_PER_DAY
         for of_day in np.unique(day).tolist():
             self._days.setdefault(of_day, []).append(events.take(np.flatnonzero(day == of_day)))

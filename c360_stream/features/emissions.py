@@ -1,4 +1,4 @@
-"""What an account shard emits: ticks, examples, closed hours, moved accounts and labels."""
+"""What an account shard emits: ticks, examples, closed hours, intraday rows and labels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TickRows:
 
 @dataclass(slots=True)
 class TickExamples:
-    """One shard's part of what the learner learns at a tick, and the word that the shard has closed it.
+    """One shard's part of what the learner learns at a tick, and the sign that the shard has closed it.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ class TickExamples:
     observed_ids, observed_after
         Examples whose longest horizon has passed (`LabelLedger.reach_days`): account, and days to its cancellation.
     late_days
-        Of each cancellation heard on the day that ends: whole days by which it came late; in no particular order.
+        Of each cancellation that arrived on the day that ends: whole days by which it came late; in no particular
+        order.
     events_by_topic
         Events of the day that ends.
     """
@@ -130,7 +131,7 @@ class IntradayRows:
 
 @dataclass(slots=True)
 class FinalLabels:
-    """Labels that are known at the end of the input, of which no tick has come to say so."""
+    """Labels that are known at the end of the input and that no tick has emitted."""
 
     shard: int
     time_us: int

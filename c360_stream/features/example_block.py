@@ -43,13 +43,13 @@ class ExampleBlock:
         return len(self.ids)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> ExampleBlock:
-        """Some of the rows, in the given order."""
+        """The rows at positions `rows`, in that order."""
         order = np.asarray(rows, np.int64)
         ids = [self.ids[row] for row in order.tolist()]
         return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order], self.treated[order])
 
     def judged_rows(self) -> NDArray[np.int64]:
-        """The rows of a day's examples that are judged later: all of them, or 2,000 that follow from the ids alone."""
+        """The rows of a day's examples that are judged later: at most 2,000, chosen by the ids alone; ascending."""
         if len(self) <= JUDGED_A_DAY_MAX:
             return np.arange(len(self))
         hashes = [(zlib.crc32(account.encode()), account) for account in self.ids]

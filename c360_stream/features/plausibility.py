@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,19 +16,21 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME
 
 Times = NDArray[np.int64]
+JudgeState = tuple[int, int, int, int, int, Sequence[int]]
+"""Plain data of a `TimeJudge`, in a snapshot."""
 
 NEXT = 3
-"""So many of the next events say whether they come late by a leap; those further on come later anyway."""
+"""How many of the next events must not be late by a leap; those further on come later anyway."""
 VOTERS = 8
 VOTERS_MIN = 4
 """Fewer events than this, behind a leap or beyond a silence, prove nothing."""
 VETOES_MAX = 2 * VOTERS
-"""After so many leaps in a row that somebody comes late by, most of the voters decide: time does not stand still."""
+"""After this many vetoed leaps in a row, most of the voters decide: time does not stand still."""
 LOOK_AHEAD_EVENTS = 1024
 BURST_EVENTS = 16_384
-"""So many events are looked at as long as they are all of one account."""
+"""How many events are looked at as long as they are all of one account."""
 MANY = 64
-"""So many events of an account prove more than a few do."""
+"""This many events of an account prove more than a few do."""
 BEHIND_DAYS_MAX = 3650
 """An event this far before the rest is refused: 1970 or 2001 is some program's zero, and no customer's history."""
 LONE_DAYS = 7
@@ -51,10 +53,10 @@ class TimedBatch(Protocol):
         """Event times, int64 of shape (events,)."""
 
     def accounts(self, window: slice) -> NDArray[np.uint64]:
-        """A hash of the account of each event in a window."""
+        """A hash of the account of each event in a window, uint64 of shape (window,)."""
 
     def due(self) -> int:
-        """So many of the events are to be judged; those read on for come with the next batch."""
+        """How many of the events are to be judged; those read ahead come with the next batch."""
 
     def more(self) -> Times:
         """Read on; `times` of all events, which are no more than before if the partition has ended for now."""
@@ -78,7 +80,7 @@ class Verdicts:
     refused
         Position and reason of each event to refuse.
     unsettled
-        Positions of events that the partition alone cannot judge: what the other partitions say decides.
+        Positions of events that the partition alone cannot judge: the other partitions decide.
     """
 
     high_us: Times
@@ -131,7 +133,9 @@ class TimeJudge:
         What `state` gave.
     """
 
-    def __init__(self, lateness_us: int, jump_us: int, state: Sequence[Any] = (), *, alone: bool = True) -> None:
+    def __init__(
+        self, lateness_us: int, jump_us: int, state: JudgeState | tuple[()] = (), *, alone: bool = True
+    ) -> None:
         self.lateness_us = lateness_us
         self.leap_us = max(lateness_us, _LEAP_MIN_US)
         self.jump_us = jump_us
@@ -143,15 +147,15 @@ class TimeJudge:
         self.accounts: tuple[int, ...] = ()
         """Hashes of the first `VOTERS` accounts of settled events."""
         if state:
-            self.high_us, self.first_us, self.latest_us, self.events, self._vetoes = state[:5]
-            self.accounts = tuple(state[5])
+            self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, accounts = state
+            self.accounts = tuple(accounts)
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> JudgeState:
         """Plain data for the constructor."""
         return self.high_us, self.first_us, self.latest_us, self.events, self._vetoes, self.accounts
 
     def advance(self, high_us: int) -> None:
-        """Take it that the partition has come to a time, whatever its events say."""
+        """Move the partition's time forward, whatever the times of its events."""
         self.high_us = max(self.high_us, high_us)
 
     def begin(self, first_us: int) -> int:
@@ -200,7 +204,7 @@ class TimeJudge:
                 else:
                     self._count(batch, start + plain, verdicts)
                     verdict = self._verdict(start + plain, batch, now_us)
-                self._heed(verdict, start + plain, batch, verdicts)
+                self._apply(verdict, start + plain, batch, verdicts)
             start += min(plain + 1, len(part))
         verdicts.high_us = np.concatenate(highs) if highs else np.zeros(0, np.int64)
         self._count(batch, start, verdicts)
@@ -217,7 +221,7 @@ class TimeJudge:
         borne_out: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
         return borne_out if now_us is None else borne_out & (leap_us <= now_us + _LEAP_MIN_US)
 
-    def _heed(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
+    def _apply(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
             verdicts.refused.append((position, verdict.refusal))
         elif verdict.believed:
@@ -253,7 +257,7 @@ class TimeJudge:
         enough = len(voters) >= VOTERS_MIN
         if not known and _share(voters > leap_us + BEHIND_DAYS_MAX * US_PER_DAY) >= 0.5:
             return _Verdict(refusal=BEHIND) if enough else _Verdict(unsettled=True)
-        # Who speaks first has nothing to be ahead of, and may be ahead of all others.
+        # The first event has nothing to be ahead of, and may be ahead of all others.
         of_own = ahead_us <= self._provable_us(on_time) if known else backed
         voted = enough and (len(others) >= VOTERS_MIN or of_own)
         if voted:
@@ -261,7 +265,7 @@ class TimeJudge:
         elif now_us is not None:
             verdict = _Verdict(believed=True)
         else:
-            verdict = self._hardly_voted(leap_us, voters, others, looked_at, backed=backed)
+            verdict = self._voted_by_few(leap_us, voters, others, looked_at, backed=backed)
         if now_us is not None and leap_us > now_us + _LEAP_MIN_US:
             verdict.believed = False
         doubtful = ahead_us > self._near_us if known else not voted
@@ -290,7 +294,7 @@ class TimeJudge:
         absurd = far_us > self.jump_us and _share(voters >= (self.high_us + leap_us) // 2) < 0.5
         return _Verdict(refusal=self._ahead if absurd else None)
 
-    def _hardly_voted(self, leap_us: int, voters: Times, others: Times, looked_at: int, *, backed: bool) -> _Verdict:
+    def _voted_by_few(self, leap_us: int, voters: Times, others: Times, looked_at: int, *, backed: bool) -> _Verdict:
         on_time_us = leap_us - self.leap_us
         on_time = _share(voters >= on_time_us) >= 0.5
         if self.high_us == NO_TIME:

@@ -1,4 +1,4 @@
-"""Distinct things an account had on each of the last days, exactly: one bitmask of days a thing."""
+"""Distinct things an account had on each of the last days, exactly: one bitmask of days per thing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Presence(Kept):
     A thing is a 64-bit stable hash that already includes its account. Bit k of its mask is "k days ago".
     Two of n things fall together with probability n**2 / 2**65: one in 10,000 for 60 million.
 
-    Memory: 16 bytes a slot of the hash table, so 25 to 35 bytes a thing seen in the window (a dict of row numbers and
-    the rows took 160), and 4 bytes an account.
+    Memory: 16 bytes per slot of the hash table, so 25 to 35 bytes per thing seen in the window (a dict of row numbers
+    and the rows took 160), and 4 bytes per account.
     """
 
     kept = fields(_things=in_place("hash table of int32, uint32"))
@@ -41,7 +41,7 @@ class Presence(Kept):
     def mark(
         self, key: NDArray[np.uint64], account: NDArray[np.int32], age_days: NDArray[np.int64]
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Note things as present, each `age_days` days ago (0..WINDOW_DAYS-1).
+        """Note n things as present, each `age_days` days ago (0..WINDOW_DAYS-1); all arguments of shape (n,).
 
         Returns
         -------
@@ -88,5 +88,5 @@ class Presence(Kept):
 
 
 def _distinct(ascending: NDArray[np.int64]) -> NDArray[np.int64]:
-    # `np.unique` hashes what is sorted already: 80 ns a number instead of 1.
+    # `np.unique` hashes what is sorted already: 80 ns per number instead of 1.
     return ascending[np.append(True, ascending[1:] != ascending[:-1])] if len(ascending) else ascending

@@ -1,9 +1,8 @@
-"""The account shard: turns what partitions say into ticks, examples, closed hours and moved accounts."""
+"""The account shard: turns partitions' batches into ticks, examples, closed hours and intraday rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class ShardConfig:
 
 @dataclass(slots=True)
 class ShardTally:
-    """Counts since the last look, for the metrics; `settled`: topics of events that are not unsettled any more."""
+    """Counts since they were last read, for the metrics; `settled`: topics of events that are settled now."""
 
     late: int = 0
     after_tick: int = 0
@@ -128,10 +127,10 @@ class AccountShard(Kept):
         self._touched: list[NDArray[np.int32]] = []
 
     def receive(self, batches: list[ShardBatch]) -> list[Emission]:
-        """Take what partitions say, in the order in which each said it; give what follows from it.
+        """Take batches, those of a partition in its order; give what follows from them.
 
-        All events are taken before any mark: they are heard at the mark of their own partition or later, so those of
-        days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
+        All events are taken before any mark: their effective time is the mark of their own partition or later, so
+        those of days that the marks have not opened yet wait. Few large pieces cost less than many small ones.
         """
         out: list[Emission] = []
         columns = [self._plausible(batch, out) for batch in batches]
@@ -142,13 +141,13 @@ class AccountShard(Kept):
             self._advance(out)
         self.tally.settled += self.unsettled.accept_until(self.watermark.now_us)
         if self.watermark.ended and self._today is not None:
-            if len((heard := self.ledger.heard(self._today)).account):
-                out.append(FinalLabels(self.number, self.watermark.now_us, heard))
+            if len((labels := self.ledger.labels_before_close(self._today)).account):
+                out.append(FinalLabels(self.number, self.watermark.now_us, labels))
             out += self.unsettled.refuse_after(self.watermark.now_us)
         self._close_hours(self.watermark.now_us // US_PER_HOUR, out)
-        moved = self._moved()
-        if moved is not None:
-            out.append(moved)
+        intraday = self._intraday_rows()
+        if intraday is not None:
+            out.append(intraday)
         return out
 
     def _plausible(self, batch: ShardBatch, out: list[Emission]) -> EventColumns | None:
@@ -162,9 +161,9 @@ class AccountShard(Kept):
         return batch.events.without([each for each in batch.unsettled if each.time_us < oldest_us])
 
     def _take(self, events: EventColumns) -> None:
-        """Apply what is heard by the day in progress; let the rest wait.
+        """Apply events with an effective time up to the day in progress; let the rest wait.
 
-        Nothing is heard before the watermark, so what a tick counts does not depend on how far the other
+        No effective time is before the watermark, so what a tick counts does not depend on how far the other
         partitions have been read by then, even where events are late.
         """
         # A log that has grown since it ended may have events from before its end, which are late in no partition.
@@ -276,7 +275,8 @@ class AccountShard(Kept):
                 corrected_as_of=[as_of for as_of, _ in closed.corrected],
                 corrected_ids=[accounts.ids[account] for _, account in closed.corrected],
                 corrected_treated=[
-                    bool(self._treated(np.array([account]), as_of, day)[0]) for as_of, account in closed.corrected
+                    bool(self._treated(np.array([account], np.int32), as_of, day)[0])
+                    for as_of, account in closed.corrected
                 ],
                 observed_ids=[accounts.ids[account] for account in observed.account.tolist()] if observed else [],
                 observed_after=observed.cancelled_after.tolist() if observed else [],
@@ -316,7 +316,7 @@ class AccountShard(Kept):
         phase = accounts.stride_phase[matured.account]
         return accounts.contacts.groups(matured.account, ids, phase, matured.as_of_day, self.config.cohorts)
 
-    def _treated(self, account: NDArray[Any], as_of_day: int, day: int) -> NDArray[np.bool_]:
+    def _treated(self, account: NDArray[np.int32], as_of_day: int, day: int) -> NDArray[np.bool_]:
         """Whether accounts were contacted within the horizon, by what is known at the midnight that opens `day`."""
         until_day = min(as_of_day + self.config.horizon_days, day)
         return self.accounts.contacts.treated(account, as_of_day, until_day)
@@ -334,8 +334,8 @@ class AccountShard(Kept):
         self._announced = len(self.accounts)
         return new
 
-    def _moved(self) -> IntradayRows | None:
-        """Rows of the active accounts that events of the day in progress moved, at most one an interval.
+    def _intraday_rows(self) -> IntradayRows | None:
+        """Rows of the active accounts that events of the day in progress moved, at most one per interval.
 
         An account that was moved again within the interval waits until the watermark has passed its end.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from c360_stream.state.fields import Kept, fields, paged_by_account
 HISTORY_DAYS = 92
 """Younger events are all kept: features ask for downgrades of the last 90 days."""
 # 178 events a day, for 92 days: no billing system has such a customer, so a bound past which the order of arrival may
-# show is met by faulty producers alone. They cost at most 5 MB an account (300 bytes an event) and 5 ms a batch in
-# which something is late.
+# show is met by faulty producers alone. They cost at most 5 MB per account (300 bytes per event) and 5 ms per batch
+# in which something is late.
 EVENTS_MAX = 16_384
 PLANS_SHARED_MAX = 10_000
 # Fewer events than this are not worth dropping.
@@ -81,7 +81,7 @@ def _order(event: SubscriptionEvent | _Dropped) -> tuple[int, str]:
     return event[0], event[1]
 
 
-def _total_order(event: SubscriptionEvent) -> tuple[Any, ...]:
+def _total_order(event: SubscriptionEvent) -> tuple[int | str, ...]:
     # Beyond time and id, so that even an id that comes again, after repeats of it have been forgotten, cannot let the
     # order of arrival decide.
     return (*event[:3], *(-1 if value is None else value for value in event[3:6]), event.plan or "")
@@ -95,7 +95,7 @@ class Subscriptions(Kept):
     than `HISTORY_DAYS` are dropped, except the last ones to set each field: one that comes later still finds its place
     among these. What is lost is whether MRR went down at the dropped ones, which no feature asks at that age.
 
-    Past `EVENTS_MAX` events an account, younger ones are dropped in the same way. What comes behind them then still
+    Past `EVENTS_MAX` events per account, younger ones are dropped in the same way. What comes behind them then still
     sets what nothing after it has set; that it, or the one after it, is a downgrade is missed: `misplaced` counts it.
     """
 
@@ -136,7 +136,7 @@ class Subscriptions(Kept):
     def apply(self, account: int, event: SubscriptionEvent, today: int) -> None:
         """Take one event of an account; any order. Call `settle` before looking at the columns."""
         if event.plan is not None:
-            # Few plans have many accounts: one string each, not one an event.
+            # Few plans have many accounts: one string each, not one per event.
             if len(self._plans) > PLANS_SHARED_MAX:
                 self._plans.clear()
             event = event._replace(plan=self._plans.setdefault(event.plan, event.plan))
@@ -187,7 +187,7 @@ class Subscriptions(Kept):
         """How many of the oldest events to drop, except the last to set each field."""
         if len(events) > EVENTS_MAX and events[len(events) - EVENTS_MAX].time_us >= self._oldest_us:
             return len(events) - EVENTS_MAX // 2  # enough for the next ones to be cheap
-        # The last event stays whatever its age: what comes in order is told by it.
+        # The last event stays whatever its age: it shows whether the next one comes in order.
         return min(bisect_left(events, self._oldest_us, key=lambda event: event.time_us), len(events) - 1)
 
     def _set(self, account: int, event: SubscriptionEvent) -> None:

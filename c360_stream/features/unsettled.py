@@ -1,4 +1,4 @@
-"""Events whose time their partition alone could not judge, until all partitions have said what time it is."""
+"""Events whose time their partition alone could not judge, until the marks of all partitions decide."""
 
 from __future__ import annotations
 

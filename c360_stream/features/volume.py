@@ -15,7 +15,7 @@ _EXPECTED_MIN = 200
 
 
 class VolumeBaseline(Kept):
-    """Product events a day, against the same weekday of the four weeks before.
+    """Product events per day, against the same weekday of the four weeks before.
 
     Memory: 28 days.
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.columns import END_OF_TIME, NO_TIME, ShardBatch
 from c360_stream.features.plausibility import oldest_plausible
 from c360_stream.features.span import plausible_end, plausible_start
-from c360_stream.state.fields import Kept, fields
+from c360_stream.state.fields import Kept, PlainState, fields
 
 
 class Watermark(Kept):
     """Follows every source partition's mark; never moves backwards.
 
-    The partitions are known by name from the start, so one that has said nothing yet holds the watermark.
+    The partitions are known by name from the start, so one without a mark yet holds the watermark.
     Once all have ended, it is the greatest event time that all of them together make plausible.
 
     Parameters
@@ -51,7 +50,7 @@ class Watermark(Kept):
         self.lateness_us = lateness_us
         self.now_us = NO_TIME
         self.first_us: int | None = None
-        """The first plausible event time; None until every partition has said its first, and without any."""
+        """The first plausible event time; None until it is known of every partition, and without any."""
         self.ended = False
         """Whether all partitions have ended."""
         self._marks: dict[str, int] = dict.fromkeys(sorted(partitions), NO_TIME)
@@ -71,7 +70,7 @@ class Watermark(Kept):
         if batch.doubtful:
             self._doubtful.setdefault(name, []).extend(batch.doubtful)
         if self._firsts.get(name, NO_TIME) == NO_TIME and (batch.mark_us != NO_TIME or batch.ended):
-            # Of each partition the first word counts, so that every shard comes to the same first day.
+            # The first known value of each partition counts, so that every shard comes to the same first day.
             self._firsts[name] = batch.first_us
         if self.first_us is None and len(self._firsts) == len(self._marks):
             self.first_us = self._first()
@@ -110,14 +109,14 @@ class Watermark(Kept):
         """Day before which no event within the lateness can lie; None until it is known."""
         return None if self.first_us is None else (self.first_us - self.lateness_us) // US_PER_DAY
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state; partitions that are new since then hold, those that are gone are forgotten."""
+    def restore(self, state: PlainState) -> None:
+        """Restore a state; partitions that are new since then hold, those that are gone are forgotten."""
         known = self._marks
         super().restore(state)
         # A mark of the earlier run's end does not vouch for what this run will read.
-        said = {name: mark for name, mark in self._marks.items() if mark != END_OF_TIME}
-        self._marks = {name: said.get(name, NO_TIME) for name in known}
-        # Nor did it say when the first event of what had none will be.
+        live = {name: mark for name, mark in self._marks.items() if mark != END_OF_TIME}
+        self._marks = {name: live.get(name, NO_TIME) for name in known}
+        # Nor does it have the first event time of a partition that was empty.
         self._firsts = {name: first for name, first in self._firsts.items() if first != NO_TIME}
         for of_name in (self._firsts, self._latest, self._events, self._accounts, self._doubtful):
             for name in of_name.keys() - known.keys():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +28,8 @@ class DayCounts(Kept):
     """Integer counts by kind, day and account over the last `WINDOW_DAYS` days, and the days with any activity.
 
     The sums of all windows up to the day in progress are kept beside the buckets: a score between ticks then gathers
-    12 numbers an account instead of adding up 300. Accounts are the last axis, so that a day is long rows.
-    Memory: 9 kinds x 32 days x 4 bytes, 12 sums of 4 bytes and a bit a day: 1,204 bytes an account.
+    12 numbers per account instead of adding up 300. Accounts are the last axis, so that a day is long rows.
+    Memory: 9 kinds x 32 days x 4 bytes, 12 sums of 4 bytes and a bit per day: 1,204 bytes per account.
     """
 
     kept = fields(today=int, _counts=NDArray[np.int32], _active_days=NDArray[np.uint32])
@@ -57,7 +55,9 @@ class DayCounts(Kept):
         np.left_shift(self._active_days, np.uint32(1), out=self._active_days)
         np.bitwise_and(self._active_days, _ALL_DAYS, out=self._active_days)
 
-    def add(self, kind: int, age: NDArray[np.int64], account: NDArray[np.int32], amount: Any = 1) -> None:
+    def add(
+        self, kind: int, age: NDArray[np.int64], account: NDArray[np.int32], amount: int | NDArray[np.int32] = 1
+    ) -> None:
         """Add to n buckets.
 
         Parameters
@@ -80,7 +80,7 @@ class DayCounts(Kept):
                 np.add.at(self._sums[number], account, amount)
             else:
                 inside = age < days
-                some = amount if np.isscalar(amount) else amount[inside]
+                some = amount if isinstance(amount, int) else amount[inside]
                 np.add.at(self._sums[number], account[inside], some)
 
     def mark_active(self, age: NDArray[np.int64], account: NDArray[np.int32]) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Occurrence(NamedTuple):
 class Cohorts:
     """How examples are put into groups.
 
-    The labels of one account overlap, so an account is in a comparison once a horizon as contacted (by its first
+    The labels of one account overlap, so an account is in a comparison once per horizon as contacted (by its first
     contact then) and once as not contacted. A horizon is `turns` examples long.
 
     Parameters
@@ -96,7 +96,7 @@ class _DailyFirsts(Kept):
         return days[min(inside)] if inside else None
 
     def forget(self, oldest_day: int) -> None:
-        """Forget the days before `oldest_day`, and hear of them no more."""
+        """Forget the days before `oldest_day`, and ignore them from now on."""
         self._oldest_day = max(self._oldest_day, oldest_day)
         for day in [day for day in self._on if day < oldest_day]:
             for account in self._on.pop(day):
@@ -105,8 +105,8 @@ class _DailyFirsts(Kept):
                     del self._of[account]
 
     @property
-    def _by_day(self) -> Pages:
-        """Accounts and occurrences, a page a day: hardly any but the last changes."""
+    def _by_day(self) -> Pages[list[tuple[int, Occurrence]]]:
+        """Accounts and occurrences, a page per day: hardly any but the last changes."""
         days = sorted(self._on)
         return Pages(lambda: ([(account, self._of[account][day]) for account in self._on[day]] for day in days))
 
@@ -120,7 +120,7 @@ class Contacts(Kept):
     """First contact and first cancellation of each account and day, of the last `keep_days` days.
 
     Every window begins and ends at a midnight, so no other contact of a day can matter: what is kept neither depends
-    on the order of arrival nor grows with how often somebody is contacted. Bound: `keep_days` of either, an account.
+    on the order of arrival nor grows with how often somebody is contacted. Bound: `keep_days` of either per account.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class Contacts(Kept):
         end = self._cancellations.first(account, from_day, until_day)
         return contact if end is None or contact[:2] < end[:2] else None
 
-    def treated(self, account: NDArray[Any], as_of_day: int, until_day: int) -> NDArray[np.bool_]:
+    def treated(self, account: NDArray[np.int32], as_of_day: int, until_day: int) -> NDArray[np.bool_]:
         """Whether each account was contacted in [as_of_day, until_day) before it cancelled; shape of `account`."""
         found = (self.first(each, as_of_day, until_day) is not None for each in account.tolist())
         return np.fromiter(found, np.bool_, len(account))

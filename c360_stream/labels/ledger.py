@@ -19,7 +19,7 @@ from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, stored_as, tu
 
 # Days after maturity during which a late cancellation still corrects a label.
 CORRECTION_DAYS = 8
-# Age at which an example tells whether its account cancelled at once: the label of the hazard scheme.
+# Age at which an example is week-old: whether its account has cancelled is the label of the hazard scheme.
 HAZARD_DAYS_MAX = 7
 NONE, PENDING, STAYED, CHURNED = 0, 1, 2, 3
 
@@ -86,7 +86,7 @@ class ObservedExamples:
 
 @dataclass(slots=True)
 class ClosedDay:
-    """What taking time to a midnight made known.
+    """What advancing to a midnight made known.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ class ClosedDay:
     matured
         The examples whose horizon has passed.
     week_old
-        The examples that are `hazard_days` old; `churned` says whether their account cancelled by then.
+        The examples that are `hazard_days` old; `churned`: whether their account has cancelled by then.
     churned_before_horizon
         The examples whose account has just cancelled, before their horizon has passed: provisional labels.
-        One block an as-of.
+        One block per as-of.
     corrected
-        As-of day and account of examples that had matured as stayed: a late cancellation says otherwise.
+        As-of day and account of examples that had matured as stayed: a late cancellation contradicts that.
     late_days
-        Of each cancellation that took effect: whole days by which it was heard late, 0 if on its day.
+        Of each cancellation that took effect: whole days by which it arrived late, 0 if on its day.
     fully_observed
         The examples that are `reach_days` old.
     """
@@ -119,16 +119,16 @@ class ClosedDay:
 class LabelLedger(Kept):
     """The labels of one shard's accounts.
 
-    A ring of one byte an account and a day holds what is known of each as-of; the stored features of the
-    examples wait beside it. Memory: horizon + 9 bytes an account, plus some 100 bytes an example in flight, and 6 bytes
-    an example until it is settled.
+    A ring of one byte per account and day holds what is known of each as-of; the stored features of the
+    examples wait beside it. Memory: horizon + 9 bytes per account, some 100 bytes per example in flight, and 6
+    bytes per example until it is fully observed.
 
     Parameters
     ----------
     horizon_days
         How far ahead of its as-of a label looks.
     reach_days
-        Age at which an example is settled; the horizon or more. 0: never.
+        Age at which an example is fully observed; the horizon or more. 0: never.
     """
 
     kept = fields(
@@ -163,20 +163,28 @@ class LabelLedger(Kept):
         self._cancelled.append((account, time_us))
 
     def open(self, day: int, scored: NDArray[np.int32]) -> None:
-        """Begin the as-of `day`: the accounts that are scored at it have a pending label."""
+        """Begin the as-of `day`: the accounts `scored` at it, shape (n,), have a pending label."""
         row = self._status[day % self._slots]
         row[:] = NONE
         row[scored] = PENDING
 
     def store(self, day: int, account: NDArray[np.int32], features: NDArray[np.float64]) -> None:
-        """Keep an as-of's examples (ordered by account id) until their labels are known."""
+        """Keep an as-of's n examples until their labels are known.
+
+        Parameters
+        ----------
+        account
+            int32, shape (n,): index of the account in its shard, ordered by account id.
+        features
+            float64, shape (n, features).
+        """
         if len(account):
             self._examples[day] = (account, CompactMatrix.of(features))
             if self.reach_days:
                 self._unsettled[day] = (account, np.zeros(len(account), np.int16))
 
     def close(self, day: int) -> ClosedDay:
-        """Take time to the midnight that opens `day`: what has become known by it, and what has matured.
+        """Advance to the midnight that opens `day`: give what has become known by it, and what has matured.
 
         To be called before `open(day)`. Cancellations noted so far lie before that midnight.
         """
@@ -198,14 +206,22 @@ class LabelLedger(Kept):
             self._matured[due] = matured.account
         self._matured.pop(due - CORRECTION_DAYS - 1, None)
         labels = KnownLabels(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
-        settled = self._unsettled.pop(day - self.reach_days, None)
+        observed = self._unsettled.pop(day - self.reach_days, None)
         # Left over where the settings have shortened the reach.
         self._unsettled = {as_of: kept for as_of, kept in self._unsettled.items() if as_of > day - self.reach_days}
-        spans = settled and ObservedExamples(day - self.reach_days, *settled)
-        return ClosedDay(labels, matured, week_old, churned, corrected, late_days, spans)
+        fully_observed = ObservedExamples(day - self.reach_days, *observed) if observed else None
+        return ClosedDay(
+            known=labels,
+            matured=matured,
+            week_old=week_old,
+            churned_before_horizon=churned,
+            corrected=corrected,
+            late_days=late_days,
+            fully_observed=fully_observed,
+        )
 
-    def heard(self, today: int) -> KnownLabels:
-        """Labels that the cancellations of the day in progress settle: the next `close` gives them again."""
+    def labels_before_close(self, today: int) -> KnownLabels:
+        """Labels that follow from the cancellations of the day in progress; the next `close` gives them again."""
         pairs = {
             (account, as_of)
             for account, time_us in self._cancelled
@@ -230,7 +246,7 @@ class LabelLedger(Kept):
         days: list[int] = []
         oldest = day - self.horizon_days - CORRECTION_DAYS
         for account, time_us in self._cancelled:
-            self._settle(account, time_us // US_PER_DAY)
+            self._note_first_cancellation(account, time_us // US_PER_DAY)
             last = min(time_us // US_PER_DAY, day - 1)
             first = max(time_us // US_PER_DAY - self.horizon_days + 1, oldest)
             for as_of in range(first, last + 1):
@@ -243,8 +259,8 @@ class LabelLedger(Kept):
         self._cancelled.clear()
         return np.array(accounts, np.int32), np.array(days, np.int64), np.ones(len(days), np.bool_)
 
-    def _settle(self, account: int, cancelled_day: int) -> None:
-        """Note when an account cancelled first after each of its examples; a cancellation may be heard out of order."""
+    def _note_first_cancellation(self, account: int, cancelled_day: int) -> None:
+        """Note when an account cancelled first after each of its examples; cancellations may arrive out of order."""
         for as_of in range(cancelled_day - self.reach_days + 1, cancelled_day + 1):
             if as_of not in self._unsettled:
                 continue

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from c360_stream.state.fields import Kept, fields
 
 HEARTBEATS_WAITING_MAX = 10_000
-"""A partition; the oldest go."""
+"""Per partition; the oldest are dropped."""
 
 Part = TypeVar("Part")
 
 
 class TickBarrier(Kept, Generic[Part]):
-    """Collects one part a shard a day; gives a day's parts when the last has come.
+    """Collects one part per shard and day; gives a day's parts when the last has come.
 
-    Every shard closes every day, in order, so days complete in order. What waits is kept by
-    classes that say what a part is, in `kept`.
+    Every shard closes every day, in order, so days complete in order. Subclasses declare in
+    `kept` what a part is, so that what waits is part of a snapshot.
 
     >>> barrier = TickBarrier[str](2)
     >>> barrier.put(7, 1, "b"), barrier.put(7, 0, "a")

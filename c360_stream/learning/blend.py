@@ -1,7 +1,7 @@
-"""A blend of two models: one that waits for labels, and one that follows the last weeks; which to trust, outcomes say.
+"""A blend of two models, weighted by outcomes: one that waits for labels, and one that follows the last weeks.
 
-What a week shows is known after a week, long before the labels of the horizon. So both are asked what they make of the
-accounts that were examples a week ago, and the one that would have been less surprised gets more of the weight. As long
+What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week
+ago are compared with it, and the one that would have been less surprised gets more of the weight. As long
 as nothing changes, the two err differently and the blend is as good as the better one; when other accounts leave than
 before, the weight moves to the one that has seen it, within weeks.
 
@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
@@ -28,7 +28,7 @@ from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
-from c360_stream.models.classifier import LOG_ODDS_MAX, logit, sigmoid
+from c360_stream.models.classifier import LOG_ODDS_MAX, logit, logits, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.names import SchemeName
 from c360_stream.models.treatment import Treatment
@@ -78,12 +78,12 @@ class Mixture(Kept):
         self._advantage *= _KEEP
 
     def judge(self, first: Floats, second: Floats, churned: Floats) -> None:
-        """Compare what both say of examples with what the week has shown, one example after another.
+        """Compare both predictions with what the week has shown, one example after another.
 
         Parameters
         ----------
         first, second
-            Log-odds, shape (n,), as said at the as-of of each.
+            Log-odds, shape (n,), as predicted at the as-of of each.
         churned
             Shape (n,): 1 for an account that cancelled within the week.
         """
@@ -94,7 +94,7 @@ class Mixture(Kept):
             self._advantage += math.log(max(right, RISK_MARGIN) / max(before, RISK_MARGIN))
 
     def mix(self, first: Floats, second: Floats) -> Floats:
-        """The blend's log-odds."""
+        """The blend's log-odds, shape (n,)."""
         weight = self.weight
         return np.asarray((1.0 - weight) * first + weight * second)
 
@@ -146,31 +146,32 @@ class Blend(Contender):
         for row in self._treatment.calibrating(matured.treated).tolist():
             if not math.isnan(batch.raw_log_odds[row]):
                 self._map.learn(float(batch.raw_log_odds[row]), float(matured.churned[row]), float(counts[row]))
-        # It is warm once it has been calibrated to outcomes of what it said itself.
+        # It is warm once it has been calibrated to outcomes of its own predictions.
         self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
-        if batch.foreseen is not None:
-            first, second = batch.foreseen
+        if batch.part_log_odds is not None:
+            first, second = batch.part_log_odds
             rows = self._treatment.calibrating(batch.week_old.treated)
             rows = rows[~np.isnan(first[rows] + second[rows])]
             churned = batch.week_old.churned[rows].astype(np.float64)
             self._mixture.judge(first[rows], second[rows], churned)
 
-    def foreseen(self, told: Callable[[str], Floats], raw: Callable[[str], Floats]) -> tuple[Floats, Floats]:
-        """What the parts had said of some examples, as log-odds on the level at which they are mixed.
+    def past_log_odds(
+        self, risk_of: Callable[[str], Floats], raw_log_odds_of: Callable[[str], Floats]
+    ) -> tuple[Floats, Floats]:
+        """What the parts predicted for some examples, as log-odds on the level at which they are mixed.
 
         Parameters
         ----------
-        told, raw
-            Give, of a model, its risks and its log-odds before calibration; NaN where it said nothing.
+        risk_of, raw_log_odds_of
+            Give a model's risks, and its log-odds before calibration; NaN where it gave none.
         """
         first, second = self.entry.parts
-        risk = told(first).tolist()
-        return np.array([p if math.isnan(p) else logit(p) for p in risk]), raw(second) + self._parts[1].start
+        return logits(risk_of(first)), raw_log_odds_of(second) + self._parts[1].start
 
     @property
     def ready(self) -> bool:
-        """Whether it has been calibrated to outcomes of its own, and both parts can speak."""
+        """Whether it has been calibrated to outcomes of its own, and both parts know enough."""
         return self.model.warm and self._parts_ready
 
     @property
@@ -178,7 +179,7 @@ class Blend(Contender):
         """Whether both parts know enough to be compared."""
         return all(part.model.warm for part in self._parts)
 
-    def _log_odds(self, block: ExampleBlock, as_of_us: Any) -> tuple[Floats, Floats]:
+    def _log_odds(self, block: ExampleBlock, as_of_us: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Of the first part, calibrated; of the second, as it learns them, at the level that it starts from."""
         first, second = self._parts
         return (
@@ -187,7 +188,7 @@ class Blend(Contender):
         )
 
     def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
-        """Log-odds of the blend before its calibration; NaN while a part is not warm."""
+        """Log-odds of the blend before its calibration, shape (n,); NaN while a part is not warm."""
         if not self._parts_ready or not len(block):
             return np.full(len(block), np.nan)
         return self._mixture.mix(*self._log_odds(block, np.full(len(block), as_of_us, np.int64)))

@@ -13,7 +13,7 @@ from c360_stream.models.catalogue import BASELINES
 from c360_stream.monitoring.alarms import CRITICAL, WARNING, drift_alarm
 
 # Standard errors by which another model has to be better. It is asked every day, and days depend on each other:
-# at 3 a model that is no better is promoted about once in some decades.
+# at 3 a model that is no better is promoted about once in several decades.
 T_MIN = 3.0
 # And by at least this share of the champion's loss: certain, but immaterial, is no reason to change who scores.
 GAIN_SHARE_MIN = 0.002
@@ -47,7 +47,7 @@ def challenge(
     contenders
         Names of the models that may.
     term_days
-        For so long a new champion is left alone: before that, none of what it said as champion has an outcome.
+        For so long a new champion is left alone: before that, none of its predictions as champion has an outcome.
     """
     if day - term.since_day < term_days:
         return None
@@ -67,7 +67,7 @@ def challenge(
 
 
 def change_alarm(change: Change, day: int) -> DriftAlarm:
-    """Say that another model scores now."""
+    """The alarm that another model scores now."""
     fallen_back = change.new in BASELINES
     did = "fell back to" if fallen_back else "promoted"
     return drift_alarm(
@@ -85,7 +85,7 @@ def change_alarm(change: Change, day: int) -> DriftAlarm:
 
 
 def fresh_alarm(name: str, reason: str, examples: int, day: int) -> DriftAlarm:
-    """Say that a fresh challenger has been begun."""
+    """The alarm that a fresh challenger has been started."""
     return drift_alarm(
         day * US_PER_DAY,
         "performance",

@@ -27,7 +27,7 @@ class Contender(Kept):
     config
         Settings of the models.
     scheme
-        How learners learn whose entry does not say.
+        How a learner learns whose catalogue entry names no scheme.
     """
 
     kept = fields(model=ChurnModel)
@@ -43,7 +43,7 @@ class Contender(Kept):
 
     @property
     def ready(self) -> bool:
-        """Whether its versions are its own word: before it is warm, a learner's are the prior rule."""
+        """Whether its versions are its own: before it is warm, a learner scores with the prior rule."""
         return self.entry.kind == "baseline" or self.model.warm
 
     @property
@@ -70,7 +70,7 @@ class Contender(Kept):
         return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures, False)
 
     def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
-        """Log-odds before calibration, which the model is told again when the labels mature; shape (n,)."""
+        """Log-odds before calibration, which calibrate the model once the labels mature; shape (n,)."""
         if not self.learns:
             return np.full(len(block), np.nan)
         return self.model.raw_log_odds(block.features, np.full(len(block), as_of_us, np.int64))

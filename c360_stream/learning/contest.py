@@ -1,4 +1,4 @@
-"""The contest: which model would have been better? Judged on what each said before the outcome was known."""
+"""The contest: which model would have been better? Judged on predictions made before the outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Standing(NamedTuple):
     Parameters
     ----------
     gain
-        Mean log loss that it saves an example.
+        Mean log loss that it saves per example.
     t
         The gain in standard errors.
     examples
@@ -39,7 +39,7 @@ class Standing(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What the models said of the matured examples: row numbers in the block, and per model risks and raw log-odds."""
+    """Predictions for the matured examples: row numbers in the block, and per model risks and raw log-odds."""
 
     rows: NDArray[np.int64]
     risk: dict[str, Floats]
@@ -87,7 +87,13 @@ class Contest(Kept):
         self._waiting: dict[int, tuple[list[str], Floats, Floats]] = {}
 
     def open(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
-        """Keep what the models say of a day's examples (ascending by account) until their labels are known."""
+        """Keep the predictions for a day's n examples (ascending by account) until their labels are known.
+
+        Parameters
+        ----------
+        risk, raw
+            By model, shape (n,): risks, and log-odds before calibration; a model left out made none.
+        """
         if not len(block):
             return
         chosen = block.judged_rows()
@@ -98,7 +104,7 @@ class Contest(Kept):
         self._waiting[day] = ([block.ids[row] for row in chosen.tolist()], columns[0], columns[1])
 
     def pop_predictions(self, day: int, block: ExampleBlock) -> Predictions:
-        """Take out what was said of a day's examples, which have matured."""
+        """Remove and return the predictions for a day's examples, which have matured."""
         ids, risk, raw = self._waiting.pop(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         place = {account: column for column, account in enumerate(ids)}
         rows = [row for row, account in enumerate(block.ids) if account in place]
@@ -110,13 +116,13 @@ class Contest(Kept):
         )
 
     def pending_predictions(self, day: int, block: ExampleBlock, name: str) -> Floats:
-        """What a model said of examples of a day that still wait; shape (n,), NaN where nothing was kept."""
+        """A model's risks of examples of a day that still wait; shape (n,), NaN where nothing was kept."""
         ids, risk, _ = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
         return _of_accounts(block, ids, risk[i] if i < len(risk) else risk)
 
     def pending_log_odds(self, day: int, block: ExampleBlock, name: str) -> Floats:
-        """The same of its log-odds before calibration."""
+        """A model's log-odds before calibration, shape (n,), as `pending_predictions`."""
         ids, _, raw = self._waiting.get(day, ([], np.zeros((0, 0)), np.zeros((0, 0))))
         i = self.names.index(name)
         return _of_accounts(block, ids, raw[i] if i < len(raw) else raw)
@@ -127,7 +133,7 @@ class Contest(Kept):
             np.multiply(sums, _KEEP, out=sums)
 
     def judge(self, predictions: Predictions, churned: NDArray[np.bool_]) -> None:
-        """Compare what was said with the labels, which are those of `predictions.rows`."""
+        """Compare predictions with the labels of `predictions.rows`, shape (rows,)."""
         if not len(predictions.rows):
             return
         loss = np.stack([_loss(predictions.risk[name], churned) for name in self.names])
@@ -156,12 +162,12 @@ class Contest(Kept):
         return Standing(float(gain), float(gain / math.sqrt(variance * self._overlap / count)), float(count))
 
     def loss(self, name: str) -> float:
-        """Mean log loss of late; NaN before any outcome."""
+        """Mean log loss, recent outcomes counting more; NaN before any outcome."""
         i = self.names.index(name)
         return float(self._loss[i] / self._losses[i]) if self._losses[i] else math.nan
 
     def reset(self, name: str) -> None:
-        """Forget what is known of a model, and what it said: another one takes its name. A new name joins."""
+        """Forget a model's results and pending predictions: another one takes its name. A new name joins."""
         if name not in self.names:
             self.names.append(name)
             self._count, self._sum, self._squares = (
@@ -184,7 +190,7 @@ def _of_accounts(block: ExampleBlock, ids: list[str], values: Floats) -> Floats:
 
 
 def _without(values: Floats, row: int) -> Floats:
-    """A copy in which a row says nothing; made longer for it if need be."""
+    """A copy in which a row is NaN; lengthened if it has no such row."""
     longer = np.full((max(len(values), row + 1), values.shape[1]), np.nan)
     longer[: len(values)] = values
     longer[row] = np.nan

@@ -1,11 +1,10 @@
-"""Corrected labels: what was learnt from a wrong one is taken back, and learnt again from the right one."""
+"""Corrected labels: models return to their state before the wrong one and learn the right one."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
-from c360_stream.state.fields import PLAIN, Kept, deque_of, dict_of, fields, record
+from c360_stream.state.fields import PLAIN, Kept, PlainState, deque_of, dict_of, fields, record
 
 # Bounds what is kept: past it, the oldest days can no longer be learnt again.
 EXAMPLES_MAX = 50_000
@@ -25,7 +24,7 @@ class _Day:
 
     day: int
     matured: ExampleBlock
-    before: dict[str, dict[str, Any]]
+    before: dict[str, PlainState]
 
 
 class Corrections(Kept):
@@ -42,7 +41,9 @@ class Corrections(Kept):
 
     def before(self, day: int, matured: ExampleBlock, contenders: Mapping[str, Contender]) -> None:
         """Note a tick that is about to be learnt."""
-        states = {name: contender.state() for name, contender in contenders.items() if contender.waits}
+        states: dict[str, PlainState] = {
+            name: contender.state() for name, contender in contenders.items() if contender.waits
+        }
         self._days.append(_Day(day, matured, states))
         while self._days[0].day < day - CORRECTION_DAYS or (
             len(self._days) > 1 and sum(len(each.matured) for each in self._days) > EXAMPLES_MAX
@@ -50,9 +51,9 @@ class Corrections(Kept):
             self._days.popleft()
 
     def relearn(self, corrected: Mapping[tuple[int, str], bool], contenders: Mapping[str, Contender]) -> int:
-        """Take the examples (as-of day, account) for churned ones after all; the number that was still there.
+        """Relabel examples (as-of day, account) as churned and learn them again; give the number still kept.
 
-        The mapping says whether the account was contacted before it cancelled: what came after is no treatment.
+        The mapping has whether the account was contacted before it cancelled: a later contact is no treatment.
         """
         first, count = len(self._days), 0
         for number, each in enumerate(self._days):
@@ -69,7 +70,7 @@ class Corrections(Kept):
             for name, contender in contenders.items():
                 if contender.waits:
                     self._learn_again(name, contender, first)
-                elif contender.entry.kind != "blend":  # which counts only what it had spoken of
+                elif contender.entry.kind != "blend":  # which counts only examples it has predicted
                     contender.model.churned += count
         return count
 

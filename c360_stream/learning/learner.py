@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +34,7 @@ from c360_stream.monitoring.monitor import MetricRow
 from c360_stream.monitoring.quality import measure
 from c360_stream.monitoring.seasons import Seasons
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.state.fields import Kept, fields, known, of_kind
+from c360_stream.state.fields import Kept, PlainState, fields, known, of_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ class Learner(Kept):
 
     def _learn(self, parts: list[TickExamples]) -> LearnedTick:
         day = parts[0].day
-        self._see_volume(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
+        self._note_exposure(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))
         corrected = {
             (as_of, account): treated
             for part in parts
@@ -168,9 +166,11 @@ class Learner(Kept):
         self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
-            raw = _spread(predictions.raw.get(name), predictions, len(matured))
-            foreseen = self._foreseen(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
-            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, foreseen))
+            raw = _over_all_rows(predictions.raw.get(name), predictions, len(matured))
+            part_log_odds = (
+                self._part_log_odds(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
+            )
+            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, part_log_odds))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
         self._settle(day, parts)
@@ -189,9 +189,9 @@ class Learner(Kept):
             self._metrics(day, versions) if day % 7 == MONDAY else [],
         )
 
-    def _foreseen(self, blend: Blend, week_old: ExampleBlock) -> tuple[Floats, Floats]:
+    def _part_log_odds(self, blend: Blend, week_old: ExampleBlock) -> tuple[Floats, Floats]:
         day = int(week_old.as_of_day[0])
-        return blend.foreseen(
+        return blend.past_log_odds(
             partial(self._contest.pending_predictions, day, week_old),
             partial(self._contest.pending_log_odds, day, week_old),
         )
@@ -210,25 +210,25 @@ class Learner(Kept):
             *self._delay.on_tick(day, late_days, self._latch),
         ]
 
-    def _see_volume(self, day: int, product_events: int) -> None:
+    def _note_exposure(self, day: int, product_events: int) -> None:
         exposure = self._baseline.day_exposure(day, product_events)
         if exposure < 1.0:
             for contender in self.contenders.values():
                 contender.model.expose(day, exposure)
 
     def _open(self, day: int, versions: dict[str, ModelVersion]) -> None:
-        """Note what every model says of the examples taken at this tick."""
+        """Keep every model's predictions for the examples taken at this tick."""
         opened, as_of_us = self._opened, day * US_PER_DAY
         if len(opened):
-            # Nobody is judged by what is not his own word.
+            # A model that is not warm scores with the prior rule, by which it must not be judged.
             ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.open(day, opened, risk, raw)
-            # A blend that is not warm lets another model speak.
-            speaks = versions[self.term.champion].model_name
-            if speaks in risk:
-                self._horizons.open(day, opened, risk[speaks])
+            # A blend that is not warm scores with its first part.
+            scored_by = versions[self.term.champion].model_name
+            if scored_by in risk:
+                self._horizons.open(day, opened, risk[scored_by])
 
     def _settle(self, day: int, parts: list[TickExamples]) -> None:
         """Learn the risk curve from examples whose longest horizon has passed."""
@@ -256,7 +256,7 @@ class Learner(Kept):
         return alarms
 
     def _reason_to_retrain(self, day: int) -> str:
-        """Why a fresh challenger is due; empty if none is. At most one a horizon."""
+        """Why a fresh challenger is due; empty if none is. At most one per horizon."""
         config, since = self.config, day - self._fresh_day
         if not self._fresh_day or not self.model.model.warm:
             self._fresh_day = self._fresh_day or day
@@ -303,7 +303,13 @@ class Learner(Kept):
             values = {"log_loss": self._contest.loss(name), "gain": standing.gain, "gain_t": standing.t}
             rows += [
                 MetricRow(
-                    day * US_PER_DAY, name, version.model_version, "contest", metric, value, int(standing.examples)
+                    as_of_us=day * US_PER_DAY,
+                    model_name=name,
+                    model_version=version.model_version,
+                    segment="contest",
+                    metric=metric,
+                    value=value,
+                    examples=int(standing.examples),
                 )
                 for metric, value in values.items()
                 if not np.isnan(value)
@@ -311,13 +317,13 @@ class Learner(Kept):
         return rows + self._curve_metrics(day, versions[self.term.champion])
 
     def _curve_metrics(self, day: int, version: ModelVersion) -> list[MetricRow]:
-        """How well the risks of each horizon were calibrated, on the examples settled since the last time."""
+        """How well the risks of each horizon were calibrated, on the examples fully observed since the last time."""
         rows: list[MetricRow] = []
         if not self._settled:
             return rows
         after = np.concatenate([each.cancelled_after for each in self._settled])
-        said = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
-        for days, risk in zip(self._settled[0].days, said.T, strict=True):
+        predicted = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
+        for days, risk in zip(self._settled[0].days, predicted.T, strict=True):
             churned = (after > 0) & (after <= days)
             rows += [
                 MetricRow(day * US_PER_DAY, version.model_name, version.model_version, *each)
@@ -326,8 +332,8 @@ class Learner(Kept):
         self._settled = []
         return rows
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
+    def restore(self, state: PlainState) -> None:
+        """Restore what `state` gave. Models that the settings have added begin now; those they have dropped are gone.
 
         A model that was begun afresh stays.
         """
@@ -342,7 +348,7 @@ class Learner(Kept):
             self.term = ChampionTerm(self.config.first, 0)
 
 
-def _spread(values: Any, predictions: Predictions, rows: int) -> Any:
+def _over_all_rows(values: Floats | None, predictions: Predictions, rows: int) -> Floats:
     """Values of `predictions.rows` over all rows, NaN elsewhere."""
     spread = np.full(rows, np.nan)
     if values is not None:

@@ -9,7 +9,7 @@ from c360_stream.state.fields import Kept, fields
 
 
 class ReplayBuffer(Kept):
-    """Keeps whole days, as many as fit: 181 bytes an example.
+    """Keeps whole days, as many as fit: 181 bytes per example.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@
   importance weights make up for the labels that were wrong.
 - `hazard` learns whether the account cancels within a week, which is known after a week.
 
-The last two hear of a change weeks earlier. Neither is calibrated by itself: its log-odds are mapped to those of the
-matured labels by a slope and an offset, learnt from what was said at the as-of.
+The last two notice a change weeks earlier. Neither is calibrated by itself: its log-odds are mapped to those of the
+matured labels by a slope and an offset, learnt from the log-odds predicted at the as-of.
 
 What treated examples teach (`models/treatment.py`) is decided by what is known of them when they teach: in a horizon,
 or in the first week of an example. `fake_negative_weighted` teaches before anybody can have been contacted; once it has
@@ -47,7 +47,7 @@ class TrainingBatch:
         As in `TickExamples`; `opened` are those of the tick before.
     raw_log_odds
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
-    foreseen
+    part_log_odds
         To a blend: log-odds that its parts gave each week-old example at its as-of; NaN where one gave none.
     """
 
@@ -56,7 +56,7 @@ class TrainingBatch:
     churned_before_horizon: ExampleBlock
     opened: ExampleBlock
     raw_log_odds: Floats
-    foreseen: tuple[Floats, Floats] | None = None
+    part_log_odds: tuple[Floats, Floats] | None = None
 
 
 class Scheme(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from c360_stream.state.fields import Kept, fields
 
 
 class LogOddsMap(Kept):
-    """A slope and an offset that turn one log-odds into another, learnt from what was said before the outcome.
+    """A slope and an offset that turn one log-odds into another, learnt from predictions made before the outcome.
 
     The pair is learnt as `SecondOrderLogistic` learns its weights, from where it starts, so with few outcomes it stays
     there.
@@ -28,7 +29,7 @@ class LogOddsMap(Kept):
     offset_variance
         Prior variance of the offset, in squared log-odds.
     forgetting
-        Share of the way back to the prior's covariance, an example.
+        Share of the way back to the prior's covariance, per example.
 
     Examples
     --------
@@ -77,8 +78,8 @@ class LogOddsMap(Kept):
 class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
     """Corrects a classifier's log-odds by a slope and an offset learnt from predictions made before learning.
 
-    It starts with no correction, and learns from what the classifier said just before it learnt each example: what it
-    says afterwards flatters it.
+    It starts with no correction, and learns from the classifier's prediction just before it learnt each example: a
+    prediction made afterwards flatters it.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
     offset_variance
         Prior variance of the offset about 0, in squared log-odds.
     forgetting
-        Share of the way back to the prior's covariance, an example.
+        Share of the way back to the prior's covariance, per example.
     start
         Offset before any example.
 
@@ -130,7 +131,7 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
         return self.classifier
 
     @classmethod
-    def _unit_test_params(cls) -> Any:
+    def _unit_test_params(cls) -> Iterator[dict[str, RowClassifier]]:
         yield {"classifier": SecondOrderLogistic()}
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
@@ -146,17 +147,17 @@ class PlattScaling(base.Wrapper[RowClassifier], base.Classifier, Kept):
     def learn_rows(self, rows: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
         """Learn examples one after another; return each one's calibrated log-odds from just before.
 
-        `importance` is how many examples each one counts for; 1 if absent.
+        Parameters as in `RowClassifier.learn_rows`.
         """
         before = self.classifier.learn_rows(rows, outcomes, importance)
         return self.correct_rows(before, outcomes, importance)
 
     def correct_rows(self, log_odds: Floats, outcomes: Floats, importance: Floats | None = None) -> Floats:
-        """Learn slope and offset alone, from what the classifier had said; return that as corrected before."""
+        """Learn slope and offset alone, from log-odds predicted earlier; return them as corrected before."""
         counts = [1.0] * len(outcomes) if importance is None else importance.tolist()
         examples = zip(log_odds.tolist(), outcomes.tolist(), counts, strict=True)
         return np.array([self._map.learn(z, y, count) for z, y, count in examples], np.float64)
 
     def log_odds_rows(self, rows: Floats) -> Floats:
-        """Calibrated log-odds of True, a row each."""
+        """Calibrated log-odds of True, shape (n,)."""
         return self.slope * self.classifier.log_odds_rows(rows) + self.offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.gradient import GradientLogistic
@@ -37,7 +37,7 @@ class Entry:
     classifier
         The last step of a learner's pipeline; the steps before it are the same for all.
     scheme
-        How a learner learns; None: as the settings say.
+        How a learner learns; None: as the settings have it.
     parts
         Of a blend: the models that it is made of.
     """
@@ -90,7 +90,7 @@ _ENTRIES = (
     Entry("inactivity-rule", "baseline", "a fixed curve of the days since the last activity; never learns"),
     Entry("base-rate", "baseline", "everybody's risk is the share that churned so far; looks at no feature"),
 )
-CATALOGUE: dict[ModelName, Entry] = {entry.name: entry for entry in _ENTRIES}
+CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def entry_named(name: str) -> Entry:
@@ -101,7 +101,7 @@ def entry_named(name: str) -> Entry:
     KeyError
         If there is none.
     """
-    return CATALOGUE[cast(ModelName, without_suffix(name))]
+    return CATALOGUE[without_suffix(name)]
 
 
 def without_suffix(name: str) -> str:
@@ -117,7 +117,7 @@ def fresh_name(champion: str) -> str:
     """What a fresh challenger is called: a copy of the learner that scores, or of the first there is.
 
     It never takes the place of the champion, nor of a model under its own name: a blend may be made of that one, and
-    drift is told by its surprise.
+    drift is detected by its surprise.
 
     >>> fresh_name("online-logistic-blend"), fresh_name("online-logistic-retrained"), fresh_name("gradient-logistic")
     ('online-logistic-retrained', 'online-logistic-retrained-2', 'gradient-logistic-retrained')

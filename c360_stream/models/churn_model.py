@@ -42,7 +42,7 @@ class ModelConfig:
 
 
 class Linear(NamedTuple):
-    """A sum of curves: log-odds of the average account, and one curve a feature."""
+    """A sum of curves: log-odds of the average account, and one curve per feature."""
 
     base: float
     curves: dict[str, Curve]
@@ -53,7 +53,7 @@ class ChurnModel(Kept):
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
     What has been learnt is a function of the sequence of examples; how it was cut into calls shows in last bits alone.
-    What treated examples teach, `models/treatment.py` says; where they are not named there are none.
+    `models/treatment.py` decides what treated examples teach; where none are given there are none.
 
     Parameters
     ----------
@@ -149,13 +149,13 @@ class ChurnModel(Kept):
             self._classifier.learn_rows(rows, outcomes[part], importance[part])
 
     def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_], treated: Treated | None = None) -> None:
-        """Learn the calibration from what the classifier had said at the as-of of examples that have matured."""
+        """Learn the calibration from the log-odds predicted at the as-of of n examples that have matured."""
         treated = _known(treated, len(churned))
         rows, importance = self._treatment.calibrating(treated), self._treatment.importance(treated)
         self._calibration.correct_rows(raw_log_odds[rows], np.asarray(churned, np.float64)[rows], importance[rows])
 
     def count(self, outcomes: NDArray[np.bool_] | Floats) -> None:
-        """Count outcomes that have matured: enough of them, and the model scores."""
+        """Count outcomes that have matured, shape (n,): once there are enough, the model scores."""
         self.outcomes += len(outcomes)
         self.churned += int(np.count_nonzero(outcomes))
 
@@ -192,7 +192,7 @@ class ChurnModel(Kept):
         return ModelVersion(self.name, tick_day, *self.linear(1.0), recent)
 
     def linear(self, factor: float, *, calibrated: bool = True) -> Linear:
-        """The log-odds, times a factor, as a base and one curve a feature."""
+        """The log-odds, times a factor, as a base and one curve per feature."""
         slope, offset = (self._calibration.slope, self._calibration.offset) if calibrated else (1.0, 0.0)
         base = factor * (slope * float(self._classifier.weights[0]) + offset)
         return Linear(base, self._curves(factor * slope))
@@ -205,13 +205,13 @@ class ChurnModel(Kept):
         """The exposures that windows reach from `tick_day` on; forgets those that nothing reaches any more."""
         oldest = tick_day - self.config.horizon_days - 2 * WINDOW_DAYS_MAX
         self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
-        # A day more than windows reach: the last scores are made again, to tell what has moved since.
+        # A day more than windows reach: the last scores are made again, to explain what has moved since.
         return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX - 1}
 
     def _curves(self, slope: float) -> dict[str, Curve]:
         """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""
         means, deviations = self._scaler.moments
-        # A column of treated examples is 0 for whoever is scored.
+        # The column of treated examples is 0 for every scored account.
         weights = slope * self._classifier.weights[1 : len(deviations) + 1] / deviations
         column = {name: i for i, name in enumerate(self._ramps.output_names)}
         curves = {}

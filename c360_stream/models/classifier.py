@@ -18,15 +18,15 @@ LOG_ODDS_MAX = 15.0
 class RowClassifier(base.Classifier, Kept):
     """Binary classifier whose log-odds are a weighted sum of its columns.
 
-    Because it is linear in them, a version of the model can be written down as one curve a feature, and a score's
+    Because it is linear in them, a version of the model can be written down as one curve per feature, and a score's
     contributions add up to its log-odds, whatever the classifier.
     """
 
     _columns: Columns
-    _weights: Floats  # the intercept, then one a column
+    _weights: Floats  # the intercept, then one per column
 
     def _begin(self, names: tuple[str, ...] | None, intercept: float) -> None:
-        """Start with these columns; further names are taken up as they appear in dicts."""
+        """Start with these columns; further names get a column as they appear in dicts."""
         self._columns = Columns(names or ())
         self._weights = np.array([intercept])
         self._grow(len(self._columns))
@@ -77,7 +77,7 @@ class RowClassifier(base.Classifier, Kept):
         return float(self.log_odds_rows(self._columns.row(x, absent=0.0)[None, :])[0])
 
     def log_odds_rows(self, rows: Floats) -> Floats:
-        """Log-odds of True, a row each."""
+        """Log-odds of True, shape (n,)."""
         log_odds = np.full(len(rows), self._weights[0])
         for weight, column in zip(self._weights[1:], rows.T, strict=True):
             log_odds += weight * column
@@ -85,7 +85,7 @@ class RowClassifier(base.Classifier, Kept):
 
     @property
     def weights(self) -> Floats:
-        """The intercept, then a weight for each column."""
+        """The intercept, then a weight for each column; shape (1 + columns,)."""
         return self._weights.copy()
 
 
@@ -101,3 +101,13 @@ def logit(probability: float) -> float:
     0.0
     """
     return math.log(probability / (1.0 - probability))
+
+
+def logits(probabilities: Floats) -> Floats:
+    """`logit` of each probability, shape (n,); NaN stays.
+
+    >>> logits(np.array([0.5, np.nan])).tolist()
+    [0.0, nan]
+    """
+    # Not numpy's logarithm, whose last bit depends on the place in the array.
+    return np.array([p if math.isnan(p) else logit(p) for p in probabilities.tolist()], np.float64)

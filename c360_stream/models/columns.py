@@ -33,13 +33,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.index)
 
-    def learn(self, x: Mapping[Any, Any]) -> None:
+    def learn(self, x: Iterable[Hashable]) -> None:
         """Give a column to every name of `x` that has none."""
         for name in x:
             self.index.setdefault(name, len(self.index))
 
     def row(self, x: Mapping[Any, Any], absent: float = np.nan) -> Floats:
-        """The values of `x` in their columns; `absent` for None and for names that `x` lacks.
+        """The values of `x` in their columns; `absent` for None and for names that `x` lacks; shape (columns,).
 
         Names without a column are left out: nothing has been learnt about them.
         """
@@ -50,8 +50,8 @@ class Columns:
                 values[column] = value
         return values
 
-    def named(self, row: Floats) -> dict[Any, float]:
-        """A row as a dict."""
+    def named(self, row: Floats) -> dict[Hashable, float]:
+        """A row, shape (columns,), as a dict by name."""
         return dict(zip(self.index, row.tolist(), strict=True))
 
 

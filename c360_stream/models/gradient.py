@@ -18,7 +18,7 @@ class GradientLogistic(RowClassifier):
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     rate
         Step of a weight at its first gradient.
     intercept

@@ -2,15 +2,15 @@
 
 What is learnt are conditional shares, each a function of the log-odds of the score: of those who cancel within the
 horizon, how many do so within a shorter one; of those who stay beyond it, how many cancel within a longer one. Products
-of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is settled once its
-longest horizon has passed.
+of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully
+observed once its longest horizon has passed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,17 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.columns import Floats
-from c360_stream.state.fields import Kept, fields
+from c360_stream.state.fields import Kept, PlainState, fields
 
 # The settings' churn rate counts as so many outcomes.
 PRIOR_OUTCOMES = 100
 # Outcomes count for half in the base rate after half a year.
 _KEEP = 0.5 ** (1 / 182)
 DAYS_PER_MONTH = 30
+
+
+PlainShares = list[tuple[int, float, float]]
+PlainCurve = tuple[int, float, PlainShares, PlainShares]
 
 
 class Share(NamedTuple):
@@ -65,7 +69,7 @@ class RiskCurve(NamedTuple):
     def persistence(self) -> float:
         """How much of an account's distance from the average, in log-odds, is left a month later: 0 to 0.98.
 
-        From the first longer horizon: the slope of its share says how much is left from the middle of the horizon to
+        From the first longer horizon: the slope of its share is how much is left from the middle of the horizon to
         the middle of the days behind it.
         """
         days, share = next(iter(self.longer.items()))
@@ -90,16 +94,18 @@ class RiskCurve(NamedTuple):
             columns[days] = above
         return np.column_stack([columns[days] for days in self.days])
 
-    def plain(self) -> list[Any]:
+    def plain(self) -> PlainCurve:
         """Plain data for `from_plain`."""
-        shares = [[[days, *share] for days, share in part.items()] for part in (self.shorter, self.longer)]
-        return [self.horizon_days, self.base_rate, *shares]
+        shorter, longer = (
+            [(days, share.slope, share.offset) for days, share in part.items()] for part in (self.shorter, self.longer)
+        )
+        return self.horizon_days, self.base_rate, shorter, longer
 
     @classmethod
-    def from_plain(cls, values: list[Any]) -> RiskCurve:
+    def from_plain(cls, values: PlainCurve) -> RiskCurve:
         """What `plain` gave."""
         horizon_days, base_rate, *parts = values
-        shorter, longer = ({days: Share(*share) for days, *share in part} for part in parts)
+        shorter, longer = ({days: Share(slope, offset) for days, slope, offset in part} for part in parts)
         return cls(horizon_days, base_rate, shorter, longer)
 
 
@@ -119,7 +125,7 @@ def learnt_horizons(horizon_days: int, curve_days: Sequence[int]) -> tuple[int, 
 
 
 class Judged(NamedTuple):
-    """A settled curve and what happened: days ascending, float32 (n, days); days to the cancellation."""
+    """A fully observed curve and what happened: days ascending, float32 (n, days); days to the cancellation."""
 
     days: tuple[int, ...]
     predicted: NDArray[np.float32]
@@ -127,7 +133,7 @@ class Judged(NamedTuple):
 
 
 class HorizonLearner(Kept):
-    """Learns the shares, from what the champion said of examples whose longest horizon has passed.
+    """Learns the shares, from the champion's predictions for examples whose longest horizon has passed.
 
     Of more than 2,000 examples a day those with the smallest hashes: it bounds what waits.
 
@@ -173,11 +179,11 @@ class HorizonLearner(Kept):
         return RiskCurve(self.horizon_days, self._churned / self._settled, shorter, longer)
 
     def open(self, day: int, block: ExampleBlock, risk: Floats) -> None:
-        """Keep what the champion says of a day's examples until they are settled."""
+        """Keep the champion's predictions for a day's examples until they are fully observed."""
         rows = block.judged_rows()
         if len(rows):
-            said = self.curve().risks(risk[rows]).astype(np.float32)
-            self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], said)
+            predicted = self.curve().risks(risk[rows]).astype(np.float32)
+            self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], predicted)
 
     def settle(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
         """Learn the examples of an as-of day.
@@ -189,14 +195,14 @@ class HorizonLearner(Kept):
         """
         if day not in self._waiting:
             return None
-        ids, risk, said = self._waiting.pop(day)
+        ids, risk, predicted = self._waiting.pop(day)
         rows = [row for row, account in enumerate(ids) if account in cancelled_after]
         after = np.array([cancelled_after[ids[row]] for row in rows], np.int64)
         for row, days in zip(rows, after.tolist(), strict=True):
             self._learn(logit(float(risk[row])), days or self.reach_days + 1)
         within = int(np.count_nonzero((after > 0) & (after <= self.horizon_days)))
         self._churned, self._settled = _KEEP * self._churned + within, _KEEP * self._settled + len(rows)
-        return Judged(self.curve().days, said[rows], after)
+        return Judged(self.curve().days, predicted[rows], after)
 
     def _learn(self, log_odds: float, days: int) -> None:
         if days <= self.horizon_days:
@@ -210,7 +216,7 @@ class HorizonLearner(Kept):
                 if days <= within:
                     return
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave; of other horizons than the settings have by now, nothing."""
+    def restore(self, state: PlainState) -> None:
+        """Restore what `state` gave, unless the settings have other horizons by now."""
         if [*state["shorter"], *state["longer"]] == [*self._shorter, *self._longer]:
             super().restore(state)

@@ -11,7 +11,7 @@ from c360_stream.models.columns import Floats, grown
 from c360_stream.state.fields import copied, fields
 
 FORGET_EVERY = 32
-# Of an example that says nothing: keeps what is divided by its root finite.
+# Of an example without information: keeps what is divided by its root finite.
 _CURVATURE_MIN = 1e-12
 
 
@@ -25,7 +25,7 @@ class SecondOrderLogistic(RowClassifier):
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     prior_variance
         Variance of a weight before any example, in squared log-odds per unit of its column: the L2 penalty.
     intercept
@@ -33,7 +33,7 @@ class SecondOrderLogistic(RowClassifier):
     intercept_variance
         Variance of the intercept before any example.
     forgetting
-        Share of the way back to the prior's covariance, an example. The default remembers some 30,000 examples:
+        Share of the way back to the prior's covariance, per example. The default remembers some 30,000 examples:
         against a tenth of it, it won 0.035 of ROC-AUC after a change of concept and lost 0.001 without one (means
         over six simulated companies).
 

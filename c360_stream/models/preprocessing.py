@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from river import base
 
 from c360_stream.models.columns import Columns, Floats, grown
@@ -21,14 +22,14 @@ Tables = Mapping[str, tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]]
 
 
 class NullImputer(base.Transformer, Kept):
-    """Puts the running mean where a value is null, and says so in an indicator column.
+    """Puts the running mean where a value is null, and 1 into an indicator column.
 
     Anything that is not a finite number counts as null.
 
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     nullable
         Names that get an indicator `<name>_missing` (1 null, 0 present), after all other columns.
 
@@ -69,7 +70,7 @@ class NullImputer(base.Transformer, Kept):
         return imputed
 
     def learn_transform_rows(self, rows: Floats) -> Floats:
-        """Learn row by row; return each as transformed right after it was learnt."""
+        """Learn row by row; return each as transformed right after it was learnt, shape (n, columns + indicators)."""
         present = np.isfinite(rows)
         totals = _running(self._total, np.where(present, rows, 0.0))
         counts = _running(self._count, present.astype(np.float64))
@@ -77,15 +78,15 @@ class NullImputer(base.Transformer, Kept):
         return self._impute(rows, present, _mean(totals[1:], counts[1:]))
 
     def transform_rows(self, rows: Floats) -> Floats:
-        """Impute rows with the means as they are."""
+        """Impute rows with the means as they are; shape (n, columns + indicators)."""
         return self._impute(rows, np.isfinite(rows), self.means)
 
     @property
     def means(self) -> Floats:
-        """What stands in for a null, a column."""
+        """What stands in for a null, shape (columns,)."""
         return _mean(self._total, self._count)
 
-    def _impute(self, rows: Floats, present: Any, means: Floats) -> Floats:
+    def _impute(self, rows: Floats, present: NDArray[np.bool_], means: Floats) -> Floats:
         watched = [self._columns.index[name] for name in self.nullable or ()]
         return np.concatenate([np.where(present, rows, means), ~present[:, watched]], axis=1)
 
@@ -138,7 +139,7 @@ class Ramps(base.Transformer):
         return spread
 
     def transform_rows(self, rows: Floats) -> Floats:
-        """Spread rows whose columns are `names`."""
+        """Spread rows whose columns are `names`; shape (n, ramps)."""
         columns = []
         for name, column in zip(self.names or (), rows.T, strict=True):
             table = (self.tables or {}).get(name)
@@ -158,7 +159,7 @@ class StandardScaler(base.Transformer, Kept):
     Parameters
     ----------
     names
-        Columns of the array forms; further names are taken up as they appear in dicts.
+        Columns of the array forms; further names get a column as they appear in dicts.
     deviation_min
         Least divisor. A column that is almost constant would else turn its rare values into huge ones.
     """
@@ -186,7 +187,7 @@ class StandardScaler(base.Transformer, Kept):
         return {name: scaled[name] for name in x if name in scaled}
 
     def learn_transform_rows(self, rows: Floats) -> Floats:
-        """Learn row by row; return each as transformed right after it was learnt."""
+        """Learn row by row; return each as transformed right after it was learnt, shape (n, columns)."""
         totals = _running(self._total, rows)
         squares = _running(self._squares, rows * rows)
         counts = np.arange(self._count + 1.0, self._count + len(rows) + 1.0)[:, None]
@@ -196,16 +197,16 @@ class StandardScaler(base.Transformer, Kept):
         return (rows - means) / deviations
 
     def transform_rows(self, rows: Floats) -> Floats:
-        """Scale rows with the moments as they are."""
+        """Scale rows, shape (n, columns), with the moments as they are."""
         means, deviations = self.moments
         return (rows - means) / deviations
 
     @property
     def moments(self) -> tuple[Floats, Floats]:
-        """Mean and divisor, a column each."""
+        """Mean and divisor, each of shape (columns,)."""
         return self._moments(self._total, self._squares, np.float64(max(self._count, 1)))
 
-    def _moments(self, totals: Floats, squares: Floats, counts: Any) -> tuple[Floats, Floats]:
+    def _moments(self, totals: Floats, squares: Floats, counts: Floats | np.float64) -> tuple[Floats, Floats]:
         means = totals / counts
         variances = np.maximum(squares / counts - means * means, self.deviation_min**2)
         return means, np.sqrt(variances)

@@ -11,7 +11,7 @@ account-based business:
 | downgrade in 90 days | +0.6 |
 | urgent tickets in 30 days | +0.3 for one, +0.6 from three |
 
-These are judgements, not estimates: they order accounts sensibly and say so through the model's name.
+These are judgements, not estimates: they order accounts sensibly, and the model's name marks them.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 - `model`: the classifier has a column more, 1 for them and 0 for the others, not scaled. Scores are those of accounts
   that nobody is going to contact.
 
-Calibrations that are learnt from what was said at the as-of leave treated examples out under `model` too: it was said
-of an account that nobody would contact.
+Calibrations that are learnt from predictions at the as-of leave treated examples out under `model` too: these were
+predictions for accounts that nobody would contact.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class Treatment:
         return (TREATED,) if self.policy == "model" else ()
 
     def teaching(self, treated: Treated) -> NDArray[np.intp]:
-        """Places of the examples that teach."""
+        """Places of the examples that teach, ascending; `treated` is of shape (n,)."""
         return np.flatnonzero(~treated) if self.policy == "leave_out" else np.arange(len(treated))
 
     def calibrating(self, treated: Treated) -> NDArray[np.intp]:
-        """Places of the examples that show whether what was said at their as-of was right."""
+        """Places of the examples that show whether the prediction at their as-of was right, ascending."""
         return np.flatnonzero(~treated) if self.policy == "model" else self.teaching(treated)
 
     def importance(self, treated: Treated) -> Floats:
-        """How many examples each counts for."""
+        """How many examples each counts for, shape (n,)."""
         return np.where(treated, self.weight if self.policy == "weight" else 1.0, 1.0)
 
     def with_columns(self, rows: Floats, treated: Treated) -> Floats:
-        """Rows as the classifier takes them."""
+        """Rows as the classifier takes them, shape (n, columns)."""
         return np.column_stack([rows, treated]) if self.columns else rows

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from c360_stream.features.definitions import FEATURE_VERSION, INDEX
 from c360_stream.models.classifier import LOG_ODDS_MAX
 from c360_stream.models.columns import Floats
 from c360_stream.models.exposure import corrected
-from c360_stream.models.horizons import RiskCurve
+from c360_stream.models.horizons import PlainCurve, RiskCurve
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,27 @@ class Curve:
     null: float
 
     def contributions(self, values: Floats) -> Floats:
-        """What each value adds."""
+        """What each value adds to the log-odds, shape (n,)."""
         return np.where(np.isnan(values), self.null, np.interp(values, self.at, self.log_odds))
+
+
+class _CurveFields(TypedDict):
+    at: list[float]
+    log_odds: list[float]
+    null: float
+
+
+class _VersionFields(TypedDict):
+    """A version as JSON."""
+
+    model_name: str
+    as_of_day: int
+    feature_version: int
+    base_log_odds: float
+    curves: dict[str, _CurveFields]
+    exposures: dict[str, float]
+    calibrated: NotRequired[bool]
+    curve: NotRequired[PlainCurve | None]
 
 
 class Scored(NamedTuple):
@@ -54,7 +73,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a model: a sum of curves, one a feature.
+    """One version of a model: a sum of curves, one per feature.
 
     A row gets the same bits whether it is scored alone or among many, whatever the layout of the array: each
     number is worked out by itself, features are added up in their order, and the exponential is `math.exp` (numpy's
@@ -150,7 +169,7 @@ class ModelVersion:
             If it is not a model version of this feature version.
         """
         try:
-            value: dict[str, Any] = json.loads(text)
+            value: _VersionFields = json.loads(text)
             if value["feature_version"] != FEATURE_VERSION:
                 raise StateError(
                     f"model version is for feature version {value['feature_version']}, not {FEATURE_VERSION}",
@@ -166,7 +185,7 @@ class ModelVersion:
                 },
                 exposures={int(day): share for day, share in value["exposures"].items()},
                 calibrated=bool(value.get("calibrated", True)),
-                curve=RiskCurve.from_plain(value["curve"]) if value.get("curve") else None,
+                curve=RiskCurve.from_plain(curve) if (curve := value.get("curve")) else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(

@@ -25,7 +25,7 @@ from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.state.fields import Kept, fields
 
 METHOD = "observed_to_expected"
-# Weeks of late that are tried: a sharp change shows in the short window, a slow one in the long.
+# Lengths of the current window, in weeks: a sharp change shows in the short window, a slow one in the long.
 CURRENT_WEEKS = (3, 6)
 # Weeks before them that they are compared with.
 REFERENCE_WEEKS_MIN, REFERENCE_WEEKS_MAX = 8, 39
@@ -37,7 +37,7 @@ RATIO_MIN, CHURNED_MIN = 1.5, 10
 _CUTS = (0.2, 0.35, 0.5, 0.65, 0.8)
 # A group that is smaller than this share of the reference, or the rest, is not looked at.
 _SHARE_MIN = 0.1
-# A reference in which a group left less than this share of what its risks said is taken for that share: a model that
+# A reference in which a group left less often than this share of its risks is taken for that share: a model that
 # overrated it then, and has come right since, is no change of the world.
 _REFERENCE_SHARE_MIN = 0.8
 _NAMED_MAX = 3
@@ -94,8 +94,8 @@ class ConceptDrift(Kept):
     """Compares churners with what the risks led to expect, by feature, of late and before.
 
     Looked at are the week-old examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
-    week, while a matured label takes the horizon and comes with eight that say the same. A week is given its share of
-    a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
+    week, while a matured label takes the horizon and comes with eight that have the same outcome. A week is given its
+    share of a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
 
     State: three numbers for each cell in use, feature and week, at most 45 weeks; about 0.5 MB.
 
@@ -114,7 +114,7 @@ class ConceptDrift(Kept):
         self._seasons = seasons
         hazard_days = min(HAZARD_DAYS_MAX, horizon_days)
         self._overlap = math.ceil(hazard_days / stride_days)
-        self._young_share = hazard_days / horizon_days
+        self._hazard_share = hazard_days / horizon_days
         self._model = ""
         self._began_day = 0
         self._weeks: deque[_Week] = deque(maxlen=CURRENT_WEEKS[-1] + REFERENCE_WEEKS_MAX)
@@ -141,7 +141,7 @@ class ConceptDrift(Kept):
         model
             Whose risks they are. Another one than before starts afresh: what it has wrong is no change of the world.
         risk
-            What it said of them at their as-of, shape (n,), NaN where it said nothing.
+            Its predictions at their as-of, shape (n,), NaN where it gave none.
         latch
             Remembers whether a change has been alarmed.
         """
@@ -155,7 +155,7 @@ class ConceptDrift(Kept):
             return []
         used = np.flatnonzero(self._rows)
         columns = (self._rows[used].astype(np.int32), self._churned[used].astype(np.int32), self._expected[used])
-        if len(used) or self._weeks:  # a week in which nothing was said yet is no reference
+        if len(used) or self._weeks:  # a week without predictions is no reference
             self._weeks.append((used.astype(np.int32), *columns))
         self._begin_week()
         return self._look(day, latch)
@@ -168,7 +168,7 @@ class ConceptDrift(Kept):
         churned = week_old.churned[known]
         np.add.at(self._rows, cells.ravel(), 1)
         np.add.at(self._churned, cells[churned].ravel(), 1)
-        hazard = self._young_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
+        hazard = self._hazard_share * np.array([-math.log1p(-min(p, _RISK_MAX)) for p in risk[known].tolist()])
         np.add.at(self._expected, cells.ravel(), np.repeat(hazard, len(FEATURES)))
 
     def _look(self, day: int, latch: AlarmLatch) -> list[DriftAlarm]:
@@ -234,7 +234,7 @@ def _totals(weeks: list[_Week]) -> _Totals:
 def _groups(before: _Totals, now: _Totals, overlap: int) -> Iterator[Group]:
     """All accounts, and either side of every cut of every feature that time itself does not move.
 
-    The first accounts to reach an age, or a renewal, tell the model something new, though the world is as it was.
+    The first accounts to reach an age, or a renewal, are new to the model, though the world is as it was.
     """
     expected_in_all = float(before[2][0].sum())
     scale = max(float(before[1][0].sum()), _REFERENCE_SHARE_MIN * expected_in_all) / expected_in_all
@@ -298,7 +298,7 @@ def _number(value: float) -> str:
 
 
 def _sentence(found: Comparison, day: int) -> str:
-    """The strongest groups, one a feature: windows of 7, 14 and 30 days of one measure count as one."""
+    """The strongest groups, one per feature: windows of 7, 14 and 30 days of one measure count as one."""
     named: dict[str, Group] = {}
     for group in found.groups:
         named.setdefault(group.feature.rstrip("0123456789d").rstrip("_"), group)

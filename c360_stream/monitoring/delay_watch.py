@@ -1,4 +1,4 @@
-"""Watches how late cancellations are heard: while they come late, outcomes that say "stayed" are wrong for longer."""
+"""Watches how late cancellations arrive: while they come late, outcomes of "stayed" are wrong for longer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from c360_stream.state.fields import Kept, fields
 SUBJECT = "subscription_cancelled"
 CURRENT_DAYS = 28
 REFERENCE_DAYS = 84
-# Below this many cancellations in either window a share says little.
+# Below this many cancellations in either window a share is noise.
 _CANCELLATIONS_MIN = 10
 # Rise of the share that came late: a warning, and twice that is critical.
 _RISE_MIN = 0.20
-# One test a day, of which some dozen a year do not overlap: by chance alone, one alarm in some thousand years.
+# One test per day, of which some dozen a year do not overlap: by chance alone, one alarm in some thousand years.
 _FALSE_ALARM_RATE = 1e-5
 _ACTION = (
     f"outcomes go on being learnt; those that say stayed are corrected up to {CORRECTION_DAYS} days after the "
@@ -30,7 +30,7 @@ _ACTION = (
 class DelayWatch(Kept):
     """Compares the last 28 days with the 84 before.
 
-    Late is what was heard a whole day or more after the day on which it happened. State: three integers for each
+    Late is what arrived a whole day or more after the day on which it happened. State: three integers for each
     of 112 days.
     """
 
@@ -40,7 +40,7 @@ class DelayWatch(Kept):
         self._days: deque[tuple[int, int, int]] = deque(maxlen=CURRENT_DAYS + REFERENCE_DAYS)
 
     def on_tick(self, day: int, late_days: Sequence[int], latch: AlarmLatch) -> list[DriftAlarm]:
-        """Take the cancellations heard on the day before a tick, in any order.
+        """Take the cancellations that arrived on the day before a tick, in any order.
 
         Parameters
         ----------
@@ -53,13 +53,13 @@ class DelayWatch(Kept):
         """
         self._days.append((len(late_days), sum(late > 0 for late in late_days), sum(late_days)))
         days = list(self._days)
-        heard, late, sum_days = _sums(days[-CURRENT_DAYS:])
-        heard_before, late_before, _ = _sums(days[:-CURRENT_DAYS])
-        if min(heard, heard_before) < _CANCELLATIONS_MIN:
+        total, late, sum_days = _sums(days[-CURRENT_DAYS:])
+        total_before, late_before, _ = _sums(days[:-CURRENT_DAYS])
+        if min(total, total_before) < _CANCELLATIONS_MIN:
             return []
-        share, share_before = late / heard, late_before / heard_before
+        share, share_before = late / total, late_before / total_before
         rise = share - share_before
-        certain = chance_of_as_many(late, heard, late + late_before, heard + heard_before) < _FALSE_ALARM_RATE
+        certain = chance_of_as_many(late, total, late + late_before, total + total_before) < _FALSE_ALARM_RATE
         at = level(rise, _RISE_MIN, 2 * _RISE_MIN) if certain else NORMAL
         if not latch.rises("label_delay", SUBJECT, at, cleared=rise < CLEAR_SHARE * _RISE_MIN):
             return []
@@ -73,9 +73,9 @@ class DelayWatch(Kept):
                 threshold=2 * _RISE_MIN if at == CRITICAL else _RISE_MIN,
                 level=at,
                 action=_ACTION,
-                detail=f"{share:.0%} of {heard} cancellations heard in the {CURRENT_DAYS} days to {day_text(day)} came "
+                detail=f"{share:.0%} of {total} cancellations heard in the {CURRENT_DAYS} days to {day_text(day)} came "
                 f"a day or more late, {sum_days / max(late, 1):.1f} days on average; {share_before:.0%} of "
-                f"{heard_before} before.",
+                f"{total_before} before.",
             )
         ]
 
@@ -99,5 +99,5 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def _sums(days: list[tuple[int, int, int]]) -> tuple[int, int, int]:
-    heard, late, sum_days = (sum(column) for column in zip(*days, strict=True)) if days else (0, 0, 0)
-    return heard, late, sum_days
+    total, late, sum_days = (sum(column) for column in zip(*days, strict=True)) if days else (0, 0, 0)
+    return total, late, sum_days

@@ -26,10 +26,10 @@ WARMUP_DAYS_BY_FEATURE = {"nps_score": 180}
 # A model that has just begun to score has seen few outcomes: for so long neither its quality nor how it spreads its
 # risks is a surprise.
 SETTLE_DAYS = 56
-# Time itself moves these: accounts age a day a day, and renewals approach and jump. Their drift says nothing.
+# Time itself moves these: accounts age a day a day, and renewals approach and jump. Their drift means nothing.
 DRIFT_BY_NATURE = frozenset({"account_age_days", "days_to_renewal"})
 
-# One test a feature and a day is about 7,000 tests a year (1,100 of them independent): this keeps
+# One test per feature and day is about 7,000 tests a year (1,100 of them independent): this keeps
 # sampling noise below one alarm in a few years.
 _FALSE_ALARM_RATE = 1e-4
 _NORMAL_QUANTILE = NormalDist().inv_cdf(1 - _FALSE_ALARM_RATE)
@@ -152,12 +152,12 @@ class SlidingWindows(Kept):
 
     @property
     def current_accounts(self) -> float:
-        """Mean accounts a tick in the current window."""
+        """Mean accounts per tick in the current window."""
         return self._current_rows / CURRENT_TICKS
 
     @property
     def reference_accounts(self) -> float:
-        """Mean accounts a tick in the reference window."""
+        """Mean accounts per tick in the reference window."""
         return self._reference_rows / REFERENCE_TICKS
 
     def restored(self) -> None:

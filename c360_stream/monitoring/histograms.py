@@ -19,19 +19,19 @@ from c360_stream.features.definitions import FEATURES
 _MANTISSA_BITS = 52
 _EXPONENT_BIAS = 1023
 
-# Features: bins from 1/32 (below it counts as zero) to 2**30, above which money in cents is one bin; 16 bins a
-# power of two tell a utilisation of 0.50 from 0.53 and the integers up to 32 from each other. Only
+# Features: bins from 1/32 (below it counts as zero) to 2**30, above which money in cents is one bin; 16 bins per
+# power of two separate a utilisation of 0.50 from 0.53 and the integers up to 32 from each other. Only
 # `days_to_renewal` is ever negative: a renewal 2**11 days overdue is as good as one overdue for longer.
 _OCTAVE_MIN, _OCTAVE_MAX, _NEGATIVE_OCTAVE_MAX, _SUB_BITS = -5, 30, 11, 4
 ZERO = (_NEGATIVE_OCTAVE_MAX - _OCTAVE_MIN) << _SUB_BITS
 BINS = ZERO + 1 + ((_OCTAVE_MAX - _OCTAVE_MIN) << _SUB_BITS)
 
-# For counts that are kept for many weeks: 4 bins a power of two.
+# For counts that are kept for many weeks: 4 bins per power of two.
 _COARSE_SUB_BITS = 2
 _COARSE_ZERO = (_NEGATIVE_OCTAVE_MAX - _OCTAVE_MIN) << _COARSE_SUB_BITS
 COARSE_BINS = _COARSE_ZERO + 1 + ((_OCTAVE_MAX - _OCTAVE_MIN) << _COARSE_SUB_BITS)
 
-# Risks: on the odds, from 2**-14 to 2**14, so the grid is even in the logit; 4 bins a power of two.
+# Risks: on the odds, from 2**-14 to 2**14, so the grid is even in the logit; 4 bins per power of two.
 _ODDS_OCTAVES, _ODDS_SUB_BITS = 14, 2
 RISK_BINS = 1 + ((2 * _ODDS_OCTAVES) << _ODDS_SUB_BITS)
 
@@ -39,7 +39,7 @@ Counts = NDArray[np.int64]
 
 
 def _log_linear(magnitude: NDArray[np.float64], octave_min: int, octave_max: int, sub_bits: int) -> Counts:
-    """Bin 0 below 2**octave_min, then 2**sub_bits bins a power of two; the last holds what is above."""
+    """Bin 0 below 2**octave_min, then 2**sub_bits bins per power of two; the last holds what is above."""
     prefix = magnitude.view(np.int64) >> (_MANTISSA_BITS - sub_bits)
     first = (_EXPONENT_BIAS + octave_min) << sub_bits
     index: Counts = np.clip(prefix - (first - 1), 0, (octave_max - octave_min) << sub_bits)

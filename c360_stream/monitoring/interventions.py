@@ -48,9 +48,9 @@ class _Example(NamedTuple):
 
 
 class InterventionWatch(Kept):
-    """Counts outcomes by group, and tells them when the last of a week (Monday to Sunday) has matured.
+    """Counts outcomes by group, and gives them once the last of a week (Monday to Sunday) has matured.
 
-    What it keeps is bounded but for the examples of a week that are in a group: one in a horizon of each account, and
+    What it keeps is bounded but for the examples of a week that are in a group: one per horizon and account, and
     the contacted ones.
 
     Parameters
@@ -97,17 +97,19 @@ def _most_frequent(week: list[_Example]) -> set[Group]:
 
 def _row(last_day: int, contacted: bool, playbook: str, tier: int, examples: list[_Example]) -> InterventionRow:
     accounts, churned = len(examples), sum(each.churned for each in examples)
+    low, high = wilson_interval(churned, accounts)
     return InterventionRow(
-        last_day * US_PER_DAY,
-        contacted,
-        playbook,
-        TIERS[tier],
-        accounts,
-        churned,
-        min(sum(each.mrr_cents for each in examples), _CENTS_MAX),
-        min(sum(each.mrr_cents for each in examples if each.churned), _CENTS_MAX),
+        as_of_us=last_day * US_PER_DAY,
+        contacted=contacted,
+        playbook=playbook,
+        tier=TIERS[tier],
+        accounts=accounts,
+        churned=churned,
+        mrr_cents=min(sum(each.mrr_cents for each in examples), _CENTS_MAX),
+        mrr_churned_cents=min(sum(each.mrr_cents for each in examples if each.churned), _CENTS_MAX),
         # `fsum` is exact, so the order of the examples does not matter.
-        math.fsum(each.risk for each in examples) / accounts,
-        churned / accounts,
-        *wilson_interval(churned, accounts),
+        mean_risk=math.fsum(each.risk for each in examples) / accounts,
+        churn_rate=churned / accounts,
+        churn_rate_low=low,
+        churn_rate_high=high,
     )

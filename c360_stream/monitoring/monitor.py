@@ -133,6 +133,14 @@ def _stability(stats: TickStats) -> list[Measure]:
 def _rows(tick: int, model: tuple[str, str], measures: list[Measure]) -> list[MetricRow]:
     name, version = model
     return [
-        MetricRow(tick * US_PER_DAY, name, version, each.segment, each.metric, each.value, each.examples)
+        MetricRow(
+            as_of_us=tick * US_PER_DAY,
+            model_name=name,
+            model_version=version,
+            segment=each.segment,
+            metric=each.metric,
+            value=each.value,
+            examples=each.examples,
+        )
         for each in measures
     ]

@@ -1,6 +1,6 @@
 """Which playbook keeps accounts? Outcomes of contacted and other accounts compared, tier by tier.
 
-Whoever is contacted was chosen, mostly because it looked bad, so groups are compared within tiers of stored risk and
+Contacted accounts were chosen, mostly because they looked bad, so groups are compared within tiers of stored risk and
 the differences are then averaged. That allows for what the scores know, and for nothing else.
 """
 
@@ -136,13 +136,13 @@ def with_others(cells: Iterable[Cell], playbooks_max: int) -> list[Cell]:
 
 def _sum(cell: Cell, more: Cell) -> Cell:
     return Cell(
-        cell.playbook,
-        cell.tier,
-        cell.accounts + more.accounts,
-        cell.churned + more.churned,
-        cell.mrr_cents + more.mrr_cents,
-        cell.mrr_churned_cents + more.mrr_churned_cents,
-        cell.expected_churned + more.expected_churned,
+        playbook=cell.playbook,
+        tier=cell.tier,
+        accounts=cell.accounts + more.accounts,
+        churned=cell.churned + more.churned,
+        mrr_cents=cell.mrr_cents + more.mrr_cents,
+        mrr_churned_cents=cell.mrr_churned_cents + more.mrr_churned_cents,
+        expected_churned=cell.expected_churned + more.expected_churned,
     )
 
 
@@ -178,15 +178,15 @@ def compare(group: Sequence[Cell], against: Sequence[Cell]) -> Comparison:
     # The other group's, at the tiers of this comparison.
     base = sum(each.weight * each.others_churned / each.others for each in strata if each.weight) / (weight or 1.0)
     return Comparison(
-        group[0].playbook,
-        against[0].playbook,
-        sum(stratum.accounts for stratum in strata),
-        sum(stratum.others for stratum in strata),
-        -fewer,
-        -high,
-        -low,
-        cochran_mantel_haenszel(strata),
-        accounts_needed(base),
+        playbook=group[0].playbook,
+        against=against[0].playbook,
+        accounts=sum(stratum.accounts for stratum in strata),
+        against_accounts=sum(stratum.others for stratum in strata),
+        lift=-fewer,
+        lift_low=-high,
+        lift_high=-low,
+        p_value=cochran_mantel_haenszel(strata),
+        accounts_min=accounts_needed(base),
     )
 
 
@@ -236,7 +236,7 @@ def _varies(strata: Sequence[Stratum]) -> bool:
 
 
 def cochran_mantel_haenszel(strata: Iterable[Stratum]) -> float:
-    """p-value of the Cochran-Mantel-Haenszel test, without continuity correction; NaN if no stratum can tell.
+    """p-value of the Cochran-Mantel-Haenszel test, without continuity correction; NaN if no stratum has information.
 
     >>> round(cochran_mantel_haenszel([Stratum(20, 15, 20, 5)]), 5)
     0.00179
@@ -283,15 +283,15 @@ def _summary(name: str, cells: Sequence[Cell]) -> GroupSummary:
     mrr_cents = sum(cell.mrr_cents for cell in cells)
     low, high = wilson_interval(accounts - churned, accounts)
     return GroupSummary(
-        name,
-        accounts,
-        churned,
-        (accounts - churned) / accounts if accounts else math.nan,
-        low,
-        high,
-        1 - math.fsum(cell.expected_churned for cell in cells) / accounts if accounts else math.nan,
-        mrr_cents,
-        1 - sum(cell.mrr_churned_cents for cell in cells) / mrr_cents if mrr_cents else math.nan,
+        playbook=name,
+        accounts=accounts,
+        churned=churned,
+        retention=(accounts - churned) / accounts if accounts else math.nan,
+        retention_low=low,
+        retention_high=high,
+        expected_retention=1 - math.fsum(cell.expected_churned for cell in cells) / accounts if accounts else math.nan,
+        mrr_cents=mrr_cents,
+        mrr_kept=1 - sum(cell.mrr_churned_cents for cell in cells) / mrr_cents if mrr_cents else math.nan,
     )
 
 

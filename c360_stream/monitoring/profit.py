@@ -40,7 +40,7 @@ class Campaign:
         return np.asarray(np.nan_to_num(mrr_cents) * self.margin_share * KEPT_MONTHS)
 
     def curve(self, churned: Outcomes, risk: Values, mrr_cents: Values) -> tuple[Values, Values]:
-        """Share of the accounts that is contacted, riskiest first, from 0 to 1, and the profit an account in cents.
+        """Share of the accounts that is contacted, riskiest first, from 0 to 1, and the profit per account in cents.
 
         As if three in ten took the offer, which is what `ACCEPTANCE` expects.
         """
@@ -50,7 +50,7 @@ class Campaign:
         return called / accounts, (alpha / (alpha + beta) * gain - cost) / accounts
 
     def measures(self, churned: Outcomes, risk: Values, mrr_cents: Values) -> list[Measure]:
-        """Expected maximum profit an account (`empc_cents`), and the share of accounts to contact for it.
+        """Expected maximum profit per account (`empc_cents`), and the share of accounts to contact for it.
 
         A customer who stays is worth the margin on a year of MRR; one whose MRR is unknown, nothing.
         """
@@ -77,7 +77,7 @@ def profit(
     that nobody knows beforehand, only its Beta distribution; everybody else takes the offer and would have stayed
     anyway. For each acceptance rate the best threshold is sought, and profit and fraction are averaged over the rates,
     on a fixed grid: the profit that the ranking allows, not what one threshold chosen beforehand earns. 0 if it is best
-    to contact nobody; NaN of no rows. One unit of money throughout, say cents.
+    to contact nobody; NaN of no rows. One unit of money throughout, such as cents.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """How good were the stored scores? Measures on matured outcomes, the same to the bit in any order of the rows.
 
 Sums of floats depend on their order in the last bit: they are taken over sorted values. Counts are exact anyway.
+Throughout, `churned` is bool and `risk` float64, both of shape (n,); MRR is in cents, NaN where it is unknown.
 """
 
 from __future__ import annotations

@@ -80,9 +80,8 @@ class TrafficWatch(Kept):
         self._calm_hours[topic] = min(calm, _CALM_HOURS)
         critical = max(limit, _DROP_CRITICAL)
         at = level(drop, limit, critical)
-        if latch.rises("volume", topic, at, cleared=calm >= _CALM_HOURS):
-            expectation = hourly.expected(window)
-            assert expectation is not None  # noqa: S101 - else there would be no drop
+        rises = latch.rises("volume", topic, at, cleared=calm >= _CALM_HOURS)
+        if rises and (expectation := hourly.expected(window)) is not None:
             yield drift_alarm(
                 end_us,
                 "volume",
@@ -102,9 +101,8 @@ class TrafficWatch(Kept):
         if silent >= limit and hourly.missed_bursts(silent) > _BURSTS_MISSED_MAX:
             # The newest event is older than the whole hours of silence, by the rest of its own hour.
             at = level(silent + 1, limit, _SILENCE_CRITICAL * limit)
-        if latch.rises("freshness", topic, at, cleared=silent == 0):
-            expectation = hourly.expected(silent)
-            assert expectation is not None  # noqa: S101 - else nothing would be missed
+        rises = latch.rises("freshness", topic, at, cleared=silent == 0)
+        if rises and (expectation := hourly.expected(silent)) is not None:
             yield drift_alarm(
                 end_us,
                 "freshness",

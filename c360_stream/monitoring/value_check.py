@@ -8,7 +8,7 @@ from typing import NamedTuple
 from c360_stream.models.horizons import DAYS_PER_MONTH
 from c360_stream.monitoring.quality import Measure
 
-# Predictions are held against what came in over half a year, a cohort every 30 days.
+# Predictions are held against what came in over half a year, one cohort every 30 days.
 CHECK_MONTHS = 6
 CHECK_DAYS = CHECK_MONTHS * DAYS_PER_MONTH
 

@@ -97,7 +97,7 @@ def score_outputs(settings: Settings, clock: Clock, part: int, scores: ScoredRow
     produced_us = clock.produced_us(scores.as_of_us)
     why, against = reasons(scores.features, scores.contributions, scores.tier >= HIGH, REASONS)
     changes = (scores.features, scores.before, scores.delta, scores.model_delta)
-    moved = risk_deltas(*changes, REASONS, asked=scores.trigger == "event")
+    moved = risk_deltas(*changes, REASONS, keep_strongest=scores.trigger == "event")
     plain = _plain_columns(settings, scores)
     # A tick's rows share their times, and writing one as text costs more than all the rest of a row.
     text_of = {us: rfc3339_ms(us) for us in {*scores.as_of_us.tolist(), *produced_us.tolist()}}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.contracts.records import Trigger
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.emissions import IntradayRows, TickRows
-from c360_stream.models.classifier import logit
+from c360_stream.models.classifier import logits
 from c360_stream.models.columns import Floats
 from c360_stream.models.version import ModelVersion, Scored
 from c360_stream.scoring.scored import ScoredRows
@@ -28,6 +27,8 @@ from c360_stream.state.codec import Pages
 from c360_stream.state.fields import Kept, fields, pages_of
 
 SINCE_PER_PAGE = 1024
+_SincePage = tuple[list[int], list[int], NDArray[np.float64]]
+"""Accounts, as-of times and features of scores since the tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class AccountScores(Kept):
     Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
     whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
 
-    Memory: 300 bytes an account.
+    Memory: 300 bytes per account.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ class AccountScores(Kept):
         _tier=NDArray[np.int8],
         _features=NDArray[np.float64],
         _as_of_us=NDArray[np.int64],
-        _since_pages=pages_of(tuple[list[int], list[int], NDArray[np.float64]]),
+        _since_pages=pages_of(_SincePage),
     )
 
     def __init__(self, config: ScoringConfig) -> None:
@@ -93,11 +94,11 @@ class AccountScores(Kept):
         self._as_of_us = grow_array(self._as_of_us, accounts, 0)
 
     def mrr_cents(self, account: NDArray[np.int32]) -> Floats:
-        """MRR at the last tick, NaN for unknown."""
+        """MRR of n accounts at the last tick, shape (n,); NaN for unknown."""
         return np.asarray(self._features[account, INDEX["mrr_cents"]])
 
     def forget(self, gone: NDArray[np.int32]) -> None:
-        """Let accounts begin afresh."""
+        """Drop the last scores of accounts that have cancelled, shape (m,)."""
         self._risk[:, gone], self._tier[:, gone] = np.nan, NO_TIER
         self._features[gone] = np.nan
 
@@ -154,7 +155,7 @@ class AccountScores(Kept):
         chain = 0 if trigger == "tick" else 1
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
         before, before_us = self._made_of(chain, account)
-        log_odds = log_odds_of(scored.risk)
+        log_odds = logits(scored.risk)
         delta, model_delta = _deltas(scored, version.score(before, before_us), log_odds, previous_risk)
         days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
         return ScoredRows(
@@ -205,29 +206,23 @@ class AccountScores(Kept):
         return days, version.curve.risks(risk)[:, shown], stays.expected_months(log_odds), value
 
     @property
-    def _since_pages(self) -> Pages:
+    def _since_pages(self) -> Pages[_SincePage]:
         """Accounts, times and features of scores since the tick, in the order in which accounts were first scored."""
         return Pages(self._scored_since)
 
     @_since_pages.setter
-    def _since_pages(self, pages: list[tuple[list[int], list[int], NDArray[np.float64]]]) -> None:
+    def _since_pages(self, pages: list[_SincePage]) -> None:
         for accounts, as_of_us, features in pages:
             self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
 
-    def _scored_since(self) -> Iterator[list[Any]]:
+    def _scored_since(self) -> Iterator[_SincePage]:
         made_of = iter(self._since.items())
         while page := list(islice(made_of, SINCE_PER_PAGE)):
-            yield [
+            yield (
                 [account for account, _ in page],
                 [as_of_us for _, (as_of_us, _) in page],
                 np.stack([features for _, (_, features) in page]),
-            ]
-
-
-def log_odds_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-odds of each risk."""
-    # Not numpy's logarithm, whose last bit depends on the place in the array.
-    return np.array([logit(p) for p in risk.tolist()], np.float64)
+            )
 
 
 def _deltas(
@@ -236,7 +231,7 @@ def _deltas(
     """What each feature's change adds to the log-odds under today's version, and what the version's change adds."""
     delta = now.contributions - then.contributions
     delta[np.isnan(previous_risk)] = np.nan
-    rest = log_odds - np.array([p if math.isnan(p) else logit(p) for p in previous_risk.tolist()])
+    rest = log_odds - logits(previous_risk)
     for column in delta.T:  # in the order of the features: the same bits for any number of rows
         rest -= column
     return delta, rest

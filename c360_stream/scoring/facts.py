@@ -1,4 +1,4 @@
-"""What a feature's value says, in words: one sentence a feature, with its number and its window."""
+"""A feature's value in words: one sentence per feature, with its number and its window."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _silence(value: float, tone: Tone) -> str:
     return _seen(round(value * 24) if value < 0.98 else round(value) * 24)
 
 
-# The one feature that is another number for every account and often a reason: what it says comes again, though.
+# The one feature that is another number for every account and often a reason: its sentences repeat, though.
 @lru_cache(maxsize=128)
 def _seen(hours: int) -> str:
     return f"Last product activity {_span(hours / 24)} ago"

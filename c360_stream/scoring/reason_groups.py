@@ -1,11 +1,11 @@
-"""Which topics of a score are told, and by which feature: groups of features, told so that sense agrees.
+"""Which topics of a score are explained, and by which feature, so that the sentence agrees with the risk.
 
-The parts of a group's features add up to the group's; its sign says what the topic does to the risk. The topic is told
-by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered; of several,
-the one with the strongest part. A value that sounds neither way will do if none fits and its own part points the same
-way, but where a feature has a direction it does not speak for a lower risk: a middling figure is no comfort. If there
-is no such feature the topic is not told: its part counts, but a sentence about it would contradict what a person
-expects.
+The parts of a group's features add up to the group's; its sign is what the topic does to the risk. The topic is
+explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered;
+of several, the one with the strongest part. A value that sounds neither way will do if none fits and its own part
+points the same way, but where a feature has a direction it does not explain a lower risk: a middling figure is no
+comfort. If there is no such feature the topic is not explained: its part counts, but a sentence about it would
+contradict what a person expects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BAD_AT = _SIDE * [-_SIDE[i] * np.inf if spec.bad_at is None else spec.bad_at fo
 _GOOD_AT = _SIDE * [_SIDE[i] * np.inf if spec.good_at is None else spec.good_at for i, spec in enumerate(SPECS)]
 _NULL = np.array([Tone.BAD if spec.null_is_bad else Tone.NEUTRAL for spec in SPECS], np.int8)
 _DIRECTED = np.array([0 if spec.bad is None else 1 for spec in SPECS], np.int8)
-_SAYS_ALL = [spec.bad_says_all for spec in SPECS]
+_BAD_REPRESENTS = [spec.bad_represents_group for spec in SPECS]
 # Beyond any contribution: what is set back by it comes after all that is not.
 _BEHIND = 1e6
 
@@ -44,16 +44,16 @@ class Topics(NamedTuple):
     part
         What the group adds to the log-odds: the sum of its features' parts.
     column
-        The feature that tells it.
-    told
-        Whether any feature can.
+        The feature that explains it.
+    explained
+        Whether any feature does.
     plain
-        Whether the feature's value says by itself which way the risk goes.
+        Whether the feature's value alone shows which way the risk goes.
     """
 
     part: Floats
     column: NDArray[np.intp]
-    told: NDArray[np.bool_]
+    explained: NDArray[np.bool_]
     plain: NDArray[np.bool_]
 
 
@@ -83,7 +83,7 @@ def changes(before: Floats, now: Floats) -> tuple[Tones, NDArray[np.bool_]]:
     return sound.astype(np.int8), changed
 
 
-def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = None) -> Topics:
+def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None = None) -> Topics:
     """The topics of n rows.
 
     Parameters
@@ -91,9 +91,9 @@ def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = No
     parts
         What each feature adds to the log-odds, shape (n, 21).
     sounds
-        `Tone` of what would be told of it, shape (n, 21).
-    tellable
-        What can be told at all, shape (n, 21); everything if absent.
+        `Tone` of what would be shown of it, shape (n, 21).
+    explainable
+        What can be shown at all, shape (n, 21); everything if absent.
     """
     by_feature, sound = np.ascontiguousarray(parts.T), np.ascontiguousarray(sounds.T)
     group_parts = np.zeros((len(GROUPS), len(parts)))
@@ -104,19 +104,19 @@ def topics(parts: Floats, sounds: Tones, tellable: NDArray[np.bool_] | None = No
         way = np.sign(group_parts[group])
         for each in columns:
             fitness = _fitness(each, by_feature[each] * way, sound[each], way)
-            if tellable is not None:
-                fitness[~tellable[:, each]] = -np.inf
+            if explainable is not None:
+                fitness[~explainable[:, each]] = -np.inf
             better = fitness > best[group]
             column[group][better], best[group][better] = each, fitness[better]
     return Topics(group_parts, column, best > -np.inf, best > -_BEHIND / 2)
 
 
 def _fitness(column: int, strength: Floats, sound: Tones, way: Floats) -> Floats:
-    """How well a feature tells its group, the better the greater; -inf where it would contradict."""
+    """How well a feature explains its group, the better the greater; -inf where it would contradict."""
     neutral = (sound == 0) & (strength > 0) & (way > 0 if _DIRECTED[column] else True)
     plain = (sound == -way) & (way != 0)
     fitness = np.where(plain, strength, np.where(neutral, strength - _BEHIND, -np.inf))
-    if _SAYS_ALL[column]:
+    if _BAD_REPRESENTS[column]:
         fitness[plain & (way > 0)] = _BEHIND
     return fitness
 
@@ -141,5 +141,5 @@ def strongest_first(strength: Floats, most: int) -> tuple[NDArray[np.intp], NDAr
 
 
 def behind_actionable(strength: Floats, column: NDArray[np.intp]) -> Floats:
-    """Strengths by which what nobody can act on comes last."""
+    """Strengths, shape (groups, n), by which what nobody can act on comes last."""
     return np.where(ACTIONABLE[column], strength, strength - _BEHIND)

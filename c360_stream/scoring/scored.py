@@ -43,7 +43,7 @@ class ScoredRows:
     curve_days, curve
         Horizons, ascending, and the risk over each, shape (n, horizons).
     expected_months, lifetime_value_cents
-        As `learning.value` explains; the value is NaN where MRR is unknown.
+        As `scoring.value` explains; the value is NaN where MRR is unknown.
     segment
         int8, shape (n,): index into `SEGMENTS`.
     """

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from c360_stream.arrays.growth import grow_array
 from c360_stream.features.definitions import INDEX
 from c360_stream.features.emissions import FinalLabels, IntradayRows, TickRows
+from c360_stream.models.classifier import logits
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
-from c360_stream.scoring.account_scores import AccountScores, ScoringConfig, log_odds_of
+from c360_stream.scoring.account_scores import AccountScores, ScoringConfig
 from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
 from c360_stream.scoring.segments import NO_SEGMENT
 from c360_stream.scoring.stored_risks import StoredRisks
@@ -24,7 +25,6 @@ from c360_stream.scoring.value import ValueLedger, lifetimes
 from c360_stream.state.codec import IDS_PER_PAGE
 from c360_stream.state.fields import Kept, deque_of, dict_of, fields, one_of, optional, paged_list, stored_as
 
-SINCE_PER_PAGE = 1024
 _VERSION = stored_as(str, ModelVersion.to_json, ModelVersion.from_json)
 
 
@@ -47,7 +47,7 @@ class ShardScorer(Kept):
     Labels are joined with the risks that were stored at their as-of, and go past the scores. How long a tier is kept
     follows from the stored risks, too, so nothing else has to be remembered for it.
 
-    Memory: (horizon + 9) x 8 + 339 bytes an account.
+    Memory: (horizon + 9) x 8 + 339 bytes per account.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class ShardScorer(Kept):
         curve = scores.version.curve
         if curve is None:
             return None
-        worth = lifetimes(curve, self.config.value).worth(log_odds_of(scores.risk), check=True)
+        worth = lifetimes(curve, self.config.value).worth(logits(scores.risk), check=True)
         return self._value.tick(rows.day, rows.account, rows.features[:, INDEX["mrr_cents"]], worth)
 
     def _keep_segments(self, rows: TickRows, scores: ScoredRows) -> tuple[int, int]:

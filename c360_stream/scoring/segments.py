@@ -10,8 +10,9 @@
 | `loyal` | older than 180 days and active on 12 days or more of the last 30 |
 | `steady` | everybody else |
 
-Rules rather than clusters: a segment means the same next month and can be explained to whoever calls the customer. How
-stable they are is measured: the share of accounts whose segment is that of a week before (`segment_stability`).
+Rules rather than clusters: a segment means the same next month and can be explained to the person who calls the
+customer. How stable they are is measured: the share of accounts whose segment is that of a week before
+(`segment_stability`).
 """
 
 from __future__ import annotations

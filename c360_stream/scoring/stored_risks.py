@@ -17,7 +17,7 @@ class StoredRisks(Kept):
     """One shard's risk of every tick whose label may yet be known.
 
     A ring of as-of days: what a tick stores takes the place of a risk whose label cannot change any more. Memory:
-    (horizon + 9) x 8 bytes an account.
+    (horizon + 9) x 8 bytes per account.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class StoredRisks(Kept):
         self._risk = grow_array(self._risk, accounts, np.nan, axis=1)
 
     def store(self, day: int, account: NDArray[np.int32], risk: Floats) -> None:
-        """Keep the risks of a tick; accounts that are not among them have none."""
+        """Keep the risks of a tick, shape (n,); accounts that are not among them have none."""
         stored = self._risk[day % self._slots]
         stored[:] = np.nan
         stored[account] = risk

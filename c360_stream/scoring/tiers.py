@@ -17,7 +17,7 @@ class Tiers:
     At a tick, a tier is entered as soon as the risk is at its threshold. It is left once the risk has been below a
     lower line, the threshold less a band, at every tick of the last `min_days`. So an account that enters a tier stays
     in it, or above, for `min_days` or more. What has to be remembered are risks, not tiers: the highest risk of the
-    last `min_days` says which tiers may be left.
+    last `min_days` decides which tiers may be left.
 
     Between ticks a tier can only rise, and only if the risk is above the threshold by the band. The tick that follows
     does not know of it (`docs/decisions/0001-ticks-form-a-chain-of-their-own.md`), and would take back what was not
@@ -30,7 +30,7 @@ class Tiers:
     hysteresis
         The band, as a share of the threshold.
     min_days
-        Ticks, one a day, at which the risk has to be below the band in a row; at 0 as at 1, a single one is enough.
+        Ticks, one per day, at which the risk has to be below the band in a row; at 0 as at 1, a single one is enough.
 
     Examples
     --------
@@ -71,9 +71,9 @@ class Tiers:
         return np.maximum(entered, np.minimum(previous, kept)).astype(np.int8)
 
     def between(self, risk: NDArray[np.float64], previous: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Tiers between ticks, given those of the last emitted scores."""
+        """Tiers between ticks, int8 of shape (n,), given those of the last emitted scores."""
         return np.maximum(previous, np.searchsorted(self._certain, risk, side="right")).astype(np.int8)
 
     def entered(self, risk: NDArray[np.float64]) -> NDArray[np.int8]:
-        """Tiers whose thresholds the risks have reached: those of accounts without a past."""
+        """Tiers whose thresholds the risks have reached, int8 of shape (n,): those of accounts without a past."""
         return np.searchsorted(self._enter, risk, side="right").astype(np.int8)

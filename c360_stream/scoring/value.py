@@ -1,7 +1,7 @@
 """What an account is worth: expected months until it cancels, and the margin on its revenue in them, discounted.
 
 The hazard of the first months follows from the score. Beyond its horizon the account's log-hazard goes back to that of
-the average account, by the share a month that the risk curve has learnt; how long accounts stay on average is learnt,
+the average account, by the share per month that the risk curve has learnt; how long accounts stay on average is learnt,
 too. Months have 30 days, revenue is that of today (growth and price changes are not foreseen), and what lies beyond
 `value_months_max` counts for nothing.
 
@@ -50,11 +50,11 @@ class Lifetimes(NamedTuple):
     discounted_check: Floats
 
     def expected_months(self, log_odds: Floats) -> Floats:
-        """Months until the account cancels, within `value_months_max`."""
+        """Months until each account cancels, within `value_months_max`; shape (n,)."""
         return np.asarray(np.interp(log_odds, _GRID, self.months))
 
     def worth(self, log_odds: Floats, *, check: bool = False) -> Floats:
-        """Months that count, discounted to today; with `check` those of the next half year alone."""
+        """Months that count, discounted to today, shape (n,); with `check` those of the next half year alone."""
         return np.asarray(np.interp(log_odds, _GRID, self.discounted_check if check else self.discounted))
 
 
@@ -90,12 +90,12 @@ def _lifetimes(
 
 
 def _log_hazard(risk: float, horizon_days: int) -> float:
-    """Logarithm of the hazard a month, of an account with this risk over the horizon."""
+    """Logarithm of the hazard per month of an account with this risk over the horizon."""
     return math.log(-math.log1p(-risk) * DAYS_PER_MONTH / horizon_days)
 
 
 def lifetimes(curve: RiskCurve, config: ValueConfig) -> Lifetimes:
-    """What a model version's curve says of how long accounts stay.
+    """How long accounts stay, by a model version's curve.
 
     >>> from c360_stream.models.horizons import Share
     >>> hardly_reverts = RiskCurve(60, 0.1, {}, {90: Share(1.0, 0.0)})
@@ -112,7 +112,7 @@ class ValueLedger(Kept):
     """Holds predicted values against the margin that came in.
 
     Every 30 days the accounts of a shard form a cohort, whose prediction for the next half year waits for its end.
-    Memory: 8 bytes an account, and 20 for each of six cohorts.
+    Memory: 8 bytes per account, and 20 for each of six cohorts.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import (
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     kafka_ssl_certificate_location: str = Field("", description="file of this client's certificate, PEM")
     kafka_ssl_key_location: str = Field("", description="file of this client's private key, PEM")
     kafka_ssl_key_password: SecretStr = SecretStr("")
-    log_dir: Path = Field(Path("c360-log"), description="log directory: one folder a topic")
+    log_dir: Path = Field(Path("c360-log"), description="log directory: one folder per topic")
     clickhouse_dsn: SecretStr = Field(
         SecretStr(""), description="clickhouse(s)://user:pw@host/c360 or chdb:///path/c360"
     )
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     )
     tier_min_days: int = Field(7, ge=0, le=28, description="days in a row that the risk has to be so low")
     event_score_change_min: float = Field(0.05, gt=0, lt=1, description="a risk change this large is material")
-    event_score_interval_seconds: int = Field(60, ge=1, description="of event time, an account")
+    event_score_interval_seconds: int = Field(60, ge=1, description="of event time, per account")
 
     # Value
     margin_share: float = Field(0.8, ge=0, le=1, description="of revenue that is margin")
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
         """Topic of what each outbox published last."""
         return f"{self.topic_prefix}.outbox.v1"
 
-    def masked(self) -> dict[str, Any]:
+    def masked(self) -> dict[str, object]:
         """Every setting for showing to a person, secrets masked."""
         shown = self.model_dump(mode="json")
         for name in secret_fields():

@@ -1,4 +1,4 @@
-"""Settings are read; what is wrong with one is said in one line."""
+"""Reads the settings; what is wrong with one becomes an error of one line."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -20,8 +19,14 @@ _SECRET_BYTES_MAX = 65_536
 class SecretFiles(PydanticBaseSettingsSource):
     """Secrets from files: `C360_KAFKA_SASL_PASSWORD_FILE` names one."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The content of the file that the environment names for a secret, without the newlines at its end."""
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """The content of the file that the environment names for a secret, without the newlines at its end.
+
+        Raises
+        ------
+        ConfigurationError
+            If the secret is set directly too, or the file cannot be read.
+        """
         variable = f"{ENV_PREFIX}{field_name.upper()}"
         place = os.environ.get(f"{variable}_FILE", "")
         if field.annotation is not SecretStr or not place:
@@ -30,11 +35,11 @@ class SecretFiles(PydanticBaseSettingsSource):
             raise ConfigurationError(f"both {variable} and {variable}_FILE are set", "set one of them")
         return _read_secret(f"{variable}_FILE", Path(place)), field_name, False
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> dict[str, str]:
         """The secrets that are in files."""
         fields = self.settings_cls.model_fields.items()
         found = {name: self.get_field_value(field, name)[0] for name, field in fields}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: secret for name, secret in found.items() if secret is not None}
 
 
 def _read_secret(variable: str, path: Path) -> str:

@@ -39,7 +39,7 @@ class StateBackend:
     recovery: Path | None = None
 
     def of(self, step: str, root: type[Kept]) -> StateHandle:
-        """What keeps the state of one key of a step, an object of the class `root`."""
+        """The handle of the state of one key of a step, an object of the class `root`."""
         return StateHandle(self, step, root)
 
 
@@ -62,7 +62,7 @@ class StateHandle:
         self._layout = digest((*backend.layout, *root.layout()))
         self._store: ChunkStore | None = None
 
-    def keep(self, key: str, state: Callable[[], Any]) -> bytes:
+    def keep(self, key: str, state: Callable[[], object]) -> bytes:
         """Pack the state of `key`, which is the same at every call.
 
         Raises
@@ -81,7 +81,7 @@ class StateHandle:
         metrics.SNAPSHOT_TIMESTAMP_SECONDS.labels(self._step).set_to_current_time()
         return packed
 
-    def _pack(self, key: str, state: Any) -> tuple[bytes, int]:
+    def _pack(self, key: str, state: object) -> tuple[bytes, int]:
         """The bytes, and how many that and the files were that had to be written."""
         recovery = self._backend.recovery
         if recovery is None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from xxhash import xxh3_128_digest
 
 from c360_stream.errors import StateError
@@ -19,14 +20,14 @@ STATE_FOLDER = "state"
 CHUNK_BYTES = 256 * 1024
 """A row of daily counts of 65,536 accounts. A quarter of it hashes no faster and takes four times the bookkeeping."""
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
-"""So much is copied on at once, at the most, when little of a file is still in use."""
+"""The most that is copied at once when little of a file is still in use."""
 SNAPSHOTS_KEPT = 3
 """Files stay until no one of so many snapshots needs them: the engine resumes from the last or the one before."""
 ORPHANS_KEPT = 4
 """Of so many snapshots that the engine does not know (the run ended before), files stay until later ones are kept."""
 DISK_FACTOR = 2.0
 SEGMENTS_MAX = 64
-"""So many files of a key are bearable however small they are."""
+"""How many files of a key are allowed however small they are."""
 RESTORE = "restore the whole directory from a back-up, or name an empty directory, with --republish, to start over"
 FULL = ("the disk is full", "free some space and run again: it resumes")
 _FILE = re.compile(r"(\d+)-(\d+)\.segment")
@@ -34,7 +35,7 @@ _NAME = re.compile(r"[a-z_]+-[A-Za-z0-9_]+")
 
 
 class SegmentId(NamedTuple):
-    """Names a file: the snapshot that wrote it, numbered from 1 a key, and which of its files it is."""
+    """Names a file: the snapshot that wrote it, numbered from 1 per key, and which of its files it is."""
 
     snapshot: int
     part: int
@@ -57,7 +58,7 @@ class ChunkStore:
     `SNAPSHOTS_KEPT` snapshots needs it, and what is left in a file that is mostly out of use is written anew, so that
     a key's files are about `DISK_FACTOR` times its content, and what the snapshots kept have written, at the most.
 
-    Memory: about 400 bytes a chunk, and nothing of the content.
+    Memory: about 400 bytes per chunk, and nothing of the content.
 
     Parameters
     ----------
@@ -79,11 +80,11 @@ class ChunkStore:
         self._recovery = recovery
         self._folder = recovery / STATE_FOLDER / name
         self._sizes: dict[SegmentId, int] = {}
-        self._looked = False
-        self._known: dict[bytes, ChunkRef] = {}
-        self._now: dict[bytes, ChunkRef] = {}
-        self._needed: deque[set[SegmentId]] = deque(maxlen=SNAPSHOTS_KEPT)
-        self._leaving: set[SegmentId] = set()
+        self._scanned = False
+        self._previous: dict[bytes, ChunkRef] = {}
+        self._current: dict[bytes, ChunkRef] = {}
+        self._in_use: deque[set[SegmentId]] = deque(maxlen=SNAPSHOTS_KEPT)
+        self._compacting: set[SegmentId] = set()
         self._next = SegmentId(1, 0)
         self._file: int | None = None
         self._offset = 0
@@ -93,18 +94,18 @@ class ChunkStore:
 
     # Loading
 
-    def get(self, refs: Iterable[list[object]], into: memoryview) -> None:
+    def get(self, refs: Iterable[object], into: memoryview) -> None:
         """Read content to where it belongs, and see that it is what was kept."""
         at = 0
         for plain in refs:
-            ref = _chunk_ref(plain)
+            ref = msgspec.convert(plain, ChunkRef)
             chunk = into[at : at + ref.length]
             at += ref.length
             if self._read(ref, chunk) != ref.length or xxh3_128_digest(chunk) != ref.digest:
                 raise self._error(ref.segment, "is damaged")
-            self._now[ref.digest] = ref
+            self._current[ref.digest] = ref
         if at != len(into):
-            raise StateError(f"recovery directory {self._recovery}: {self._said()} is incomplete", RESTORE)
+            raise StateError(f"recovery directory {self._recovery}: {self._name_of()} is incomplete", RESTORE)
 
     def _read(self, ref: ChunkRef, chunk: memoryview) -> int:
         segment = ref.segment
@@ -128,15 +129,15 @@ class ChunkStore:
         for file in self._reading.values():
             os.close(file)
         self._reading.clear()
-        self._settle()
+        self._adopt()
 
     # Keeping
 
     def begin(self) -> None:
         """Begin a snapshot."""
-        if not self._looked:
-            self._look()
-        self._now = {}
+        if not self._scanned:
+            self._scan()
+        self._current = {}
         self.written_bytes = 0
 
     def put(self, content: memoryview) -> list[ChunkRef]:
@@ -145,12 +146,12 @@ class ChunkStore:
         for first in range(0, len(content), CHUNK_BYTES):
             chunk = content[first : first + CHUNK_BYTES]
             digest = xxh3_128_digest(chunk)
-            ref = self._now.get(digest)
+            ref = self._current.get(digest)
             if ref is None:
-                ref = self._known.get(digest)
-                if ref is None or ref.segment in self._leaving:
+                ref = self._previous.get(digest)
+                if ref is None or ref.segment in self._compacting:
                     ref = self._write(chunk, digest)
-                self._now[digest] = ref
+                self._current[digest] = ref
             refs.append(ref)
         return refs
 
@@ -163,10 +164,10 @@ class ChunkStore:
                 _sync_folder(self._folder)
         except OSError as error:
             raise self._failure(error, self._next) from None
-        self._settle()
-        self._choose_leaving()
-        if len(self._needed) == SNAPSHOTS_KEPT:
-            self._delete(self._sizes.keys() - set().union(*self._needed))
+        self._adopt()
+        self._choose_compaction()
+        if len(self._in_use) == SNAPSHOTS_KEPT:
+            self._delete(self._sizes.keys() - set().union(*self._in_use))
 
     def abort(self) -> None:
         """Give up the snapshot: what it has written goes; the next one tries again."""
@@ -180,7 +181,7 @@ class ChunkStore:
             self._sizes.pop(segment, None)
         self._next = SegmentId(self._next.snapshot + 1, 0)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         """See what files there are, and delete those of runs that ended long before a snapshot of theirs was kept."""
         try:
             if not self._folder.is_dir():
@@ -193,10 +194,10 @@ class ChunkStore:
             raise self._failure(error) from None
         parsed = ((_FILE.fullmatch(name), size) for name, size in found.items())
         self._sizes = {SegmentId(int(match[1]), int(match[2])): size for match, size in parsed if match}
-        self._looked = True
+        self._scanned = True
         # Never a name again: the engine may still know a snapshot of a run that ended before it was complete.
         self._next = SegmentId(max((segment.snapshot for segment in self._sizes), default=0) + 1, 0)
-        unneeded = self._sizes.keys() - set().union(*self._needed)
+        unneeded = self._sizes.keys() - set().union(*self._in_use)
         kept = sorted({segment.snapshot for segment in unneeded})[-ORPHANS_KEPT:]
         self._delete(segment for segment in unneeded if segment.snapshot not in kept)
 
@@ -225,13 +226,13 @@ class ChunkStore:
             self._sizes[self._next] = self._offset
             self._next = SegmentId(self._next.snapshot, self._next.part + 1)
 
-    def _settle(self) -> None:
-        """The snapshot at hand, kept or taken up, becomes the one to go on from."""
-        self._known = self._now
-        self._needed.append({ref.segment for ref in self._known.values()})
+    def _adopt(self) -> None:
+        """The snapshot at hand, kept or loaded, becomes the one to go on from."""
+        self._previous = self._current
+        self._in_use.append({ref.segment for ref in self._previous.values()})
         self._next = SegmentId(self._next.snapshot + 1, 0)
 
-    def _choose_leaving(self) -> None:
+    def _choose_compaction(self) -> None:
         """Choose files whose content the next snapshot writes anew.
 
         By how little of them is used, as long as the files take too much: so what is copied on is less than what that
@@ -239,21 +240,21 @@ class ChunkStore:
         written anyhow, or one file's worth.
         """
         used: Counter[SegmentId] = Counter()
-        for ref in self._known.values():
+        for ref in self._previous.values():
             used[ref.segment] += ref.length
         live, total, count = used.total(), sum(self._sizes[segment] for segment in used), len(used)
         budget = max(self.written_bytes, SEGMENT_BYTES_MAX)
-        self._leaving = set()
+        self._compacting = set()
         for segment in sorted(used, key=lambda each: used[each] / self._sizes[each]):
             if total <= DISK_FACTOR * live or used[segment] > budget:
                 break
-            self._leaving.add(segment)
+            self._compacting.add(segment)
             total, count, budget = total - self._sizes[segment] + used[segment], count - 1, budget - used[segment]
         files_max = SEGMENTS_MAX + DISK_FACTOR * live / SEGMENT_BYTES_MAX
-        for segment in sorted(used.keys() - self._leaving, key=used.__getitem__):
+        for segment in sorted(used.keys() - self._compacting, key=used.__getitem__):
             if count <= files_max or used[segment] > budget:
                 break
-            self._leaving.add(segment)
+            self._compacting.add(segment)
             count, budget = count - 1, budget - used[segment]
 
     def _delete(self, segments: Iterable[SegmentId]) -> None:
@@ -264,27 +265,22 @@ class ChunkStore:
                 raise self._failure(error, segment) from None
             del self._sizes[segment]
 
-    # What is said
+    # Names and errors
 
     def _path(self, segment: SegmentId) -> Path:
         return self._folder / f"{segment.snapshot}-{segment.part}.segment"
 
-    def _said(self, segment: SegmentId | None = None) -> str:
+    def _name_of(self, segment: SegmentId | None = None) -> str:
         return str((self._path(segment) if segment else self._folder).relative_to(self._recovery))
 
     def _error(self, segment: SegmentId, what: str) -> StateError:
-        return StateError(f"recovery directory {self._recovery}: {self._said(segment)} {what}", RESTORE)
+        return StateError(f"recovery directory {self._recovery}: {self._name_of(segment)} {what}", RESTORE)
 
     def _failure(self, error: OSError, segment: SegmentId | None = None) -> StateError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StateError(f"recovery directory {self._recovery}: {FULL[0]}", FULL[1])
-        what = f"{self._said(segment)}: {error.strerror or error}"
+        what = f"{self._name_of(segment)}: {error.strerror or error}"
         return StateError(f"recovery directory {self._recovery}: {what}", "see to it and run again: it resumes")
-
-
-def _chunk_ref(plain: list[object]) -> ChunkRef:
-    segment, offset, length, digest = plain
-    return ChunkRef(SegmentId(*segment), offset, length, digest)  # type: ignore[misc, arg-type]
 
 
 def _sync_folder(folder: Path) -> None:

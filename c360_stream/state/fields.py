@@ -8,13 +8,15 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from itertools import chain
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from c360_stream.errors import StateError
 from c360_stream.state.codec import Pages
 from c360_stream.state.layout import START_OVER, Layout, differences, under
+
+T = TypeVar("T")
 
 
 class Codec(NamedTuple):
@@ -39,6 +41,8 @@ class Codec(NamedTuple):
 
 
 Fields = dict[str, Codec]
+PlainState = Mapping[str, Any]
+"""What a snapshot holds of an object: plain data by the public name of the field."""
 
 
 class Kept:
@@ -67,8 +71,8 @@ class Kept:
         """Plain data for `restore`, to be packed before anything changes: large arrays are those in use."""
         return _dumped(self, self.kept)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave; to be called on a new object."""
+    def restore(self, state: PlainState) -> None:
+        """Restore what `state` gave; to be called on a new object."""
         _load(state, self, self.kept)
         self.restored()
 
@@ -77,11 +81,11 @@ class Kept:
 
     @classmethod
     def layout(cls) -> Layout:
-        """How its state is stored: a line a field."""
+        """How its state is stored: a line per field."""
         return _layout(cls.kept)
 
 
-def fields(**types: Any) -> Fields:
+def fields(**types: object) -> Fields:
     """Declare the fields of a class.
 
     Parameters
@@ -98,8 +102,8 @@ def fields(**types: Any) -> Fields:
     return {name: codec_of(each) for name, each in types.items()}
 
 
-def codec_of(each: Any) -> Codec:
-    """The codec of a type; see `fields`."""
+def codec_of(each: object) -> Codec:
+    """The codec of a type; raises `TypeError` as `fields` does."""
     if isinstance(each, Codec):
         return each
     if each in _PLAIN:
@@ -124,7 +128,7 @@ def _dumped(value: Any, kept: Fields) -> dict[str, Any]:
     return {_public(name): codec.dump(getattr(value, name)) for name, codec in kept.items()}
 
 
-def _load(state: Mapping[str, Any], now: Any, kept: Fields) -> Any:
+def _load(state: PlainState, now: Any, kept: Fields) -> Any:
     for name, codec in kept.items():
         setattr(now, name, codec.load(state[_public(name)], getattr(now, name, None)))
     return now
@@ -138,11 +142,11 @@ def _lines(path: str, codec: Codec) -> Layout:
     return (f"{path}: {codec.text}", *under(path, codec.below))
 
 
-def _same(value: Any) -> Any:
+def _same(value: T) -> T:
     return value
 
 
-def _as_is(plain: Any, _: Any) -> Any:
+def _as_is(plain: T, _: object) -> T:
     return plain
 
 
@@ -156,7 +160,7 @@ def _is_plain(codec: Codec) -> bool:
     return codec.dump is _same and codec.load is _as_is
 
 
-def optional(each: Any) -> Codec:
+def optional(each: object) -> Codec:
     """As `each | None`, where it is a codec."""
     text, dump, load, below = codec = codec_of(each)
     if _is_plain(codec):
@@ -169,7 +173,7 @@ def optional(each: Any) -> Codec:
     )
 
 
-def list_of(item: Any) -> Codec:
+def list_of(item: object) -> Codec:
     """As `list[item]`, where the item is a codec."""
     text, dump, load, below = codec = codec_of(item)
     return Codec(
@@ -180,13 +184,13 @@ def list_of(item: Any) -> Codec:
     )
 
 
-def deque_of(item: Any) -> Codec:
+def deque_of(item: object) -> Codec:
     """As `deque[item]`, where the item is a codec; it stays as long at the most as the one that is there."""
     text, dump, load, below = list_of(item)
     return Codec(text, lambda value: dump(list(value)), lambda plain, now: deque(load(plain, None), now.maxlen), below)
 
 
-def dict_of(key: Any, value: Any) -> Codec:
+def dict_of(key: object, value: object) -> Codec:
     """As `dict[key, value]`, where the value is a codec."""
     text, dump, load, below = codec_of(value)
     return Codec(
@@ -197,7 +201,7 @@ def dict_of(key: Any, value: Any) -> Codec:
     )
 
 
-def tuple_of(*parts: Any) -> Codec:
+def tuple_of(*parts: object) -> Codec:
     """As `tuple[parts]`, where some part is a codec."""
     if parts[1:] == (...,):
         text, dump, load, below = list_of(parts[0])
@@ -217,7 +221,7 @@ def tuple_of(*parts: Any) -> Codec:
     )
 
 
-def _array(_: Any, dtype: Any) -> Codec:
+def _array(_: object, dtype: object) -> Codec:
     kind: np.dtype[Any] = np.dtype(get_args(dtype)[0])
 
     def dump(value: Any) -> Any:
@@ -233,8 +237,8 @@ def _array(_: Any, dtype: Any) -> Codec:
     return Codec(f"{kind} array", dump, load)
 
 
-def copied(each: Any) -> Codec:
-    """A small array or dict that changes in place: whoever has the state holds on to what it was then."""
+def copied(each: object) -> Codec:
+    """A small array or dict that changes in place: a state that was taken holds what it was then."""
     text, dump, load, _ = codec_of(each)
     return Codec(text, lambda value: dump(value).copy(), lambda plain, now: load(plain, now).copy())
 
@@ -247,7 +251,7 @@ def _names(cls: Any) -> tuple[str, ...]:
 
 
 def record(cls: Any, **given: Any) -> Codec:
-    """A dataclass, named tuple or struct, by the types of its fields; `given` ones instead, if types do not say all."""
+    """A dataclass, named tuple or struct, by the types of its fields; `given` ones instead, if types are not enough."""
     names = _names(cls)
     hints = get_type_hints(cls) | given
     codecs = [codec_of(hints[name]) for name in names]
@@ -275,7 +279,7 @@ def part_of(cls: type[Kept], *names: str) -> Codec:
 
 
 def in_place(text: str) -> Codec:
-    """An object with a `state` and `restore` of its own, whatever it does in them; `text` says what is stored."""
+    """An object with a `state` and `restore` of its own, whatever it does in them; `text` describes what is stored."""
 
     def load(plain: Any, now: Any) -> Any:
         now.restore(plain)
@@ -285,7 +289,10 @@ def in_place(text: str) -> Codec:
 
 
 def of_kind(what: str) -> Codec:
-    """A `Kept` object of the class that settings or a catalogue chose: its state tells the layout along with itself."""
+    """A `Kept` object of the class that settings or a catalogue chose: its state carries its layout.
+
+    Loading raises `StateError` if the state is of another layout.
+    """
 
     def load(plain: Any, now: Any) -> Any:
         before, state = plain
@@ -297,8 +304,8 @@ def of_kind(what: str) -> Codec:
     return Codec(f"{what} with its layout", lambda value: [value.layout(), value.state()], load)
 
 
-def stored_as(plainer: Any, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> Codec:
-    """What is stored as something of another type: JSON, say, or the numbers that an object was made of."""
+def stored_as(plainer: object, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> Codec:
+    """What is stored as something of another type: JSON, or the numbers that an object was made of."""
     codec = codec_of(plainer)
     return codec._replace(
         dump=lambda value: codec.dump(dump(value)), load=lambda plain, now: load(codec.load(plain, now))
@@ -318,7 +325,7 @@ def known(item: Codec) -> Codec:
 
 
 def one_of(**records: type) -> Codec:
-    """A record of one of several classes, stored with the word that tells which."""
+    """A record of one of several classes, stored with a word for its class."""
     codecs = {word: record(cls) for word, cls in records.items()}
     words = {cls: word for word, cls in records.items()}
 
@@ -330,7 +337,7 @@ def one_of(**records: type) -> Codec:
     return Codec("one of " + ", ".join(codecs), dump, lambda plain, _: codecs[plain[0]].load(plain[1], None), (*below,))
 
 
-def pages_of(page: Any) -> Codec:
+def pages_of(page: object) -> Codec:
     """A property that gives `Pages`, and takes a list of them back."""
     text, _, load, below = codec_of(page)
     return Codec(
@@ -341,7 +348,7 @@ def pages_of(page: Any) -> Codec:
     )
 
 
-def paged_list(item: Any, length: int) -> Codec:
+def paged_list(item: object, length: int) -> Codec:
     """A long list that grows at its end, of plain items: only its last page changes."""
     return Codec(
         f"pages of {codec_of(item).text}",
@@ -350,7 +357,7 @@ def paged_list(item: Any, length: int) -> Codec:
     )
 
 
-def paged_by_account(value: Any) -> Codec:
+def paged_by_account(value: object) -> Codec:
     """What some accounts have, by their index: most pages do not change. Values must be plain but for names of fields.
 
     Raises

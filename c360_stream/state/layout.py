@@ -1,4 +1,4 @@
-"""Layout of state in words: a line a field, a digest of them, and how two of them differ."""
+"""Layout of state in words: a line per field, a digest of them, and how two of them differ."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Chunk(NamedTuple):
 
 
 class Pulse:
-    """Says to every partition of a sink that time passes: what the last snapshot holds can be published."""
+    """Lets every partition of a sink publish what the last snapshot holds, though no records come."""
 
 
 PULSE = Pulse()
@@ -46,7 +46,7 @@ class Outbox(Kept):
 
     A chunk is named by the store and a number that no other chunk of this sink partition ever has. It is published
     only once a snapshot holds it, so that a crash at any moment finds it again, under the same name and with the
-    same bytes; whoever takes it recognises the name. A chunk that no snapshot holds has been seen by nobody, and a
+    same bytes; its consumer recognises the name. A chunk that no snapshot holds has been seen by nobody, and a
     crash makes it anew, perhaps cut differently.
 
     Parameters
@@ -110,7 +110,7 @@ class Outbox(Kept):
     def take(self) -> Chunk | None:
         """Give the next chunk of the last snapshot to publish: call this only once that snapshot is durable.
 
-        Whoever takes a chunk, and has had it before, does nothing. It is kept until `published` says that it is.
+        A consumer that has had the chunk before ignores it. It is kept until `published` is called.
         """
         if self._taken == len(self._sealed):
             return None

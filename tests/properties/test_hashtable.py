@@ -171,13 +171,13 @@ def test_recent_ids_are_a_set_a_day(days: int, steps: list[tuple[str, Any]]) -> 
         if step == "fresh":
             expected = []
             for key in given_:
-                expected.append(not any(key in heard for heard in model.values()))
+                expected.append(not any(key in seen for seen in model.values()))
                 model.setdefault(today, set()).add(key)
             assert recent.fresh(array(given_), today).tolist() == expected
         elif step == "open_day":
             today += given_
             recent.open_day(today)
-            model = {day: heard for day, heard in model.items() if day >= today - days}
+            model = {day: seen for day, seen in model.items() if day >= today - days}
         else:
             state = unpack("s", pack("s", recent.state()))
             recent = RecentIds(days)

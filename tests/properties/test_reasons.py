@@ -1,4 +1,4 @@
-"""Reasons agree in direction with what a person would expect or are not told; topics speak once; parts add up."""
+"""Reasons agree in direction with what a person would expect or are left out; a topic appears once; parts add up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parts_of(features: Floats, seed: int) -> Floats:
     return np.round(random.standard_t(2, features.shape) * 0.2, 2)
 
 
-def told_direction(found: Reason, raising: bool) -> None:
+def check_direction(found: Reason, raising: bool) -> None:
     """Not good news where it raises, not bad news or a middling figure where it lowers: by the declaration alone."""
     spec = SPECS[INDEX[found.feature]]
     if spec.bad is None:
@@ -81,16 +81,16 @@ def test_reasons(found: list[Floats], seed: int, needed: bool) -> None:
     (features,) = found
     parts = parts_of(features, seed)
     raising, lowering = (each.by_row() for each in reasons(features, parts, np.full(len(parts), needed)))
-    for row, (told, down) in enumerate(zip(raising, lowering, strict=True)):
-        assert all(each.contribution > 0 for each in told)
+    for row, (up_and_model, down) in enumerate(zip(raising, lowering, strict=True)):
+        assert all(each.contribution > 0 for each in up_and_model)
         assert all(each.contribution < 0 for each in down)
-        assert max(len(told), len(down)) <= 3
-        up = [each for each in told if each.feature != MODEL]
-        assert up == told or (needed and len(told) == 1)
+        assert max(len(up_and_model), len(down)) <= 3
+        up = [each for each in up_and_model if each.feature != MODEL]
+        assert up == up_and_model or (needed and len(up_and_model) == 1)
         for each in up:
-            told_direction(each, raising=True)
+            check_direction(each, raising=True)
         for each in down:
-            told_direction(each, raising=False)
+            check_direction(each, raising=False)
         groups = [SPECS[INDEX[each.feature]].group for each in (*up, *down)]
         assert len(groups) == len(set(groups))
         for each, group in zip((*up, *down), groups, strict=True):
@@ -107,7 +107,7 @@ def test_reasons(found: list[Floats], seed: int, needed: bool) -> None:
 @settings(deadline=None, max_examples=100)
 @given(matrices(2), st.integers(0, 2**32))
 def test_parts_of_topics_add_up_and_do_not_depend_on_company(found: list[Floats], seed: int) -> None:
-    """Told and untold together are the whole, and a row's bits are the same alone and among others."""
+    """Shown and left-out parts together are the whole, and a row's bits are the same alone and among others."""
     features, before = found
     parts = parts_of(features, seed)
     for sounds in ((tones(features),), changes(before, features)):
@@ -138,16 +138,16 @@ def test_the_arrays_say_what_a_loop_over_topics_says(found: list[Floats], seed: 
 
 @settings(deadline=None, max_examples=200)
 @given(matrices(2), st.integers(0, 2**32), st.booleans())
-def test_moves(found: list[Floats], seed: int, asked: bool) -> None:
-    """What moved a risk is told by a change that agrees, by the declared direction; a topic speaks once."""
+def test_moves(found: list[Floats], seed: int, keep_strongest: bool) -> None:
+    """What moved a risk is explained by a change that agrees, by the declared direction; a topic appears once."""
     features, before = found
     parts = parts_of(features, seed)
-    for some in risk_deltas(features, before, parts, np.zeros(len(parts)), asked=asked).by_row():
+    for some in risk_deltas(features, before, parts, np.zeros(len(parts)), keep_strongest=keep_strongest).by_row():
         groups = [SPECS[INDEX[each.feature]].group for each in some]
         assert len(groups) == len(set(groups))
         assert strengths(some) == sorted(strengths(some), reverse=True)
         for place, each in enumerate(some):
-            assert abs(each.contribution) >= MOVE_MIN or (asked and place == 0)
+            assert abs(each.contribution) >= MOVE_MIN or (keep_strongest and place == 0)
             spec = SPECS[INDEX[each.feature]]
             if spec.bad is not None and each.value is not None and each.before is not None:
                 worse = each.value > each.before if spec.bad == "high" else each.value < each.before

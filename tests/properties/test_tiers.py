@@ -112,7 +112,15 @@ def as_scored(value: float) -> float:
 def tick_rows(day: int, risk: dict[int, float], gone: list[int], new_ids: list[str]) -> TickRows:
     """Rows of the accounts that have a risk at a tick."""
     account, features = np.array(list(risk), np.int32), features_of(list(risk.values()))
-    return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
+    return TickRows(
+        shard=0,
+        day=day,
+        account=account,
+        new_ids=new_ids,
+        features=features,
+        gone=np.array(gone, np.int32),
+        labels=tick_labels(),
+    )
 
 
 Seen = list[tuple[str, int, int, int]]

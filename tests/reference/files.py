@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 SMALL = {
     "c360_stream.state.backend.INLINE_BYTES_MAX": 0,
-    "c360_stream.state.codec.APART_BYTES_MIN": 16,
+    "c360_stream.state.codec.BLOB_BYTES_MIN": 16,
     "c360_stream.state.chunk_store.CHUNK_BYTES": 512,
     "c360_stream.state.chunk_store.SEGMENT_BYTES_MAX": 8 * 1024,
     "c360_stream.state.chunk_store.SEGMENTS_MAX": 8,

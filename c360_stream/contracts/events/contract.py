@@ -1,7 +1,7 @@
 """The contract of the input events: what producers may send, each field once. JSON Schemas come from here.
 
-The structs are what the decoder makes. What no struct can check, or what costs too much an event, `Meta` tells pydantic
-(`validation.model_of`) and the decoder checks for itself.
+The structs are what the decoder makes. What no struct can check, or what costs too much per event, `Meta` declares for
+pydantic (`validation.model_of`) and the decoder checks for itself.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ Time = Annotated[datetime, Meta(tz=True, extra={"model": _ReadTime})]
 class Event(msgspec.Struct, gc=False):
     """What every event has. Unknown extra fields are ignored; null in an optional field means absent.
 
-    Billing and support events are told apart by their class.
+    Billing and support events are distinguished by their class.
     """
 
     event_id: Name
@@ -178,7 +178,7 @@ class SuccessContacted(_Tagged, tag="success_contacted"):
 
 
 class HeartbeatSent(_Tagged, tag=HEARTBEAT_TYPE):
-    """No event of an account: it passes through the whole flow and says how long that takes."""
+    """No event of an account: it passes through the whole flow and measures how long that takes."""
 
     account_id: Literal["c360-heartbeat"]
 

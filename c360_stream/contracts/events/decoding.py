@@ -1,4 +1,4 @@
-"""The fast decoder of input events: it checks the whole contract, at under a microsecond an event."""
+"""The fast decoder of input events: it checks the whole contract, at under a microsecond per event."""
 
 from __future__ import annotations
 
@@ -138,11 +138,11 @@ class Decoder:
         return event
 
     def decode_blocks(self, raws: Sequence[bytes]) -> Iterator[Decoded]:
-        """Decode records by the rules of `decode`, a block at a time.
+        """Decode records by the rules of `decode`, one block at a time.
 
-        What can be asked of all events of a block is asked once, which costs half as much (0.4 instead of 0.75 us an
+        What can be asked of all events of a block is asked once, which costs half as much (0.4 instead of 0.75 us per
         event of 200 bytes); only a block with a record that breaks a rare rule is decoded one by one. A block is small
-        enough for the processor's cache: whoever takes its events should leave them before asking for the next.
+        enough for the processor's cache: release its events before asking for the next.
         """
         for start in range(0, len(raws), _BLOCK):
             block = raws[start : start + _BLOCK]
@@ -183,7 +183,7 @@ class Decoder:
             try:
                 self._check_event_type(event_type)
             except Refused as refusal:
-                bad[event_type] = self._kept(refusal)
+                bad[event_type] = self._shared(refusal)
         if not bad:
             return decoded
         good = np.array([event.event_type not in bad for event in decoded.events], bool)
@@ -208,31 +208,31 @@ class Decoder:
                 events.append(self.decode(raw))
                 positions.append(position)
             except Refused as refusal:
-                refused.append((position, self._kept(refusal)))
+                refused.append((position, self._shared(refusal)))
         return Decoded(events, times_us([event.occurred_at for event in events]), positions, refused)
 
     def _refusal(self, error: Exception) -> Refused:
-        """As `_kept`, found by what the library says: most records of a flood are refused in the same words."""
-        said = str(error)
-        if (kept := self._refusal_of.get(said)) is None:
-            kept = self._kept(Refused(_reason(error)))
-            if not said.startswith(_WITH_VALUE):
+        """As `_shared`, found by the library's message: most records of a flood are refused in the same words."""
+        message = str(error)
+        if (shared := self._refusal_of.get(message)) is None:
+            shared = self._shared(Refused(_reason(error)))
+            if not message.startswith(_WITH_VALUE):
                 if len(self._refusal_of) == _REASONS_KEPT_MAX:  # "(byte 12)": of records that are no JSON, each its own
                     self._refusal_of.clear()
-                self._refusal_of[said] = kept
-        return kept
+                self._refusal_of[message] = shared
+        return shared
 
-    def _kept(self, refusal: Refused) -> Refused:
+    def _shared(self, refusal: Refused) -> Refused:
         """The same for all records that are refused for the same reason.
 
         An exception that was raised holds on to the record, by the frames of its traceback.
         """
         reason = (refusal.reason, refusal.stage)
-        if (kept := self._refusals.get(reason)) is None:
-            kept = Refused(*reason)
+        if (shared := self._refusals.get(reason)) is None:
+            shared = Refused(*reason)
             if len(self._refusals) < _REASONS_KEPT_MAX:
-                self._refusals[reason] = kept
-        return kept
+                self._refusals[reason] = shared
+        return shared
 
     def _check_event_type(self, event_type: str) -> None:
         # The pattern costs as much as the rest of the decoding, and event types are few.

@@ -12,7 +12,7 @@ from c360_stream.contracts.kinds import InputKind
 from c360_stream.contracts.validation import model_of
 
 
-def _contract(events: Any) -> TypeAdapter[Any]:
+def _contract(events: Any) -> TypeAdapter[BaseModel]:
     if isinstance(events, type):
         return TypeAdapter(model_of(events))
     models: Any = Union[tuple(map(model_of, get_args(events)))]  # noqa: UP007 - of types that are known only now
@@ -26,12 +26,12 @@ CONTRACTS = {kind: _contract(events) for kind, events in EVENTS.items()}
 _RULES_OF_THE_LAST = {"string_pattern_mismatch", "event_time_range"}
 
 
-class _Object(list[tuple[str, Any]]):
+class _Object(list[tuple[str, object]]):
     """A JSON object with its repeated fields."""
 
 
 def validate_reference(kind: InputKind, raw: bytes) -> BaseModel:
-    """Read one record as the contract says. Slow; for tests and for explaining a refusal.
+    """Read one record by the contract. Slow; for tests and for explaining a refusal.
 
     The record is one JSON object (RFC 8259) in UTF-8, without a byte order mark, NaN, Infinity or half a surrogate
     pair, at most `EVENT_BYTES_MAX` bytes and `NESTING_MAX` levels. Of a repeated field the last value counts; the
@@ -75,7 +75,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _nesting(value: Any) -> int:
+def _nesting(value: object) -> int:
     if isinstance(value, _Object):
         return 1 + max([_nesting(member) for _, member in value], default=0)
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def _nesting(value: Any) -> int:
     return 0
 
 
-def _check_overridden(kind: InputKind, last: dict[str, Any], name: str, value: Any) -> None:
+def _check_overridden(kind: InputKind, last: dict[str, object], name: str, value: object) -> None:
     if name == "event_type" and kind != "product" and value != last[name]:
         raise ValueError("event_type: repeated with another value")
     try:

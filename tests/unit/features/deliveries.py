@@ -1,4 +1,4 @@
-"""Events on their way to account shards: partitions, arrival orders, batches; and what the shards say to them.
+"""Events on their way to account shards: partitions, arrival orders, batches; and what the shards emit.
 
 Events are JSON objects of the input contract, decoded and encoded as the source does it; only the engine that
 would carry the messages is left out.
@@ -78,7 +78,7 @@ def _decoded(topic: InputKind, text: str) -> DecodedEvent:
 
 
 class Partition:
-    """A source partition that says what it reads to every shard, as the source does."""
+    """A source partition that sends what it reads to every shard, as the source does."""
 
     def __init__(self, topic: InputKind, name: str, shards: int) -> None:
         self.topic, self.name, self.shards = topic, name, shards
@@ -139,7 +139,7 @@ class Delivery:
         return [f"{topic}/{number}" for topic in INPUT_KINDS for number in range(self.partitions)]
 
     def messages(self, events: Events) -> list[list[ShardBatch]]:
-        """What the partitions say, one message to every shard after the other; at last that they have ended."""
+        """What the partitions send, one message to every shard after the other; at last that they have ended."""
         draw = Random(self.seed)
         queues = []
         for topic in INPUT_KINDS:
@@ -149,7 +149,7 @@ class Delivery:
             for number, arrivals in enumerate(parts):
                 arrivals.sort(key=lambda arrival: arrival[0])
                 partition = Partition(topic, f"{topic}/{number}", self.shards)
-                queues.append(deque(self._said(partition, [event for _, event in arrivals], draw)))
+                queues.append(deque(self._batches(partition, [event for _, event in arrivals], draw)))
         return list(_in_turns(queues, draw, aligned=self.aligned))
 
     def _arrivals(self, topic: InputKind, event: Event, draw: Random) -> Iterator[tuple[float, Event]]:
@@ -158,7 +158,7 @@ class Delivery:
         if draw.random() < self.duplicates:
             yield occurred_us + draw.random() * US_PER_DAY, event
 
-    def _said(self, partition: Partition, events: list[Event], draw: Random) -> Iterator[list[ShardBatch]]:
+    def _batches(self, partition: Partition, events: list[Event], draw: Random) -> Iterator[list[ShardBatch]]:
         while events:
             size = draw.randint(1, self.batch_events)
             yield partition.say(events[:size])
@@ -190,8 +190,8 @@ def tick_labels(known: KnownLabels | None = None) -> TickLabels:
 
 
 @dataclass
-class Told:
-    """What shards have said, by account id: free of shard numbers, indices and order.
+class Emitted:
+    """What shards have emitted, by account id: free of shard numbers, indices and order.
 
     Features are kept as bytes, since equal has to mean equal to the last bit. Days and hours without anything are
     left out: where the ticks begin depends on the first event to arrive.
@@ -208,20 +208,20 @@ class Told:
     groups: dict[tuple[str, int], str | None] = field(default_factory=dict)
     ids: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def hear(self, emission: Emission) -> None:
+    def take(self, emission: Emission) -> None:
         """Take what a shard emitted."""
         if isinstance(emission, TickRows | IntradayRows):
             self.ids[emission.shard] += emission.new_ids
         if isinstance(emission, TickRows):
-            self._hear_rows(emission, self.ids[emission.shard])
+            self._take_rows(emission, self.ids[emission.shard])
         elif isinstance(emission, TickExamples):
-            self._hear_examples(emission)
+            self._take_examples(emission)
             _add(self.events, emission.day - 1, emission.events_by_topic)
         elif isinstance(emission, HourCounts):
             for offset, counts in enumerate(emission.counts.T.tolist()):
                 _add(self.hours, emission.first_hour + offset, counts)
 
-    def _hear_examples(self, tick: TickExamples) -> None:
+    def _take_examples(self, tick: TickExamples) -> None:
         for kind in ("matured", "opened", "week_old", "churned_before_horizon"):
             block = getattr(tick, kind)
             keys = list(zip(block.as_of_day.tolist(), block.ids, strict=True))
@@ -238,7 +238,7 @@ class Told:
             self.examples["corrected", account, as_of] = (b"", True, tick.day)
             self.treated["corrected", account, as_of] = treated
 
-    def _hear_rows(self, tick: TickRows, ids: list[str]) -> None:
+    def _take_rows(self, tick: TickRows, ids: list[str]) -> None:
         active = [ids[index] for index in tick.account.tolist()]
         assert active == sorted(active), "rows are in ascending order of account id"
         for account, row in zip(active, tick.features, strict=True):
@@ -252,7 +252,7 @@ class Told:
             self.groups[ids[index], int(as_of)] = group
 
     def of_kind(self, kind: str) -> dict[tuple[str, int], tuple[bytes, bool, int]]:
-        """Examples of one of the kinds that a tick tells: (account, as-of) -> features, label, tick."""
+        """Examples of one of the kinds that a tick emits: (account, as-of) -> features, label, tick."""
         return {(account, as_of): value for (of, account, as_of), value in self.examples.items() if of == kind}
 
     def comparable(self) -> tuple[object, ...]:
@@ -269,19 +269,19 @@ def _add(totals: dict[tuple[int, str], int], when: int, counts: Sequence[int]) -
 
 
 def deliver(
-    events: Events, delivery: Delivery, hear: Callable[[Emission], None] | None = None, **changed: Any
-) -> tuple[Told, list[AccountShard]]:
-    """Drive shards with a delivery; give what they said and what they are in the end."""
+    events: Events, delivery: Delivery, on_emission: Callable[[Emission], None] | None = None, **changed: Any
+) -> tuple[Emitted, list[AccountShard]]:
+    """Drive shards with a delivery; give what they emitted and what they are in the end."""
     config = shard_config(delivery.names(), **changed)
     shards = [AccountShard(number, config) for number in range(delivery.shards)]
-    told = Told()
+    emitted = Emitted()
     for message in delivery.messages(events):
         for shard, batch in zip(shards, message, strict=True):
             for emission in shard.receive([batch]):
-                told.hear(emission)
-                if hear is not None:
-                    hear(emission)
-    return told, shards
+                emitted.take(emission)
+                if on_emission is not None:
+                    on_emission(emission)
+    return emitted, shards
 
 
 def plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from c360_stream.features.plausibility import (
     BEHIND_DAYS_MAX,
     LOOK_AHEAD_EVENTS,
     VOTERS,
+    JudgeState,
     TimeJudge,
 )
 
@@ -87,7 +88,8 @@ def judge(
     """Judge a partition with these event times, in days; `cut` reads it in batches of any size."""
     times = np.array([round(day * US_PER_DAY) for day in days], np.int64)
     numbers = np.array(accounts if accounts is not None else range(len(days)), np.uint64)
-    found, state, start = Judged(), (), 0
+    found, start = Judged(), 0
+    state: JudgeState | tuple[()] = ()
     while start < len(times):
         judge = TimeJudge(US_PER_HOUR, jump_days * US_PER_DAY, state, alone=alone)
         end = min(start + cut.randint(1, 5), len(times)) if cut else len(times)

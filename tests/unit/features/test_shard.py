@@ -13,7 +13,7 @@ from c360_stream.features.emissions import Emission, IntradayRows, TickRows
 from c360_stream.features.shard import AccountShard, ShardTally
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.state.codec import pack, unpack
-from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
+from tests.unit.features.deliveries import HORIZON_DAYS, Emitted, Event, Partition, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
 
 PLAN: dict[str, Any] = {"plan": "team", "mrr_cents": 9_900, "seats": 5}
@@ -23,7 +23,7 @@ PLAN: dict[str, Any] = {"plan": "team", "mrr_cents": 9_900, "seats": 5}
 class OneShard:
     """A shard that listens to one partition of product and one of billing."""
 
-    told: Told = field(default_factory=Told)
+    emitted: Emitted = field(default_factory=Emitted)
     moved: list[IntradayRows] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -31,10 +31,10 @@ class OneShard:
         self.product = Partition("product", "p", 1)
         self.billing = Partition("billing", "b", 1)
 
-    def hear(self, partition: Partition, *events: Event, ended: bool = False) -> list[Emission]:
+    def feed(self, partition: Partition, *events: Event, ended: bool = False) -> list[Emission]:
         out = self.shard.receive(partition.say(events, ended=ended))
         for emission in out:
-            self.told.hear(emission)
+            self.emitted.take(emission)
             if isinstance(emission, IntradayRows):
                 self.moved.append(emission)
         return out
@@ -43,19 +43,19 @@ class OneShard:
         """Time passes through another account, in both partitions."""
         one = event(f"p{day}", "clock", at(day, 1), "search_run")
         two = event(f"b{day}", "clock", at(day, 1), "invoice_paid", amount_cents=1)
-        return self.hear(self.product, one) + self.hear(self.billing, two)
+        return self.feed(self.product, one) + self.feed(self.billing, two)
 
     def ticks_of(self, account: str) -> list[int]:
-        return [day - FIRST_DAY for name, day in self.told.rows if name == account]
+        return [day - FIRST_DAY for name, day in self.emitted.rows if name == account]
 
     def feature(self, name: str, account: str, day: int) -> float:
-        return float(np.frombuffer(self.told.rows[account, FIRST_DAY + day])[INDEX[name]])
+        return float(np.frombuffer(self.emitted.rows[account, FIRST_DAY + day])[INDEX[name]])
 
 
 def test_an_account_that_goes_quiet_keeps_its_ticks() -> None:
     """Silence is a signal: its usage falls to zero in front of everybody."""
     one = OneShard()
-    one.hear(one.product, event("e", "acme", at(0, 6), "task_created", user_id="u"))
+    one.feed(one.product, event("e", "acme", at(0, 6), "task_created", user_id="u"))
     one.until(0)
     one.until(40)
     assert one.ticks_of("acme") == list(range(1, 41))
@@ -67,9 +67,9 @@ def test_an_account_that_goes_quiet_keeps_its_ticks() -> None:
 def test_a_partition_that_falls_silent_holds_the_ticks_of_all() -> None:
     one = OneShard()
     one.until(0)
-    one.hear(one.product, event("e", "acme", at(20), "search_run"))
+    one.feed(one.product, event("e", "acme", at(20), "search_run"))
     assert one.ticks_of("clock") == []
-    one.hear(one.billing, event("i", "acme", at(3, 1), "invoice_paid", amount_cents=1))
+    one.feed(one.billing, event("i", "acme", at(3, 1), "invoice_paid", amount_cents=1))
     assert one.ticks_of("clock") == [1, 2, 3]
 
 
@@ -82,7 +82,7 @@ def test_no_tick_before_the_lateness_is_over() -> None:
             if partition is one.product
             else {"event_type": "invoice_paid", "amount_cents": 1}
         )
-        one.hear(partition, event("x", "clock", at(1, 0.999), **kind))
+        one.feed(partition, event("x", "clock", at(1, 0.999), **kind))
     assert one.ticks_of("clock") == []
     one.until(1)
     assert one.ticks_of("clock") == [1]
@@ -91,16 +91,16 @@ def test_no_tick_before_the_lateness_is_over() -> None:
 def test_cancelled_gone_and_back() -> None:
     """From its first event until a cancellation, and again from a later start; labels follow."""
     one = OneShard()
-    one.hear(one.billing, event("s", "acme", at(0, 1), "subscription_started", **PLAN))
+    one.feed(one.billing, event("s", "acme", at(0, 1), "subscription_started", **PLAN))
     one.until(2)
-    one.hear(one.billing, event("c", "acme", at(3, 12), "subscription_cancelled"))
+    one.feed(one.billing, event("c", "acme", at(3, 12), "subscription_cancelled"))
     one.until(6)
-    one.hear(one.billing, event("s2", "acme", at(6, 12), "subscription_started", **PLAN))
+    one.feed(one.billing, event("s2", "acme", at(6, 12), "subscription_started", **PLAN))
     one.until(14)
     assert one.ticks_of("acme") == [1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14]
-    assert one.told.gone == {("acme", FIRST_DAY + 4)}
-    assert one.told.late_days == {FIRST_DAY + 4: [0]}
-    labels = {as_of - FIRST_DAY: label.churned for (name, as_of), label in one.told.labels.items() if name == "acme"}
+    assert one.emitted.gone == {("acme", FIRST_DAY + 4)}
+    assert one.emitted.late_days == {FIRST_DAY + 4: [0]}
+    labels = {as_of - FIRST_DAY: label.churned for (name, as_of), label in one.emitted.labels.items() if name == "acme"}
     assert labels == {1: True, 2: True, 3: True} | dict.fromkeys(range(7, 11), False)
     assert one.shard.ledger.pending > 0, "the as-ofs whose horizon has not passed are censored"
 
@@ -108,21 +108,21 @@ def test_cancelled_gone_and_back() -> None:
 def test_a_cancellation_at_midnight_ends_with_the_tick_of_that_midnight() -> None:
     """Only events before the as-of count: the account is still active at it, and churns by its label."""
     one = OneShard()
-    one.hear(one.billing, event("s", "acme", at(0), "subscription_started", **PLAN))
-    one.hear(one.billing, event("c", "acme", at(2), "subscription_cancelled"))
+    one.feed(one.billing, event("s", "acme", at(0), "subscription_started", **PLAN))
+    one.feed(one.billing, event("c", "acme", at(2), "subscription_cancelled"))
     one.until(4)
     assert one.ticks_of("acme") == [1, 2]
-    assert one.told.labels["acme", FIRST_DAY + 2] == (True, FIRST_DAY + 3)
+    assert one.emitted.labels["acme", FIRST_DAY + 2] == (True, FIRST_DAY + 3)
 
 
 def test_a_very_late_cancellation_corrects_the_outcome() -> None:
     one = OneShard()
-    one.hear(one.billing, event("s", "acme", at(0), "subscription_started", **PLAN))
+    one.feed(one.billing, event("s", "acme", at(0), "subscription_started", **PLAN))
     one.until(6)
-    assert one.told.labels["acme", FIRST_DAY + 1].churned is False
-    one.hear(one.billing, event("c", "acme", at(3), "subscription_cancelled"))
+    assert one.emitted.labels["acme", FIRST_DAY + 1].churned is False
+    one.feed(one.billing, event("c", "acme", at(3), "subscription_cancelled"))
     one.until(7)
-    assert one.told.labels["acme", FIRST_DAY + 1] == (True, FIRST_DAY + 7)
+    assert one.emitted.labels["acme", FIRST_DAY + 1] == (True, FIRST_DAY + 7)
     assert one.shard.tally.late == 1
     assert one.ticks_of("acme") == [1, 2, 3, 4, 5, 6], "ticks already emitted stay"
 
@@ -131,7 +131,7 @@ def test_a_late_event_counts_in_the_as_ofs_to_come() -> None:
     one = OneShard()
     one.until(0)
     one.until(5)
-    one.hear(one.product, event("late", "clock", at(2), "invite_sent"))
+    one.feed(one.product, event("late", "clock", at(2), "invite_sent"))
     one.until(7)
     assert [one.feature("invites_sent_30d", "clock", day) for day in (5, 6, 7)] == [0.0, 1.0, 1.0]
 
@@ -142,7 +142,7 @@ def test_late_events_are_counted_and_those_that_came_after_the_tick_of_their_day
     one.until(5.5)
     one.shard.tally = ShardTally()
     for number, day in enumerate((5.55, 5.52, 5.49, 5.0, 4.999, 2)):
-        one.hear(one.product, event(f"e{number}", "clock", at(day), "search_run"))
+        one.feed(one.product, event(f"e{number}", "clock", at(day), "search_run"))
     assert (one.shard.tally.late, one.shard.tally.after_tick) == (4, 2)
     one.until(6)
     assert one.feature("active_days_30d", "clock", 6) == 3.0
@@ -156,7 +156,7 @@ def test_a_storm_of_subscription_events_in_reverse_changes_no_tick() -> None:
         event(f"seats-{number}", "acme", at(1, 2 + (2 + number) / 3600), "subscription_changed", seats=number)
         for number in range(300)
     ]
-    told = []
+    found = []
     for batches in (
         [[start, price, *seats]],
         [[*seats[::-1], price, start]],
@@ -165,11 +165,11 @@ def test_a_storm_of_subscription_events_in_reverse_changes_no_tick() -> None:
         one = OneShard()
         one.until(0)
         for batch in batches:
-            one.hear(one.billing, *batch)
+            one.feed(one.billing, *batch)
         one.until(2)
         assert one.feature("mrr_cents", "acme", 2) == 19_900
-        told.append(one.told.comparable())
-    assert told[0] == told[1] == told[2]
+        found.append(one.emitted.comparable())
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_subscription_event_that_cannot_be_placed_any_more_is_counted() -> None:
@@ -180,9 +180,9 @@ def test_a_subscription_event_that_cannot_be_placed_any_more_is_counted() -> Non
         event(f"{number}", "acme", at(1, 2 + number / 36_000), "subscription_changed", seats=number)
         for number in range(EVENTS_MAX + 1)
     ]
-    one.hear(one.billing, *later)
+    one.feed(one.billing, *later)
     assert one.shard.tally.misplaced == 0
-    one.hear(one.billing, event("late", "acme", at(1, 1), "subscription_changed", mrr_cents=5))
+    one.feed(one.billing, event("late", "acme", at(1, 1), "subscription_changed", mrr_cents=5))
     assert one.shard.tally.misplaced == 1
     one.until(2)
     assert one.feature("mrr_cents", "acme", 2) == 5
@@ -191,7 +191,7 @@ def test_a_subscription_event_that_cannot_be_placed_any_more_is_counted() -> Non
 def test_an_account_can_appear_late() -> None:
     one = OneShard()
     one.until(5)
-    one.hear(one.product, event("late", "acme", at(2), "search_run"))
+    one.feed(one.product, event("late", "acme", at(2), "search_run"))
     one.until(6)
     assert one.ticks_of("acme") == [6]
     assert one.feature("account_age_days", "acme", 6) == 4.0
@@ -203,7 +203,7 @@ def test_moved_accounts_are_told_between_ticks_once_an_interval() -> None:
     one.until(1)
     one.moved.clear()
     for second in (0, 30, 59, 61):
-        one.hear(one.product, event(f"m{second}", "acme", at(1, 2 + second / 3600), "search_run"))
+        one.feed(one.product, event(f"m{second}", "acme", at(1, 2 + second / 3600), "search_run"))
     after_ms = [(int(rows.as_of_us[0]) - time_us(at(1, 2))) / 1000 for rows in one.moved]
     assert after_ms == [1, 61_001], "just after the event that it counts"
     (age,) = one.moved[1].features[:, INDEX["account_age_days"]] * 86_400
@@ -214,14 +214,14 @@ def test_the_interval_between_scores_outlives_a_restart() -> None:
     one = OneShard()
     one.until(0)
     one.until(1)
-    one.hear(one.product, event("m0", "acme", at(1, 2), "search_run"))
+    one.feed(one.product, event("m0", "acme", at(1, 2), "search_run"))
     one.moved.clear()
-    one.hear(one.product, event("m1", "acme", at(1, 2 + 50 / 3600), "search_run"))
+    one.feed(one.product, event("m1", "acme", at(1, 2 + 50 / 3600), "search_run"))
     state = pack("accounts", one.shard.state())
     one.shard = AccountShard(0, one.shard.config)
     one.shard.restore(unpack("accounts", state))
-    one.hear(one.product, event("m2", "acme", at(1, 2 + 65 / 3600), "search_run"))
-    one.hear(one.product, event("m3", "acme", at(1, 2 + 70 / 3600), "search_run"))
+    one.feed(one.product, event("m2", "acme", at(1, 2 + 65 / 3600), "search_run"))
+    one.feed(one.product, event("m3", "acme", at(1, 2 + 70 / 3600), "search_run"))
     assert [int(rows.as_of_us[0]) - time_us(at(1, 2)) for rows in one.moved] == [65_001_000]
 
 
@@ -230,16 +230,16 @@ def test_a_cancelled_account_is_not_scored_between_ticks() -> None:
     one.until(0)
     one.until(1)
     one.moved.clear()
-    one.hear(one.billing, event("c", "clock", at(1, 2), "subscription_cancelled"))
+    one.feed(one.billing, event("c", "clock", at(1, 2), "subscription_cancelled"))
     assert one.moved == []
 
 
 def test_repeats_are_counted_and_count_once() -> None:
     one = OneShard()
     invite = event("i", "clock", at(0, 23), "invite_sent")
-    one.hear(one.product, invite, invite)
+    one.feed(one.product, invite, invite)
     one.until(0)
-    one.hear(one.product, event("x", "clock", at(1, 22), "search_run"), invite)
+    one.feed(one.product, event("x", "clock", at(1, 22), "search_run"), invite)
     one.until(2)
     assert one.shard.tally.duplicates == 2
     assert one.feature("invites_sent_30d", "clock", 2) == 1.0
@@ -247,8 +247,8 @@ def test_repeats_are_counted_and_count_once() -> None:
 
 def test_the_same_id_in_another_topic_or_account_is_another_event() -> None:
     one = OneShard()
-    one.hear(one.product, event("i", "clock", at(0), "search_run"), event("i", "acme", at(0), "search_run"))
-    one.hear(one.billing, event("i", "clock", at(0), "invoice_payment_failed", amount_cents=1))
+    one.feed(one.product, event("i", "clock", at(0), "search_run"), event("i", "acme", at(0), "search_run"))
+    one.feed(one.billing, event("i", "clock", at(0), "invoice_payment_failed", amount_cents=1))
     one.until(1)
     assert one.shard.tally.duplicates == 0
     assert one.feature("payment_failures_30d", "clock", 1) == 1.0
@@ -260,17 +260,17 @@ def test_the_latest_nps_answer_counts_whatever_came_last() -> None:
     answers = [("b", at(1), 7), ("a", at(1), 3), ("c", at(0), 9)]
     events = [event(name, "acme", when, "nps_submitted", score=score) for name, when, score in answers]
     last = event("z", "acme", at(2), "success_contacted")
-    ticks = [told for told in shard.receive(support.say([*events, last], ended=True)) if isinstance(told, TickRows)]
+    ticks = [each for each in shard.receive(support.say([*events, last], ended=True)) if isinstance(each, TickRows)]
     assert [tick.features[:, INDEX["nps_score"]].tolist() for tick in ticks if len(tick.account)] == [[9.0], [7.0]]
 
 
 def test_examples_come_one_stride_apart_and_accounts_spread_over_it() -> None:
     one = OneShard()
     accounts = [f"a{i}" for i in range(40)]
-    one.hear(one.product, *(event(name, name, at(0), "search_run") for name in accounts))
+    one.feed(one.product, *(event(name, name, at(0), "search_run") for name in accounts))
     one.until(0)
     one.until(12)
-    days = {name: {as_of for account, as_of in one.told.of_kind("matured") if account == name} for name in accounts}
+    days = {name: {as_of for account, as_of in one.emitted.of_kind("matured") if account == name} for name in accounts}
     assert {day % 2 for found in days.values() for day in found} == {0, 1}
     for found in days.values():
         assert max(np.diff(sorted(found))) == 2

@@ -125,13 +125,13 @@ def histories(draw: st.DrawFn) -> list[SubscriptionEvent]:
     value = [None, None, 0, 50, 90]
     return [
         SubscriptionEvent(
-            round((DAY + source.choice([source.random() * days, 0.0])) * US_PER_DAY),
-            f"e{number}",
-            code := source.choice([STARTED, CHANGED, CHANGED, CHANGED, CANCELLED]),
-            source.choice(value[2:] if code == STARTED else value),
-            source.choice(value[2:] if code == STARTED else value),
-            source.choice([None, 7 * US_PER_DAY]),
-            source.choice(["team", "business"]) if code == STARTED else source.choice([None, "starter"]),
+            time_us=round((DAY + source.choice([source.random() * days, 0.0])) * US_PER_DAY),
+            event_id=f"e{number}",
+            code=(code := source.choice([STARTED, CHANGED, CHANGED, CHANGED, CANCELLED])),
+            mrr_cents=source.choice(value[2:] if code == STARTED else value),
+            seats=source.choice(value[2:] if code == STARTED else value),
+            renewal_us=source.choice([None, 7 * US_PER_DAY]),
+            plan=source.choice(["team", "business"]) if code == STARTED else source.choice([None, "starter"]),
         )
         for number in range(size)
     ]
@@ -163,17 +163,17 @@ def test_no_order_of_arrival_shows(history: list[SubscriptionEvent], seed: int, 
     assert late.misplaced == in_order.misplaced == 0
 
 
-def test_a_storm_in_reverse_does_not_hide_what_was_said_before_it() -> None:
+def test_a_storm_in_reverse_does_not_hide_what_came_before_it() -> None:
     """A price that rose a second after the start, then hundreds of changes of seats: they arrive newest first."""
     second = 1 / 86_400
-    told = [of(0, STARTED, 100, 5, "start"), of(second, CHANGED, 200, event_id="price")]
-    told += [of((2 + number) * second, CHANGED, seats=number, event_id=f"seats-{number}") for number in range(300)]
-    assert after(*told[::-1])[:3] == after(*told)[:3] == (True, 200, 299)
+    events = [of(0, STARTED, 100, 5, "start"), of(second, CHANGED, 200, event_id="price")]
+    events += [of((2 + number) * second, CHANGED, seats=number, event_id=f"seats-{number}") for number in range(300)]
+    assert after(*events[::-1])[:3] == after(*events)[:3] == (True, 200, 299)
 
 
 def test_what_is_older_than_the_history_finds_its_place_among_what_has_been_dropped() -> None:
-    told = [of(0, STARTED, 100, 5, "start")]
-    told += [of(day, CHANGED, 100 + day, None if day > 20 else day, f"e{day}") for day in range(1, 60)]
+    events = [of(0, STARTED, 100, 5, "start")]
+    events += [of(day, CHANGED, 100 + day, None if day > 20 else day, f"e{day}") for day in range(1, 60)]
     for late, expected in (
         (of(30.5, CANCELLED), (False, 159, 20)),
         (of(59.5, CHANGED, 7), (True, 7, 20)),
@@ -183,10 +183,10 @@ def test_what_is_older_than_the_history_finds_its_place_among_what_has_been_drop
         (of(25.5, STARTED, 7, 8), (True, 159, 8)),
     ):
         subscriptions = Subscriptions()
-        for event in (*told, of(300, CHANGED, event_id="nothing")):
+        for event in (*events, of(300, CHANGED, event_id="nothing")):
             subscriptions.apply(0, event, DAY + 300)
             subscriptions.settle()
-        assert events_of(subscriptions) < len(told)
+        assert events_of(subscriptions) < len(events)
         subscriptions.apply(0, late, DAY + 300)
         subscriptions.settle()
         assert standing(subscriptions)[:3] == expected, late

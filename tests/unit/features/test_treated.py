@@ -10,7 +10,7 @@ import pytest
 
 from c360_stream.features.shard import AccountShard
 from c360_stream.state.codec import pack, unpack
-from tests.unit.features.deliveries import HORIZON_DAYS, Event, Partition, Told, shard_config
+from tests.unit.features.deliveries import HORIZON_DAYS, Emitted, Event, Partition, shard_config
 from tests.unit.features.events import FIRST_DAY, at, event
 
 PLAN: dict[str, Any] = {"plan": "team", "mrr_cents": 9_900, "seats": 5}
@@ -24,7 +24,7 @@ AS_OF = 2 + EVEN
 class Company:
     """A shard that listens to a partition of each topic."""
 
-    told: Told = field(default_factory=Told)
+    emitted: Emitted = field(default_factory=Emitted)
 
     def __post_init__(self) -> None:
         self.shard = AccountShard(0, shard_config(["p", "b", "s"]))
@@ -33,23 +33,23 @@ class Company:
             "b": Partition("billing", "b", 1),
             "s": Partition("support", "s", 1),
         }
-        self.hear("b", event("start", ACCOUNT, at(0, 1), "subscription_started", **PLAN))
+        self.feed("b", event("start", ACCOUNT, at(0, 1), "subscription_started", **PLAN))
 
-    def hear(self, name: str, *events: Event) -> None:
+    def feed(self, name: str, *events: Event) -> None:
         for emission in self.shard.receive(self.partitions[name].say(events)):
-            self.told.hear(emission)
+            self.emitted.take(emission)
 
     def contact(self, day: float, event_id: str = "c", account: str = ACCOUNT, **fields: Any) -> None:
-        self.hear("s", event(event_id, account, at(day), "success_contacted", **fields))
+        self.feed("s", event(event_id, account, at(day), "success_contacted", **fields))
 
     def cancel(self, day: float, event_id: str = "x") -> None:
-        self.hear("b", event(event_id, ACCOUNT, at(day), "subscription_cancelled"))
+        self.feed("b", event(event_id, ACCOUNT, at(day), "subscription_cancelled"))
 
     def until(self, day: float) -> None:
         """Time passes through another account, in all partitions."""
-        self.hear("p", event(f"p{day}", "clock", at(day, 1), "search_run"))
-        self.hear("b", event(f"b{day}", "clock", at(day, 1), "invoice_paid", amount_cents=1))
-        self.hear("s", event(f"s{day}", "clock", at(day, 1), "ticket_solved", ticket_id="t"))
+        self.feed("p", event(f"p{day}", "clock", at(day, 1), "search_run"))
+        self.feed("b", event(f"b{day}", "clock", at(day, 1), "invoice_paid", amount_cents=1))
+        self.feed("s", event(f"s{day}", "clock", at(day, 1), "ticket_solved", ticket_id="t"))
 
     def restart(self) -> None:
         state = pack("accounts", self.shard.state())
@@ -58,11 +58,11 @@ class Company:
 
     def treated(self, kind: str = "matured", account: str = ACCOUNT) -> list[int]:
         """As-ofs of the treated examples."""
-        found = self.told.treated.items()
+        found = self.emitted.treated.items()
         return sorted(day - FIRST_DAY for (of, who, day), treated in found if (of, who) == (kind, account) and treated)
 
     def group(self, day: int, account: str = ACCOUNT) -> str | None:
-        return self.told.groups[account, FIRST_DAY + day]
+        return self.emitted.groups[account, FIRST_DAY + day]
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -90,7 +90,7 @@ def test_contact_and_cancellation_on_one_day() -> None:
         company.until(20)
         assert (AS_OF in company.treated()) is treated
         assert (AS_OF in company.treated("churned_before_horizon")) is treated
-        assert company.told.labels[ACCOUNT, FIRST_DAY + AS_OF].churned
+        assert company.emitted.labels[ACCOUNT, FIRST_DAY + AS_OF].churned
         assert (company.group(AS_OF) == "check_in") is treated
 
 
@@ -100,7 +100,7 @@ def test_a_contact_of_nobody_makes_an_account_and_its_examples() -> None:
     company.until(1)
     company.contact(3.5, account="newcomer")
     company.until(20)
-    days = [day - FIRST_DAY for account, day in company.told.rows if account == "newcomer"]
+    days = [day - FIRST_DAY for account, day in company.emitted.rows if account == "newcomer"]
     assert min(days) == 4
     assert company.treated(account="newcomer") == [], "it had no example before"
 
@@ -115,7 +115,7 @@ def test_a_repeated_contact_counts_once_whatever_it_says_the_second_time() -> No
     assert company.shard.tally.duplicates == 1
 
 
-def test_a_late_contact_counts_if_it_is_heard_before_its_example_matures() -> None:
+def test_a_late_contact_counts_if_it_arrives_before_its_example_matures() -> None:
     company = Company()
     company.until(AS_OF + HORIZON_DAYS - 1)
     company.contact(AS_OF + 0.5, playbook="check_in")
@@ -125,7 +125,7 @@ def test_a_late_contact_counts_if_it_is_heard_before_its_example_matures() -> No
     too_late.until(AS_OF + HORIZON_DAYS)
     too_late.contact(AS_OF + 0.5)
     too_late.until(20)
-    assert AS_OF not in too_late.treated(), "what has matured is not told again"
+    assert AS_OF not in too_late.treated(), "what has matured is not emitted again"
 
 
 def test_a_corrected_example_knows_that_the_contact_came_too_late() -> None:
@@ -136,14 +136,14 @@ def test_a_corrected_example_knows_that_the_contact_came_too_late() -> None:
     assert AS_OF in company.treated()
     company.cancel(AS_OF + 1.5)
     company.until(20)
-    assert company.told.treated["corrected", ACCOUNT, FIRST_DAY + AS_OF] is False
+    assert company.emitted.treated["corrected", ACCOUNT, FIRST_DAY + AS_OF] is False
     other = Company()
     other.until(1)
     other.contact(AS_OF + 1)
     other.until(AS_OF + HORIZON_DAYS + 1)
     other.cancel(AS_OF + 1.5)
     other.until(20)
-    assert other.told.treated["corrected", ACCOUNT, FIRST_DAY + AS_OF] is True
+    assert other.emitted.treated["corrected", ACCOUNT, FIRST_DAY + AS_OF] is True
 
 
 def test_nothing_of_a_stranger_grows_without_bound() -> None:
@@ -153,7 +153,7 @@ def test_nothing_of_a_stranger_grows_without_bound() -> None:
     for day in (2, 3):
         names = (f"{day}-{number:05d}" for number in range(10_000))
         contacts = [event(f"c{name}", ACCOUNT, at(day), "success_contacted", playbook=name * 40) for name in names]
-        company.hear("s", *contacts)
+        company.feed("s", *contacts)
     company.until(5)
     pages = company.shard.accounts.contacts.state()["contacts"]["by_day"]
     assert [(each.event_id, len(each.playbook)) for page in pages for _, each in page] == [

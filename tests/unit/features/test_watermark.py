@@ -20,10 +20,22 @@ def says(
     doubtful: Sequence[tuple[int, int]] = (),
 ) -> ShardBatch:
     mark_us = latest_us if mark_us is None else mark_us
-    return ShardBatch(0, partition, mark_us, first_us, ended, None, (), doubtful, latest_us, 100, range(8))
+    return ShardBatch(
+        shard=0,
+        partition=partition,
+        mark_us=mark_us,
+        first_us=first_us,
+        ended=ended,
+        events=None,
+        unsettled=(),
+        doubtful=doubtful,
+        latest_us=latest_us,
+        events_read=100,
+        accounts=range(8),
+    )
 
 
-def test_a_partition_that_has_said_nothing_holds_it() -> None:
+def test_a_partition_that_has_sent_nothing_holds_it() -> None:
     watermark = Watermark(["a", "b"], 0)
     watermark.receive(says("a", 100))
     assert watermark.now_us == NO_TIME

@@ -132,7 +132,7 @@ def test_examples_mature_with_the_features_that_were_stored() -> None:
 
 
 def test_examples_are_censored_where_the_data_end() -> None:
-    """They stay pending: never learnt from, and no outcome is told, until time goes on."""
+    """They stay pending: never learnt from, and no outcome is emitted, until time goes on."""
     ticks = Ticks()
     ticks.until(100, 107, ACME, example=True)
     assert ticks.ledger.pending == HORIZON
@@ -169,11 +169,11 @@ REACH = 9
 
 
 def settled(*cancellations: tuple[int, int, int], keep: bool = False) -> dict[int, list[int]]:
-    """Days to the cancellation of each example, by as-of; cancellations are (day heard, account, day)."""
+    """Days to the cancellation of each example, by as-of; cancellations are (day it became known, account, day)."""
     ledger, found = LabelLedger(HORIZON, REACH), {}
     for day in range(100, 125):
-        for heard, account, cancelled in cancellations:
-            if heard == day - 1:
+        for known_on, account, cancelled in cancellations:
+            if known_on == day - 1:
                 ledger.cancelled(account, cancelled * US_PER_DAY + 5)
         closed = ledger.close(day)
         if closed.fully_observed is not None:
@@ -194,14 +194,14 @@ def churned(labels: KnownLabels) -> set[tuple[int, int]]:
 
 
 @given(st.lists(st.tuples(st.integers(100, 160), st.integers(0, 2), st.integers(-40, 0)), max_size=8))
-def test_what_is_heard_on_a_day_is_known_at_its_midnight(cancellations: list[tuple[int, int, int]]) -> None:
-    """However late: at the end of a log nothing is told that the next tick would not tell."""
+def test_what_arrives_on_a_day_is_known_at_its_midnight(cancellations: list[tuple[int, int, int]]) -> None:
+    """However late: at the end of a log nothing is emitted that the next tick would not emit."""
     ledger = LabelLedger(HORIZON)
     for day in range(100, 162):
-        for heard, account, before in cancellations:
-            if heard == day - 1:
-                ledger.cancelled(account, (heard + before) * US_PER_DAY + 5)
-        assert churned(ledger.heard(day - 1)) == churned(ledger.close(day).known)
+        for known_on, account, before in cancellations:
+            if known_on == day - 1:
+                ledger.cancelled(account, (known_on + before) * US_PER_DAY + 5)
+        assert churned(ledger.labels_before_close(day - 1)) == churned(ledger.close(day).known)
         ledger.open(day, np.arange(3, dtype=np.int32))
 
 
@@ -215,7 +215,7 @@ def test_examples_are_settled_when_the_longest_horizon_has_passed() -> None:
 
 def test_the_first_cancellation_settles_whatever_came_first() -> None:
     expected = settled((105, ACME, 105), (108, ACME, 108))
-    assert settled((108, ACME, 108), (108, ACME, 105)) == expected, "heard late, and out of order"
+    assert settled((108, ACME, 108), (108, ACME, 105)) == expected, "known late, and out of order"
     assert [expected[as_of][ACME] for as_of in (104, 105, 106, 108, 109)] == [2, 1, 3, 1, 0]
 
 

@@ -35,7 +35,7 @@ SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 3, 0.01, CURVE_DA
 
 
 @dataclass
-class ShardSaid:
+class ShardMessages:
     """One shard's messages in their order: rows to its scorer, examples to the learner."""
 
     rows: list[TickRows | IntradayRows] = field(default_factory=list)
@@ -43,26 +43,26 @@ class ShardSaid:
 
 
 @cache
-def company() -> list[ShardSaid]:
-    """What the shards of a small messy company say, 40 days of it."""
-    said = [ShardSaid() for _ in range(SHARDS)]
+def company() -> list[ShardMessages]:
+    """What the shards of a small messy company emit, 40 days of it."""
+    messages = [ShardMessages() for _ in range(SHARDS)]
 
-    def hear(emission: Emission) -> None:
+    def collect(emission: Emission) -> None:
         if isinstance(emission, TickRows | IntradayRows):
-            said[emission.shard].rows.append(emission)
+            messages[emission.shard].rows.append(emission)
         elif isinstance(emission, TickExamples):
-            said[emission.shard].examples.append(emission)
+            messages[emission.shard].examples.append(emission)
 
     events = make_world(WorldSpec(seed=5, accounts=24, days=40, product_events_a_day=3.0))
     delivery = Delivery(seed=1, batch_events=400, reorder=0.5, duplicates=0.02, shards=SHARDS)
-    deliver(events, delivery, hear)  # type: ignore[arg-type]
-    return said
+    deliver(events, delivery, collect)  # type: ignore[arg-type]
+    return messages
 
 
 @cache
 def learned_ticks() -> list[LearnedTick]:
     """What the learner makes of the company."""
-    return learn(Learner(SHARDS, LEARNING), (part for said in company() for part in said.examples))
+    return learn(Learner(SHARDS, LEARNING), (part for shard in company() for part in shard.examples))
 
 
 def learn(learner: Learner, parts: Iterable[TickExamples]) -> list[LearnedTick]:

@@ -39,8 +39,8 @@ def week(mixture: Mixture, rng: np.random.Generator, *, informed: int, days: int
         mixture.fade()
         truth = rng.normal(-2.0, 1.0, 100)
         churned = (rng.random(100) < 1 / (1 + np.exp(1.0 - truth))).astype(np.float64)
-        said = [np.full(100, -2.0), truth] if informed else [truth, np.full(100, -2.0)]
-        mixture.judge(said[0], said[1], churned)
+        first, second = (np.full(100, -2.0), truth) if informed else (truth, np.full(100, -2.0))
+        mixture.judge(first, second, churned)
 
 
 def test_before_any_outcome_the_second_has_its_share() -> None:
@@ -79,7 +79,7 @@ def block(day: int, count: int, rng: np.random.Generator, hurt: str) -> ExampleB
     return ExampleBlock(np.full(count, day), [f"a{row:04d}" for row in range(count)], rows, churned, churned & False)
 
 
-def told(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
+def risk_of(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
     day = int(block.as_of_day[0])
     return made[1][name].version(day).score(block.features, day * DAY_US).risk
 
@@ -91,20 +91,20 @@ def raw_of(made: Models, block: ExampleBlock, name: str) -> np.ndarray:
 def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None) -> None:
     """Days on which weekly labels follow one mechanism, matured ones perhaps still another."""
     blend, contenders = made
-    said: dict[int, np.ndarray] = {}
-    foreseen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    raw_by_day: dict[int, np.ndarray] = {}
+    part_log_odds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for day in days:
         rng = np.random.default_rng(day)
         matured, week_old = block(day - 60, 60, rng, matured_hurt or hurt), block(day - 7, 60, rng, hurt)
-        raw = said.pop(day - 60, np.full(60, np.nan))
+        raw = raw_by_day.pop(day - 60, np.full(60, np.nan))
         for name, contender in contenders.items():
-            heard = raw if contender is blend else np.full(60, np.nan)
-            contender.learn(TrainingBatch(matured, week_old, NONE, NONE, heard, foreseen.get(day - 7)))
+            of_this = raw if contender is blend else np.full(60, np.nan)
+            contender.learn(TrainingBatch(matured, week_old, NONE, NONE, of_this, part_log_odds.get(day - 7)))
             assert name in contenders
         opened = block(day, 60, rng, hurt)
-        said[day] = blend.raw_log_odds(opened, day * DAY_US)
+        raw_by_day[day] = blend.raw_log_odds(opened, day * DAY_US)
         if all(contenders[name].ready for name in PARTS):
-            foreseen[day] = blend.foreseen(partial(told, made, opened), partial(raw_of, made, opened))
+            part_log_odds[day] = blend.past_log_odds(partial(risk_of, made, opened), partial(raw_of, made, opened))
 
 
 def test_after_a_change_it_says_what_the_early_part_says() -> None:

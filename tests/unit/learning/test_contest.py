@@ -33,9 +33,9 @@ def held(days: int, noise: float, seed: int = 1, accounts: int = 100, contest: C
         log_odds = np.log(truth / (1 - truth)) + noise * rng.normal(size=accounts)
         risk = {TRUTH: truth, GUESS: 1 / (1 + np.exp(-log_odds)), FLAT: np.full(accounts, 0.1)}
         contest.open(day, block(accounts, day), risk, {})
-        said = contest.pop_predictions(day, block(accounts, day, churned))
+        predictions = contest.pop_predictions(day, block(accounts, day, churned))
         contest.fade()
-        contest.judge(said, churned[said.rows])
+        contest.judge(predictions, churned[predictions.rows])
     return contest
 
 
@@ -81,10 +81,10 @@ def test_what_was_not_said_is_not_judged() -> None:
     contest.open(5, block(3, 5), {TRUTH: np.array([0.1, np.nan, 0.3])}, {TRUTH: np.array([-2.0, -1.0, 0.0])})
     assert len(contest.pop_predictions(6, block(3, 6)).rows) == 0
     matured = block(4, 5)  # one more account than were noted
-    said = contest.pop_predictions(5, matured)
-    assert said.rows.tolist() == [0, 1, 2]
-    assert said.raw[TRUTH].tolist() == [-2.0, -1.0, 0.0]
-    contest.judge(said, np.zeros(3, np.bool_))
+    predictions = contest.pop_predictions(5, matured)
+    assert predictions.rows.tolist() == [0, 1, 2]
+    assert predictions.raw[TRUTH].tolist() == [-2.0, -1.0, 0.0]
+    contest.judge(predictions, np.zeros(3, np.bool_))
     assert contest.loss(TRUTH) == pytest.approx(-(np.log(0.9) + np.log(0.7)) / 2)
     assert np.isnan(contest.loss(GUESS))
 

@@ -31,7 +31,7 @@ def in_turns(draw: Random) -> list[TickExamples]:
     """The shards' parts, each shard's in their order, the shards mixed."""
     turns = [shard for shard in range(SHARDS) for _ in range(TICKS)]
     draw.shuffle(turns)
-    queues = [iter(said.examples) for said in company()]
+    queues = [iter(shard.examples) for shard in company()]
     return [next(queues[shard]) for shard in turns]
 
 
@@ -52,7 +52,7 @@ def test_nor_does_it_where_treated_examples_teach_otherwise(seed: int, policy: T
             learner = Learner(SHARDS, config)
             learner.restore(unpack("learn", state))
         out += learn(learner, [part])
-    straight = learn(Learner(SHARDS, config), (part for said in company() for part in said.examples))
+    straight = learn(Learner(SHARDS, config), (part for shard in company() for part in shard.examples))
     assert as_bytes(out) == as_bytes(straight)
     assert as_bytes(out) != as_bytes(learned_ticks()), "there are treated examples"
 
@@ -72,7 +72,7 @@ def test_a_resumed_learner_goes_on_identically(seed: int, cuts: set[int]) -> Non
 
 def test_a_tick_is_learnt_once_all_shards_have_closed_it() -> None:
     learner = Learner(SHARDS, LEARNING)
-    first = [said.examples[0] for said in company()]
+    first = [shard.examples[0] for shard in company()]
     assert learn(learner, first[:-1]) == []
     (learned,) = learn(learner, first[-1:])
     assert learned.day == first[0].day
@@ -81,7 +81,7 @@ def test_a_tick_is_learnt_once_all_shards_have_closed_it() -> None:
 def test_examples_are_learnt_in_the_order_of_account_ids() -> None:
     """The model is a function of the sequence of examples, so the sequence has to be canonical."""
     day = next(part.day for part in company()[0].examples if len(part.matured))
-    parts = [next(part for part in said.examples if part.day == day) for said in company()]
+    parts = [next(part for part in shard.examples if part.day == day) for shard in company()]
     rows = sorted(
         (account, features.tolist(), bool(churned))
         for part in parts
@@ -111,7 +111,7 @@ def test_a_fresh_challenger_heeds_what_treated_examples_teach() -> None:
     found = {}
     for policy in ("keep", "leave_out"):
         learner = Learner(SHARDS, replace(LEARNING, model=replace(MODEL, treated_examples=policy)))
-        learn(learner, (part for said in company() for part in said.examples))
+        learn(learner, (part for shard in company() for part in shard.examples))
         examples = learner._replay.examples()
         assert examples.treated.any()
         assert not examples.treated.all()
@@ -124,7 +124,23 @@ def test_a_day_of_missing_usage_is_exposed_to_the_model() -> None:
     for day in range(1, 30):
         events = [0, 0, 0]
         events[PRODUCT] = 100 if day == 25 else 1000
-        learner.receive(TickExamples(0, day, none, none, none, none, [], [], [], [], [], [], events))
+        learner.receive(
+            TickExamples(
+                shard=0,
+                day=day,
+                matured=none,
+                opened=none,
+                week_old=none,
+                churned_before_horizon=none,
+                corrected_as_of=[],
+                corrected_ids=[],
+                corrected_treated=[],
+                observed_ids=[],
+                observed_after=[],
+                late_days=[],
+                events_by_topic=events,
+            )
+        )
     assert [each.model.exposures for each in learner.contenders.values()] == [{24: 0.1}] * len(learner.contenders)
 
 
@@ -197,7 +213,19 @@ def changing(days: int, change: int, rows: int = 60, horizon: int = 28) -> Itera
         taken.append((block, rng.exponential(1 / hazard)))
         late = [2] * 3 if day >= change else [0] * 3
         yield TickExamples(
-            0, 20_000 + day, aged(day, horizon), block, aged(day, 7), none, [], [], [], [], [], late, [0, 1000, 0]
+            shard=0,
+            day=20_000 + day,
+            matured=aged(day, horizon),
+            opened=block,
+            week_old=aged(day, 7),
+            churned_before_horizon=none,
+            corrected_as_of=[],
+            corrected_ids=[],
+            corrected_treated=[],
+            observed_ids=[],
+            observed_after=[],
+            late_days=late,
+            events_by_topic=[0, 1000, 0],
         )
 
 

@@ -43,8 +43,8 @@ def taught(name: str, count: int = 3_000, seed: int = 1) -> Contender:
     for part in range(0, count, 500):
         lesson = block(500, seed + part)
         churners = lesson.take(np.flatnonzero(lesson.churned))
-        said = contender.raw_log_odds(lesson, DAY * DAY_US)
-        contender.learn(TrainingBatch(lesson, lesson, churners, lesson, said))
+        raw_log_odds = contender.raw_log_odds(lesson, DAY * DAY_US)
+        contender.learn(TrainingBatch(lesson, lesson, churners, lesson, raw_log_odds))
     return contender
 
 
@@ -139,8 +139,8 @@ def test_learns_and_is_calibrated(name: ModelName) -> None:
         if tick >= 7:
             week, lags = waiting[tick - 7]
             week_old = replace(week, churned=lags < 7)
-        said = contender.raw_log_odds(matured, DAY * DAY_US)
-        contender.learn(TrainingBatch(matured, week_old, ExampleBlock.merged(early), opened, said))
+        raw_log_odds = contender.raw_log_odds(matured, DAY * DAY_US)
+        contender.learn(TrainingBatch(matured, week_old, ExampleBlock.merged(early), opened, raw_log_odds))
         opened = lesson
     rows = feature_rows(4_000, seed=7)
     truth = outcomes(rows, seed=7)

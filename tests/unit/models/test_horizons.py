@@ -50,7 +50,7 @@ def learnt(seed: int, ticks: int = 150, count: int = 400) -> tuple[HorizonLearne
     """A learner among accounts that cancel soon if they do: half of those who cancel within 60 days in 10."""
     rng, learner = np.random.default_rng(seed), HorizonLearner(60, (7, 30, 90), 0.1)
     risk = {}
-    said, happened = [], []
+    predicted, happened = [], []
     for day in range(ticks + REACH):
         if day < ticks:
             risk[day] = rng.uniform(0.02, 0.5, count)
@@ -62,19 +62,21 @@ def learnt(seed: int, ticks: int = 150, count: int = 400) -> tuple[HorizonLearne
             after = np.where(within, np.where(rng.random(count) < 0.5, soon, late), beyond)
             judged = learner.settle(day - REACH, dict(zip(block(day, count).ids, after.tolist(), strict=True)))
             assert judged is not None
-            said.append(judged.predicted)
+            predicted.append(judged.predicted)
             happened.append(judged.cancelled_after)
-    return learner, said, happened
+    return learner, predicted, happened
 
 
 def test_what_happened_is_learnt() -> None:
-    learner, said, happened = learnt(1)
-    late = np.concatenate(said[110:]), np.concatenate(happened[110:])
+    learner, predicted, happened = learnt(1)
+    late = np.concatenate(predicted[110:]), np.concatenate(happened[110:])
     for column, days in enumerate(DAYS):
         observed = np.mean((late[1] > 0) & (late[1] <= days))
         assert late[0][:, column].mean() == pytest.approx(observed, rel=0.15), days
     first = (happened[0] > 0) & (happened[0] <= 7)
-    assert said[0][:, 0].mean() < 0.6 * first.mean(), "the first curves had to be wrong for the test to mean anything"
+    assert predicted[0][:, 0].mean() < 0.6 * first.mean(), (
+        "the first curves had to be wrong for the test to mean anything"
+    )
     assert learner.curve().base_rate == pytest.approx(0.26, abs=0.03)
 
 

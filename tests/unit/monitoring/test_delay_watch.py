@@ -15,7 +15,7 @@ START = 19_900
 
 def watch(late_days: list[list[int]], watcher: DelayWatch | None = None) -> list[DriftAlarm]:
     watcher, latch = watcher or DelayWatch(), AlarmLatch()
-    return [alarm for day, heard in enumerate(late_days) for alarm in watcher.on_tick(START + day, heard, latch)]
+    return [alarm for day, late in enumerate(late_days) for alarm in watcher.on_tick(START + day, late, latch)]
 
 
 def test_an_export_that_comes_days_late_alarms_once_and_says_by_how_much() -> None:
@@ -68,5 +68,5 @@ def test_a_restored_watch_goes_on_alike() -> None:
     again.restore(unpack("learn", pack("learn", first.state())))
     assert again.state() == first.state()
     latch = AlarmLatch()
-    rest = [alarm for day, heard in enumerate(days[95:], 95) for alarm in again.on_tick(START + day, heard, latch)]
+    rest = [alarm for day, late in enumerate(days[95:], 95) for alarm in again.on_tick(START + day, late, latch)]
     assert rest == whole != []

@@ -33,26 +33,28 @@ class Example(NamedTuple):
 def stats(day: int, examples: list[Example]) -> TickStats:
     """The statistics of a tick at which the examples of an as-of mature."""
     of_day = [(number, each) for number, each in enumerate(examples) if each.as_of == day]
+    counts, nulls = feature_histogram(np.zeros((0, len(FEATURES))))
     return TickStats(
-        day + HORIZON,
-        0,
-        *feature_histogram(np.zeros((0, len(FEATURES)))),
-        risk_histogram(np.zeros(0)),
-        "m",
-        "v",
-        True,
-        np.full(len(of_day), day, np.int64),
-        [f"a{number:05d}" for number, _ in of_day],
-        np.array([each.churned for _, each in of_day], np.bool_),
-        np.array([each.risk for _, each in of_day], np.float64),
-        np.array([each.mrr_cents for _, each in of_day], np.float64),
-        [""] * len(of_day),
-        np.zeros(0),
-        [each.group for _, each in of_day],
-        0,
-        Leads(np.zeros(0, np.int64), np.zeros(0), 0, 0),
-        None,
-        (0, 0),
+        tick=day + HORIZON,
+        rows=0,
+        counts=counts,
+        nulls=nulls,
+        risk_counts=risk_histogram(np.zeros(0)),
+        model_name="m",
+        model_version="v",
+        calibrated=True,
+        as_of_day=np.full(len(of_day), day, np.int64),
+        account_ids=[f"a{number:05d}" for number, _ in of_day],
+        churned=np.array([each.churned for _, each in of_day], np.bool_),
+        risk=np.array([each.risk for _, each in of_day], np.float64),
+        mrr_cents=np.array([each.mrr_cents for _, each in of_day], np.float64),
+        plan=[""] * len(of_day),
+        scored_risk=np.zeros(0),
+        group=[each.group for _, each in of_day],
+        opened=0,
+        leads=Leads(np.zeros(0, np.int64), np.zeros(0), 0, 0),
+        value=None,
+        kept_segment=(0, 0),
     )
 
 

@@ -57,26 +57,28 @@ class Company:
             stored[day] = (due, fate < odds / (1 + odds), risk[due])
             rows, churned, risks = stored.pop(day - HORIZON, (due[:0], np.zeros(0, np.bool_), risk[:0]))
             if day in days:
+                counts, nulls = feature_histogram(features)
                 yield TickStats(
-                    START + day,
-                    self.accounts,
-                    *feature_histogram(features),
-                    risk_histogram(risk),
-                    self.model,
-                    f"{self.model}-{day}",
-                    self.calibrated,
-                    np.full(len(rows), START + day - HORIZON),
-                    [f"a{row:05d}" for row in rows],
-                    churned,
-                    risks,
-                    level[rows, INDEX["mrr_cents"]],
-                    ["team" if row % 2 else "" for row in rows],
-                    risk if (START + day) % 7 == MONDAY else risk[:0],
-                    [None] * len(rows),
-                    len(due),
-                    Leads(np.array([3, NEVER]), np.array([100.0, 300.0]), 1, self.accounts),
-                    ValueCheck(10, 500, 400, 150) if day % 30 == 0 else None,
-                    (9, 10) if (START + day) % 7 == MONDAY else (0, 0),
+                    tick=START + day,
+                    rows=self.accounts,
+                    counts=counts,
+                    nulls=nulls,
+                    risk_counts=risk_histogram(risk),
+                    model_name=self.model,
+                    model_version=f"{self.model}-{day}",
+                    calibrated=self.calibrated,
+                    as_of_day=np.full(len(rows), START + day - HORIZON),
+                    account_ids=[f"a{row:05d}" for row in rows],
+                    churned=churned,
+                    risk=risks,
+                    mrr_cents=level[rows, INDEX["mrr_cents"]],
+                    plan=["team" if row % 2 else "" for row in rows],
+                    scored_risk=risk if (START + day) % 7 == MONDAY else risk[:0],
+                    group=[None] * len(rows),
+                    opened=len(due),
+                    leads=Leads(np.array([3, NEVER]), np.array([100.0, 300.0]), 1, self.accounts),
+                    value=ValueCheck(10, 500, 400, 150) if day % 30 == 0 else None,
+                    kept_segment=(9, 10) if (START + day) % 7 == MONDAY else (0, 0),
                 )
 
 

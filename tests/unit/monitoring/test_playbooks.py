@@ -132,7 +132,15 @@ def test_so_many_accounts_do_see_it() -> None:
 
 
 def cell(playbook: str, tier: str, accounts: int, churned: int, risk: float = 0.1) -> Cell:
-    return Cell(playbook, tier, accounts, churned, 1_000 * accounts, 1_000 * churned, risk * accounts)
+    return Cell(
+        playbook=playbook,
+        tier=tier,
+        accounts=accounts,
+        churned=churned,
+        mrr_cents=1_000 * accounts,
+        mrr_churned_cents=1_000 * churned,
+        expected_churned=risk * accounts,
+    )
 
 
 CELLS = [

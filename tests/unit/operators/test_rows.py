@@ -39,24 +39,24 @@ def scored(n: int, trigger: Trigger, *, curve: bool = True) -> ScoredRows:
     days = horizons.days if horizons else ()
     unknown = np.full(n, np.nan)
     return ScoredRows(
-        trigger,
-        [f'acct "{number}"' for number in range(n)],
-        DAY * DAY_US + (rng.integers(0, DAY_US, n) if trigger == "event" else np.zeros(n, np.int64)),
-        feature_rows(n, seed=1),
-        rng.random(n),
-        np.where(new, np.nan, rng.random(n)),
-        rng.integers(0, 4, n).astype(np.int8),
-        np.where(new, -1, rng.integers(0, 4, n)).astype(np.int8),
-        contributions,
-        before,
-        moved,
-        np.where(new, np.nan, np.round(rng.normal(0, 0.06, n), 2)),
-        days,
-        rng.random((n, len(days))),
-        rng.random(n) * 60 if curve else unknown,
-        rng.random(n) * 1e6 if curve else unknown,
-        rng.integers(0, 7, n).astype(np.int8),
-        ModelVersion("m", DAY, -2.0, {}, curve=horizons),
+        trigger=trigger,
+        ids=[f'acct "{number}"' for number in range(n)],
+        as_of_us=DAY * DAY_US + (rng.integers(0, DAY_US, n) if trigger == "event" else np.zeros(n, np.int64)),
+        features=feature_rows(n, seed=1),
+        risk=rng.random(n),
+        previous_risk=np.where(new, np.nan, rng.random(n)),
+        tier=rng.integers(0, 4, n).astype(np.int8),
+        previous_tier=np.where(new, -1, rng.integers(0, 4, n)).astype(np.int8),
+        contributions=contributions,
+        before=before,
+        delta=moved,
+        model_delta=np.where(new, np.nan, np.round(rng.normal(0, 0.06, n), 2)),
+        curve_days=days,
+        curve=rng.random((n, len(days))),
+        expected_months=rng.random(n) * 60 if curve else unknown,
+        lifetime_value_cents=rng.random(n) * 1e6 if curve else unknown,
+        segment=rng.integers(0, 7, n).astype(np.int8),
+        version=ModelVersion("m", DAY, -2.0, {}, curve=horizons),
     )
 
 
@@ -155,7 +155,18 @@ def test_letters_with_headers_and_without_join_to_one_block(first: int) -> None:
     order = [headers[first], headers[1 - first], headers[first]]
     blocks = Blocks()
     for each in order:
-        letter = DeadLetter("t", 0, 1, "decode", "Refused", "no", None, b"x", each, 0)
+        letter = DeadLetter(
+            topic="t",
+            partition=0,
+            offset=1,
+            stage="decode",
+            exception_class="Refused",
+            exception_message="no",
+            key=None,
+            value=b"x",
+            headers=each,
+            refused_us=0,
+        )
         rows, _ = dead_letter_outputs(SETTINGS, [letter, letter])
         assert isinstance(rows, TableRows)
         assert blocks.add(rows) is None

@@ -12,7 +12,7 @@ from c360_stream.scoring.reasons import CONTRIBUTION_MIN, MODEL, MOVE_MIN, NO_TO
 Values = Sequence[float | None]
 
 
-class Told(NamedTuple):
+class PlainReason(NamedTuple):
     """A reason or a mitigation."""
 
     feature: str
@@ -21,9 +21,11 @@ class Told(NamedTuple):
     text: str
 
 
-def plain_reasons(values: Values, parts: Sequence[float], needed: bool, most: int = 3) -> tuple[list[Told], list[Told]]:
+def plain_reasons(
+    values: Values, parts: Sequence[float], needed: bool, most: int = 3
+) -> tuple[list[PlainReason], list[PlainReason]]:
     """Reasons and mitigations of a row; values are None for null."""
-    told: dict[int, list[Told]] = {1: [], -1: []}
+    by_direction: dict[int, list[PlainReason]] = {1: [], -1: []}
     raising_together = 0.0
     for group in GROUPS:
         columns = [column for column, spec in enumerate(SPECS) if spec.group == group]
@@ -38,12 +40,12 @@ def plain_reasons(values: Values, parts: Sequence[float], needed: bool, most: in
         if teller is not None:
             text, tone = fact(teller, values[teller])
             how = "" if tone else f" (such accounts leave {'more' if way > 0 else 'less'} often)"
-            told[way].append(Told(FEATURES[teller], values[teller], part, text + how))
+            by_direction[way].append(PlainReason(FEATURES[teller], values[teller], part, text + how))
     actionable = {spec.name: spec.actionable for spec in SPECS}
-    reasons = sorted(told[1], key=lambda each: (not actionable[each.feature], -each.contribution))[:most]
+    reasons = sorted(by_direction[1], key=lambda each: (not actionable[each.feature], -each.contribution))[:most]
     if needed and not reasons and raising_together >= CONTRIBUTION_MIN:
-        reasons = [Told(MODEL, None, raising_together, NO_TOPIC)]
-    return reasons, sorted(told[-1], key=lambda each: each.contribution)[:most]
+        reasons = [PlainReason(MODEL, None, raising_together, NO_TOPIC)]
+    return reasons, sorted(by_direction[-1], key=lambda each: each.contribution)[:most]
 
 
 class Moved(NamedTuple):
@@ -57,7 +59,7 @@ class Moved(NamedTuple):
 
 
 def plain_moves(before: Values, now: Values, parts: Sequence[float], model_part: float, most: int = 3) -> list[Moved]:
-    """What moved a row's score, of those who are not asked."""
+    """What moved a row's score, without the one that is kept however weak."""
     found = []
     for group in GROUPS:
         columns = [column for column, spec in enumerate(SPECS) if spec.group == group]
@@ -74,7 +76,7 @@ def plain_moves(before: Values, now: Values, parts: Sequence[float], model_part:
             and parts[c] * way > 0
             and (way > 0 or SPECS[c].bad is None)
         ]
-        implying = [c for c in agreeing if way > 0 and SPECS[c].bad_says_all]
+        implying = [c for c in agreeing if way > 0 and SPECS[c].bad_represents_group]
         for candidates in (implying, agreeing, neutral):
             if candidates:
                 column = max(candidates, key=lambda c: parts[c] * way)
@@ -103,7 +105,7 @@ def _change(column: int, before: float | None, now: float | None) -> int:
 def _teller(columns: list[int], values: Values, parts: Sequence[float], way: int) -> int | None:
     """The feature that tells a topic which raises (1) or lowers (-1) the risk; None if none can."""
     fitting = [column for column in columns if SPECS[column].tone(values[column]) == -way]
-    implying = [column for column in fitting if way > 0 and SPECS[column].bad_says_all]
+    implying = [column for column in fitting if way > 0 and SPECS[column].bad_represents_group]
     neutral = [
         column
         for column in columns

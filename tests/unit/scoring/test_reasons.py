@@ -1,4 +1,4 @@
-"""Reasons: a topic is told once, by a value that agrees with what it does to the risk, or not at all."""
+"""Reasons: a topic appears once, with a value that agrees with what it does to the risk, or not at all."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def row(given: Given) -> tuple[Floats, Floats]:
     return features, contributions
 
 
-def told(given: Given, needed: bool = False) -> tuple[list[Reason], list[Reason]]:
+def reasons_of(given: Given, needed: bool = False) -> tuple[list[Reason], list[Reason]]:
     raising, lowering = reasons(*row(given), np.array([needed]))
     return raising.by_row()[0], lowering.by_row()[0]
 
 
 def texts(given: Given, needed: bool = False) -> tuple[list[str], list[str]]:
-    raising, lowering = told(given, needed)
+    raising, lowering = reasons_of(given, needed)
     return [each.text for each in raising], [each.text for each in lowering]
 
 
 def test_correlated_windows_of_opposite_weights_speak_once_with_their_sum() -> None:
-    raising, lowering = told({"avg_dau_7d": (0.0, 0.9), "avg_dau_14d": (0.0, 0.2), "avg_dau_30d": (0.4, -0.5)})
+    raising, lowering = reasons_of({"avg_dau_7d": (0.0, 0.9), "avg_dau_14d": (0.0, 0.2), "avg_dau_30d": (0.4, -0.5)})
     assert [(each.feature, each.value, each.text) for each in raising] == [
         ("avg_dau_7d", 0.0, "No active users in 7 days")
     ]
@@ -45,7 +45,7 @@ def test_correlated_windows_of_opposite_weights_speak_once_with_their_sum() -> N
     assert lowering == []
 
 
-def test_a_topic_is_told_by_the_value_that_agrees_however_weak_its_part() -> None:
+def test_a_topic_is_explained_by_the_value_that_agrees_however_weak_its_part() -> None:
     given = {"avg_csat_30d": (5.0, 0.4), "nps_score": (3.0, -0.1)}
     assert texts(given) == (["The latest NPS answer was 3 of 10"], [])
     given = {"avg_csat_30d": (5.0, 0.1), "nps_score": (3.0, -0.4)}
@@ -67,7 +67,7 @@ def test_a_topic_is_told_by_the_value_that_agrees_however_weak_its_part() -> Non
         ("nps_score", 7.0, -0.5),
     ],
 )
-def test_what_contradicts_sense_is_not_told(name: str, value: float, part: float) -> None:
+def test_what_contradicts_sense_is_not_shown(name: str, value: float, part: float) -> None:
     assert texts({name: (value, part)}) == ([], [])
 
 
@@ -110,15 +110,15 @@ def test_the_strongest_come_first_and_what_nobody_can_act_on_last() -> None:
     ]
 
 
-def test_where_no_topic_can_be_told_a_needed_reason_says_so() -> None:
+def test_where_no_topic_can_be_explained_a_needed_reason_says_so() -> None:
     given = {"avg_csat_30d": (5.0, 0.5), "support_tickets_30d": (0.0, 0.3), "nps_score": (9.0, -0.1)}
-    assert told(given) == ([], [])
-    (alone,), lowering = told(given, needed=True)
+    assert reasons_of(given) == ([], [])
+    (alone,), lowering = reasons_of(given, needed=True)
     assert (alone.feature, alone.value, alone.text) == (MODEL, None, NO_TOPIC)
     assert alone.contribution == pytest.approx(0.7)
     assert lowering == []
-    assert told({"avg_csat_30d": (1.0, 0.5)}, needed=True)[0][0].feature == "avg_csat_30d"
-    assert told({"avg_csat_30d": (5.0, -0.5)}, needed=True)[0] == [], "nothing raises the risk"
+    assert reasons_of({"avg_csat_30d": (1.0, 0.5)}, needed=True)[0][0].feature == "avg_csat_30d"
+    assert reasons_of({"avg_csat_30d": (5.0, -0.5)}, needed=True)[0] == [], "nothing raises the risk"
 
 
 def test_a_needed_reason_stands_in_its_own_row() -> None:
@@ -137,16 +137,16 @@ def test_a_needed_reason_stands_in_its_own_row() -> None:
 
 
 def moved_texts(
-    given: dict[str, tuple[float, float, float]], model_delta: float = 0.0, *, asked: bool = False
+    given: dict[str, tuple[float, float, float]], model_delta: float = 0.0, *, keep_strongest: bool = False
 ) -> list[str]:
     """What moved a row, from (before, now, part) of some features."""
     now, moved = row({name: (after, part) for name, (_, after, part) in given.items()})
     before, _ = row({name: (then, part) for name, (then, _, part) in given.items()})
-    (found,) = risk_deltas(now, before, moved, np.array([model_delta]), asked=asked).by_row()
+    (found,) = risk_deltas(now, before, moved, np.array([model_delta]), keep_strongest=keep_strongest).by_row()
     return [each.text for each in found]
 
 
-def test_what_moved_is_told_by_a_change_that_agrees() -> None:
+def test_what_moved_is_explained_by_a_change_that_agrees() -> None:
     assert moved_texts(
         {
             "days_since_last_activity": (8.0, 9.0, 0.4),
@@ -166,7 +166,7 @@ def test_what_moved_is_told_by_a_change_that_agrees() -> None:
     assert moved_texts({"mrr_cents": (100.0, 200.0, 0.2)}) == ["MRR is 2.00 (raises the risk; before: MRR is 1.00)"]
 
 
-def test_a_change_that_contradicts_or_cannot_be_seen_is_not_told() -> None:
+def test_a_change_that_contradicts_or_cannot_be_seen_is_not_shown() -> None:
     assert moved_texts({"avg_csat_30d": (4.2, 4.9, 0.2)}) == []
     assert moved_texts({"avg_dau_7d": (5.0, 1.0, -0.2)}) == []
     assert moved_texts({"avg_csat_30d": (4.21, 4.2, 0.2)}) == [], "both read 4.2"
@@ -180,8 +180,8 @@ def test_a_change_that_contradicts_or_cannot_be_seen_is_not_told() -> None:
 def test_what_hardly_moved_is_not_told_unless_it_is_the_reason_for_the_score() -> None:
     little = {"days_to_renewal": (9.0, 8.0, 0.04), "nps_score": (9.0, 3.0, 0.03)}
     assert moved_texts(little) == []
-    assert moved_texts(little, asked=True) == ["Renewal is due in 8 days (before: Renewal is due in 9 days)"]
-    untold = {"avg_csat_30d": (2.0, 4.0, 0.045), "nps_score": (9.0, 9.0, 0.0)}
-    assert moved_texts(little | untold, asked=True) == [], "what moved it most cannot be told"
+    assert moved_texts(little, keep_strongest=True) == ["Renewal is due in 8 days (before: Renewal is due in 9 days)"]
+    inexplicable = {"avg_csat_30d": (2.0, 4.0, 0.045), "nps_score": (9.0, 9.0, 0.0)}
+    assert moved_texts(little | inexplicable, keep_strongest=True) == [], "what moved it most cannot be explained"
     nothing = np.full((1, len(FEATURES)), np.nan)
-    assert risk_deltas(nothing, nothing, nothing, np.full(1, np.nan), asked=True).by_row() == [[]]
+    assert risk_deltas(nothing, nothing, nothing, np.full(1, np.nan), keep_strongest=True).by_row() == [[]]

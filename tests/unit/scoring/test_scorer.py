@@ -31,7 +31,7 @@ from tests.unit.learning.companies import SCORING, SHARDS, as_bytes, company, le
 from tests.unit.learning.rows import feature_rows
 from tests.unit.learning.rows import outcomes as drawn
 
-Said = TickRows | IntradayRows | LearnedTick
+Message = TickRows | IntradayRows | LearnedTick
 DAY = 100
 
 
@@ -86,26 +86,30 @@ def test_ticks_are_a_chain_of_their_own(shard: int) -> None:
         np.testing.assert_array_equal(scores.previous_risk, expected)
 
 
-def interleaved(draw: Random, shard: int) -> list[Said]:
+def interleaved(draw: Random, shard: int) -> list[Message]:
     """The rows and the versions of a shard, each in their order, mixed."""
-    rows: list[Said] = [*company()[shard].rows]
-    versions: list[Said] = [*learned_ticks()]
+    rows: list[Message] = [*company()[shard].rows]
+    versions: list[Message] = [*learned_ticks()]
     turns = [0] * len(rows) + [1] * len(versions)
     draw.shuffle(turns)
     queues = (iter(rows), iter(versions))
     return [next(queues[turn]) for turn in turns]
 
 
-def take(scorer: ShardScorer, said: Said) -> list[ScorerOutput]:
-    return scorer.take(ShardVersion(0, said.day, said.version)) if isinstance(said, LearnedTick) else scorer.take(said)
+def take(scorer: ShardScorer, message: Message) -> list[ScorerOutput]:
+    return (
+        scorer.take(ShardVersion(0, message.day, message.version))
+        if isinstance(message, LearnedTick)
+        else scorer.take(message)
+    )
 
 
 @settings(deadline=None, max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, SHARDS - 1))
 def test_rows_wait_for_the_version_of_their_tick(seed: int, shard: int) -> None:
     scorer, out = ShardScorer(SCORING), list[ScorerOutput]()
-    for said in interleaved(Random(seed), shard):
-        out += take(scorer, said)
+    for message in interleaved(Random(seed), shard):
+        out += take(scorer, message)
     assert as_bytes(out) == as_bytes(score(shard))
 
 
@@ -115,12 +119,12 @@ def test_a_resumed_scorer_goes_on_identically(seed: int, shard: int) -> None:
     messages = interleaved(Random(seed), shard)
     cuts = Random(seed).sample(range(len(messages)), 4)
     scorer, out = ShardScorer(SCORING), list[ScorerOutput]()
-    for position, said in enumerate(messages):
+    for position, message in enumerate(messages):
         if position in cuts:
             state = pack("score", scorer.state())
             scorer = ShardScorer(SCORING)
             scorer.restore(unpack("score", state))
-        out += take(scorer, said)
+        out += take(scorer, message)
     assert as_bytes(out) == as_bytes(score(shard))
 
 
@@ -133,7 +137,15 @@ def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int
     features = np.zeros((len(values), len(FEATURES)))
     features[:, 0] = values
     account = np.array([i for i in range(len(values) + len(gone)) if i not in gone], np.int32)
-    return TickRows(0, day, account, new_ids, features, np.array(gone, np.int32), tick_labels())
+    return TickRows(
+        shard=0,
+        day=day,
+        account=account,
+        new_ids=new_ids,
+        features=features,
+        gone=np.array(gone, np.int32),
+        labels=tick_labels(),
+    )
 
 
 def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = ()) -> IntradayRows:

@@ -36,7 +36,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "CHUNK_BYTES", CHUNK)
     monkeypatch.setattr(segments, "SEGMENT_BYTES_MAX", SEGMENT)
     monkeypatch.setattr(segments, "SEGMENTS_MAX", FILES)
-    monkeypatch.setattr(snapshot, "APART_BYTES_MIN", 8)
+    monkeypatch.setattr(snapshot, "BLOB_BYTES_MIN", 8)
     monkeypatch.setattr(keeping_steps, "INLINE_BYTES_MAX", 100)
 
 

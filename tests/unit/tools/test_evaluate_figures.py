@@ -249,7 +249,9 @@ def known_tick(day: int, scored: int, known: list[tuple[int, int, bool]]) -> Rep
     labels = KnownLabels(np.array(account, np.int32), np.array(as_of, np.int64), np.array(churned, np.bool_))
     none = np.zeros(0, np.int32)
     accounts, features = np.arange(scored, dtype=np.int32), np.zeros((scored, len(FEATURES)))
-    rows = TickRows(0, day, accounts, [], features, none, tick_labels(labels))
+    rows = TickRows(
+        shard=0, day=day, account=accounts, new_ids=[], features=features, gone=none, labels=tick_labels(labels)
+    )
     return ReplayedTick(day, [rows], [], [])
 
 
