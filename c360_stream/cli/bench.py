@@ -15,7 +15,7 @@ POSITIVE = click.IntRange(1)
 @click.command(
     "bench",
     epilog="\b\nExample:\n  c360 bench\n  c360 bench replay --events 300000 --processes 2 --json",
-    short_help="Run the benchmarks; one JSON object a result.",
+    short_help="Run the benchmarks; one JSON object per result.",
     context_settings={"show_default": True},
 )
 @click.argument("item", type=click.Choice([*ITEMS, "all"]), default="all")
@@ -23,7 +23,7 @@ POSITIVE = click.IntRange(1)
     "--json/--table",
     "as_json",
     default=None,
-    help="One JSON object a result, on a line of its own; or for reading.  [default: table on a terminal, else JSON]",
+    help="One JSON object per result, on a line of its own; or a table.  [default: table on a terminal, else JSON]",
 )
 @click.option("--accounts", type=POSITIVE, default=5_000, help="Accounts of features, replay, refused and kafka.")
 @click.option("--events", type=POSITIVE, default=1_000_000, help="Product events of replay, refused and kafka.")
@@ -37,7 +37,7 @@ POSITIVE = click.IntRange(1)
     f"  [default: {TICK_ACCOUNTS:,}; memory: {MEMORY_ACCOUNTS:,}]",
 )
 @click.option("--rows", type=POSITIVE, default=20_000, help="Rows that model learns and scores.")
-@click.option("--rate", type=POSITIVE, default=5_000, help="Product events a second of latency.")
+@click.option("--rate", type=POSITIVE, default=5_000, help="Product events per second of latency.")
 @click.option("--seconds", type=POSITIVE, default=20, help="How long latency and idle measure.")
 @click.option(
     "--partitions", type=POSITIVE, default=4, help="Of an input topic of replay, scaling, refused, idle, kafka."
@@ -77,7 +77,7 @@ def command(item: str, as_json: bool | None, **given: Any) -> None:
 
     The first four, ticks, refused and idle are of CPU time, memory is of bytes, the others are of time on the wall;
     those from snapshot on take minutes.
-    A floor is the least that any way of doing it would take, measured in the same minute: on a shared machine compare
+    A floor is the least that any implementation would take, measured in the same minute: on a shared machine compare
     the ratios.
     """  # noqa: D301 - the mark by which click keeps lines
     from c360_stream.tools.bench.command import bench

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done, 1 failed at run time, 2 wrong use or configuration, 130 interrupted. `c360 run` ends with 0 when
 SIGTERM or SIGINT asks it to stop, and with 128 + the signal's number at a second one. Each command is declared by a
-module or package of its own, as `command`. That is imported when the command is called, and what the command does
-after that: so all help is quick, and a command needs only the libraries that it uses.
+module or package of its own, as `command`. It is imported when the command is called, and its implementation after
+that: so all help is quick, and a command needs only the libraries that it uses.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable, tell_failure
 
 COMMANDS = {
-    "bench": "Run the benchmarks; one JSON object a result.",
+    "bench": "Run the benchmarks; one JSON object per result.",
     "demo": "Show the whole system on a simulated company.",
-    "doctor": "Check the setup and say how to fix it.",
+    "doctor": "Check the setup and show how to fix it.",
     "evaluate": "Measure how good the scores are.",
     "heartbeat": "Send heartbeats through the whole flow.",
     "interventions": "Compare what became of contacted accounts.",
@@ -38,7 +38,7 @@ COMMANDS = {
     "top": "Watch risk, tier changes, alarms and lag.",
     "verify": "Rebuild a past score of ACCOUNT and compare.",
 }
-"""The commands, and what the list of them says of each: the first line of its help."""
+"""The commands, each with the first line of its help: the list shows it."""
 INTERRUPTED = 130
 
 
@@ -70,7 +70,7 @@ class CommandGroup(click.Group):
 
 
 def _report(error: Exception, session: Session) -> int:
-    """Say on stderr what went wrong; return the exit code."""
+    """Report an error on stderr; return the exit code."""
     code, message = _explain(error)
     if tell_failure(printable(message), code, error if session.debug else None):
         return code
@@ -81,7 +81,7 @@ def _report(error: Exception, session: Session) -> int:
 
 
 def _explain(error: Exception) -> tuple[int, str]:
-    """Exit code, and what went wrong and how to fix it."""
+    """Exit code, and the error with its hint."""
     match error:
         case C360Error():
             return error.exit_code, str(error)
@@ -121,14 +121,14 @@ class LazyCommand(click.Command):
     """A command of the list that is imported when it is called."""
 
     def load(self) -> click.Command:
-        """Import what declares it."""
+        """Import the module that declares it."""
         command: click.Command = import_module(f"c360_stream.cli.{self.name}").command
         return command
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Begin a call, which is the declared command's; see `click.Command.make_context`."""
+        """Begin a call of the declared command; see `click.Command.make_context`."""
         return self.load().make_context(info_name, args, parent, **extra)
 
 

@@ -1,4 +1,4 @@
-"""What the commands' declarations share: `--debug`, examples below the help, options that more than one has.
+"""Shared parts of the commands' declarations: `--debug`, examples below the help, common options.
 
 Like each command's declaration it imports nothing but click: help and wrong use are answered before any library loads.
 """
@@ -23,7 +23,7 @@ FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 @dataclass
 class Session:
-    """What one call of the command line keeps; `debug` is set by `--debug`, wherever it stands."""
+    """State of one call of the command line; `--debug` sets `debug`, wherever it stands."""
 
     debug: bool = False
     ends_hard: bool = False
@@ -71,7 +71,7 @@ def log_dir_option(*, exists: bool = True) -> Callable[[Callable[..., None]], Ca
 
 
 def read_settings(log_dir: Path | None = None, **overrides: Any) -> Settings:
-    """Read the settings; a log directory that is asked for on the command line overrules Kafka."""
+    """Read the settings; a log directory on the command line overrules Kafka."""
     from c360_stream.settings import load_settings
 
     if log_dir is not None:

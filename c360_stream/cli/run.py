@@ -62,11 +62,11 @@ def command(
 
         process = options.pop("process")
         if peers is None and process is not None:
-            raise click.UsageError("--process goes with --peers.", context)
+            raise click.UsageError("--process needs --peers.", context)
         if peers is not None and options["processes"] > 1:
-            raise click.UsageError("--peers and --processes exclude each other.", context)
+            raise click.UsageError("--peers and --processes cannot be combined.", context)
         if options["republish"] and options["recovery"] is None:
-            raise click.UsageError("--republish goes with --recovery.", context)
+            raise click.UsageError("--republish needs --recovery.", context)
         settings = read_settings(log_dir, live=False if until_end else None)
         member = ALONE if peers is None else member_among(peers.split(","), process)
         # In a cluster the engine's threads would turn an orderly exit into an abort.

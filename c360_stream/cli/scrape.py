@@ -1,4 +1,4 @@
-"""What the running processes say of themselves, from their `/metrics` pages."""
+"""The state of the running processes, from their `/metrics` pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROCESSES_MAX = 64
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 PAGE_BYTES_READ = 64 * 1024
 SECONDS_MAX = 0.5
-"""How long a process has to answer; one that takes longer is slow."""
+"""A process that takes longer to answer is slow."""
 SLOW_MAX = 4
 """After so many slow ones no further process is asked: a board has to be drawn in between."""
 
@@ -29,14 +29,14 @@ _OURS = "c360_build_info"
 
 @dataclass(frozen=True)
 class Process:
-    """What one process says.
+    """The state of one process.
 
     Attributes
     ----------
     address
-        Where it was asked.
+        Address of its metrics page.
     state
-        `slow`: it takes connections and did not answer in time, so nothing below is known.
+        `slow`: it took the connection and did not answer in time, so nothing below is known.
     silent_seconds
         For how long a slow one has not answered.
     watermark_seconds
@@ -60,7 +60,7 @@ class Process:
     refusals: Refusals = field(default_factory=Counter)
 
     def record(self) -> dict[str, Any]:
-        """The same for `--json`; what a slow process does not say is null."""
+        """The same for `--json`; what is unknown of a slow process is null."""
         running, watermark = self.state == "running", self.watermark_seconds
         return {
             "address": self.address,
@@ -89,7 +89,7 @@ class Scraper:
         self._silent_since: dict[str, float] = {}
 
     def look(self) -> list[Process]:
-        """Ask one after the other until nobody takes the connection."""
+        """Ask one after the other until a connection is refused."""
         asked_at = time.monotonic()
         found = [_process(page) for page in _pages(self._address)]
         slow = [each.address for each in found if each.state == "slow"]
@@ -119,7 +119,7 @@ def process_lines(processes: Sequence[Process]) -> list[str]:
 
 
 def slow_line(process: Process) -> str:
-    """What is said of a process that takes connections and does not answer."""
+    """The line about a process that takes connections and does not answer."""
     return f"process at {process.address} is slow: no answer for {process.silent_seconds:,.1f} s"
 
 
@@ -134,7 +134,7 @@ def _sums(running: Sequence[Process]) -> str:
 
 
 def _behind(running: Sequence[Process]) -> str:
-    """Kafka counts records, a log directory bytes: a process has the one or the other once it has read something."""
+    """Kafka counts records, a log directory bytes: a process has one of them once it has read something."""
     records = [each.lag_records for each in running if each.lag_records is not None]
     size_bytes = [each.lag_bytes for each in running if each.lag_bytes is not None]
     known = [f"{sum(records):,} records"] if records else []
@@ -199,7 +199,7 @@ def _pages(address: str) -> Iterator[_Page]:
 
 
 def _page(host: str, port: int) -> _Page | None:
-    """The metrics page; None if nobody answers with one."""
+    """The metrics page; None if there is none."""
     address = f"{host}:{port}"
     deadline = time.monotonic() + SECONDS_MAX
     connection = http.client.HTTPConnection(host.strip("[]"), port, timeout=SECONDS_MAX)

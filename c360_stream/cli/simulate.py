@@ -36,8 +36,8 @@ def command(context: click.Context, /, start: datetime | None, until_now: bool, 
     """Write realistic events to a log directory or Kafka.
 
     Product, billing and support events of a company that does not exist, and beside them truth.jsonl: the
-    probabilities that its cancellations were drawn from. Interrupted, it is repeated with the same command: a log
-    directory shows nothing before it is whole and is begun anew, topics keep what was written and get the rest.
+    probabilities from which its cancellations were drawn. After an interruption repeat the same command: a log
+    directory is begun anew, since it appears only once it is complete; topics get the missing rest.
 
     With --until-now the company has lived for --days before today, with --live it then lives on in real time. Started
     again, both go on with the company that the topics hold, from where they stopped. Write history before the first
@@ -47,9 +47,11 @@ def command(context: click.Context, /, start: datetime | None, until_now: bool, 
         from c360_stream.runtime.signals import exit_stopped, listening
 
         if until_now and live:
-            raise click.UsageError("--until-now and --live exclude each other.", context)
+            raise click.UsageError("--until-now and --live cannot be combined.", context)
         if start is not None:
-            raise click.UsageError("--until-now and --live begin --days before today: leave out --start.", context)
+            raise click.UsageError(
+                "--until-now and --live begin --days before today: they cannot be combined with --start.", context
+            )
         if options.pop("out") is not None or options["kafka"] is None:
             raise click.UsageError("--until-now and --live write to Kafka: give --kafka BROKERS.", context)
         with listening():

@@ -23,7 +23,7 @@ _NUMBER_DIGITS_MAX = 18
 
 
 class Fate(Enum):
-    """What becomes of a dead letter. The value says why one is left, of several."""
+    """The outcome for a dead letter. The value completes "left: 3 that ..."."""
 
     SENT = "sent"
     UNSELECTED = "were not asked for"
@@ -43,7 +43,7 @@ class Letter(Refusal, frozen=True):
 
     def fate(self, selection: Selection, input_topics: Collection[str]) -> Fate:
         """What is to become of it."""
-        if self.topic not in input_topics:  # whoever can write a header must not choose where it is sent
+        if self.topic not in input_topics:  # a header from outside must not choose the target
             return Fate.UNKNOWN_TOPIC
         if not selection.takes(self):
             return Fate.UNSELECTED
@@ -57,7 +57,7 @@ class Letter(Refusal, frozen=True):
         return (_number(found[-1]) or 0) if found else 0
 
     def record(self, where: str) -> OutRecord:
-        """The record to send: as it was, and two headers that say that it came from the dead letter `where`."""
+        """The record to send: as it was, with two headers that name the dead letter `where` as its origin."""
         own = [header for header in self.headers if header[0] not in (FROM, TIMES)]
         redriven = ((FROM, where.encode()), (TIMES, b"%d" % (self.times() + 1)))
         return OutRecord(self.key, self.value, (*own, *redriven))
@@ -99,7 +99,7 @@ class Selection:
     exception: str = ""
 
     def takes(self, letter: Letter) -> bool:
-        """Whether a letter is asked for; `since` is for whoever reads."""
+        """Whether a letter is selected; the reader applies `since`."""
         wanted = ((self.topic, letter.topic), (self.stage, letter.stage), (self.exception, letter.exception_class))
         return all(asked in ("", found) for asked, found in wanted)
 

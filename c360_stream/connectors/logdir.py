@@ -98,7 +98,7 @@ class LogDirTransport:
 class SnapshotMark:
     """Which snapshot of which recovery store holds all that is in a log directory's output topics, noted beside them.
 
-    An older copy of a recovery directory would cut the topics back to where they were, and say nothing.
+    An older copy of a recovery directory would silently cut the topics back to its own positions.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ class LogDirWriter:
         ValueError
             If a value holds a newline.
         TransportError
-            If the file cannot be written, say because the disk is full.
+            If the file cannot be written, for example because the disk is full.
         """
         values = [_tombstone(record) if record.value is None else record.value for record in records]
         text = b"\n".join([*values, b""])
@@ -316,7 +316,7 @@ class LogDirWriter:
             while written < len(lines):
                 written += self._file.write(lines[written:])
         except OSError as error:
-            with suppress(OSError):  # whoever resumes cuts it too
+            with suppress(OSError):  # a resumed run cuts it too
                 self._file.truncate(self._bytes)
             raise _named(self._path, error) from error
         self._bytes += written
@@ -361,7 +361,7 @@ def _whole_lines_bytes(path: Path) -> int:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Raise what the system or gzip says about a file as a TransportError that names it."""
+    """Raise an error of the system or of gzip as a TransportError that names the file."""
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""What is said of an outage: once when it begins, more and more seldom while it lasts, once when it is over."""
+"""The log of an outage: its begin, its duration at growing intervals, and its end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from weakref import WeakSet
 
 from c360_stream.logs.events import OUTAGE_BEGAN, OUTAGE_ENDED, OUTAGE_LASTS
 
-AGAIN_SECONDS = 10.0
-AGAIN_SECONDS_MAX = 300.0
-"""What lasts is said after 10, 20, 40, 80, 160, 320, 620, 920 seconds, and so on."""
+LOG_FIRST_SECONDS = 10.0
+LOG_SECONDS_MAX = 300.0
+"""An outage that lasts is logged after 10, 20, 40, 80, 160, 320, 620, 920 seconds, and so on."""
 FORGOTTEN_SECONDS = 60.0
-"""Whoever waits says so every second or so: an outage that nobody has seen for this long is another one."""
+"""A client that waits reports about once a second: after so long without a report, the next outage is another one."""
 
 
 class Outage:
-    """Outages of one broker or server, as all clients of this process see them: they speak as one.
+    """Outages of one broker or server, as all clients of this process see them: they share one log.
 
-    An outage is over when no client sees it any more. One that is dropped meanwhile, say with its partition, sees
-    nothing.
+    An outage is over when no client sees it any more. A client that is dropped meanwhile, for example with its
+    partition, no longer counts.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class Outage:
         self._clock = clock
         self._seen_by: WeakSet[object] = WeakSet()
         self._began_at: float | None = None
-        self._again_seconds = AGAIN_SECONDS
+        self._next_log_seconds = LOG_FIRST_SECONDS
         self._seen_at = 0.0
         self._lock = threading.Lock()
 
     def seen(self, client: object, reason: str) -> None:
-        """Hear from a client that it waits; as often as it likes."""
+        """Note that a client waits; it may report this as often as it likes."""
         with self._lock:
             now = self._clock()
             if not self._seen_by or now - self._seen_at > FORGOTTEN_SECONDS:
@@ -49,15 +49,15 @@ class Outage:
             self._seen_by.add(client)
             self._seen_at = now
             if self._began_at is None:
-                self._began_at, self._again_seconds = now, AGAIN_SECONDS
+                self._began_at, self._next_log_seconds = now, LOG_FIRST_SECONDS
                 OUTAGE_BEGAN.log(place=self._place, reason=reason)
-            elif (seconds := now - self._began_at) >= self._again_seconds:
+            elif (seconds := now - self._began_at) >= self._next_log_seconds:
                 OUTAGE_LASTS.log(place=self._place, reason=reason, seconds=seconds)
-                while self._again_seconds <= seconds:
-                    self._again_seconds += min(self._again_seconds, AGAIN_SECONDS_MAX)
+                while self._next_log_seconds <= seconds:
+                    self._next_log_seconds += min(self._next_log_seconds, LOG_SECONDS_MAX)
 
     def over(self, client: object) -> None:
-        """Hear from a client that it gets answers; as often as it likes."""
+        """Note that a client gets answers; it may report this as often as it likes."""
         if self._began_at is None:
             return
         with self._lock:
@@ -67,7 +67,7 @@ class Outage:
                 self._began_at = None
 
     def given_up(self, client: object) -> None:
-        """Hear from a client that it waits no more, without an answer: what it raises says the rest."""
+        """Note that a client gave up without an answer: it raises an error that names the reason."""
         with self._lock:
             self._seen_by.discard(client)
             if not self._seen_by:

@@ -8,11 +8,11 @@ from typing import Protocol
 
 Headers = Sequence[tuple[str, bytes | None]]
 Waiting = Callable[[str], None]
-"""Called at least once a second by whatever waits for a broker or a server, with the reason in words. May raise."""
+"""Called at least once a second while waiting for a broker or a server, with the reason in words. May raise."""
 
 
 def wait_patiently(reason: str) -> None:
-    """Do nothing: the `Waiting` of those who need no heartbeat and cannot be asked to stop."""
+    """Do nothing: the `Waiting` of callers that need no heartbeat and no stop signal."""
 
 
 VALUE_BYTES_MAX = 8 * 1024 * 1024
@@ -95,7 +95,7 @@ class RecordWriter(Protocol):
     def write(self, records: Sequence[OutRecord], on_delivered: OnDelivered | None = None) -> None:
         """Take records; they may still be in memory when this returns. Back-pressure: may block.
 
-        Without a record it does no more than hear what became of those before.
+        Without a record it only handles the delivery reports of earlier records.
         """
 
     def flush(self) -> None:
@@ -140,7 +140,7 @@ class OutboxWriter(Protocol):
     def write(self, records: Sequence[TopicRecord], on_delivered: OnDelivered | None = None) -> None:
         """Publish records at least once, soon: they may still be in memory when this returns; may block.
 
-        Without a record it does no more than hear what became of those before.
+        Without a record it only handles the delivery reports of earlier records.
         """
 
     def flush(self) -> None:

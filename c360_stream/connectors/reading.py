@@ -7,7 +7,7 @@ import time
 from c360_stream.connectors.ports import RawBatch, RecordReader
 
 LOOK_SECONDS = 0.001
-"""A reader says at once that it has nothing."""
+"""A reader without records returns at once."""
 
 
 def read_within(reader: RecordReader, records_max: int, seconds_max: float) -> RawBatch:

@@ -59,11 +59,11 @@ def test_so_are_alarms_and_metrics(
     alarms, metrics = query_elsewhere(
         undisturbed.dsn, "SELECT alarm_id FROM drift_alarms FINAL", "SELECT * FROM model_metrics FINAL"
     )
-    assert sorted(each.alarm_id for each in contestant.told.alarms) == sorted(row["alarm_id"] for row in alarms)
+    assert sorted(each.alarm_id for each in contestant.history.alarms) == sorted(row["alarm_id"] for row in alarms)
     stored = {(row["as_of"], row["model_name"], row["segment"], row["metric"]): row["value"] for row in metrics}
     told = {
         ((EPOCH + timedelta(microseconds=row.as_of_us)).isoformat(), row.model_name, row.segment, row.metric): row.value
-        for row in contestant.told.metrics
+        for row in contestant.history.metrics
     }
     assert len(told) > 50
     assert told == stored

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from c360_stream.cli.main import cli
-from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.transactions import Transactions
 
 
@@ -19,7 +19,7 @@ def main(number: int, moment: str) -> None:
     commit = Transactions.commit
     commits = 0
 
-    def killing(self: Transactions, patience: Patience) -> None:
+    def killing(self: Transactions, patience: KafkaPatience) -> None:
         nonlocal commits
         commits += 1
         if commits == number and moment == "before":

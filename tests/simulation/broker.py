@@ -31,7 +31,7 @@ UNKNOWN = -1001
 SOON = {
     "c360_stream.connectors.kafka.reader._LOOK_EVERY_SECONDS": 0.01,
     "c360_stream.connectors.kafka.reader._PAUSE_SECONDS": 0.005,
-    "c360_stream.connectors.kafka.patience._PAUSE_SECONDS": 0.005,
+    "c360_stream.connectors.kafka.patience.PAUSE_SECONDS": 0.005,
 }
 Headers = tuple[tuple[str, bytes | None], ...]
 Delivered = Callable[[KafkaError | None, Message], None]

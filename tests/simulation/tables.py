@@ -24,7 +24,7 @@ from tests.simulation.fate import Fate
 DSN = "clickhouse://memory/c360?compress=0"
 PAGE = b"<!doctype html><title>Sign in</title><p>Welcome to the guest network.</p>\n"
 _INSERT = re.compile(r"\s*INSERT INTO `?(?:c360`?\.`?)?(\w+)")
-SOON = {"c360_stream.connectors.clickhouse.store.RETRY_FIRST_SECONDS": 0.005}
+SOON = {"c360_stream.connectors.clickhouse.patience.PAUSE_FIRST_SECONDS": 0.005}
 
 
 class MemoryTables:

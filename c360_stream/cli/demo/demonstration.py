@@ -1,4 +1,4 @@
-"""`c360 demo`: simulates a company, runs the flow over it and says what came out; nothing to install or configure."""
+"""`c360 demo`: simulates a company, runs the flow over it and prints the findings; nothing to install or configure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _AS_OF = re.compile(rb'"as_of":"(\d{4}-\d\d-\d\d)')
 
 @dataclass(frozen=True)
 class Counts:
-    """What only the process that ran the flow knows, from its metrics."""
+    """Counts from the metrics of the process that ran the flow."""
 
     read: int
     accepted: int
@@ -81,7 +81,7 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
             "run make demo in a clone, or install chdb",
         )
     with _claimed(out, settings):
-        # Tables first: if the database cannot work here, it says so before anything takes time.
+        # Tables first: a database that cannot work here fails before anything takes time.
         with contextlib.closing(connect(settings.dsn)) as tables:
             tables.migrate()
         events_by_day = _simulate(spec, out)
@@ -93,7 +93,7 @@ def demo(out: Path, accounts: int, days: int, seed: int, scenario: str) -> None:
 
 
 def _log_level() -> LogLevel:
-    """What run.log has: the environment's word here, since nobody but who asks for it reads a log that goes well."""
+    """The level of run.log, from the environment: few people read the log of a run without errors."""
     asked = os.environ.get("C360_LOG_LEVEL", "warning")
     for level in get_args(LogLevel):
         if asked == level:
@@ -103,7 +103,7 @@ def _log_level() -> LogLevel:
 
 @contextlib.contextmanager
 def _claimed(out: Path, settings: Settings) -> Iterator[None]:
-    """Make the directory empty and ours, and keep other demos out of it meanwhile."""
+    """Empty the directory and lock it against other demos."""
     marker = out / MARKER
     out.mkdir(parents=True, exist_ok=True)
     if not marker.exists() and any(out.iterdir()):
@@ -124,18 +124,18 @@ def _claimed(out: Path, settings: Settings) -> Iterator[None]:
 def _simulate(spec: SimulationSpec, out: Path) -> list[int]:
     """Write the company's events and truth; the number of events up to the end of each day."""
     events_by_day: list[int] = []
-    with day_progress("simulating a company", spec.days) as say:
+    with day_progress("simulating a company", spec.days) as report_day:
 
         def progress(day: int, events: int) -> None:
             events_by_day.append(events)
-            say(day, events)
+            report_day(day, events)
 
         simulate(spec, LogDirectorySink(out, spec.topic_prefix, spec.partitions), out / TRUTH, progress)
     return events_by_day
 
 
 def _run_flow(settings: Settings, spec: SimulationSpec, events_by_day: list[int]) -> Counts:
-    """Run the flow in a process of its own, whose noise goes to a file, and follow it by what it publishes."""
+    """Run the flow in a process of its own, its output in a file, and follow it by the scores that it publishes."""
     context = multiprocessing.get_context("spawn")
     answers, answer = context.Pipe(duplex=False)
     process = context.Process(target=_flow, args=(settings, answer), daemon=True)
@@ -143,21 +143,21 @@ def _run_flow(settings: Settings, spec: SimulationSpec, events_by_day: list[int]
     answer.close()
     scores = settings.log_dir / settings.risk_topic / "0.jsonl"
     try:
-        with day_progress("running the flow", spec.days) as say:
+        with day_progress("running the flow", spec.days) as report_day:
             reached = 0
             while not answers.poll(POLL_SECONDS):
-                reached = _tell(say, reached, _day_of(scores, spec), events_by_day)
+                reached = _report_days(report_day, reached, _day_of(scores, spec), events_by_day)
             result = _result(answers, process, settings.log_dir / RUN_LOG)
-            _tell(say, reached, spec.days, events_by_day)
+            _report_days(report_day, reached, spec.days, events_by_day)
     finally:
         _stop(process)
     return result
 
 
-def _tell(say: Callable[[int, int], None], reached: int, day: int, events_by_day: list[int]) -> int:
+def _report_days(report_day: Callable[[int, int], None], reached: int, day: int, events_by_day: list[int]) -> int:
     """Report every day that is new, as the plain progress counts them; return the last."""
     for done in range(reached + 1, day + 1):
-        say(done, events_by_day[done - 1])
+        report_day(done, events_by_day[done - 1])
     return max(reached, day)
 
 
@@ -193,7 +193,7 @@ def _stop(process: BaseProcess) -> None:
 
 
 def _flow(settings: Settings, answer: Connection) -> None:
-    """Process of the flow: answers with counts or with the error that ended it."""
+    """The flow's process: it answers with counts or with the error that ended it."""
     with (settings.log_dir / RUN_LOG).open("wb", buffering=0) as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from c360_stream.errors import ConfigurationError
 from c360_stream.settings import Settings, load_settings
 
-# What changes the input, the tables or the features: commands that are to find the demo's need the demo's.
+# Settings of input, tables and features: commands on the demo's results need the demo's values.
 _PINNED = ("clickhouse_dsn", "topic_prefix", "input_prefix", "core_actions", "category_prefixes", "dedupe_hours")
 # From the newest tick on: an account that has cancelled keeps its last row.
 _QUERY = (
@@ -31,7 +31,7 @@ def commands(settings: Settings, account: str | None) -> Iterator[tuple[str, str
     settings
         Those of the demo.
     account
-        Whose score is to be rebuilt; None if there is no score.
+        The account whose score to rebuild; None if there is no score.
     """
     where = f"--log-dir {shlex.quote(str(settings.log_dir))}"
     start = " ".join([*_pins(settings), _program()])
@@ -57,11 +57,11 @@ def _program() -> str:
 
 
 def _pins(settings: Settings) -> list[str]:
-    """Variables that undo what the user's environment or c360.toml would lead elsewhere."""
+    """Variables that override the settings of the user's environment and c360.toml."""
     try:
         own = load_settings(log_dir=settings.log_dir)
         differing = [name for name in _PINNED if getattr(own, name) != getattr(settings, name)]
-    except ConfigurationError:  # once it is fixed, it may say anything
+    except ConfigurationError:  # once it is fixed, it may hold anything
         differing = list(_PINNED)
     return [f"C360_{name.upper()}={shlex.quote(_written(settings, name))}" for name in differing]
 

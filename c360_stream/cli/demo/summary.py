@@ -58,7 +58,7 @@ def print_summary(settings: Settings, company: Company, findings: Findings) -> N
 
 
 def _headline(console: Console, spec: SimulationSpec, findings: Findings) -> None:
-    """All that somebody needs who reads nothing else."""
+    """The essentials, for readers of nothing else."""
     last = (
         _day(findings.scores["last"]) if findings.scores["ticks"] else str(spec.start + timedelta(days=spec.days - 1))
     )
@@ -111,9 +111,9 @@ def _not_shown(spec: SimulationSpec, findings: Findings) -> str:
 def _trust(quality: Quality | None) -> str:
     """One or two sentences on the model's record."""
     if quality is None:
-        return "Nobody can say yet: the first outcomes are known after 60 days."
+        return "Unknown yet: the first outcomes are known after 60 days."
     if not quality.observed:
-        return "Nobody can say: no customer left in the time that can be checked."
+        return "Unknown: no customer left in the time that can be checked."
     record = (
         f"Of those ranked among the riskiest 10%, {quality.scores.top:.0%} did leave within 60 days; of all,"
         f" {quality.observed:.1%}. Going by who has been silent longest instead would have found"
@@ -147,11 +147,11 @@ def _to_call(console: Console, settings: Settings, findings: Findings) -> None:
         table.add_row("", "", "", "", rest, Text(f"{more:,} more at high or critical risk", style="dim"))
     console.print(table)
     for note in _held(settings, rows):
-        _say(console, note)
+        _print(console, note)
 
 
 def _held(settings: Settings, rows: list[Row]) -> Iterator[str]:
-    """Of each tier with a row whose risk is below where it begins: until when such a customer stays in it."""
+    """For each tier with a row below the tier's begin: how long such a customer stays in it."""
     held = {row["tier"] for row in rows if row["risk"] < _enter(settings, row["tier"])}
     days = settings.tier_min_days
     for tier in (name for name in reversed(TIERS) if name in held):
@@ -186,9 +186,11 @@ def _quality(console: Console, spec: SimulationSpec, findings: Findings) -> None
     quality = findings.quality
     _title(console, "How good is the model?")
     if quality is None:
-        _say(console, "No outcome is known yet: it takes 60 days and more. Try --days 365.", _took_over(spec, findings))
+        _print(
+            console, "No outcome is known yet: it takes 60 days and more. Try --days 365.", _took_over(spec, findings)
+        )
         return
-    _say(
+    _print(
         console,
         f"Checked on {quality.examples:,} daily scores from {_day(quality.first)} to {_day(quality.last)}, each stored"
         f" before anybody could know who would leave in the 60 days after it; {_customers(quality.left)} did.",
@@ -200,13 +202,13 @@ def _quality(console: Console, spec: SimulationSpec, findings: Findings) -> None
         table.add_row("these are, of all who left", *(f"{order.caught:.1%}" for order in orders))
     table.add_row("ROC-AUC", *(_figure(order) for order in orders))
     console.print(table)
-    _say(console, *_verdicts(quality), _took_over(spec, findings))
+    _print(console, *_verdicts(quality), _took_over(spec, findings))
 
 
 def _verdicts(quality: Quality) -> Iterator[str]:
     yield (
         "ROC-AUC: how often somebody who left was ranked above somebody who stayed; 0.5 is a coin, 1 is perfect. Best"
-        " possible: for whoever knows the chances that the simulation drew from."
+        " possible: ranked by the true chances that the simulation drew from."
     )
     if not quality.observed:
         yield "Nobody left in that time: too small a world to judge by."
@@ -235,8 +237,8 @@ def _alarms(console: Console, findings: Findings) -> None:
     current = findings.current_alarms
     _title(console, f"Alarms of the last {CURRENT_DAYS} days: {len(current):,}")
     if findings.alarms:
-        _say(
-            console, "An alarm says that the data or the customers have changed, so that risks may be off for a while."
+        _print(
+            console, "An alarm means that the data or the customers have changed, so that risks may be off for a while."
         )
     table = Table.grid(padding=(0, 2, 0, 0))
     for kind, group in groupby(sorted(current, key=lambda row: (row["kind"], row["as_of"])), lambda row: row["kind"]):
@@ -250,14 +252,14 @@ def _alarms(console: Console, findings: Findings) -> None:
         console.print(Padding(table, (0, 0, 0, 1), expand=False))
     kinds = Counter(row["kind"] for row in findings.alarms) - Counter(row["kind"] for row in current)
     if kinds:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-        _say(console, f"Earlier, since {_day(findings.alarms[0]['as_of'])}: {told}.")
+        earlier = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        _print(console, f"Earlier, since {_day(findings.alarms[0]['as_of'])}: {earlier}.")
 
 
 def _behind(console: Console, company: Company, findings: Findings) -> None:
     spec, scores = company.spec, findings.scores
     _title(console, "What went through")
-    _say(
+    _print(
         console,
         f"{spec.accounts:,} accounts, {spec.start} to {spec.start + timedelta(days=spec.days - 1)}, scenario"
         f" {spec.scenario}.",
@@ -287,7 +289,7 @@ def _title(console: Console, text: str) -> None:
     console.print(Text(f"\n{text}", style="bold"))
 
 
-def _say(console: Console, *sentences: str) -> None:
+def _print(console: Console, *sentences: str) -> None:
     for sentence in sentences:
         console.print(Padding(Text(sentence), (0, 0, 0, 1), expand=False))
 

@@ -14,10 +14,10 @@ from c360_stream.cli.options import c360_command, json_option, log_dir_option, r
 @json_option
 @click.pass_context
 def command(context: click.Context, log_dir: Path | None, as_json: bool) -> None:
-    """Check the setup and say how to fix it.
+    """Check the setup and show how to fix it.
 
-    Looks at the configuration, the topics, the tables and their schema version; changes nothing. Says its verdict
-    first, then problems, warnings, what is in order, and the settings, secrets masked.
+    Looks at the configuration, the topics, the tables and their schema version; changes nothing. Prints the
+    verdict, then problems, warnings, what is in order, and the settings with secrets masked.
     """
     from c360_stream.cli.doctor.checks import doctor
 

@@ -1,4 +1,4 @@
-"""`c360 doctor`: says what is wrong with the set-up and how to fix it; changes nothing."""
+"""`c360 doctor`: finds what is wrong with the set-up and how to fix it; changes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Status = Literal["problem", "warning", "ok"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at and found. `hint` says what to do about a problem; empty where there is none."""
+    """The subject of a check and its finding. `hint` is the fix of a problem; empty where there is none."""
 
     subject: str
     found: str
@@ -40,7 +40,7 @@ class Check:
 
     @property
     def status(self) -> Status:
-        """What it means."""
+        """Its severity."""
         return "problem" if self.hint else "ok"
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class Check:
 
 
 class Warned(Check):
-    """Something to think about that works as it is."""
+    """A finding to consider: the set-up works as it is."""
 
     @property
     def status(self) -> Status:
-        """What it means."""
+        """Its severity."""
         return "warning"
 
 
@@ -88,7 +88,7 @@ def doctor(settings: Settings, *, as_json: bool = False) -> bool:
 
 
 def verdict(problems: int, warnings: int) -> str:
-    """What the checks come to.
+    """The result of all checks.
 
     >>> verdict(0, 0), verdict(0, 1), verdict(2, 1)
     ('ready: everything is in order', 'ready, 1 warning', '2 problems, 1 warning')
@@ -104,7 +104,7 @@ def verdict(problems: int, warnings: int) -> str:
 
 
 def checks(settings: Settings) -> Iterator[Check]:
-    """Look at one thing after the other."""
+    """Run the checks, one after the other."""
     config = Path(CONFIG_FILE).absolute()
     yield Check("configuration", f"read {config}" if config.is_file() else f"no {config}: environment and defaults")
     for name in unknown_settings():
@@ -167,7 +167,7 @@ def _slow(settings: Settings) -> Iterator[Check]:
     for process in scrape(settings.metrics_address):
         if process.state == "slow":
             yield Warned(
-                "run", f"{slow_line(process)}; /readyz says what it waits for, and c360 top whether it recovers"
+                "run", f"{slow_line(process)}; /readyz shows what it waits for, and c360 top whether it recovers"
             )
 
 
@@ -230,7 +230,7 @@ def _tables(settings: Settings) -> Check:
     from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 
     if settings.embedded_tables and lock_holder(directory) is not None:
-        return Check(subject, "open in another process, say a run; its schema was not looked at")
+        return Check(subject, "open in another process, such as a run; its schema was not checked")
     try:
         with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
             version, expected = tables.schema_version(), tables.schema_expected()

@@ -1,4 +1,4 @@
-"""Whether topics and tables keep things for as long as they should: input for a replay, refused input no longer."""
+"""Checks the retention of topics and tables: input long enough for a replay, refused input no longer than set."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LETTERS_SETTING = "C360_DEAD_LETTER_RETENTION_DAYS"
 
 @dataclass(frozen=True)
 class RetentionNote:
-    """What was found out of a topic's retention, and whether it is worth a warning."""
+    """A finding about a topic's retention, and whether it is worth a warning."""
 
     topic: str
     found: str
@@ -41,10 +41,10 @@ class RetentionNote:
 
 
 def replay_days(settings: Settings) -> int:
-    """Days of history that a replay needs to come to the scores and to the model of a run that went before.
+    """Days of history that a replay needs to arrive at the scores and the model of an earlier run.
 
-    The first scores have their longest windows filled, the outcomes of these are known, and so many days of outcomes
-    are learnt from that they outweigh what went before in the choice of the champion.
+    The first scores have their longest windows filled, the outcomes of these are known, and the outcomes
+    learnt from outweigh all earlier ones in the choice of the champion.
     """
     return WINDOW_DAYS + _horizon_days(settings) + LEARNING_DAYS + _lateness_days(settings)
 
@@ -91,12 +91,12 @@ def judge_retention(settings: Settings, topic: str, config: Described) -> Iterat
 
 
 def letters_kept(settings: Settings, tables: Database) -> str:
-    """What is wrong with how long the table of refused input keeps it; empty if nothing is.
+    """The difference between the dead letters' retention and its setting; empty if there is none.
 
     Raises
     ------
     TransportError
-        What the database says.
+        As `TableStore.query`.
     """
     kept_days, asked_days = letter_retention_days(tables), settings.dead_letter_retention_days
     if kept_days in (asked_days, None):

@@ -21,13 +21,13 @@ EVERY_SECONDS, EVERY_SECONDS_MAX = 10, 3600
 def command(context: click.Context, every: int | None, once: bool) -> None:
     """Send heartbeats through the whole flow.
 
-    One into every partition of the input topics, again and again: c360_heartbeat_timestamp_seconds of the run says when
-    the newest was sent that has come out. Kafka only. SIGTERM and Ctrl-C stop it, with exit code 0.
+    One into every partition of the input topics, again and again: c360_heartbeat_timestamp_seconds of the run is the
+    time at which the newest one was sent that has come out. Kafka only. SIGTERM and Ctrl-C stop it, with exit code 0.
     """
     from c360_stream.cli.heartbeat.rounds import heartbeat
 
     if once and every is not None:
-        raise click.UsageError("--every and --once exclude each other.", context)
+        raise click.UsageError("--every and --once cannot be combined.", context)
     if once:
         heartbeat(read_settings(), every_seconds=None)
         return

@@ -1,4 +1,4 @@
-"""`c360 heartbeat`: sends heartbeats into the input topics, whose coming out shows how fresh the output is."""
+"""`c360 heartbeat`: sends heartbeats into the input topics: their arrival at the sinks shows the output's freshness."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class _Found:
 def interventions(settings: Settings, *, as_json: bool) -> None:
     """Print outcomes by playbook and their comparisons, as tables or as one JSON object.
 
-    Where there is nothing to compare, the reason is said.
+    Where there is nothing to compare, the reason is printed.
     """
     found = _found(settings)
     if as_json:
@@ -188,7 +188,7 @@ def _found(settings: Settings) -> _Found:
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return _Found(why="no outcomes yet: there are no tables")
     if settings.embedded_tables and lock_holder(directory) is not None:
-        return _Found(why="no outcomes: another process has the tables open, say a run")
+        return _Found(why="no outcomes: another process has the tables open, such as a run")
     with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
         rows, (weeks,) = tables.query(_CELLS), tables.query(_WEEKS)
     if not rows:

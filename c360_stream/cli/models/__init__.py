@@ -13,7 +13,7 @@ from c360_stream.cli.options import c360_command, json_option, log_dir_option, r
 def command(log_dir: Path | None, as_json: bool) -> None:
     """List the models and how they stand.
 
-    What each is and how it learns, which scores and which run in shadow, and what the outcomes say of them.
+    What each is and how it learns, which one scores and which run in shadow, and how the outcomes rate them.
     """
     from c360_stream.cli.models.standings import models
 

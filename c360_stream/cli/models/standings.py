@@ -1,4 +1,4 @@
-"""`c360 models`: the catalogue, who plays which part, and how the contest stands."""
+"""`c360 models`: the catalogue, each model's part, and the standings of the contest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from c360_stream.learning.learner import LearningConfig
 from c360_stream.models.catalogue import CATALOGUE, entry_named, without_suffix
 from c360_stream.settings import Settings
 
-# The rows of the newest week, and who scored its last tick.
+# The rows of the newest week, and the model that scored its last tick.
 _STANDINGS = """
 SELECT model_name, anyIf(value, metric = 'log_loss') AS log_loss, anyIf(value, metric = 'gain') AS gain,
        anyIf(value, metric = 'gain_t') AS gain_t, any(examples) AS examples, max(as_of) AS standing_at
@@ -75,15 +75,15 @@ def _show(rows: Sequence[Row], why: str) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("what it is")
     for row in rows:
-        # A model that nothing is known of yet has no loss.
+        # A model without outcomes has no loss yet.
         figures = ["" if row[each] is None else format(row[each], how) for each, how in _FIGURES.items()]
         table.add_row(row["model_name"], row["part"], row["learns"], *figures, row["description"])
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     console.print(table)
     console.print(
         why
-        or "gain: log loss saved an example against the model that scores, where both have spoken; t: in standard"
-        " errors, 3 promotes; log loss: of all examples on which a model has spoken"
+        or "gain: log loss saved per example against the model that scores, where both have predicted; t: in"
+        " standard errors, 3 promotes; log loss: of all examples that a model has predicted"
     )
 
 
@@ -111,12 +111,12 @@ def _part(settings: Settings, name: str, scores: str) -> str:
 
 
 def _standings(settings: Settings) -> tuple[Rows, str, str]:
-    """Figures by model, who scored last, and why there are none."""
+    """Figures by model, the model that scored last, and the reason if there are none."""
     directory = Path(urlsplit(settings.dsn).path)
     if settings.embedded_tables and not (directory / "metadata").is_dir():
         return {}, "", "no standings yet: there are no tables"
     if settings.embedded_tables and lock_holder(directory) is not None:
-        return {}, "", "no standings: another process has the tables open, say a run"
+        return {}, "", "no standings: another process has the tables open, such as a run"
     with contextlib.closing(connect(settings.dsn, patience_seconds=0)) as tables:
         if not tables.schema_version():
             return {}, "", "no standings yet: there are no tables; c360 setup makes them"

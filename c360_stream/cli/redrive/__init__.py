@@ -13,7 +13,7 @@ from c360_stream.cli.options import c360_command, moment, read_settings
     "c360 redrive --dry-run",
     "c360 redrive --topic c360.billing.events.v1 --stage decode --since 2025-06-30",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 @click.option("--since", callback=moment, metavar="T", help="Only those refused from this date or RFC 3339 time on.")
 @click.option("--topic", default="", help="Only those that came from this input topic.")
 @click.option("--stage", default="", help="Only those that this step refused: size or decode.")

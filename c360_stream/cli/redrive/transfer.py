@@ -45,14 +45,14 @@ Progressed = Callable[[int], object]
 
 @dataclass
 class _Tally:
-    """What was found, in bounded memory: the names in it come from records that others write."""
+    """Counts of what was found, in bounded memory: its names come from records of other writers."""
 
     fates: Counter[Fate] = field(default_factory=Counter)
     groups: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     reasons: Refusals = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def take(self, letter: Letter | None, fate: Fate) -> None:
+    def add(self, letter: Letter | None, fate: Fate) -> None:
         self.fates[fate] += 1
         if letter is None or fate is not Fate.SENT:
             return
@@ -79,7 +79,7 @@ def redrive(
     """
     if not settings.uses_kafka:
         raise ConfigurationError(
-            f"c360 redrive works on Kafka: the files of {settings.log_dir} belong to whoever writes them",
+            f"c360 redrive works on Kafka: the files of {settings.log_dir} belong to their writers",
             "fix the lines in the input files and replay, or set C360_KAFKA_BROKERS",
         )
     targets = [settings.input_topic(kind) for kind in INPUT_KINDS]
@@ -90,7 +90,7 @@ def redrive(
     with contextlib.ExitStack() as stack:
         transport = stack.enter_context(contextlib.closing(KafkaTransport(settings)))
         partitions = {name: _existing(transport, settings, name) for name in [*targets, settings.dead_letter_topic]}
-        # Opened first: it ends the transaction of one that was killed, and so what the place is.
+        # Opened first: it ends the transaction of a killed process, and so settles the position.
         redriver = None if dry_run else stack.enter_context(contextlib.closing(Redriver(settings)))
         place = RedriveOffset(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
         stack.enter_context(contextlib.closing(place))
@@ -124,7 +124,7 @@ def _existing(transport: KafkaTransport, settings: Settings, topic: str) -> froz
 
 
 def _reader(transport: KafkaTransport, topic: str, partition: int, start: int, seconds_max: float) -> KafkaReader:
-    """A reader that knows how much there is."""
+    """A reader that knows the end of its partition."""
     reader = transport.reader(topic, partition, (start,), live=False)
     deadline = time.monotonic() + seconds_max
     while not reader.knows_end:
@@ -132,12 +132,12 @@ def _reader(transport: KafkaTransport, topic: str, partition: int, start: int, s
             reader.close()
             raise TransportError(f"the broker does not know where {topic}[{partition}] ends", "run it again later")
         time.sleep(_PAUSE_SECONDS)
-        reader.read(0)  # which asks
+        reader.read(0)  # asks for the end
     return reader
 
 
 class _Pass:
-    """One pass over the letters that were there at its begin: those that it causes are for the next one."""
+    """One pass over the letters that were there at its begin; letters that it causes are for the next one."""
 
     def __init__(
         self,
@@ -157,12 +157,12 @@ class _Pass:
         self._patience_seconds = patience_seconds
 
     def work_off(self, reader: KafkaReader, lag: int, advance: Progressed) -> None:
-        """Read one partition up to where it ended when that was its lag; send what is asked for.
+        """Read the next `lag` offsets of one partition; send the selected letters.
 
         Raises
         ------
         TransportError
-            If nothing can be read for `outage_seconds_max`, or a transaction does not come about.
+            If nothing can be read for `outage_seconds_max`, or a transaction fails.
         """
         (start,) = reader.position()
         end = start + lag
@@ -175,7 +175,7 @@ class _Pass:
                     self._redriver.send(records, self._place, Partition(self._place.topic, reader.partition, position))
                 advance(position - start)
                 start = position
-            elif reader.at_end:  # what is left are the marks of transactions
+            elif reader.at_end:  # the rest are transaction markers
                 return
             else:
                 where = f"{self._place.topic}[{reader.partition}]"
@@ -184,13 +184,13 @@ class _Pass:
                 )
 
     def _records(self, partition: int, batch: RawBatch) -> Iterator[tuple[Partition, OutRecord]]:
-        """What is to be sent, and where."""
+        """The records to send, and their targets."""
         keys: Sequence[bytes | None] = batch.keys or [None] * len(batch.values)
         headers: Sequence[Headers | None] = batch.headers or [None] * len(batch.values)
         for offset, key, value, given in zip(batch.offsets, keys, batch.values, headers, strict=True):
             letter = read_letter(key, value, given or ())
             fate = letter.fate(self._selection, self._targets) if letter is not None else Fate.FOREIGN
-            self._tally.take(letter, fate)
+            self._tally.add(letter, fate)
             if letter is not None and fate is Fate.SENT:
                 there = letter.partition in self._targets[letter.topic]
                 target = Partition(letter.topic, letter.partition if there else BY_KEY)
@@ -198,7 +198,7 @@ class _Pass:
 
 
 def _report(tally: _Tally, *, dry_run: bool) -> None:
-    """Say what was, or would be, sent, and why the rest is left."""
+    """Print what was, or would be, sent, and why the rest is left."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     sent = tally.fates[Fate.SENT]
     if sent:
@@ -223,18 +223,18 @@ def _short(text: str) -> str:
 
 @contextlib.contextmanager
 def _progress(letters: int) -> Iterator[Progressed]:
-    """Progress on stderr: a bar on a terminal, else a line now and then; yields what to call with the letters done."""
+    """Progress on stderr, a bar on a terminal, else lines; yields a callback that takes the letters done."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         done = 0
 
-        def say(more: int) -> None:
+        def report(more: int) -> None:
             nonlocal done
             before, done = done, done + more
             if done // LETTERS_PER_LINE > before // LETTERS_PER_LINE:
                 click.echo(f"redriving: {done:,} of {letters:,} dead letters", err=True)
 
-        yield say
+        yield report
         return
     with Progress(TextColumn("redriving"), BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("redriving", total=letters)

@@ -1,4 +1,4 @@
-"""`c360 setup`: makes the topics and the tables; safe to repeat."""
+"""`c360 setup`: creates the topics and the tables; safe to repeat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def topics(settings: Settings) -> list[str]:
 
 
 def setup(settings: Settings) -> None:
-    """Make what is missing, and say on stdout what that was.
+    """Create what is missing, and list it on stdout.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def setup(settings: Settings) -> None:
 
 
 def _keep_letters(tables: TableStore, days: int) -> str:
-    """Set how long refused input is kept; say it."""
+    """Set the retention of refused input; return it in words."""
     changed = set_letter_retention(tables, days)
     kept_days = letter_retention_days(tables)
     if kept_days is None:
@@ -62,13 +62,13 @@ def _kafka_topics(settings: Settings) -> list[str]:
 
 
 def _log_folders(settings: Settings) -> Iterator[str]:
-    """Make the folders of the log directory; a line each says what was done."""
+    """Make the folders of the log directory; one line per folder."""
     for topic in topics(settings):
         folder = settings.log_dir / topic
         known = folder.is_dir()
         with named_errors(folder):
             if topic in settings.output_topics:
                 make_private_directory(folder, "topic folder")
-            else:  # whose events these are writes them, as whichever user
+            else:  # the producers of these events may run as any user
                 folder.mkdir(parents=True, exist_ok=True)
         yield f"{topic}: {'exists' if known else 'created'}, {folder}"

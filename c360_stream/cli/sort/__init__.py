@@ -24,9 +24,9 @@ MEMORY_MB_MAX = 1_000_000
 def command(log_dir: Path, out: Path, memory_mb: int) -> None:
     """Sort a log directory by event time.
 
-    For one that a replay refuses, say because it is newest first. Writes every partition of the three input topics
-    below LOG_DIR into --out, in order; events of the same time keep theirs, and a line that is no event stays behind
-    the line before it. LOG_DIR stays as it is.
+    For a log directory that a replay refuses, for example because it is newest first. Writes every partition of the
+    three input topics below LOG_DIR into --out, in order. Events of the same time keep their order, and a line that is
+    no event stays behind the line before it. LOG_DIR stays as it is.
     """
     from c360_stream.cli.sort.external_sort import sort_log
 

@@ -29,18 +29,18 @@ from c360_stream.settings import Settings
 from c360_stream.state.private_files import DIRECTORY_MODE, make_private_directory, open_private
 
 MARKER = ".c360-sort"
-"""Is in the output directory while it is incomplete: names the directory that is being sorted."""
+"""In the output directory while it is incomplete: holds the name of the directory that is being sorted."""
 WORK = ".c360-sort.work"
 FAN_IN = 64
 """Runs that are merged at a time: each has a file open, a buffer and a line of up to 1 MiB in memory."""
 _LINES_AT_ONCE, _BYTES_AT_ONCE = 2048, 4 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
-# What a line in memory takes beside its characters: the bytes object, its pair, the time, its place in the list.
+# Memory of a line beside its characters: the bytes object, its pair, the time, its slot in the list.
 _LINE_OVERHEAD_BYTES = 140
 _FIRST = -(2**62)
 _HEAD = struct.Struct("<qqq")
 _INLINE = -1
-_LINES_SAID = 10
+_PROGRESS_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ Keyed = tuple[int, Line]
 
 @dataclass
 class SortCounts:
-    """What has been written."""
+    """Counts of what was written."""
 
     partitions: int = 0
     lines: int = 0
@@ -220,7 +220,7 @@ class _Partition:
         if held:
             runs.append(self._write_run(held))
             del held
-        while len(runs) > FAN_IN:  # neighbours, so that equal times keep their order
+        while len(runs) > FAN_IN:  # of neighbours, so that equal times keep their order
             runs = [self._merged(runs[first : first + FAN_IN]) for first in range(0, len(runs), FAN_IN)]
         yield from self._merge(runs)
         for run in runs:
@@ -338,7 +338,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _progress(files: list[tuple[InputKind, Path]]) -> Iterator[Callable[[int], None]]:
-    """Progress on stderr: a bar on a terminal, else a line now and then; yields what to call with the bytes read."""
+    """Progress on stderr, a bar on a terminal, else lines; yields a callback that takes the bytes read."""
     total = max(1, sum(path.stat().st_size for _, path in files))
     if sys.stderr.isatty():
         console = Console(stderr=True, highlight=False)
@@ -349,10 +349,10 @@ def _progress(files: list[tuple[InputKind, Path]]) -> Iterator[Callable[[int], N
         return
     done = 0
 
-    def say(read: int) -> None:
+    def report(read: int) -> None:
         nonlocal done
         before, done = done, done + read
-        if done * _LINES_SAID // total > before * _LINES_SAID // total:
+        if done * _PROGRESS_LINES // total > before * _PROGRESS_LINES // total:
             click.echo(f"sorting: {done / total:.0%} of {total / 1e6:,.1f} MB read", err=True)
 
-    yield say
+    yield report

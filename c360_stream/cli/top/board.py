@@ -1,4 +1,4 @@
-"""The board of `c360 top`: what the risk and alarm topics say now, in the order in which accounts want attention."""
+"""The board of `c360 top`: the current content of the risk and alarm topics, the most urgent accounts first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Reason(msgspec.Struct):
 
 
 class _Score(msgspec.Struct):
-    """What the board needs of a risk score, or of the log directory's tombstone for one."""
+    """The fields of a risk score that the board needs, or of the log directory's tombstone for one."""
 
     account_id: str
     tombstone: bool = False
@@ -48,7 +48,7 @@ class _Score(msgspec.Struct):
 
 
 class _Alarm(msgspec.Struct):
-    """What the board shows of a drift alarm."""
+    """The fields of a drift alarm that the board shows."""
 
     raised_at: str = ""
     kind: str = ""
@@ -58,7 +58,7 @@ class _Alarm(msgspec.Struct):
 
 
 class _Row(msgspec.Struct, gc=False):
-    """All that is kept of an account: what a row shows of its newest score, and the score itself if it is wanted."""
+    """The state of an account: the shown fields of its newest score, and the score itself if it is needed."""
 
     as_of: str
     risk: float
@@ -69,7 +69,7 @@ class _Row(msgspec.Struct, gc=False):
 
 
 class _News:
-    """The newest few (moment, word to tint, what happened), in whatever order they come; a repeat counts once."""
+    """The newest items (moment, word to tint, what happened), added in any order; a repeat counts once."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -98,7 +98,7 @@ class _News:
 
 
 class Board:
-    """What the risk and alarm topics say now. Memory: one short row an account, and a few pieces of news.
+    """The current content of the risk and alarm topics. Memory: one short row per account, and a few news items.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class Board:
         try:
             score = self._decode_score(value)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return  # a board shows what it can read
+            return  # the board shows the records that it can read
         if score.tombstone:
             self._accounts.pop(score.account_id, None)
             return
@@ -162,12 +162,12 @@ class Board:
         }
 
     def frame(self, processes: Sequence[Process], *, columns: int = 80, tall: bool = True) -> RenderableType:
-        """One picture of the board.
+        """One frame of the board.
 
         Parameters
         ----------
         processes
-            What the running processes say.
+            The running processes.
         columns
             Width of the terminal.
         tall
@@ -185,7 +185,7 @@ class Board:
         return round(sum(row.mrr_at_risk_cents or 0 for row in self._accounts.values()))
 
     def _first(self) -> list[tuple[str, _Row]]:
-        return heapq.nsmallest(self._rows_max, self._accounts.items(), key=_place)
+        return heapq.nsmallest(self._rows_max, self._accounts.items(), key=_sort_key)
 
     def _summary(self) -> Text:
         text = f"{len(self._accounts):,} active accounts · MRR at risk {_money(self._at_risk_cents())}"
@@ -216,10 +216,10 @@ class Board:
         return table
 
 
-def _place(account: tuple[str, _Row]) -> tuple[int, float, float, str]:
-    """Where an account stands: tiers are what people act on, and money says where to begin within one.
+def _sort_key(account: tuple[str, _Row]) -> tuple[int, float, float, str]:
+    """The sort key of an account: people act on tiers, and begin with the most money within one.
 
-    By risk alone, an account whose tier outlasts its risk would stand below those of the tier beneath.
+    By risk alone, an account whose tier outlasts its risk would stand below those of the next lower tier.
     """
     account_id, row = account
     tier = TIERS.index(row.tier) if row.tier in TIERS else -1
@@ -228,7 +228,7 @@ def _place(account: tuple[str, _Row]) -> tuple[int, float, float, str]:
 
 
 def _why(score: _Score) -> str:
-    """The strongest reason, and what speaks against the risk most."""
+    """The strongest reason and the strongest mitigation."""
     reason = score.reasons[0].text if score.reasons else ""
     if not score.mitigations:
         return reason

@@ -38,14 +38,14 @@ class TopicTail:
         Stays open as long as this.
     topic
         Its name.
-    patience_seconds
-        How long to wait for a partition that has neither records nor said that there are no more.
+    wait_seconds
+        How long to wait for a partition that gives neither records nor its end.
     """
 
-    def __init__(self, transport: Transport, topic: str, patience_seconds: float = 0.0) -> None:
+    def __init__(self, transport: Transport, topic: str, wait_seconds: float = 0.0) -> None:
         self._transport = transport
         self._topic = topic
-        self._patience_seconds = patience_seconds
+        self._wait_seconds = wait_seconds
         self._readers: dict[int, RecordReader] = {}
 
     def read(self) -> Iterator[tuple[bytes | None, bytes]]:
@@ -63,7 +63,7 @@ class TopicTail:
                 self._readers.pop(partition).close()
 
     def _records(self, reader: RecordReader) -> Iterator[tuple[bytes | None, bytes]]:
-        while (batch := read_within(reader, READ_RECORDS_MAX, self._patience_seconds)).values:
+        while (batch := read_within(reader, READ_RECORDS_MAX, self._wait_seconds)).values:
             yield from zip(batch.keys or itertools.repeat(None), batch.values, strict=False)
             if reader.at_end:
                 return
@@ -87,11 +87,11 @@ def top(settings: Settings, *, once: bool, rows: int, as_json: bool = False) -> 
     board = Board(rows, whole=as_json, begins=begins)
     scraper = Scraper(settings.metrics_address)
     once = once or as_json or not console.is_terminal
-    patience_seconds = ONCE_SECONDS_MAX if once else 0.0
+    wait_seconds = ONCE_SECONDS_MAX if once else 0.0
     with (
         contextlib.closing(open_transport(settings)) as transport,
-        contextlib.closing(TopicTail(transport, settings.risk_topic, patience_seconds)) as scores,
-        contextlib.closing(TopicTail(transport, settings.alarm_topic, patience_seconds)) as alarms,
+        contextlib.closing(TopicTail(transport, settings.risk_topic, wait_seconds)) as scores,
+        contextlib.closing(TopicTail(transport, settings.alarm_topic, wait_seconds)) as alarms,
     ):
 
         def read() -> None:

@@ -19,7 +19,7 @@ from c360_stream.cli.options import c360_command, json_option, log_dir_option, m
 def command(context: click.Context, account: str, as_of: datetime | None, log_dir: Path | None, as_json: bool) -> None:
     """Rebuild a past score of ACCOUNT and compare.
 
-    Reads the account's events from the log again and says whether they give the score that was stored.
+    Reads the account's events from the log again and checks whether they give the stored score.
     """
     from c360_stream.cli.verify.rebuild import verify
 

@@ -42,7 +42,7 @@ RefusedOffsets = Callable[[str, int], Collection[int]]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is rebuilt: the account, the as-of time in microseconds, and what made the flow score it then."""
+    """The score to rebuild: its account, its as-of time in microseconds, and its trigger."""
 
     account: str
     as_of_us: int
@@ -51,10 +51,10 @@ class Moment:
 
 @dataclass
 class History:
-    """An account's events before a moment, as columns: about 40 bytes an event.
+    """An account's events before a moment, as columns: about 40 bytes per event.
 
-    `late` holds those that stand in their partition behind the point at which it had passed the moment: a score
-    need not have counted them.
+    `late` holds the events behind the point at which their partition had passed the moment: a score need not have
+    counted them.
     """
 
     in_time: list[EventColumns] = field(default_factory=list)
@@ -114,8 +114,8 @@ def _until_passed(
 ) -> Iterator[tuple[DecodedBatch, NDArray[np.bool_]]]:
     """Batches, and which events are too late for a tick, up to where the mark has passed it.
 
-    The flow's own judge says what time the partition has come to, and so when it heard each event. What the flow
-    refused its dead letters say: a live run judges by the clock that it had then.
+    The flow's own judge determines the partition's time, and so the time at which each event arrived. Dead letters hold
+    what the flow refused: a live run judges by the clock of its time.
     """
     while judge.high_us - judge.lateness_us < moment.as_of_us and (batch := next(batches, None)) is not None:
         verdicts = judge.judge(batch)
@@ -159,7 +159,7 @@ def _columns(encoder: EventEncoder, events: list[Event]) -> Iterator[EventColumn
 
 
 class _Scan:
-    """Picks the account's events out of what is left of a partition, in its order, and tells the late ones.
+    """Picks the account's events from the rest of a partition, in its order, and separates the late ones.
 
     Behind the point at which the partition has passed a tick, all of them are late. A score between ticks was made
     before any event of its own account from its as-of on was taken.

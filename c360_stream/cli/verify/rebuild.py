@@ -56,7 +56,7 @@ _VERSION = """
 SELECT parameters FROM model_versions FINAL
 WHERE model_name = {name:String} AND model_version = {version:String}
 """
-# Which times are implausible depends on what else was in the partition: what the flow decided is on record.
+# Which times are implausible depends on the rest of the partition: the flow's decisions are on record.
 _REFUSED = """
 SELECT offset FROM dead_letters FINAL
 WHERE topic = {topic:String} AND partition = {partition:Int32} AND exception_message LIKE 'occurred_at: %'
@@ -68,7 +68,7 @@ class Stored:
     """A score as it is in the tables.
 
     `features` has what is known of them: all at a tick, those of reasons and mitigations in between. `reasons`, which
-    raise the risk, and `mitigations`, which lower it, are as the score tells them.
+    raise the risk, and `mitigations`, which lower it, are as in the score.
     """
 
     moment: Moment
@@ -209,12 +209,12 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
     console.print(Text(f"model {version.model_name} {version.model_version}"))
     console.print(Text(f"log: {history.events:,} events of the account in {history.partitions} partitions before that"))
     console.print(_table(stored, rebuilt))
-    for what, told in (
+    for title, reasons in (
         ("Reasons: topics that raise the risk", stored.reasons),
         ("Mitigations: topics that lower the risk", stored.mitigations),
     ):
-        lines = [f" {printable(each['text'])}" for each in told] or [" none"]
-        console.print(Text("\n").join([Text(what, style="bold"), *map(Text, lines)]))
+        lines = [f" {printable(each['text'])}" for each in reasons] or [" none"]
+        console.print(Text("\n").join([Text(title, style="bold"), *map(Text, lines)]))
     console.print(Text(f"\nrisk rebuilt {rebuilt.risk!r}\n     stored  {stored.risk!r}\n"))
     verdict, style = ("equal", "bold green") if rebuilt.equal else ("NOT equal", "bold red")
     console.print(Text.assemble((verdict, style), ": ", _explanation(stored, rebuilt, history)))

@@ -1,4 +1,4 @@
-"""Tells a ClickHouse server's answers from those that something on the way gives in its place."""
+"""Distinguishes answers of a ClickHouse server from those of a proxy on the way."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _DSN_FORM = "clickhouse://user:password@host:8123/c360, clickhouses://... or chd
 
 
 def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait_patiently) -> TableStore:
-    """Open the tables' database. Whether it has the tables is for `TableStore.schema_version` to say.
+    """Open the tables' database. `TableStore.schema_version` tells whether it has the tables.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait
         `clickhouse://user:password@host:8123/c360` (`clickhouses://` over TLS; options of the client may follow as
         a query), or `chdb:///path/c360`: a directory, made if absent, which one process at a time can open.
     patience_seconds
-        For how long a later call repeats itself, from its first failure on, while the server is away, overloaded or
-        full. Connecting never does.
+        How long to repeat a later call, from its first failure on, while the server is away, overloaded or
+        full. Connecting is never repeated.
     waiting
         Called at least once a second between such attempts, with the reason in words and without the password; what
         it raises ends the call. An attempt itself may take as long as the client's `send_receive_timeout`, 60 s.
@@ -154,7 +154,7 @@ def _open_embedded(dsn: str, directory: Path) -> Client:
 def lock_holder(directory: Path) -> int | None:
     """Id of the process that has the embedded database open, from the lock that chDB keeps on its status file.
 
-    Looked at first, because chDB itself says why it cannot lock only on the process's standard error.
+    Checked first, because chDB writes the reason why it cannot lock only to the process's standard error.
     """
     try:
         with (directory / "status").open("rb") as status:

@@ -20,7 +20,7 @@ def letter_retention_days(database: Database) -> int | None:
     Raises
     ------
     TransportError
-        What the database says.
+        As `TableStore.query`.
     """
     engine = "".join(row["engine_full"] for row in database.query(_ENGINE))
     if ours := _OURS.search(engine):
@@ -36,7 +36,7 @@ def set_letter_retention(database: Database, days: int) -> bool:
     Raises
     ------
     TransportError
-        What the database says.
+        As `TableStore.query`.
     """
     if letter_retention_days(database) in (days, None):
         return False

@@ -110,7 +110,7 @@ def pending(migrations: Sequence[Migration], applied: Mapping[int, str]) -> list
 
 
 def applied_checksums(database: Database) -> dict[int, str]:
-    """The migrations that a database says it has: number -> checksum."""
+    """The migrations that a database lists as applied: number -> checksum."""
     rows = database.query("SELECT version, checksum FROM schema_migrations FINAL")
     return {row["version"]: row["checksum"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Why a ClickHouse server refused, whether that passes, and what a person can do about it."""
+"""Refusals of a ClickHouse server: the reason, whether it passes, and a hint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from c360_stream.errors import TransportError
 ABSENT_CODES = {60, 81}  # UNKNOWN_TABLE, UNKNOWN_DATABASE
 _FULL_CODES = {75, 243}  # CANNOT_WRITE_TO_FILE_DESCRIPTOR, NOT_ENOUGH_SPACE
 _READ_ONLY_CODE = 164
-# What passes, or an operator fixes while we wait: timeouts, quotas, too many queries or connections, network trouble
+# Errors that pass or that an operator fixes: timeouts, quotas, too many queries or connections, network trouble
 # and names that do not resolve, a server that shuts down, tables read-only until Keeper is back, too many parts, no
 # memory, replicas away, an insert whose fate is unknown, no disk space.
 _TRANSIENT_CODES = {
@@ -44,12 +44,12 @@ def is_transient(error: DriverError) -> bool:
     """Whether it passes, so that trying again helps."""
     if error.code is not None:
         return error.code in _TRANSIENT_CODES
-    # Without a code it never was ClickHouse that answered: the network, or a proxy on the way.
+    # Without a code the answer came from the network or a proxy, not from ClickHouse.
     return isinstance(error, OperationalError) or "HTTP status 50" in str(error)
 
 
 def refusal(where: str, error: DriverError) -> TransportError:
-    """Say in one line what the driver says in many."""
+    """The driver's error of many lines as an error of one."""
     reason, hint = explained(error)
     return TransportError(f"{where}: {reason}", hint)
 

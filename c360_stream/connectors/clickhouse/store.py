@@ -1,17 +1,16 @@
-"""The tables: what is asked of the database, again while the trouble is one that passes."""
+"""The tables: inserts and queries, repeated while their failure may pass."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error as DriverError
 
 from c360_stream.connectors.clickhouse.migrations import Migration, applied_checksums, apply, load_migrations
-from c360_stream.connectors.clickhouse.refusals import ABSENT_CODES, explained, is_transient, refusal
+from c360_stream.connectors.clickhouse.patience import TablePatience
+from c360_stream.connectors.clickhouse.refusals import ABSENT_CODES
 from c360_stream.connectors.clickhouse.repeats import rows_not_stored
 from c360_stream.connectors.clickhouse.tables import Column, arrow_table
 from c360_stream.connectors.outages import outage_of
@@ -19,16 +18,11 @@ from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.logs.events import ROWS_STORED_AGAIN
 
-RETRY_FIRST_SECONDS = 0.1
-RETRY_MAX_SECONDS = 5.0
-WAITING_SECONDS_MAX = 0.5
-
 # Rows come in batches already, and a token must be settled when the insert returns. A back-fill of many years may
 # touch more months at once than the server's default of 100 partitions.
 _INSERT_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0}
 
-
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 
 
 class TableStore:
@@ -39,15 +33,15 @@ class TableStore:
     client
         Connected; this closes it.
     place
-        What messages call the database: its DSN without the password.
+        The database in messages: its DSN without the password.
     database
         An identifier; it need not exist yet.
     embedded
         Whether this is chDB.
     patience_seconds
-        For how long a call repeats itself, from its first failure on, while the server is away, overloaded or full.
+        How long to repeat a call, from its first failure on, while the server is away, overloaded or full.
     waiting
-        Called while it does.
+        Called meanwhile.
     """
 
     def __init__(
@@ -79,12 +73,11 @@ class TableStore:
         columns
             Every column of the table, equally long. Times are integers of microseconds since the epoch, and are
             stored to the millisecond below; NaN and None are null; `reasons` has a list of (feature, value,
-            contribution, text) a row, or is made by `nested`; `headers` a list of (name, bytes) a row.
+            contribution, text) per row, or is made by `nested`; `headers` a list of (name, bytes) per row.
         token
-            Names the batch: a second insert of it changes nothing, however much time or how many crashes lie
-            between, within the table's last 1,000 parts; an insert makes one for each month that its rows have.
-            (On a replicated table the server's own window holds, which is also one of time.) The rows must be the
-            same in the same order.
+            Names the batch: a second insert of it changes nothing, even after a long time or a crash. This holds within
+            the table's last 1,000 parts; an insert makes one for each month that its rows have. (On a replicated table
+            the server's own window holds, which is also one of time.) The rows must be the same in the same order.
 
         Raises
         ------
@@ -112,12 +105,12 @@ class TableStore:
                 ROWS_STORED_AGAIN.log(place=self._place, table=table, rows=len(lost))
                 _, written = self._append(table, lost.combine_chunks(), None)
                 if written < lost.num_rows:
-                    refused = f"{self._place} says that it has written {written} of {lost.num_rows} rows of {table}"
+                    refused = f"{self._place} reports that it has written {written} of {lost.num_rows} rows of {table}"
                     raise TransportError(refused, "see the server's log; nothing is lost: start again once it is fixed")
         return int(rows.num_rows)
 
     def _append(self, table: str, rows: pa.Table, token: str | None) -> tuple[int, int]:
-        """Insert; return how many attempts that took, and how many rows the server says that it has written."""
+        """Insert; return how many attempts that took, and how many rows the server reports as written."""
         settings = _INSERT_SETTINGS | ({"insert_deduplication_token": token} if token else {})
         attempts = 0
 
@@ -136,7 +129,7 @@ class TableStore:
         Parameters
         ----------
         sql
-            With `{name:Type}` where a parameter belongs: the server binds it, nothing is pasted. Strings that are
+            With `{name:Type}` where a parameter belongs: the server binds it. Strings that are
             not UTF-8 come back as hexadecimal digits: ask for `hex(value)` to be sure of raw bytes.
         parameters
             Values by name.
@@ -150,7 +143,7 @@ class TableStore:
         return self._attempt("query", lambda: list(self._client.query(sql, parameters=bound).named_results()))
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Run a statement that has no rows to show and is safe to repeat; parameters and errors as for `query`."""
+        """Run a statement that returns no rows and is safe to repeat; parameters and errors as for `query`."""
         bound = dict(parameters) if parameters else None
         self._attempt(f"`{sql.strip().splitlines()[0]}`", lambda: self._client.command(sql, parameters=bound))
 
@@ -188,7 +181,7 @@ class TableStore:
         self._client.close()
 
     def _create_database(self) -> None:
-        # Looked for first, since a user who may not create databases can still own an existing one.
+        # Checked first, since a user without the right to create databases can still own an existing one.
         self._client.database = None
         try:
             if not self.query("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": self._database}):
@@ -197,49 +190,18 @@ class TableStore:
             self._client.database = self._database
 
     def _alias_tables(self) -> None:
-        """Let whoever opens the same DSN with the plain client, in database `default`, read the tables there."""
+        """Show the tables in database `default`, too, where the plain client looks for them."""
         tables = self.query("SELECT name FROM system.tables WHERE database = {name:String}", {"name": self._database})
         for table in sorted(row["name"] for row in tables):
             self.command(f"CREATE TABLE IF NOT EXISTS default.{table} ENGINE = Alias({self._database}, {table})")
 
-    def _attempt(self, what: str, call: Callable[[], T]) -> T:
-        """Call, and again while the trouble is one that passes: every call here is safe to repeat."""
+    def _attempt(self, what: str, call: Callable[[], Answer]) -> Answer:
+        """Call, and repeat the call while its failure may pass: every call here is safe to repeat."""
+        place, seconds_max = self._place, self._patience_seconds
+        patience = TablePatience(what, place, self._outage, self, seconds_max=seconds_max, waiting=self._waiting)
         try:
-            return self._attempts(what, call)
+            answer = patience.run(call, patience.refusal)
+            self._outage.over(self)
+            return answer
         finally:
             self._outage.given_up(self)
-
-    def _attempts(self, what: str, call: Callable[[], T]) -> T:
-        began: float | None = None
-        pause_seconds = RETRY_FIRST_SECONDS
-        while True:
-            try:
-                answer = call()
-            except DriverError as error:
-                refused = refusal(f"{what} at {self._place}", error)
-                if not is_transient(error):
-                    raise refused from error
-                now = time.monotonic()
-                if began is None:
-                    if self._patience_seconds <= 0:
-                        raise refused from error
-                    began = now
-                self._outage.seen(self, f"{refusal(what, error)}; trying again for up to {self._patience_seconds:g} s")
-                left_seconds = began + self._patience_seconds - now
-                if left_seconds <= 0:
-                    tried = f"{refused.what} (tried for {self._patience_seconds:g} s)"
-                    raise TransportError(tried, refused.hint) from error
-                self._wait(error, min(pause_seconds, left_seconds))
-                pause_seconds = min(2 * pause_seconds, RETRY_MAX_SECONDS)
-            else:
-                self._outage.over(self)
-                return answer
-
-    def _wait(self, error: DriverError, seconds: float) -> None:
-        """Sleep in slices, saying at each why."""
-        verb = "is away" if error.code is None else "refuses for now"
-        reason = f"{self._place} {verb}: {explained(error)[0]}"
-        end = time.monotonic() + seconds
-        while (left_seconds := end - time.monotonic()) > 0:
-            self._waiting(reason)
-            time.sleep(min(left_seconds, WAITING_SECONDS_MAX))

@@ -95,7 +95,7 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 FILLED_BY_DATABASE = {"dead_letters": frozenset({"stored_at"})}
-"""Columns that are no part of an insert: what is written twice is the same row, whenever that was."""
+"""Columns that inserts leave out: the same row has the same values, whenever it is written."""
 
 
 def arrow_table(table: str, columns: Mapping[str, Column]) -> pa.Table:
@@ -109,14 +109,14 @@ def arrow_table(table: str, columns: Mapping[str, Column]) -> pa.Table:
 
 
 def nested(table: str, column: str, offsets: np.ndarray[Any, Any], *fields: Column) -> pa.Array:
-    """A column of lists of structs, which `TableStore.insert` takes too; made of tuples it costs four times as much.
+    """A column of lists of structs, for `TableStore.insert`; made of tuples it costs four times as much.
 
     Parameters
     ----------
     offsets
         int32, shape (n + 1,): the list of row i has the structs from `offsets[i]` up to `offsets[i + 1]`.
     fields
-        The structs, a column a field.
+        The structs, one column per field.
     """
     lists = TABLES[table].field(column).type
     kinds = list(lists.value_type)
@@ -138,6 +138,6 @@ def _array(values: Column, field: pa.Field) -> pa.Array:
         return pa.array(np.asarray(values, np.int64) // 1000).view(_TIME)
     array = values if isinstance(values, pa.Array) else pa.array(values, field.type, from_pandas=True)
     if array.null_count and not field.nullable:
-        # ClickHouse would store the type's default, an empty name or a risk of 0, and say nothing.
+        # ClickHouse would store the type's default, an empty name or a risk of 0, without an error.
         raise ValueError(f"column {field.name} must not be null or NaN")
     return array

@@ -1,4 +1,4 @@
-"""librdkafka's clients: how one is made, and what it says about an outage."""
+"""Clients of librdkafka: their options, and the errors that they report about an outage."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from c360_stream.settings import Settings
 START_SECONDS_MAX = 10.0
 """How long a broker may take to answer when something is opened; later outages are waited out."""
 REFUSED_SECONDS = 5.0
-"""A refusal of the credentials that is repeated for so long is no passing trouble of a broker's start."""
+"""Refusals of the credentials over so long a time are more than a passing effect of a broker's start."""
 FORGOTTEN_SECONDS = 30.0
-MEND = "check C360_KAFKA_BROKERS, the credentials and the broker: c360 doctor"
+HINT = "check C360_KAFKA_BROKERS, the credentials and the broker: c360 doctor"
 
 Client = TypeVar("Client")
 
 
 class Connection:
-    """What a client last said about its brokers, to tell an outage from the end."""
+    """The errors that a client reported about its brokers: they distinguish an outage from a final failure."""
 
     def __init__(self, brokers: str) -> None:
         self.name = f"Kafka at {brokers}"
         self.outage = False
         """Whether an error came since the broker last answered."""
-        self._told = False
+        self._reported = False
         self._outage = outage_of(self.name)
         self._last: KafkaError | None = None
         self._fatal: KafkaError | None = None
         self._refused: tuple[float, float] | None = None  # first and last time, of a run of them
 
     def heed(self, error: KafkaError) -> None:
-        """Take an `error_cb` call."""
+        """Handle an `error_cb` call."""
         if error.fatal():
             self._fatal = error
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # which hides why
@@ -50,47 +50,47 @@ class Connection:
         self.outage = True
 
     def missed(self) -> None:
-        """Take a sign that the outage is real, and say so."""
+        """Report the outage: there is a sign that it is real."""
         self._outage.seen(self, self.last or "no answer")
-        self._told = True
+        self._reported = True
 
     def restored(self) -> None:
-        """Take a sign that the broker answers."""
-        if self._told:
+        """Report the end of the outage: the broker answers."""
+        if self._reported:
             self._outage.over(self)
-        self.outage = self._told = False
+        self.outage = self._reported = False
         self._refused = None
 
     @property
     def fatal(self) -> KafkaError | None:
-        """What the client cannot recover from, if that has come."""
+        """The error from which the client cannot recover, if there was one."""
         return self._fatal
 
     @property
     def last_error(self) -> KafkaError | None:
-        """The last thing that was heard."""
+        """The last error that the client reported."""
         return self._last
 
     @property
     def last(self) -> str:
-        """The last thing that was heard, in words; empty if nothing was."""
+        """The last reported error in words; empty if there was none."""
         return self._last.str() if self._last is not None else ""
 
     def raise_fatal(self) -> None:
-        """Raise what the client cannot recover from."""
+        """Raise the error from which the client cannot recover."""
         if self._fatal is not None:
-            raise TransportError(f"{self.name}: {self._fatal.str()}", MEND)
+            raise TransportError(f"{self.name}: {self._fatal.str()}", HINT)
 
     def raise_refused(self) -> None:
-        """Raise a refusal of the credentials that is no passing trouble: waiting would not fix it."""
+        """Raise a lasting refusal of the credentials: waiting would not fix it."""
         if self._refused is None or self._last is None:
             return
         first, last = self._refused
         if last - first > REFUSED_SECONDS and time.monotonic() - last < FORGOTTEN_SECONDS:
-            raise TransportError(f"{self.name} refuses the connection: {self._last.str()}", MEND)
+            raise TransportError(f"{self.name} refuses the connection: {self._last.str()}", HINT)
 
     def undelivered(self, topic: str, error: KafkaError, size_bytes: int) -> TransportError:
-        """Name the topic to which a record could not be written, the reason, and what to fix."""
+        """The error for a record that could not be written: it names topic, reason and hint."""
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             if size_bytes > MESSAGE_BYTES_MAX:
                 hint = f"a record may have {MESSAGE_BYTES_MAX} bytes: read the topic's input with smaller records"
@@ -104,9 +104,9 @@ class Connection:
         return self.error(f"cannot write {topic}", error)
 
     def error(self, what: str, error: KafkaError) -> TransportError:
-        """Name the brokers and the best reason that is known."""
+        """The error that names the brokers and the best known reason."""
         why = f"; last: {self._last.str()}" if self._last is not None and error.code() in OUTAGE else ""
-        return TransportError(f"{self.name}: {what}: {error.str()}{why}", MEND)
+        return TransportError(f"{self.name}: {what}: {error.str()}{why}", HINT)
 
 
 def make_client(
@@ -115,7 +115,7 @@ def make_client(
     connection: Connection,
     options: dict[str, Any] | None = None,
 ) -> Client:
-    """Make a client; what it reports goes to `connection`, and not to standard error.
+    """Make a client; its error reports go to `connection`, and not to standard error.
 
     Raises
     ------

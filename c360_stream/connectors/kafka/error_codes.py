@@ -1,4 +1,4 @@
-"""Kafka's error codes, by what follows from them."""
+"""Kafka's error codes, by their consequences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSING = OUTAGE | {
 """librdkafka tries these again by itself, but not in every call: a group or a partition has no leader for a moment
 after a broker's start, and after it was made."""
 REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
-"""The broker, or we, do not accept who the other is."""
+"""Broker or client does not accept the identity of the other."""
 DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 """This user may not do that with this topic."""
 GONE = frozenset(
@@ -30,12 +30,12 @@ GONE = frozenset(
 )
 """There is no such partition, or not yet."""
 FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
-"""A newer producer of the same name shuts this one out; or the broker ended a transaction that took too long, for
-which it has no other word."""
+"""A newer producer of the same name fences this one; or the broker ended a transaction that took too long, which
+gives the same code."""
 FINAL = DENIED | frozenset(
     {KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.TOPIC_EXCEPTION}
     | {KafkaError.INVALID_RECORD, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_TRANSACTION_TIMEOUT}
     | {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNKNOWN_PARTITION}
     | {KafkaError._UNKNOWN_TOPIC, KafkaError._UNSUPPORTED_FEATURE, KafkaError._INVALID_ARG}
 )
-"""Of a transaction: trying again changes nothing."""
+"""Errors of a transaction that a retry cannot fix."""

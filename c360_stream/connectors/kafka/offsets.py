@@ -1,4 +1,4 @@
-"""Which topics and partitions there are, and where a partition starts and ends."""
+"""Topics, partitions, and the first and last offset of a partition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import OUTAGE
-from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
@@ -23,11 +23,10 @@ _ASK_SECONDS_MAX = 5.0
 
 
 class OffsetsClient:
-    """Asks where partitions start and end, without waiting for the answer.
+    """Looks up offsets of partitions, without waiting for the answer.
 
-    librdkafka's admin client keeps the leaders' epochs that it knew first: after a leader has changed, every such
-    request is refused as outdated, for as long as the client lives (seen with a broker that was restarted). So a
-    refusal that is no outage makes the next request with a new client.
+    librdkafka's admin client keeps the first leader epochs that it learned. After a change of leader the broker refuses
+    all its requests as outdated (seen with a restarted broker). So after a refusal the next request uses a new client.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,12 +47,15 @@ class OffsetsClient:
         partition: TopicPartition,
         which: OffsetSpec,
         isolation: IsolationLevel,
-        patience: Patience,
+        patience: KafkaPatience,
         *,
         refusal: Callable[[KafkaError], Exception | None],
         least: int = 0,
     ) -> int:
-        """One offset, however long that takes within `patience`; `refusal` as for `Patience.run`, `least` as below."""
+        """One offset, however long that takes within `patience`.
+
+        `refusal` gives the exception to raise for an error, None if it may pass; `least` is that of `known_offset`.
+        """
 
         def answer() -> int:
             asked = self.ask(partition, which, isolation, _ASK_SECONDS_MAX)
@@ -66,7 +68,7 @@ class OffsetsClient:
                     self.refused(error.args[0])
                     raise
 
-        return patience.run(answer, refusal)
+        return patience.run(answer, lambda error: refusal(error.args[0]))
 
     def knows(self, partition: TopicPartition, seconds_max: float) -> bool:
         """Whether there is such a partition, with a leader or without; true if nobody answers in time."""
@@ -77,7 +79,7 @@ class OffsetsClient:
         return partition.partition in known.get(partition.topic, [])
 
     def refused(self, error: KafkaError) -> None:
-        """Hear that a request was refused."""
+        """Note that a request was refused: the next one uses a new client."""
         if error.code() not in OUTAGE and error.code() != KafkaError.OFFSET_NOT_AVAILABLE:
             self._admin = None
 
@@ -93,12 +95,12 @@ def known_offset(answer: ListOffsetsResultInfo, least: int = 0) -> int:
     Parameters
     ----------
     least
-        The least that means something: -1, where it says that there is no such offset.
+        The smallest valid answer: -1 where it means that there is no such offset.
 
     Raises
     ------
     KafkaException
-        If it is less: the answer of a broker that recovers, and does not know yet.
+        If it is less: the broker recovers, and does not know the offset yet.
     """
     if answer.offset < least:
         raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE, "the broker does not know it yet"))
@@ -123,6 +125,6 @@ def fetch_topics(admin: AdminClient, connection: Connection, timeout_seconds: fl
     try:
         topics = admin.list_topics(timeout=timeout_seconds).topics
     except KafkaException as error:
-        admin.poll(0)  # hear why
+        admin.poll(0)  # runs error_cb, which has the reason
         raise connection.error("no answer", error.args[0]) from error
     return {name: topic for name, topic in topics.items() if topic.partitions}

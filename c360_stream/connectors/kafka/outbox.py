@@ -1,12 +1,11 @@
-"""Kafka outbox: a batch for several topics in one transaction, with a marker that says which batch it was.
+"""Kafka outbox: a batch for several topics in one transaction, with a marker that names the batch.
 
 The topic of markers holds two kinds of records, compacted: under the key `PART/STORE` the newest batch of a store,
-and under the key `PART` who opened the part last. The latter tells a process that is shut out from one whose
-transaction the broker ended since it took too long; to a client both are the same error.
+and under the key `PART` the last process that opened the part. The latter distinguishes a fenced process from one
+whose transaction timed out at the broker; to a client both are the same error.
 
-A process that died while it published left one of two things: a transaction that was not committed, which
-nobody who reads committed records sees, or one that was, and then its marker is there. Opening the outbox settles
-which of the two before anything is published again.
+A process that died while publishing left a transaction that either was committed, and then its marker is there, or
+was not, and then no reader of committed records sees it. Opening the outbox settles which before it publishes again.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from contextlib import closing
 from typing import NoReturn, cast
 from uuid import uuid4
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
@@ -26,7 +25,7 @@ from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import FINAL, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
-from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
 from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord, Waiting
@@ -34,10 +33,10 @@ from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
 OUTBOX_PARTITIONS = 16
-"""Of the topic of markers. Never to change: it says in which partition a part's marker is.
+"""Of the topic of markers. Never change it: it determines the partition of a part's marker.
 
-A reader of committed records gets no further than the first transaction that is open, anybody's. If all parts
-shared a partition, one that comes back after a crash would have to wait until the others are back too.
+A reader of committed records stops at the first open transaction, whichever process has it. If all parts shared a
+partition, one that comes back after a crash would have to wait for the others.
 """
 TRANSACTION_SECONDS_MAX = 300
 """The broker ends a transaction that takes longer. So long may readers wait for a process that does not come back."""
@@ -46,7 +45,7 @@ _READ_SECONDS = 0.05
 
 
 class KafkaOutbox:
-    """Publishes for one partition of the sink. Opening it shuts out an older one of the same name.
+    """Publishes for one partition of the sink. Opening it fences an older one of the same name.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class KafkaOutbox:
     part
         Names the partition of the sink.
     offsets
-        To ask where a partition ends.
+        Looks up the end of a partition.
     waiting
         Called at least once a second during every wait.
 
@@ -73,7 +72,7 @@ class KafkaOutbox:
         self._marker = Partition(settings.outbox_topic, marker_partition(part))
         self._published: dict[str, int] = {}
         self._transactions: Transactions | None = None
-        self._shut_out = False
+        self._fenced = False
         self._owner = uuid4().hex
         self._opened = False
         connection = Connection(settings.kafka_brokers)
@@ -90,13 +89,13 @@ class KafkaOutbox:
         return self._published.get(store, 0)
 
     def publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
-        """Publish a batch in one transaction, unless the marker says that it has been; see `OutboxWriter.publish`."""
+        """Publish a batch in one transaction, unless its marker is there already; see `OutboxWriter.publish`."""
         if not records or sequence <= self._published.get(store, 0):
             return
         try:
             self._publish(store, sequence, records)
         except BaseException:
-            self._drop()  # where the transaction stands is not known: the next one begins by finding out
+            self._drop()  # the state of the transaction is unknown: the next attempt begins by looking it up
             raise
         self._published[store] = sequence
 
@@ -116,12 +115,12 @@ class KafkaOutbox:
     def _publish(self, store: str, sequence: int, records: Sequence[TopicRecord]) -> None:
         value = json.dumps({"store": store, "sequence": sequence}).encode()
         marker = OutRecord(_marker_key(self.part, store), value)
-        patience: Patience | None = None
+        patience: KafkaPatience | None = None
         while True:
             transactions = self._transactions or self._open()
             if sequence <= self._published.get(store, 0):
-                return  # the commit of an attempt before this one had come through
-            # One for all attempts: those that get no further than the last one are no progress.
+                return  # an earlier attempt was committed after all
+            # One for all attempts: an attempt that gets no further than the last one is no progress.
             patience = patience or self._patience(transactions.connection, f"publishing {len(records)} records")
             try:
                 self._transact(transactions, records, marker, patience)
@@ -130,17 +129,17 @@ class KafkaOutbox:
                 self._give_up_if_final(transactions, failed)
                 if failed.needs_new_producer:
                     self._drop()
-                patience.wait(failed.cause)
+                patience.failed(KafkaException(failed.cause))
 
     def _transact(
-        self, transactions: Transactions, records: Sequence[TopicRecord], marker: OutRecord, patience: Patience
+        self, transactions: Transactions, records: Sequence[TopicRecord], marker: OutRecord, patience: KafkaPatience
     ) -> None:
         """Run one transaction. If it fails, and may be begun again with this producer, it is aborted."""
         try:
             transactions.begin(patience)
             transactions.send(records, patience)
             transactions.flush(patience)
-            # Last, and when all else is there: until the end of the transaction it holds up readers of markers.
+            # Last, since until the end of the transaction it holds up readers of markers.
             transactions.send([(self._marker.topic, marker)], patience, self._marker.partition)
             transactions.flush(patience)
             transactions.commit(patience)
@@ -151,16 +150,16 @@ class KafkaOutbox:
 
     def _give_up_if_final(self, transactions: Transactions, failed: TransactionFailedError) -> None:
         if failed.is_fenced:
-            self._taken_over()
+            self._raise_fenced()
         if failed.is_final:
             transactions.abort_soon()
             raise failed.error
 
     def _open(self) -> Transactions:
-        """Shut out older processes, which settles what they left, and then find out what was published."""
-        if self._shut_out or (self._opened and self._read_markers()[1] != self._owner):
-            self._taken_over()
-        patience: Patience | None = None
+        """Fence older processes, which settles their transactions, and then look up what was published."""
+        if self._fenced or (self._opened and self._read_markers()[1] != self._owner):
+            self._raise_fenced()
+        patience: KafkaPatience | None = None
         while True:
             transactions = Transactions(self._settings, f"outbox.{self.part}", TRANSACTION_SECONDS_MAX)
             patience = patience or self._patience(transactions.connection, "opening the outbox")
@@ -172,7 +171,7 @@ class KafkaOutbox:
             except TransactionFailedError as failed:
                 with closing(transactions):
                     self._give_up_if_final(transactions, failed)
-                patience.wait(failed.cause)
+                patience.failed(KafkaException(failed.cause))
             except BaseException:
                 transactions.close()
                 raise
@@ -180,8 +179,8 @@ class KafkaOutbox:
                 self._opened, self._transactions = True, transactions
                 return transactions
 
-    def _taken_over(self) -> NoReturn:
-        self._shut_out = True
+    def _raise_fenced(self) -> NoReturn:
+        self._fenced = True
         raise TransportError(
             f"another run has taken over: outbox {self.part} on Kafka at {self._settings.kafka_brokers}",
             "let only one run at a time write to the topics of a prefix",
@@ -192,18 +191,18 @@ class KafkaOutbox:
             self._transactions.close()
         self._transactions = None
 
-    def _patience(self, connection: Connection, what: str) -> Patience:
-        return Patience(connection, what, self._settings.outage_seconds_max, self._waiting)
+    def _patience(self, connection: Connection, what: str) -> KafkaPatience:
+        return KafkaPatience(connection, what, self._settings.outage_seconds_max, self._waiting)
 
     def _read_markers(self) -> tuple[dict[str, int], str]:
-        """The greatest sequence of each store whose transaction was committed, and who opened the part last."""
+        """The greatest committed sequence of each store, and the last process that opened the part."""
         connection = Connection(self._settings.kafka_brokers)
         patience = self._patience(connection, f"reading {self._marker.topic}[{self._marker.partition}]")
         end = self._end_of_markers(connection, patience)
         consumer = make_client(Consumer, self._settings, connection, CONSUMER | {"auto.offset.reset": "earliest"})
         found = _Markers(self.part)
         try:
-            # From 0, whatever was deleted: to ask where it begins took half a second, before the leader was known.
+            # From 0, whatever was deleted: looking up the first offset took half a second, before the leader was known.
             consumer.assign([Partition(self._marker.topic, self._marker.partition, 0)])
             reached = 0
             while reached < end:  # which waits for other parts' open transactions, too
@@ -224,7 +223,7 @@ class KafkaOutbox:
             consumer.close()
         return found.published, found.owner
 
-    def _end_of_markers(self, connection: Connection, patience: Patience) -> int:
+    def _end_of_markers(self, connection: Connection, patience: KafkaPatience) -> int:
         """Where the partition of markers ends, records of open transactions included."""
 
         def refusal(error: KafkaError) -> TransportError | None:
@@ -249,7 +248,7 @@ def _marker_key(part: str, store: str) -> str:
 
 
 class _Markers:
-    """What the records of a part say, among those of others."""
+    """Reads the markers of one part from the records of all parts."""
 
     def __init__(self, part: str) -> None:
         self._part = part

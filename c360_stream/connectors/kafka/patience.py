@@ -1,101 +1,87 @@
-"""How a step is tried again that a broker may fail: for how long, and what is said meanwhile."""
+"""The retry of steps that a broker may fail."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from c360_stream.connectors.kafka.connection import MEND, Connection
+from c360_stream.connectors.kafka.connection import HINT, Connection
 from c360_stream.connectors.kafka.error_codes import OUTAGE
+from c360_stream.connectors.patience import Patience
 from c360_stream.connectors.ports import Waiting
 from c360_stream.errors import TransportError
 
 WAIT_SECONDS = 0.5
-"""The longest call into a client, so that signals are heard and heartbeats go on."""
-_SAY_EVERY_SECONDS = 0.2
-_PAUSE_SECONDS = 0.1
-
-Answer = TypeVar("Answer")
+"""The longest call into a client, so that signals are handled and heartbeats go on."""
+PAUSE_SECONDS = 0.1
+_REPORT_EVERY_SECONDS = 0.2
 
 
-class Patience:
-    """Waiting for a broker, within a bound on the time without progress.
+class KafkaPatience(Patience[KafkaException]):
+    """Waits for a broker; a step takes at most `WAIT_SECONDS` or so.
 
     Parameters
     ----------
     connection
-        What the client in question heard.
+        The errors that the client reported.
     what
-        What is waited for, in words.
-    seconds_max
-        The longest outage to ride out.
-    waiting
-        Called at every wait.
+        The work that waits, in words.
+    seconds_max, waiting
+        As for `Patience`.
     """
 
     def __init__(self, connection: Connection, what: str, seconds_max: float, waiting: Waiting) -> None:
+        super().__init__(
+            KafkaException,
+            seconds_max=seconds_max,
+            waiting=waiting,
+            pause_seconds=PAUSE_SECONDS,
+            pause_seconds_max=PAUSE_SECONDS,
+        )
         self._connection = connection
         self._what = what
-        self._seconds_max = seconds_max
-        self._waiting = waiting
-        self._most = 0
-        self._until = time.monotonic() + seconds_max
-        self._said_at = 0.0
+        self._reported_at = 0.0
 
-    def progress(self, count: int) -> None:
-        """Take how much is done. More than ever before is progress; the same again after a failure is not."""
-        if count > self._most:
-            self._most = count
-            self._until = time.monotonic() + self._seconds_max
-
-    def run(self, step: Callable[[], Answer], refusal: Callable[[KafkaError], Exception | None]) -> Answer:
-        """Take a step, again and again while what it fails with may pass.
-
-        Parameters
-        ----------
-        step
-            Takes at most `WAIT_SECONDS` or so, and raises `KafkaException`.
-        refusal
-            What to raise for an error. None: it may pass.
+    def wait(self) -> None:
+        """Report that a call has returned without an answer; call it as often as you like.
 
         Raises
         ------
         TransportError
-            As `wait`.
+            As `failed`.
         """
-        while True:
-            try:
-                return step()
-            except KafkaException as error:
-                cause: KafkaError = error.args[0]
-                if (refused := refusal(cause)) is not None:
-                    raise refused from error
-                self.wait(cause)
-
-    def wait(self, error: KafkaError | None = None) -> None:
-        """Say that there is a wait, on account of `error`.
-
-        Raises
-        ------
-        TransportError
-            If there was no progress for too long, or there can be none.
-        """
-        self._connection.raise_refused()
-        if error is not None:
-            time.sleep(_PAUSE_SECONDS)  # what failed may fail at once again
+        left_seconds = self.left_seconds()
         now = time.monotonic()
-        if now < min(self._until, self._said_at + _SAY_EVERY_SECONDS):
+        if left_seconds > 0 and now < self._reported_at + _REPORT_EVERY_SECONDS:
             return
-        self._said_at = now
-        why = error.str() if error is not None else ""
-        if (error is None or error.code() in OUTAGE) and self._connection.last:
-            why = self._connection.last
+        self._reported_at = now
+        reason = self._observe(None)
+        if left_seconds <= 0:
+            raise self._exhausted(None)
+        self._waiting(reason)
+
+    def observe(self, error: KafkaException) -> str:
+        """Log the outage, if there is one; return the work that waits and the reason."""
+        return self._observe(error.args[0])
+
+    def exhausted(self, error: KafkaException) -> TransportError:
+        """The error that names the work, the bound and the last reason."""
+        return self._exhausted(error.args[0])
+
+    def _observe(self, error: KafkaError | None) -> str:
+        self._connection.raise_refused()
         if self._connection.outage:
             self._connection.missed()
-        if now >= self._until:
-            waited = f"{self._what}: no progress for {self._seconds_max:g} s"
-            raise TransportError(f"{self._connection.name}: {waited}{why and f'; last: {why}'}", MEND)
-        self._waiting(f"{self._connection.name}: {self._what}{why and f': {why}'}")
+        why = self._why(error)
+        return f"{self._connection.name}: {self._what}{why and f': {why}'}"
+
+    def _exhausted(self, error: KafkaError | None) -> TransportError:
+        why = self._why(error)
+        waited = f"{self._what}: no progress for {self.seconds_max:g} s"
+        return TransportError(f"{self._connection.name}: {waited}{why and f'; last: {why}'}", HINT)
+
+    def _why(self, error: KafkaError | None) -> str:
+        if self._connection.last and (error is None or error.code() in OUTAGE):
+            return self._connection.last
+        return error.str() if error is not None else ""

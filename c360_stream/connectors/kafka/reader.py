@@ -1,4 +1,4 @@
-"""Kafka: reads a partition that we place and resume ourselves."""
+"""Kafka: reads a partition from a position that the caller keeps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import DENIED, GONE, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER, TAILING, queue_options
-from c360_stream.connectors.kafka.records import TakenRecords
+from c360_stream.connectors.kafka.records import RecordCollector
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, RawBatch
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
 CHUNK_RECORDS = 256
-"""Of a call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
+"""Per call. librdkafka ends one at a count of records or at a pause, never at a number of bytes."""
 POLL_SECONDS = 0.001
 """The pause that ends a call. A partition without news holds up the others of its process for so long."""
 _PAUSE_SECONDS = 0.05
@@ -59,9 +59,9 @@ class KafkaReader:
         found = self._first_watermarks(start_seconds_max, wait=resume is None)
         start, self._high = found or (cast("tuple[int, ...]", resume)[0],) * 2
         self._next = resume[0] if resume else start
-        self._end = -1  # where the broker last said that there was no more
-        self._gone_at: float | None = None  # since when the broker has said that there is no such partition
-        self._lost = found is None  # whether the broker has no record at the position, or cannot say yet
+        self._end = -1  # the offset at which the broker last reported the end
+        self._gone_at: float | None = None  # since when the broker has reported that there is no such partition
+        self._lost = found is None  # whether the broker has no record at the position, or does not know yet
         self._quiet_since = time.monotonic()  # since when there was neither a record nor the end
         if not start <= self._next <= self._high:
             raise self._out_of_range(start, self._high)
@@ -70,15 +70,15 @@ class KafkaReader:
 
     def read(self, records_max: int) -> RawBatch:
         """Up to `records_max` records, and no more than a bound of bytes; none during an outage."""
-        taken = TakenRecords()
-        # Whoever asks again soon need not wait here: 12 quiet partitions made a round of the sources 12 ms long.
+        taken = RecordCollector()
+        # A live source asks again soon, so it need not wait here: 12 quiet partitions took 12 ms per round.
         timeout = 0.0 if self.at_end or (self._live and not self._connection.outage) else POLL_SECONDS
         while len(taken) < records_max and taken.bytes < BATCH_BYTES_MAX:
             asked = min(CHUNK_RECORDS, records_max - len(taken))
             messages = self._consume(asked, timeout)
             ended = len(messages) < asked
             if any(map(Message.error, messages)):
-                messages = self._heeded(messages)
+                messages = self._handle_errors(messages)
             if messages:
                 taken.add(messages)
                 self._next = max(self._next, cast(int, messages[-1].offset()) + 1)
@@ -105,18 +105,18 @@ class KafkaReader:
 
     @property
     def knows_end(self) -> bool:
-        """Whether the broker has said where the partition ends: one that recovers may not know it yet."""
+        """Whether the end of the partition is known: a broker that recovers may not know it yet."""
         return not self._lost
 
     @property
     def at_end(self) -> bool:
-        """Whether the last `read` reached the end, and the broker is there to say so."""
+        """Whether the last `read` reached the end, as far as a broker that answers knows it."""
         if self._connection.outage or self._lost:
             return False
-        return self._next == self._end or (self._live and self._next == self._heard_end())
+        return self._next == self._end or (self._live and self._next == self._cached_end())
 
-    def _heard_end(self) -> int | None:
-        """The end as the broker gave it with the last records, which is sooner than it says that there are no more."""
+    def _cached_end(self) -> int | None:
+        """The end that came with the last records: it is known before the consumer reports the end."""
         cached = self._consumer.get_watermark_offsets(self._partition, cached=True)
         return cached[1] if cached else None
 
@@ -126,7 +126,7 @@ class KafkaReader:
 
     def lag(self) -> int:
         """Offsets between the position and the end of the partition, as far as it is known."""
-        return max(0, max(self._heard_end() or 0, self._high) - self._next)
+        return max(0, max(self._cached_end() or 0, self._high) - self._next)
 
     def close(self) -> None:
         """Close the consumer."""
@@ -138,19 +138,19 @@ class KafkaReader:
         except KafkaException as error:  # fatal
             raise self._unreadable(error.args[0]) from error
 
-    def _heeded(self, messages: list[Message]) -> list[Message]:
-        """Act on what is no record; give the records."""
+    def _handle_errors(self, messages: list[Message]) -> list[Message]:
+        """Handle the errors among messages; return the records."""
         records = []
         for message in messages:
             error = message.error()
             if error is None:
                 records.append(message)
             else:
-                self._heed(error, cast(int, message.offset()))
+                self._handle_error(error, cast(int, message.offset()))
         return records
 
-    def _heed(self, error: KafkaError, offset: int) -> None:
-        """Act on what the consumer says between records."""
+    def _handle_error(self, error: KafkaError, offset: int) -> None:
+        """Handle what the consumer reports between records."""
         if error.code() == KafkaError._PARTITION_EOF:
             # Ahead of the last record, where the log ends in transaction markers or compacted records.
             self._next = self._end = self._high = offset
@@ -160,13 +160,13 @@ class KafkaReader:
             raise self._unreadable(error)
 
     def _look(self) -> None:
-        """See whether an outage is over, which a quiet partition would not tell, and what became of the position."""
+        """Check whether an outage is over, which a quiet partition does not show, and whether the position is valid."""
         self._ends.ask()
         try:
             found = self._ends.answer()
         except KafkaException as error:
             self._connection.missed()
-            self._judge(error.args[0])
+            self._raise_lasting(error.args[0])
             return
         if found is None:
             return
@@ -180,8 +180,8 @@ class KafkaReader:
             self._lost = False
             self._consumer.assign([Partition(self.topic, self.partition, self._next)])
 
-    def _judge(self, error: KafkaError) -> None:
-        """Raise what keeps the broker from saying where the partition ends, if waiting does not fix it."""
+    def _raise_lasting(self, error: KafkaError) -> None:
+        """Raise the reason why the end of the partition is unknown, if waiting does not fix it."""
         now = time.monotonic()
         gone = error.code() in GONE or (error.code() == KafkaError._NOENT and not self._ends.known())
         self._gone_at = (self._gone_at or now) if gone else None
@@ -194,8 +194,8 @@ class KafkaReader:
     def _first_watermarks(self, seconds_max: float, *, wait: bool) -> tuple[int, int] | None:
         """Ask until a leader answers: a partition has none for a moment after its topic is made.
 
-        None if it does not know them yet, while it recovers, and `wait` is false: whoever knows where to go on can
-        wait for that as for the end of any outage.
+        None if the broker recovers and does not know them yet, and `wait` is false: a reader with a position can wait
+        for that as for the end of any outage.
         """
         deadline = time.monotonic() + seconds_max
         while True:
@@ -231,7 +231,7 @@ class KafkaReader:
 
 
 class PartitionEnds:
-    """Asks where a partition starts and ends, about once a second, and does not wait for the answer."""
+    """Looks up the first and last offset of a partition, about once per second, without waiting for the answer."""
 
     def __init__(self, offsets: OffsetsClient, partition: Partition) -> None:
         self._offsets = offsets
@@ -240,7 +240,7 @@ class PartitionEnds:
         self._ask_at = 0.0
 
     def ask(self) -> None:
-        """Ask, unless that is under way or was just done."""
+        """Ask, unless a request is in flight or was just answered."""
         now = time.monotonic()
         if now < self._ask_at or (self._answers and now < self._ask_at + _ANSWER_SECONDS_MAX):
             return
@@ -248,26 +248,26 @@ class PartitionEnds:
         self._send(_LOOK_SECONDS)
 
     def _send(self, seconds_max: float) -> None:
-        self._answers = []  # what is left unanswered for so long never will be
+        self._answers = []  # after so long there will be no answer
         for which in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
             self._answers.append(self._offsets.ask(self._partition, which, IsolationLevel.READ_COMMITTED, seconds_max))
 
     def now(self, seconds_max: float) -> tuple[int, int]:
         """Ask, and wait for the answer: one client does for all partitions, where each consumer would first connect."""
         self._send(seconds_max)
-        return self._given()
+        return self._results()
 
     def known(self) -> bool:
-        """Whether there is such a partition, as far as anybody says: one without a leader is no more than away."""
+        """Whether there is such a partition, as far as a broker knows; one without a leader still exists."""
         return self._offsets.knows(self._partition, _KNOWN_SECONDS)
 
     def answer(self) -> tuple[int, int] | None:
         """Start and end, once they are there. Raises `KafkaException` if there will be no answer."""
         if not self._answers or not all(answer.done() for answer in self._answers):
             return None
-        return self._given()
+        return self._results()
 
-    def _given(self) -> tuple[int, int]:
+    def _results(self) -> tuple[int, int]:
         answers, self._answers = self._answers, []
         try:
             start, end = (known_offset(answer.result()) for answer in answers)

@@ -1,4 +1,4 @@
-"""From the messages of a consumer's calls to a batch of records, without work in Python for each of them."""
+"""Converts the messages of a consumer to a batch of records, without Python code per record."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from confluent_kafka import Message
 from c360_stream.connectors.ports import TOMBSTONE, TRUNCATED, VALUE_BYTES_MAX, Headers, RawBatch
 
 
-class TakenRecords:
-    """Gathers what calls of the consumer give.
+class RecordCollector:
+    """Collects the records of several calls of a consumer.
 
-    Messages are let go of call by call: to hold the 8,192 of a batch, and ask each for all it has, took 690 ns a
-    record of the reading thread, where a bare loop of such calls takes 210; this takes about 480.
+    Messages are released after each call: holding the 8,192 of a batch, and reading all fields of each, took 690 ns per
+    record of the reading thread. A bare loop of such calls takes 210 ns; this takes about 480 ns.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class TakenRecords:
         return len(self._values)
 
     def add(self, messages: list[Message]) -> None:
-        """Take messages that are records."""
+        """Add messages that are records."""
         values = list(map(Message.value, messages))
         keys = cast("list[bytes | None]", list(map(Message.key, messages)))
         if any(map(Message.headers, messages)):
@@ -43,7 +43,7 @@ class TakenRecords:
         self._keys += keys
 
     def _bounded(self, values: list[bytes | None]) -> list[bytes]:
-        """Values that are there and not too long; of one that was not, a header says so."""
+        """Values without nulls and of bounded length; a header marks each value that was changed."""
         if all(values) and max(map(len, cast("list[bytes]", values)), default=0) <= VALUE_BYTES_MAX:
             return cast("list[bytes]", values)
         for number, value in enumerate(values, len(self)):
@@ -53,7 +53,7 @@ class TakenRecords:
         return [(value or b"")[:VALUE_BYTES_MAX] for value in values]
 
     def batch(self) -> RawBatch:
-        """All of them."""
+        """All records that were added."""
         offsets = self._offsets
         in_row = all(isinstance(part, range) for part in offsets) and all(
             before[-1] + 1 == after[0] for before, after in pairwise(offsets)

@@ -1,7 +1,7 @@
-"""Kafka: records are sent again and the place up to which that was done is kept, in one transaction.
+"""Kafka: sends records again and commits the position in the same transaction.
 
-The place is the committed offset of a consumer group that nobody joins. Readers of committed records see either
-both or neither, so whoever dies in between and starts again sends nothing twice.
+The position is the committed offset of a consumer group without members. Readers of committed records see both or
+neither, so a process that dies in between and starts again sends nothing twice.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import PASSING
 from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
-from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
 from c360_stream.connectors.ports import OutRecord, Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
 TRANSACTION_SECONDS_MAX = 30
-"""The broker ends a transaction that takes longer: for so long may one that was killed hold up the topic's readers."""
+"""The broker ends a transaction that takes longer: a killed process holds up the topic's readers for so long."""
 _AGAIN = "then run it again: it goes on where it was"
 
 
 class RedriveOffset:
-    """Up to where a topic has been worked off, by the committed offsets of a group.
+    """The position up to which a topic was redriven: the committed offsets of a group.
 
     Parameters
     ----------
     settings
         Brokers, credentials and the longest outage to ride out.
     topic
-        What is read.
+        The topic to read.
     group
         Name of the group.
     waiting
@@ -54,7 +54,7 @@ class RedriveOffset:
         self._consumer = make_client(Consumer, settings, self._connection, CONSUMER | {"group.id": group})
 
     def starts(self, partitions: Iterable[int], since: datetime | None) -> dict[int, int]:
-        """Where to go on in each partition: the first record that is there, not done yet, and not older than `since`.
+        """The next offset of each partition: the first record that exists, is not done, and is not older than `since`.
 
         Raises
         ------
@@ -64,7 +64,8 @@ class RedriveOffset:
         places = [Partition(self.topic, number) for number in sorted(partitions)]
         what = "reading the group's offsets"
         done = self._patience(what).run(
-            lambda: self._consumer.committed(places, WAIT_SECONDS * 10), lambda error: self._refusal(what, error)
+            lambda: self._consumer.committed(places, WAIT_SECONDS * 10),
+            lambda error: self._refusal(what, error.args[0]),
         )
         return {place.partition: self._start(place, since) for place in done}
 
@@ -100,12 +101,12 @@ class RedriveOffset:
     def _refusal(self, what: str, error: KafkaError) -> TransportError | None:
         return None if error.code() in PASSING or error.retriable() else self._connection.error(what, error)
 
-    def _patience(self, what: str) -> Patience:
-        return Patience(self._connection, what, self._settings.outage_seconds_max, self._waiting)
+    def _patience(self, what: str) -> KafkaPatience:
+        return KafkaPatience(self._connection, what, self._settings.outage_seconds_max, self._waiting)
 
 
 class Redriver:
-    """Sends records in transactions that move a place on. Opening it shuts out an older one of the same prefix.
+    """Sends records in transactions that advance a position. Opening it fences an older one of the same prefix.
 
     Raises
     ------
@@ -126,19 +127,19 @@ class Redriver:
             raise
 
     def send(self, records: Sequence[tuple[Partition, OutRecord]], place: RedriveOffset, done: Partition) -> None:
-        """Send records and move the place on to `done`: both or neither.
+        """Send records and advance the position to `done`: both or neither.
 
         Parameters
         ----------
         records
-            Each with its topic and partition, -1 for the one of its key; those of a partition stay in order.
+            Each with its topic and partition, -1 for the partition of its key; records of a partition stay in order.
         done
             The partition that was read, and the offset of its next record.
 
         Raises
         ------
         TransportError
-            If the transaction did not come about; what it held is not there then.
+            If the transaction failed; then none of its records are visible.
         """
         transactions, patience = self._transactions, self._patience(f"sending {len(records)} records")
         try:
@@ -149,7 +150,7 @@ class Redriver:
             transactions.send_offsets([done], place.metadata(), patience)
             transactions.commit(patience)
         except BaseException as error:
-            transactions.abort_soon()  # else the topic's readers wait until the broker does it
+            transactions.abort_soon()  # else the topic's readers wait for the broker's timeout
             if isinstance(error, TransactionFailedError):
                 raise self._error(error) from error
             raise
@@ -158,9 +159,9 @@ class Redriver:
         """End the producer; what was not committed stays so."""
         self._transactions.close()
 
-    def _patience(self, what: str) -> Patience:
+    def _patience(self, what: str) -> KafkaPatience:
         seconds_max = self._settings.outage_seconds_max
-        return Patience(self._transactions.connection, what, seconds_max, self._waiting)
+        return KafkaPatience(self._transactions.connection, what, seconds_max, self._waiting)
 
     def _error(self, failed: TransactionFailedError) -> TransportError:
         if failed.is_fenced:

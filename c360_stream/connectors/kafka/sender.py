@@ -1,4 +1,4 @@
-"""Producers: records are handed over, and what became of each is heard."""
+"""Producers: queue records and handle their delivery reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.options import PRODUCER
-from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -21,20 +21,20 @@ ANY_PARTITION = -1
 _FULL_QUEUE_SECONDS = 0.1
 DeliveryCallback = Callable[[KafkaError | None, Message], None]
 _silent = logging.getLogger(f"{__name__}.librdkafka")
-_silent.disabled = True  # it repeats, past `log_level`, what reaches us as errors
+_silent.disabled = True  # despite `log_level` it repeats what `error_cb` reports
 
 
 class Sender:
-    """Hands records to a producer and hears what became of them. The first failed delivery is raised ever after."""
+    """Queues records in a producer and handles delivery reports. Every call after a failed delivery raises it."""
 
     def __init__(self, producer: Producer, connection: Connection) -> None:
         self._producer: Producer | None = producer
         self._connection = connection
         self._delivered = 0
         self.failed: KafkaError | None = None
-        """Why the first record that could not be delivered could not."""
+        """The error of the first failed delivery."""
         self.failure: TransportError | None = None
-        """The same in words."""
+        """The same as an exception with a hint."""
 
     @property
     def producer(self) -> Producer:
@@ -46,7 +46,7 @@ class Sender:
     def send(
         self,
         records: Sequence[TopicRecord],
-        patience: Patience,
+        patience: KafkaPatience,
         partition: int = ANY_PARTITION,
         on_delivered: OnDelivered | None = None,
     ) -> None:
@@ -58,12 +58,12 @@ class Sender:
             If one of these or an earlier record could not be delivered.
         """
         for topic, record in records:
-            delivered = self._heed if on_delivered is None else partial(self._tell, on_delivered, record)
+            delivered = self._record_delivery if on_delivered is None else partial(self._notify, on_delivered, record)
             self._produce(topic, record, partition, patience, delivered)
         self._serve(self.producer.poll, 0)
         self.raise_failure()
 
-    def flush(self, patience: Patience) -> None:
+    def flush(self, patience: KafkaPatience) -> None:
         """Return once every record is acknowledged by all replicas in sync."""
         while self._serve(self.producer.flush, WAIT_SECONDS) > 0:
             self.raise_failure()
@@ -76,10 +76,10 @@ class Sender:
         self._delivered, self.failed, self.failure = 0, None, None
 
     def close(self) -> None:
-        """Drop the producer and what was not flushed; nothing can be sent any more."""
+        """Drop the producer and what was not flushed; later calls raise."""
         if self._producer is not None:
             self._producer.purge()
-            self._serve(self._producer.poll, 0)  # which lets go of the callbacks
+            self._serve(self._producer.poll, 0)  # releases the callbacks
         # Its own `close` would wait for the broker, for as long as it takes, to abort an open transaction.
         self._producer = None
 
@@ -90,7 +90,7 @@ class Sender:
         self._connection.raise_fatal()
 
     def _produce(
-        self, topic: str, record: OutRecord, partition: int, patience: Patience, delivered: DeliveryCallback
+        self, topic: str, record: OutRecord, partition: int, patience: KafkaPatience, delivered: DeliveryCallback
     ) -> None:
         headers = cast("list[tuple[str, str | bytes | None]]", list(record.headers))
         while True:
@@ -108,9 +108,9 @@ class Sender:
                 self._fail(topic, error.args[0], len(record.value or b""))
 
     def _serve(self, serve: Callable[[float], int], seconds: float) -> int:
-        """Hear what became of records.
+        """Run delivery callbacks.
 
-        A fatal error comes as an exception. If callbacks run after it, all that is left of it is a `SystemError`.
+        A fatal error is raised as an exception. If callbacks run after it, only a `SystemError` is left of it.
         """
         try:
             return serve(seconds)
@@ -123,15 +123,15 @@ class Sender:
             )
         return 0
 
-    def _heed(self, error: KafkaError | None, message: Message) -> None:
+    def _record_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._delivered += 1
             self._connection.restored()
         elif self.failure is None:
             self._fail(message.topic() or "?", error, len(message))
 
-    def _tell(self, on_delivered: OnDelivered, record: OutRecord, error: KafkaError | None, message: Message) -> None:
-        self._heed(error, message)
+    def _notify(self, on_delivered: OnDelivered, record: OutRecord, error: KafkaError | None, message: Message) -> None:
+        self._record_delivery(error, message)
         if error is None:
             on_delivered(record)
 

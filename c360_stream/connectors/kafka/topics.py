@@ -1,4 +1,4 @@
-"""The topics of a Kafka cluster: made as the settings say, and what those that are there are like."""
+"""The topics of a Kafka cluster: creates the missing ones from the settings and describes the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DESCRIBE_SECONDS_MAX = 5.0
 RETENTION_MS, RETENTION_BYTES, CLEANUP_POLICY = "retention.ms", "retention.bytes", "cleanup.policy"
 
 Described = Mapping[str, str] | KafkaError
-"""Configuration of a topic, defaults of the broker included, as far as the broker tells; or why it does not."""
+"""Configuration of a topic, defaults of the broker included, as far as the broker reports it; or its error."""
 
 
 def setup_topics(settings: Settings) -> list[str]:
@@ -31,7 +31,7 @@ def setup_topics(settings: Settings) -> list[str]:
 
     Returns
     -------
-    A line a topic: what was done, or in what an existing topic differs and which command changes that.
+    One line per topic: what was done, or how an existing topic differs and which command changes that.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def describe_topics(settings: Settings, topics: Iterable[str]) -> dict[str, Desc
 
 
 def alter_command(settings: Settings, topic: str, config: Mapping[str, str]) -> str:
-    """Command of Kafka's own tools that sets a topic's configuration.
+    """The command of Kafka's own tools that sets a topic's configuration.
 
     >>> alter_command(Settings.model_construct(kafka_brokers="kafka:9092"), "t", {"retention.ms": "-1"})
     'kafka-configs.sh --bootstrap-server kafka:9092 --alter --topic t --add-config retention.ms=-1'
@@ -157,12 +157,12 @@ def _describe(admin: AdminClient, connection: Connection, topics: Iterable[str])
 
 
 def _differences(settings: Settings, name: str, topic: TopicMetadata, described: Described) -> str:
-    """In what an existing topic differs from what is asked for, and how a person changes that."""
+    """How an existing topic differs from the settings, and the commands that change it."""
     found, commands = [], []
     partitions, asked = len(topic.partitions), _partitions(settings, name)
     if asked not in (partitions, -1):
         found.append(f" ({asked} asked for)")
-        # Not of the other outputs: keys would move, and a compacted topic keep their older values where they were.
+        # Not for the other outputs: keys would move, and a compacted topic would keep their old values elsewhere.
         if partitions < asked and name not in settings.output_topics:
             where = f"--bootstrap-server {settings.kafka_brokers}"
             commands.append(f"kafka-topics.sh {where} --alter --topic {name} --partitions {asked}")
@@ -174,7 +174,7 @@ def _differences(settings: Settings, name: str, topic: TopicMetadata, described:
         found.append(f"; its configuration was not looked at: {described.str()}")
     else:
         wanted = wanted_topics(settings)[name].items()
-        # What a broker of another make does not know cannot be changed there.
+        # A broker of another vendor may lack an option: then it cannot be changed there.
         odd = {key: value for key, value in wanted if described.get(key, value) != value}
         found += [f"; {_difference(key, described[key], value)}" for key, value in odd.items()]
         if odd:

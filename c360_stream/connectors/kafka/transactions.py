@@ -1,4 +1,4 @@
-"""Transactions of one producer: each step waits out what passes; what fails says whether another try can help."""
+"""Transactions of one producer: each step retries what may pass; its error tells whether another attempt can help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition as Partition
 
 from c360_stream.connectors.kafka.connection import Connection
 from c360_stream.connectors.kafka.error_codes import FENCED, FINAL
-from c360_stream.connectors.kafka.patience import WAIT_SECONDS, Patience
+from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.connectors.kafka.sender import ANY_PARTITION, open_sender
 from c360_stream.connectors.ports import TopicRecord
 from c360_stream.errors import TransportError
@@ -29,11 +29,11 @@ class TransactionFailedError(Exception):
     cause
         Why.
     error
-        The same for people.
+        The same as an exception with a hint.
     is_final
-        Whether trying again changes nothing. Else the transaction may come through if it is begun again.
+        Whether a retry cannot help. Else the transaction may succeed if it is begun again.
     needs_new_producer
-        Whether this producer can do no more. Else its transaction is to be aborted before the next one.
+        Whether this producer is unusable. Else its transaction must be aborted before the next one.
     is_fenced
         Whether a newer producer of the same name has taken over.
     """
@@ -72,43 +72,43 @@ class Transactions:
         }
         self._sender = open_sender(settings, self.connection, options)
 
-    def open(self, patience: Patience) -> None:
-        """Shut out older producers of this name, and end the transaction that they left open.
+    def open(self, patience: KafkaPatience) -> None:
+        """Fence older producers of this name, and end the transaction that they left open.
 
         This and every other step raises `TransactionFailedError`, and `TransportError` if patience runs out.
         """
         self._step(self._sender.producer.init_transactions, patience)
 
-    def begin(self, patience: Patience) -> None:
+    def begin(self, patience: KafkaPatience) -> None:
         """Begin a transaction."""
         self._sender.begin()
         self._began = time.monotonic()
         self._step(lambda _: self._sender.producer.begin_transaction(), patience)
 
-    def send(self, records: Sequence[TopicRecord], patience: Patience, partition: int = ANY_PARTITION) -> None:
+    def send(self, records: Sequence[TopicRecord], patience: KafkaPatience, partition: int = ANY_PARTITION) -> None:
         """Queue records; waits while the queue is full."""
         with self._delivering():
             self._sender.send(records, patience, partition)
 
-    def flush(self, patience: Patience) -> None:
+    def flush(self, patience: KafkaPatience) -> None:
         """Return once every record of the transaction is there."""
         with self._delivering():
             self._sender.flush(patience)
 
-    def send_offsets(self, offsets: list[Partition], group: Any, patience: Patience) -> None:
+    def send_offsets(self, offsets: list[Partition], group: Any, patience: KafkaPatience) -> None:
         """Commit offsets of a consumer group with the transaction."""
         self._step(lambda seconds: self._sender.producer.send_offsets_to_transaction(offsets, group, seconds), patience)
 
-    def commit(self, patience: Patience) -> None:
+    def commit(self, patience: KafkaPatience) -> None:
         """Let readers see the transaction."""
         self._step(self._sender.producer.commit_transaction, patience)
 
-    def abort(self, patience: Patience) -> None:
+    def abort(self, patience: KafkaPatience) -> None:
         """End the transaction so that another one can be begun."""
         self._step(self._sender.producer.abort_transaction, patience)
 
     def abort_soon(self) -> None:
-        """Let readers go on that this transaction holds up; if that cannot be, the broker does it in time."""
+        """Release the readers that this transaction holds up; if that fails, the broker does it after the timeout."""
         with suppress(KafkaException):
             self._sender.producer.abort_transaction(_ABORT_SECONDS_MAX)
 
@@ -126,9 +126,9 @@ class Transactions:
                 raise
             raise self._failure(cause, abortable=True) from error
 
-    def _step(self, step: Callable[[float], object], patience: Patience) -> None:
-        """Take one step; one that timed out goes on when it is called again."""
-        patience.run(lambda: step(WAIT_SECONDS), self._refusal)
+    def _step(self, step: Callable[[float], object], patience: KafkaPatience) -> None:
+        """Run one step; one that timed out continues when it is called again."""
+        patience.run(lambda: step(WAIT_SECONDS), lambda error: self._refusal(error.args[0]))
 
     def _refusal(self, error: KafkaError) -> TransactionFailedError | None:
         if error.retriable() and not error.fatal():
@@ -147,7 +147,7 @@ class Transactions:
         )
 
     def _fatal(self) -> KafkaError | None:
-        """What this producer cannot recover from: it repeats it to whoever asks for anything."""
+        """The error from which this producer cannot recover: every call repeats it."""
         if self.connection.fatal is None:
             return None
         try:

@@ -47,7 +47,7 @@ class KafkaTransport:
         return list_topics(self._admin, self._connection, self._start_seconds_max).get(topic, [])
 
     def reader(self, topic: str, partition: int, resume: tuple[int, ...] | None, *, live: bool) -> KafkaReader:
-        """Open a partition. Its position is (next offset,); a live reader ends with what the broker last told of."""
+        """Open a partition. Its position is (next offset,); a live reader ends at the last reported end."""
         known = list_topics(self._admin, self._connection, self._start_seconds_max)
         if partition not in known.get(topic, []):
             raise TransportError(f"{self._connection.name} has no {topic}[{partition}]", _SETUP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from c360_stream.connectors.kafka.connection import Connection
-from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.sender import ANY_PARTITION, Sender
 from c360_stream.connectors.ports import OnDelivered, OutRecord, Waiting
 
@@ -46,5 +46,5 @@ class KafkaWriter:
         """Close the producer. What was not flushed is dropped."""
         self._sender.close()
 
-    def _patience(self) -> Patience:
-        return Patience(self._connection, f"writing {self.topic}", self._seconds_max, self._waiting)
+    def _patience(self) -> KafkaPatience:
+        return KafkaPatience(self._connection, f"writing {self.topic}", self._seconds_max, self._waiting)

@@ -30,7 +30,7 @@ def bench(item: str, *, as_json: bool | None, **options: Any) -> None:
     Raises
     ------
     click.BadParameter
-        If an item cannot do with what an option says.
+        If an item does not support an option's value.
     C360Error
         If a replay fails.
     """

@@ -29,7 +29,7 @@ SMALLER = 10
 def measure(
     share: float, processes: int, seed: int, *, accounts: int = ACCOUNTS, days: int = DAYS, events: int = EVENTS
 ) -> Iterator[Result]:
-    """Replay a share of the events, and a tenth of that share; the line through both says what all would take.
+    """Replay a share of the events, and a tenth of that share; the line through both extrapolates to all.
 
     All accounts and all days are there in both: ticks cost by accounts and days, and do not shrink with the share.
     What an event costs is the slope; start-up, ticks and learning are what is left without events.
@@ -96,13 +96,13 @@ def _replayed(spec: SampleSpec, processes: int) -> _Replayed:
         for day, written in enumerate(Sample(spec).write_by_day(settings), 1):
             counts = counts.plus(written)
             if day % 10 == 0 or day == spec.days:
-                _say(f"day {day} of {spec.days} is written: {counts.lines:,} events, {counts.bytes / 1e9:.2f} GB")
+                _report(f"day {day} of {spec.days} is written: {counts.lines:,} events, {counts.bytes / 1e9:.2f} GB")
         floor = timed(split_lines, log_files(settings)).wall
-        _say(f"replaying {counts.lines:,} events over {processes} process{'es' if processes > 1 else ''}")
+        _report(f"replaying {counts.lines:,} events over {processes} process{'es' if processes > 1 else ''}")
         run = run_log(settings.log_dir, processes, counts.accepted)
-        _say(f"that took {run.flow:,.1f} s: {counts.lines / run.flow:,.0f} events a second")
+        _report(f"that took {run.flow:,.1f} s: {counts.lines / run.flow:,.0f} events per second")
         return _Replayed(counts, run, floor)
 
 
-def _say(what: str) -> None:
+def _report(what: str) -> None:
     click.echo(f"c360 bench history: {what}", err=True)

@@ -189,7 +189,7 @@ def _memory(options: Options) -> Iterator[Result]:
 
 
 def _defaults() -> Settings:
-    """The defaults, whatever this machine's configuration says."""
+    """The defaults, whatever this machine's configuration is."""
     from c360_stream.settings import Settings
 
     return Settings.model_construct()

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.options import CONSUMER
-from c360_stream.connectors.kafka.patience import Patience
+from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.reader import CHUNK_RECORDS, POLL_SECONDS
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.ports import OutRecord, wait_patiently
@@ -153,7 +153,7 @@ def _produce(sample: Sample, settings: Settings) -> Counts:
     """Write the sample, keyed by account as its producers do; give what it came to."""
     connection = Connection(settings.kafka_brokers)
     sender = open_sender(settings, connection)
-    patience = Patience(connection, "writing the sample", settings.outage_seconds_max, wait_patiently)
+    patience = KafkaPatience(connection, "writing the sample", settings.outage_seconds_max, wait_patiently)
     counts = Counts()
     for kind in INPUT_KINDS:
         topic = settings.input_topic(kind)

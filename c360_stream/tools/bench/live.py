@@ -30,15 +30,15 @@ _PAGE = re.compile(r"metrics at (\S+)")
 
 
 class Running:
-    """A run that tails its input, with what it says."""
+    """A run that tails its input, with its output."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
-        self._said = said
+        self._output = output
 
     def total(self, name: str) -> float:
         """Sum of a metric over its labels; 0 before the run serves metrics."""
-        if (found := _PAGE.search(self.said())) is None:
+        if (found := _PAGE.search(self.output())) is None:
             return 0.0
         try:
             with urlopen(found[1], timeout=5) as page:  # noqa: S310 - an address that the run has printed
@@ -47,12 +47,12 @@ class Running:
             return 0.0
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
-    def said(self) -> str:
-        """Everything so far."""
-        return self._said.read_text()
+    def output(self) -> str:
+        """The output so far."""
+        return self._output.read_text()
 
     def wait(self, condition: Callable[[], bool], poll_seconds: float = POLL_SECONDS) -> None:
-        """Wait until something has happened.
+        """Wait until a condition holds.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Running:
         deadline = time.monotonic() + SECONDS_MAX
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise C360Error(f"the run did not come to it: {self.said().strip()[-500:]}", "run `c360 doctor`")
+                raise C360Error(f"the run did not get there: {self.output().strip()[-500:]}", "run `c360 doctor`")
             time.sleep(poll_seconds)
 
 
@@ -70,13 +70,13 @@ class Running:
 def running(settings: Mapping[str, str], home: Path) -> Iterator[Running]:
     """Start `c360 run` with a recovery directory, away from this process's configuration; kill it at the end."""
     command = [sys.executable, "-m", "c360_stream", "run", "--recovery", str(home / "recovery")]
-    said = home / "said.txt"
-    with said.open("wb") as output:
+    output = home / "output.txt"
+    with output.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603 - this very program
-            command, env=own_environment(settings), cwd=home, stdout=output, stderr=output
+            command, env=own_environment(settings), cwd=home, stdout=file, stderr=file
         )
     try:
-        yield Running(process, said)
+        yield Running(process, output)
     finally:
         process.kill()
         process.wait()
@@ -93,7 +93,7 @@ class Event:
 
 
 class EventClock:
-    """Event time that goes on as the wall clock does, and leaps when told to: a night takes no time."""
+    """Event time that goes on as the wall clock does, and leaps on demand: a night takes no time."""
 
     def __init__(self, start_ms: int) -> None:
         self._origin_ms = start_ms - time.time() * 1000
@@ -108,14 +108,14 @@ class EventClock:
 
 
 class Stream(threading.Thread):
-    """Sends product events of a sample's accounts at a rate, and an event a second to every other partition.
+    """Sends product events of a sample's accounts at a rate, and one event per second to every other partition.
 
     Parameters
     ----------
     sample
         Whose accounts and partitions.
     rate
-        Product events a second.
+        Product events per second.
     clock
         Event time.
     send

@@ -115,7 +115,7 @@ def _held_apart(settings: Settings, load: Load) -> _Held:
     """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    apart = context.Process(target=_say_held, args=(sender, settings, load), daemon=True)
+    apart = context.Process(target=_send_held, args=(sender, settings, load), daemon=True)
     try:
         apart.start()
         sender.close()
@@ -127,8 +127,8 @@ def _held_apart(settings: Settings, load: Load) -> _Held:
         apart.kill()
 
 
-def _say_held(sender: Connection, settings: Settings, load: Load) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits for this process hears of it, and ends it
+def _send_held(sender: Connection, settings: Settings, load: Load) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, too, and ends this process
     sender.send(_held(settings, load))
 
 

@@ -86,7 +86,7 @@ def results(
 
 
 def against(name: str, run: Run, other: Run, parameters: dict[str, Any]) -> Result:
-    """Events a second of a run beside those of the one that its name is told apart from."""
+    """Events per second of a run beside those of the run that it is compared with."""
     floor_is = f"the same {'without' if parameters['recovery'] else 'with'} a recovery directory"
     value, least = run.events / run.flow, other.events / other.flow
     return Result(name, "events per second", value, least, floor_is, parameters, run.seconds())

@@ -1,4 +1,4 @@
-"""What a benchmark says, and the clocks that it is measured with."""
+"""The result of a benchmark, and the clocks that measure it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`c360 run --until-end` as a user starts it, and what it said and took."""
+"""`c360 run --until-end` as a user starts it: its output and its cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DONE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run said, and what it took.
+    """The counts of a run, and its cost.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Run:
         }
 
     def started_as(self, idle: Run) -> Run:
-        """The same, where a run with next to nothing to read tells what start and end cost."""
+        """The same, with the cost of start and end from a run with next to nothing to read."""
         return replace(self, startup=idle.wall, startup_cpu=idle.cpu)
 
 
@@ -76,7 +76,7 @@ def own_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> str:
-    """Run this very program in a directory and a process of its own; what it said.
+    """Run this very program in a directory and a process of its own; return its output.
 
     Raises
     ------
@@ -87,14 +87,14 @@ def c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> s
 
 
 def _c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> tuple[str, resource.struct_rusage]:
-    """What this very program said, and what it and the processes that it started used."""
-    with tempfile.TemporaryFile("w+", dir=home) as said:
+    """The output of this very program, and the resources that its processes used."""
+    with tempfile.TemporaryFile("w+", dir=home) as output:
         process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "c360_stream", *arguments],
             env=own_environment(settings),
             cwd=home,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=output,
         )
         try:
             _, status, used = os.wait4(process.pid, 0)
@@ -103,8 +103,8 @@ def _c360(arguments: Sequence[str], settings: Mapping[str, str], home: Path) -> 
             process.wait()
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read()
+        output.seek(0)
+        text = output.read()
     if process.returncode:
         raise C360Error(f"c360 {arguments[0]} failed: {text.strip()[-500:]}", "run `c360 doctor`")
     return text, used
@@ -137,13 +137,13 @@ def run_to_end(
     began = time.perf_counter()
     text, used = _c360([*arguments, *(["--recovery", str(recovery)] if recovery else [])], settings, home)
     wall = time.perf_counter() - began
-    said = [found.groups() for line in text.splitlines() if (found := _DONE.search(line))]
-    if len(said) != processes:
-        raise C360Error(f"{len(said)} of {processes} processes ended: {text.strip()[-500:]}", "report this")
-    accepted, letters, scores = (sum(int(part[i].replace(",", "")) for part in said) for i in (1, 2, 3))
+    ends = [found.groups() for line in text.splitlines() if (found := _DONE.search(line))]
+    if len(ends) != processes:
+        raise C360Error(f"{len(ends)} of {processes} processes ended: {text.strip()[-500:]}", "report this")
+    accepted, letters, scores = (sum(int(part[i].replace(",", "")) for part in ends) for i in (1, 2, 3))
     if accepted != events:
         raise C360Error(f"the run took {accepted:,} of {events:,} events", "report this")
-    flow = max(float(part[4].replace(",", "")) for part in said)
+    flow = max(float(part[4].replace(",", "")) for part in ends)
     return Run(accepted, letters, scores, flow, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 

@@ -85,7 +85,7 @@ class SampleSpec:
     start_day: int = START_DAY
 
     def parameters(self, counts: Counts) -> dict[str, Any]:
-        """What a result says of its input, which came to so much."""
+        """The parameters of a result: the input, and its size."""
         return {
             "accounts": self.accounts,
             "events": counts.lines,
@@ -127,7 +127,7 @@ class Drawn(NamedTuple):
 
 
 NEXT_TO_NOTHING = SampleSpec(accounts=4, product_events=16, days=1)
-"""For runs that tell what start and end cost."""
+"""For runs that measure start and end."""
 
 
 class Sample:

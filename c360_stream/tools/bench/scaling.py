@@ -23,7 +23,7 @@ def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Resu
 
     Each has a recovery directory.
 
-    The floor is what the machine gives: so many processes that have nothing to say to each other, and split the lines
+    The floor is what the machine gives: so many processes that do not communicate, and split the lines
     of their part of the same files one by one. It is measured right behind each replay.
     """
     numbers = range(1, processes_max + 1)
@@ -55,7 +55,7 @@ def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Resu
             parameters,
             detail,
         )
-        # On a machine with others the cores may not be there; what the processes use tells what they would give.
+        # On a machine with others the cores may not be there; their CPU time shows their share of a free machine.
         yield Result(
             f"scaling_{number}_cpu",
             "times the throughput of one process, if each had a core of its own: by CPU time, start-up included",

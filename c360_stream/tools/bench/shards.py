@@ -34,7 +34,7 @@ def receive(
 
 
 class Shards:
-    """The shards with their scorers, and an encoder a topic; one partition says everything.
+    """The shards with their scorers, and one encoder per topic; there is one partition.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Benchmark `snapshot`: what the state of many accounts costs to keep, again and again, and to take up."""
+"""Benchmark `snapshot`: the cost of keeping the state of many accounts, again and again, and of loading it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def outage_figures(
     window
         When events were lost.
     own, twin
-        What was said of every account, with the outage and in the same world without it.
+        The scores of every account, with the outage and in the same world without it.
 
     Returns
     -------

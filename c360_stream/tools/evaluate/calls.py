@@ -1,4 +1,4 @@
-"""What a team would see that calls the riskiest tenth every Monday, and one that calls whoever is silent longest."""
+"""Calls of a team that calls the riskiest tenth every Monday, beside calls of the tenth that is silent longest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CallLists:
         has passed count. A cancellation is caught if its account was on a list within the horizon before it; only those
         whose whole horizon before was judged count. `days` counts the caught by whole days from the first such list.
         `model_above_rule` is the followed share of the model's calls less that of the rule's: `value` and `error`,
-        calls of an account taken together; None if it cannot be told.
+        calls of an account taken together; None if it is unknown.
         """
         found = {order: self._of_order(order, judged_from, horizon_days) for order in ORDERS}
         return found | {"model_above_rule": self._gap(judged_from, horizon_days)}

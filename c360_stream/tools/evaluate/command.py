@@ -145,11 +145,13 @@ def _asked(
 ) -> tuple[Sweep, list[World]]:
     """The sweep and its worlds."""
     if sweep_file and (log_dir or simulated):
-        raise ConfigurationError("--sweep says which worlds there are", "leave --log-dir, --scenario and the like out")
+        raise ConfigurationError(
+            "--sweep names the worlds: it cannot be combined with --log-dir, --scenario and the like", "leave them out"
+        )
     if log_dir and simulated:
-        raise ConfigurationError(f"--log-dir is no simulated world: --{min(simulated)}", "the two cannot be combined")
+        raise ConfigurationError(f"--log-dir and --{min(simulated)} cannot be combined", "leave one of them out")
     if truth and not log_dir:
-        raise ConfigurationError("--truth goes with --log-dir", "name the log that it is the truth of")
+        raise ConfigurationError("--truth needs --log-dir", "name the log that it is the truth of")
     sweep = read_sweep(sweep_file) if sweep_file else Sweep()
     asked = sweep.worlds
     if log_dir or asked.log_dirs:
@@ -167,7 +169,7 @@ def _asked(
 
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[Path]:
-    """Make the directory; give one below it for simulated logs that is gone afterwards, whatever happens."""
+    """Make the directory; yield one below it for simulated logs, which is always removed afterwards."""
     handled = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, _end) for number in handled}
     try:
@@ -260,7 +262,7 @@ def _shown(figures: dict[str, Any]) -> str:
 
 
 def _wrapped(verdict: dict[str, Any]) -> list[str]:
-    """The sentences of a verdict that say how it ranks, whether risks are right, and what calls meet."""
+    """The sentences of a verdict about its ranking, its probabilities and its calls."""
     sentences = (*verdict["ranking"][:2], *verdict["probabilities"], *verdict["calls"])
     return [
         line for each in sentences for line in wrap(each, initial_indent="- ", subsequent_indent="  ", width=_WIDTH)

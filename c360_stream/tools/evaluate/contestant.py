@@ -19,7 +19,7 @@ from c360_stream.tools.evaluate.reason_check import ReasonCheck
 
 @dataclass(slots=True)
 class WorkedTick:
-    """What a contestant made of a tick: its version and news of models, and each shard's scores."""
+    """The output of a contestant for one tick: its model version and each shard's scores."""
 
     day: int
     learned: LearnedTick
@@ -27,30 +27,30 @@ class WorkedTick:
 
 
 @dataclass(slots=True)
-class Told:
-    """All that a contestant has said besides scores."""
+class ModelHistory:
+    """The alarms, metrics and champions of one contestant, over all ticks."""
 
     alarms: list[DriftAlarm] = field(default_factory=list)
     metrics: list[MetricRow] = field(default_factory=list)
     terms: list[tuple[int, str]] = field(default_factory=list)
-    """Ticks from which on another model scored, and its name."""
+    """Changes of the champion: the first day of each, and its name."""
 
 
 class Contestant:
-    """A pipeline from the learner on, and what is noted of it.
+    """A pipeline from the learner on, and the records of its output.
 
     Parameters
     ----------
     name
-        What it is called.
+        Its name in the report.
     settings
-        Settings, with what makes this contestant different.
+        The settings of this contestant.
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.settings = settings
-        self.told = Told()
+        self.history = ModelHistory()
         self.ledger = ScoreLedger(settings.shards, settings.tier_high)
         self.calls = CallLists()
         self.reasons = ReasonCheck(settings.tier_high)
@@ -66,10 +66,10 @@ class Contestant:
         self.calls.take(tick.day, tick.rows, scored)
         for each in scored:
             self.reasons.take(each.scores)
-        if not self.told.terms or self.told.terms[-1][1] != learned.version.model_name:
-            self.told.terms.append((tick.day, learned.version.model_name))
+        if not self.history.terms or self.history.terms[-1][1] != learned.version.model_name:
+            self.history.terms.append((tick.day, learned.version.model_name))
         for news in given:
             if isinstance(news, LearnedTick | Watched):
-                self.told.alarms += news.alarms
-                self.told.metrics += news.metrics
+                self.history.alarms += news.alarms
+                self.history.metrics += news.metrics
         return WorkedTick(tick.day, learned, scored)

@@ -13,7 +13,7 @@ Figures = dict[str, Any]
 
 
 def criteria(worlds: Sequence[Figures], run: str) -> list[Figures]:
-    """The limits that these worlds can tell of, for one run, by scenario."""
+    """The limits that these worlds can test, for one run, by scenario."""
     found: list[Figures] = []
     for scenario in dict.fromkeys(world["world"]["scenario"] for world in worlds):
         same = [world for world in worlds if world["world"]["scenario"] == scenario]
@@ -130,7 +130,7 @@ def _pooled_ratios(worlds: Sequence[Figures], run: str, against: str) -> dict[in
             pooled = sums.setdefault(number, [0.0, 0.0])
             pooled[0] += examples * block["mean_risk"]
             pooled[1] += there
-    return {number: said / there for number, (said, there) in sorted(sums.items()) if there}
+    return {number: predicted / there for number, (predicted, there) in sorted(sums.items()) if there}
 
 
 def _alarms(worlds: Sequence[Figures], run: str, scenario: str) -> list[Figures]:
@@ -152,7 +152,9 @@ def _change_alarms(worlds: Sequence[Figures], runs: Sequence[Figures]) -> list[F
     late = max(known) if len(known) == len(delays) else None
     better = [_better_challenger(one, world["change"]) for one, world in zip(runs, worlds, strict=True)]
     missed = sum(wins and not one["alarms"]["promoted_after_change"] for wins, one in zip(better, runs, strict=True))
-    told = f"better in {sum(better)}, promoted in {sum(bool(one['alarms']['promoted_after_change']) for one in runs)}"
+    outcome = (
+        f"better in {sum(better)}, promoted in {sum(bool(one['alarms']['promoted_after_change']) for one in runs)}"
+    )
     return [
         _row(
             "concept_delay_days",
@@ -167,7 +169,7 @@ def _change_alarms(worlds: Sequence[Figures], runs: Sequence[Figures]) -> list[F
             "worlds in which a challenger proved better after the change and none was promoted",
             float(missed),
             (None, 0.0),
-            f"of {len(runs)} worlds: a challenger {told}",
+            f"of {len(runs)} worlds: a challenger {outcome}",
         ),
     ]
 

@@ -1,8 +1,8 @@
 """River's drift detectors used plainly, beside which the flow's own alarm is put.
 
 Each takes the log loss of every matured label, one after the other in canonical order, with the defaults that River
-gives it. DDM counts errors: there a risk at or above the share that has churned so far says "churns". Its user would
-take the loss of the first run's stored scores, so that is what they get.
+gives it. DDM counts errors: a risk at or above the share that has churned so far predicts "churns". A user would
+feed them the loss of the first run's stored scores, so that is what they get.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def detections(
     examples: Examples, risk: NDArray[np.float64], judged: NDArray[np.bool_], horizon_days: int
 ) -> dict[str, list[int]]:
     """Days on which each detector found a change, one entry a detection, in order."""
-    churned, said = examples.churned[judged], risk[judged]
+    churned, predicted = examples.churned[judged], risk[judged]
     known_day = (examples.as_of_day[judged] + horizon_days).tolist()
-    right = np.clip(np.where(churned, said, 1.0 - said), RISK_MARGIN, 1.0)
+    right = np.clip(np.where(churned, predicted, 1.0 - predicted), RISK_MARGIN, 1.0)
     loss = (-np.log(right)).tolist()
     before = np.arange(len(churned))
     rate = np.cumsum(np.append(0, churned[:-1])) / np.maximum(before, 1)
-    wrong = ((said >= rate) != churned).tolist()
+    wrong = ((predicted >= rate) != churned).tolist()
     found: dict[str, list[int]] = {}
     for name, make in _DETECTORS.items():
         detector = make()

@@ -95,7 +95,7 @@ def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, An
     With truth also `calibration_ratio_true`, mean risk over mean true risk, and `expected_roc_auc`.
     """
     rows = judged.rows(first, last)
-    churned, said = judged.churned[rows], risk[rows]
+    churned, predicted = judged.churned[rows], risk[rows]
     found: dict[str, Any] = {
         "first_day": iso(first),
         "last_day": iso(last),
@@ -104,13 +104,13 @@ def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, An
     }
     if not len(rows):
         return found
-    found["mean_risk"] = float(np.mean(said))
-    found |= {each.metric: each.value for each in measure("all", churned, said)}
+    found["mean_risk"] = float(np.mean(predicted))
+    found |= {each.metric: each.value for each in measure("all", churned, predicted)}
     if judged.true_risk is not None:
         true_risk = judged.true_risk[rows]
         found["mean_true_risk"] = float(np.mean(true_risk))
         found["calibration_ratio_true"] = found["mean_risk"] / found["mean_true_risk"]
-        found["expected_roc_auc"] = expected_roc_auc(true_risk, said)
+        found["expected_roc_auc"] = expected_roc_auc(true_risk, predicted)
     return found
 
 
@@ -161,12 +161,14 @@ def _moving_points(judged: Judged, risk: Floats) -> list[dict[str, Any]]:
     points = []
     for day in range(judged.first_day + MOVING_DAYS - 1, judged.last_day + 1, 7):
         rows = judged.rows(day - MOVING_DAYS + 1, day)
-        churned, said = judged.churned[rows], risk[rows]
-        point: dict[str, Any] = {"day": iso(day), "roc_auc": roc_auc(churned, said)}
+        churned, predicted = judged.churned[rows], risk[rows]
+        point: dict[str, Any] = {"day": iso(day), "roc_auc": roc_auc(churned, predicted)}
         if judged.true_risk is not None:
             true_risk = judged.true_risk[rows]
-            point["expected_roc_auc"] = expected_roc_auc(true_risk, said)
-            point["calibration_ratio_true"] = float(np.mean(said)) / float(np.mean(true_risk)) if len(rows) else None
+            point["expected_roc_auc"] = expected_roc_auc(true_risk, predicted)
+            point["calibration_ratio_true"] = (
+                float(np.mean(predicted)) / float(np.mean(true_risk)) if len(rows) else None
+            )
         points.append(point)
     return points
 

@@ -15,7 +15,7 @@ from c360_stream.tools.evaluate.figures import Judged
 from c360_stream.tools.evaluate.matured import iso
 
 SILENCE, BATCH = "silence", "lightgbm-28d"
-"""Rivals: whoever has been silent longest first, which any spreadsheet can do, and LightGBM refitted every 28 days."""
+"""Rivals: longest silent first, which any spreadsheet can do, and LightGBM refitted every 28 days."""
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def judgement(
     -------
     `accounts`: different accounts; `left` and `stayed`: those of them with an example of either outcome. `roc_auc`,
     `against` (by rival, how much the ROC-AUC is above its) and `gap` (share that cancelled less mean risk): `value` and
-    `error`, None if it cannot be told. `bands`: of each band of risks that is not empty the bounds, counts, means (with
+    `error`, None if it is unknown. `bands`: of each band of risks that is not empty the bounds, counts, means (with
     truth also `mean_true_risk`) and `gap`. `times`: the same of each whole block of 60 days.
     """
     churned, risk = judged.churned, scores[run]
@@ -79,7 +79,7 @@ def _times(judged: Judged, risk: Floats, account: NDArray[np.int64]) -> Iterator
 
 
 def _part(judged: Judged, risk: Floats, account: NDArray[np.int64], rows: NDArray[np.intp]) -> dict[str, Any]:
-    """What was told and what happened in some of the examples."""
+    """Mean risks and outcomes of some of the examples."""
     found = {
         "examples": len(rows),
         "accounts": len(np.unique(account[rows])),

@@ -1,4 +1,4 @@
-"""What was said of every account at every tick, one byte each: tiers, risks above the `high` threshold, goings."""
+"""The scores of every account at every tick in one byte each, with whether the risk is `high`; and cancellations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Matrices(NamedTuple):
     first_day
         Day of the first row.
     ids
-        Account ids, one a column.
+        Account ids, one per column.
     tier
         int8: index into `TIERS`, or `NO_TIER` where the account was not scored.
     over
@@ -33,7 +33,7 @@ class Matrices(NamedTuple):
     gone
         bool: the account cancelled in the day before this tick.
     mrr_cents
-        float64, one a column: at the last tick that the account was scored at; NaN if unknown.
+        float64, one per column: at the last tick that the account was scored at; NaN if unknown.
     """
 
     first_day: int
@@ -49,22 +49,22 @@ class _Shard:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        self.said: list[NDArray[np.int8]] = []
+        self.coded: list[NDArray[np.int8]] = []
         self.gone: list[NDArray[np.int32]] = []
         self.mrr = np.full(64, np.nan)
 
     def take(self, rows: TickRows, scored: ScoredTick, high: float) -> None:
         self.ids += rows.new_ids
         self.mrr = grow_array(self.mrr, len(self.ids), np.nan)
-        said = np.full(len(self.ids), NO_TIER, np.int8)
-        said[rows.account] = scored.scores.tier + _OVER * (scored.scores.risk >= high)
-        self.said.append(said)
+        coded = np.full(len(self.ids), NO_TIER, np.int8)
+        coded[rows.account] = scored.scores.tier + _OVER * (scored.scores.risk >= high)
+        self.coded.append(coded)
         self.gone.append(rows.gone)
         self.mrr[rows.account] = rows.features[:, _MRR]
 
 
 class ScoreLedger:
-    """Notes the ticks of one run. Memory: one byte an account and a tick, and 8 an account.
+    """Records the ticks of one run. Memory: one byte per account and tick, and 8 per account.
 
     Parameters
     ----------
@@ -83,23 +83,23 @@ class ScoreLedger:
         """Take a tick; rows and scores are in the order of the shards."""
         if self._first_day is None:
             self._first_day = day
-        for one, said in zip(rows, scored, strict=True):
-            self._shards[one.shard].take(one, said, self._high)
+        for one, shard_scores in zip(rows, scored, strict=True):
+            self._shards[one.shard].take(one, shard_scores, self._high)
 
     def matrices(self) -> Matrices:
         """Everything, the accounts in the order of their ids."""
         ids = [account for shard in self._shards for account in shard.ids]
-        ticks = len(self._shards[0].said)
-        said = np.full((ticks, len(ids)), NO_TIER, np.int8)
+        ticks = len(self._shards[0].coded)
+        coded = np.full((ticks, len(ids)), NO_TIER, np.int8)
         gone = np.zeros((ticks, len(ids)), np.bool_)
         begin = 0
         for shard in self._shards:
-            for tick, (values, left) in enumerate(zip(shard.said, shard.gone, strict=True)):
-                said[tick, begin : begin + len(values)] = values
+            for tick, (values, left) in enumerate(zip(shard.coded, shard.gone, strict=True)):
+                coded[tick, begin : begin + len(values)] = values
                 gone[tick, begin + left] = True
             begin += len(shard.ids)
         mrr = np.concatenate([shard.mrr[: len(shard.ids)] for shard in self._shards])
         order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
-        said = said[:, order]
-        tier = np.where(said >= 0, said % _OVER, NO_TIER).astype(np.int8)
-        return Matrices(self._first_day or 0, [ids[i] for i in order], tier, said >= _OVER, gone[:, order], mrr[order])
+        coded = coded[:, order]
+        tier = np.where(coded >= 0, coded % _OVER, NO_TIER).astype(np.int8)
+        return Matrices(self._first_day or 0, [ids[i] for i in order], tier, coded >= _OVER, gone[:, order], mrr[order])

@@ -1,4 +1,4 @@
-"""A log read as the flow reads it, without its engine: what the account shards say of each tick."""
+"""A log read as the flow reads it, without its engine: the output of the account shards for each tick."""
 
 from __future__ import annotations
 

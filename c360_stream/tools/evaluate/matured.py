@@ -1,4 +1,4 @@
-"""The examples of a world as they mature: features, outcome, what each run said of them, and the truth."""
+"""The examples of a world as they mature: features, outcome, each run's risks, and the truth."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ExampleLog:
     _recent: dict[int, int] = field(default_factory=dict)
 
     def take(self, tick: ReplayedTick, scored: Mapping[str, list[ScoredTick]]) -> None:
-        """Take what matured at a tick, and what each run had said of it."""
+        """Take the examples that matured at a tick, with each run's risks."""
         self._correct(tick)
         block = ExampleBlock.merged([part.matured for part in tick.examples])
         if not len(block):

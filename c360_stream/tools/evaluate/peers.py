@@ -137,9 +137,9 @@ def _weights(columns: Floats, target: Floats) -> Floats:
     penalty[-1] = _RIDGE_CONSTANT
     loss = _loss(columns, target, weights, penalty)
     for _ in range(_STEPS_MAX):
-        said = _sigmoid(columns @ weights)
-        gradient = columns.T @ (said - target) + penalty * weights
-        curvature = (columns * (said * (1 - said))[:, None]).T @ columns + np.diag(penalty)
+        predicted = _sigmoid(columns @ weights)
+        gradient = columns.T @ (predicted - target) + penalty * weights
+        curvature = (columns * (predicted * (1 - predicted))[:, None]).T @ columns + np.diag(penalty)
         step = np.linalg.solve(curvature, gradient)
         for _ in range(_HALVINGS_MAX):
             tried = _loss(columns, target, weights - step, penalty)

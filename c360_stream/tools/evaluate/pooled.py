@@ -40,7 +40,7 @@ class Part:
         Of which.
     examples, accounts
         Scores, and different accounts (of each world).
-    told, left, true
+    mean_risk, left, true
         Mean risk, share that left, and mean true risk if it is known.
     gap
         The second less the first, with its error.
@@ -49,7 +49,7 @@ class Part:
     name: str
     examples: int
     accounts: int
-    told: float
+    mean_risk: float
     left: float
     true: float | None
     gap: Estimate | None
@@ -119,7 +119,7 @@ class Pool:
         self.gap = pooled((one["gap"] for one in self._judged), [world["examples"] for world in worlds])
         risks = [world["scorers"][run]["segments"]["all"]["mean_risk"] * world["examples"] for world in worlds]
         self.horizon_days: int = worlds[0]["horizon_days"]
-        self.told = sum(risks) / self.examples
+        self.mean_risk = sum(risks) / self.examples
         self.observed = self.churned / self.examples
 
     def above(self, rival: str) -> Estimate | None:

@@ -1,4 +1,4 @@
-"""What is being done to which world, on stderr: a bar each on a terminal, else a line for each step begun."""
+"""Progress of the worlds, on stderr: one bar each on a terminal, else a line for each step begun."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Board:
         if self._bars:
             self._bars.stop()
 
-    def say(self, title: str, step: str, done: int, total: int) -> None:
-        """Tell what is being done to a world, and how many of how many days of it are; 0 where nobody knows."""
+    def report(self, title: str, step: str, done: int, total: int) -> None:
+        """Show the step that a world is in, its days done and its days in total; 0 where unknown."""
         if self._bars:
             if title not in self._tasks:
                 self._tasks[title] = self._bars.add_task(title, total=None, step=step)
@@ -53,6 +53,6 @@ class Board:
         self._steps[title] = step
 
     def finished(self, title: str) -> None:
-        """Tell that a world is done."""
+        """Show that a world is done."""
         self._done += 1
-        self.say(title, f"done, {self._done} of {self._worlds}", 1, 1)
+        self.report(title, f"done, {self._done} of {self._worlds}", 1, 1)

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 class ReasonCheck:
-    """Notes what the high and critical scores of one run are told. Memory: some 120 bytes for each of them.
+    """Checks the reasons of the high and critical scores of one run. Memory: some 120 bytes for each of them.
 
     Parameters
     ----------
@@ -58,18 +58,18 @@ class ReasonCheck:
         self._without += int(np.count_nonzero((counts == 0) & ~(np.False_ if fallen is None else fallen)))
         contribution = np.array(raising.contribution)
         self._first_lowers += int((contribution[first[counts > 0]] <= 0).sum())
-        self._entries += [self._told(raising, 1.0), self._told(lowering, -1.0)]
+        self._entries += [self._rows(raising, 1.0), self._rows(lowering, -1.0)]
         self._scores += len(counts)
 
-    def _told(self, told: Reasons, way: float) -> Floats:
-        """Number of the score, column (-1 for what is no feature), value and which way it is told, a row each."""
-        number_of = self._scores + np.repeat(np.arange(len(told.offsets) - 1), np.diff(told.offsets))
-        column = [INDEX.get(name, -1) for name in told.feature]
-        value = np.array(told.value, np.float64)
+    def _rows(self, reasons: Reasons, way: float) -> Floats:
+        """One row per reason: number of the score, column (-1 for no feature), value, and 1 (raising) or -1."""
+        number_of = self._scores + np.repeat(np.arange(len(reasons.offsets) - 1), np.diff(reasons.offsets))
+        column = [INDEX.get(name, -1) for name in reasons.feature]
+        value = np.array(reasons.value, np.float64)
         return np.stack([number_of, np.array(column, np.float64), value, np.full(len(column), way)], axis=1)
 
     def figures(self, ordinary: Floats) -> Figures:
-        """What came out.
+        """The result.
 
         Parameters
         ----------
@@ -112,12 +112,12 @@ _SHARES = (
 
 
 def reason_table(figures: Figures) -> Table:
-    """One row a world and run."""
+    """One row per world and run."""
     rows = []
     for world in figures["worlds"]:
         for name, run in world["runs"].items():
-            told = run["reasons"]
-            shares = (percent(told[share], 2) for share, _ in _SHARES)
-            difference = number(told["largest_difference"], ".1e")
-            rows.append((world["world"]["title"], name, f"{told['scores']:,}", *shares, difference))
+            check = run["reasons"]
+            shares = (percent(check[share], 2) for share, _ in _SHARES)
+            difference = number(check["largest_difference"], ".1e")
+            rows.append((world["world"]["title"], name, f"{check['scores']:,}", *shares, difference))
     return Table(("world", "run", "#scores", *(name for _, name in _SHARES), "#largest difference"), rows)

@@ -1,4 +1,4 @@
-"""The report: what the figures say, as one self-contained HTML page. It is made from the JSON's figures alone.
+"""The report: the figures as one self-contained HTML page. It is made from the JSON's figures alone.
 
 The page itself is `templates/report.html`, whose style sheet serves light and dark, phones and paper.
 """

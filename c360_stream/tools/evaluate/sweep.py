@@ -106,7 +106,7 @@ def read_sweep(path: Path) -> Sweep:
     Raises
     ------
     ConfigurationError
-        If it cannot be read or says something that cannot be done; the message names the place.
+        If it cannot be read or is invalid; the message names the place.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -49,7 +49,7 @@ def verdicts(figures: Figures) -> Table:
 
 
 def bands(verdict: Figures) -> Table:
-    """What was told and what happened, by bands of risk."""
+    """Mean risks and outcomes, by bands of risk."""
     rows = []
     true = any(band["mean_true_risk"] is not None for band in verdict["bands"])
     for band in verdict["bands"]:

@@ -38,11 +38,11 @@ HEADLINES = {
 
 
 def verdicts(worlds: Sequence[Figures], runs: Sequence[str]) -> list[Figures]:
-    """One verdict a scenario and run.
+    """One verdict per scenario and run.
 
     Each has `scenario`, `run`, `worlds`, `grade` (a key of `HEADLINES`), `headline`, and sentences: `ranking`,
-    `probabilities`, `calls`, `limits` (what it is not good enough for) and `basis` (how that is known); and `bands`,
-    rows of what was told and what happened.
+    `probabilities`, `calls`, `limits` (uses that it is not good enough for) and `basis` (the evidence); and `bands`,
+    rows of mean risks and outcomes.
     """
     scenarios = dict.fromkeys(world["world"]["scenario"] for world in worlds)
     found = []
@@ -102,7 +102,7 @@ def _headline(pool: Pool, grade: str) -> str:
 def _ranking(pool: Pool) -> Iterator[str]:
     auc = pool.roc_auc
     if auc is None:
-        yield "How well it ranks cannot be told: that takes accounts that left and accounts that stayed."
+        yield "How well it ranks is unknown: that takes accounts that left and accounts that stayed."
         return
     yield (
         "Take an account that left and one that stayed: the one that left had been given the higher risk in"
@@ -135,7 +135,7 @@ def _off(pool: Pool) -> bool:
     """Whether the mean risk is wrong by more than chance and by more than what matters."""
     if pool.gap is None or not pool.observed:
         return False
-    return abs(pool.told / pool.observed - 1) > RATIO_OFF_MAX and abs(pool.gap.value) > Z_95 * pool.gap.error
+    return abs(pool.mean_risk / pool.observed - 1) > RATIO_OFF_MAX and abs(pool.gap.value) > Z_95 * pool.gap.error
 
 
 def _off_parts(parts: Sequence[Part]) -> list[Part]:
@@ -145,7 +145,8 @@ def _off_parts(parts: Sequence[Part]) -> list[Part]:
         for part in parts
         if part.gap is not None
         and part.accounts >= PART_ACCOUNTS_MIN
-        and abs(part.gap.value) > max(PART_ERRORS_MIN * part.gap.error, PART_OFF_MAX, PART_OFF_SHARE_MAX * part.told)
+        and abs(part.gap.value)
+        > max(PART_ERRORS_MIN * part.gap.error, PART_OFF_MAX, PART_OFF_SHARE_MAX * part.mean_risk)
     ]
 
 
@@ -155,45 +156,45 @@ def _wrong(pool: Pool) -> bool:
 
 
 def _side(part: Part) -> str:
-    return "too high" if part.told > part.left else "too low"
+    return "too high" if part.mean_risk > part.left else "too low"
 
 
 def _probabilities(pool: Pool) -> Iterator[str]:
-    sums = f"{pool.told:.1%} were expected to leave within {pool.horizon_days} days, {pool.observed:.1%} did"
+    sums = f"{pool.mean_risk:.1%} were expected to leave within {pool.horizon_days} days, {pool.observed:.1%} did"
     if not pool.observed:
-        yield f"Whether the percentages are right cannot be told: {pool.told:.1%} were expected to leave, nobody did."
+        yield f"Whether the percentages are right is unknown: {pool.mean_risk:.1%} were expected to leave, nobody did."
         return
     if pool.left < LEFT_MIN:
-        yield f"Whether the percentages are right cannot be told from so few: {sums}."
+        yield f"These are too few to judge whether the percentages are right: {sums}."
         return
     if _off(pool):
-        side = "high" if pool.told > pool.observed else "low"
-        yield f"On the whole the percentages are too {side} by {abs(pool.told / pool.observed - 1):.0%}: {sums}."
+        side = "high" if pool.mean_risk > pool.observed else "low"
+        yield f"On the whole the percentages are too {side} by {abs(pool.mean_risk / pool.observed - 1):.0%}: {sums}."
     else:
-        unsure = abs(pool.told / pool.observed - 1) > RATIO_OFF_MAX
+        unsure = abs(pool.mean_risk / pool.observed - 1) > RATIO_OFF_MAX
         how = "are not shown to be wrong, but these outcomes are too few to be sure" if unsure else "add up"
         yield f"On the whole the percentages {how}: {sums}."
     for band in _off_parts(pool.bands()):
         yield (
-            f"{_side(band).capitalize()} in part: of those given {band.name} ({band.told:.0%} on average),"
+            f"{_side(band).capitalize()} in part: of those given {band.name} ({band.mean_risk:.0%} on average),"
             f" {band.left:.0%} left."
         )
     off = _off_parts(pool.times())
     if off:
-        worst = sorted(off, key=lambda time: -abs(time.told - time.left))[:TIMES_SHOWN]
-        told = "; ".join(f"{time.name} {_side(time)}, {time.told:.0%} for {time.left:.0%}" for time in worst)
-        yield f"Off in {len(off)} of {len(pool.times())} times of 60 days: {told}."
+        worst = sorted(off, key=lambda time: -abs(time.mean_risk - time.left))[:TIMES_SHOWN]
+        examples = "; ".join(f"{time.name} {_side(time)}, {time.mean_risk:.0%} for {time.left:.0%}" for time in worst)
+        yield f"Off in {len(off)} of {len(pool.times())} times of 60 days: {examples}."
 
 
 def _band_row(band: Part) -> Figures:
     low, high = interval(band.gap) if band.gap is not None else (None, None)
     return {
         "given": band.name,
-        "mean_risk": band.told,
+        "mean_risk": band.mean_risk,
         "mean_true_risk": band.true,
         "left": band.left,
-        "left_low": None if low is None else max(0.0, band.told + low),
-        "left_high": None if high is None else min(1.0, band.told + high),
+        "left_low": None if low is None else max(0.0, band.mean_risk + low),
+        "left_high": None if high is None else min(1.0, band.mean_risk + high),
         "examples": band.examples,
         "accounts": band.accounts,
     }
@@ -202,7 +203,7 @@ def _band_row(band: Part) -> Figures:
 def _calls(pool: Pool) -> Iterator[str]:
     model, rule = pool.calls("model"), pool.calls("rule")
     if model is None or rule is None:
-        yield "What calling the riskiest would have met cannot be told: no list is old enough."
+        yield "What calling the riskiest would have met is unknown: no list is old enough."
         return
     within = f"within {pool.horizon_days} days"
     new = "" if model.new_a_monday is None else f", {model.new_a_monday:.0f} of them not on the list of the week before"
@@ -246,7 +247,7 @@ def _limits(pool: Pool, grade: str) -> Iterator[str]:
         " compares accounts that were contacted with others."
     )
     if any("seed" in world["world"] for world in pool.worlds):
-        yield "Your customers: this company is simulated. c360 evaluate --log-dir says the same of your own log."
+        yield "Your customers: this company is simulated. c360 evaluate --log-dir judges your own log."
 
 
 def _limits_of_calls(calls: Calls | None) -> Iterator[str]:

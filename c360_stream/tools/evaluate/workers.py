@@ -33,14 +33,14 @@ def evaluate_worlds(
         found = []
         for world in worlds:
             title = world.title
-            found.append(evaluate_world(world, sweep, scratch, lambda *news, title=title: board.say(title, *news)))
+            found.append(evaluate_world(world, sweep, scratch, lambda *news, title=title: board.report(title, *news)))
             board.finished(title)
         return found
     return _Pool(worlds, sweep, scratch, board).run(processes)
 
 
 class _Pool:
-    """A process a world, so that each begins with fresh memory; at most so many at a time."""
+    """One process per world, so that each begins with fresh memory; at most so many at a time."""
 
     def __init__(self, worlds: Sequence[World], sweep: Sweep, scratch: Path, board: Board) -> None:
         self._worlds, self._sweep, self._scratch, self._board = worlds, sweep, scratch, board
@@ -56,21 +56,21 @@ class _Pool:
                     self._start(waiting.popleft())
                 for connection in wait(list(self._active)):
                     assert isinstance(connection, Connection)  # noqa: S101 - only such were given
-                    self._hear(connection)
+                    self._receive(connection)
         finally:
             for _, process in self._active.values():
                 _stop(process)
         return [self._found[number] for number in range(len(self._worlds))]
 
     def _start(self, number: int) -> None:
-        news, tell = self._context.Pipe(duplex=False)
-        arguments = (self._worlds[number], self._sweep, self._scratch, tell)
+        news, sender = self._context.Pipe(duplex=False)
+        arguments = (self._worlds[number], self._sweep, self._scratch, sender)
         process = self._context.Process(target=_work, args=arguments, daemon=True)
         process.start()
-        tell.close()
+        sender.close()
         self._active[news] = (number, process)
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         number, process = self._active[connection]
         title = self._worlds[number].title
         try:
@@ -84,7 +84,7 @@ class _Pool:
         if isinstance(news, C360Error):
             raise news
         if isinstance(news, tuple):
-            self._board.say(title, *news)
+            self._board.report(title, *news)
             return
         self._found[number] = news
         del self._active[connection]
@@ -101,14 +101,14 @@ def _stop(process: BaseProcess) -> None:
     process.join()
 
 
-def _work(world: World, sweep: Sweep, scratch: Path, tell: Connection) -> None:
-    """A process's work: tells its progress, then the figures or the error that ended it."""
+def _work(world: World, sweep: Sweep, scratch: Path, sender: Connection) -> None:
+    """A process's work: it sends its progress, then the figures or the error that ended it."""
     try:
-        tell.send(evaluate_world(world, sweep, scratch, lambda *news: tell.send(news)))
+        sender.send(evaluate_world(world, sweep, scratch, lambda *news: sender.send(news)))
     except C360Error as error:
-        tell.send(error)
-    except KeyboardInterrupt:  # the parent has heard it too, and cleans up
+        sender.send(error)
+    except KeyboardInterrupt:  # the parent gets it too, and cleans up
         return
     except Exception as error:
         what = f"{world.title}: internal error: {type(error).__name__}: {error}"
-        tell.send(C360Error(what, "see where: run it with --processes 1 --debug"))
+        sender.send(C360Error(what, "see where: run it with --processes 1 --debug"))

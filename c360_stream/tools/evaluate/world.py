@@ -36,7 +36,7 @@ from c360_stream.tools.machine import peak_resident_bytes
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, simulate
 
 TRUTH = "truth.jsonl"
-Say = Callable[[str, int, int], None]
+ReportProgress = Callable[[str, int, int], None]
 """What is being done, and how many of how many days of it are; 0 days where nobody knows."""
 
 
@@ -53,7 +53,7 @@ class World:
     truth
         Its true risks, if there are any.
     change
-        Day on which something changed, if it is known and the scenario does not say so.
+        Day of a known change, if the scenario does not name one.
     """
 
     scenario: str = "steady"
@@ -110,7 +110,7 @@ class Replayed:
     contestants: list[Contestant]
 
 
-def evaluate_world(world: World, sweep: Sweep, scratch: Path, say: Say) -> dict[str, Any]:
+def evaluate_world(world: World, sweep: Sweep, scratch: Path, report: ReportProgress) -> dict[str, Any]:
     """Evaluate every run of a sweep on one world.
 
     Parameters
@@ -119,12 +119,12 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, say: Say) -> dict[
         What to do.
     scratch
         Directory for simulated logs; what is put there is removed again.
-    say
-        Told of the progress.
+    report
+        Called with the progress: step, days done, days in total.
 
     Returns
     -------
-    Figures as plain data; `c360_stream.tools.evaluate.command` says what they are.
+    Figures as plain data; `c360_stream.tools.evaluate.command` describes them.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, say: Say) -> dict[
         If the log cannot be evaluated: nothing in it, no outcome known, or a truth that is not its own.
     """
     began = time.perf_counter()
-    with _log(world, sweep, scratch, say) as (log_dir, truth):
-        replayed = _replay(sweep, log_dir, world, say)
+    with _log(world, sweep, scratch, report) as (log_dir, truth):
+        replayed = _replay(sweep, log_dir, world, report)
         if not len(replayed.examples):
             horizon = replayed.contestants[0].settings.horizon_days
             days = replayed.last_day - replayed.first_day + 1
@@ -141,22 +141,22 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, say: Say) -> dict[
                 f"{world.title}: no outcome is known: the log has {days} ticks, and an outcome takes {horizon} days",
                 "evaluate a longer log",
             )
-        say("reading the truth", 0, 0)
+        report("reading the truth", 0, 0)
         truth_note = _take_truth(replayed, truth, world)
-    say("fitting the peers", 0, 0)
+    report("fitting the peers", 0, 0)
     figures = _figures(world, replayed) | {"truth_note": truth_note}
     window = world.spec().outage_window if world.log_dir is None else None
     if window is not None:
-        twins = _twin(world, sweep, scratch, window, say)
+        twins = _twin(world, sweep, scratch, window, report)
         for contestant, twin in zip(replayed.contestants, twins, strict=True):
             run = figures["runs"][contestant.name]
-            run["outage"] = outage_figures(contestant.told.alarms, window, contestant.ledger.matrices(), twin)
+            run["outage"] = outage_figures(contestant.history.alarms, window, contestant.ledger.matrices(), twin)
     peak = peak_resident_bytes() / 2**20
     return figures | {"cost": {"seconds": time.perf_counter() - began, "peak_mebibytes": peak}}
 
 
 @contextlib.contextmanager
-def _log(world: World, sweep: Sweep, scratch: Path, say: Say) -> Iterator[tuple[Path, Path | None]]:
+def _log(world: World, sweep: Sweep, scratch: Path, report: ReportProgress) -> Iterator[tuple[Path, Path | None]]:
     """The log directory and the truth; what had to be simulated is gone afterwards."""
     if world.log_dir is not None:
         beside = world.log_dir / TRUTH
@@ -166,11 +166,11 @@ def _log(world: World, sweep: Sweep, scratch: Path, say: Say) -> Iterator[tuple[
     with tempfile.TemporaryDirectory(dir=scratch, prefix="world-") as home:
         spec = world.spec(sweep.settings_of(sweep.runs[0], Path(home)).topic_prefix)
         sink = LogDirectorySink(Path(home), spec.topic_prefix, spec.partitions)
-        simulate(spec, sink, Path(home) / TRUTH, lambda day, _: say("simulating", day, spec.days))
+        simulate(spec, sink, Path(home) / TRUTH, lambda day, _: report("simulating", day, spec.days))
         yield Path(home), Path(home) / TRUTH
 
 
-def _replay(sweep: Sweep, log_dir: Path, world: World, say: Say, until: int | None = None) -> Replayed:
+def _replay(sweep: Sweep, log_dir: Path, world: World, report: ReportProgress, until: int | None = None) -> Replayed:
     """One pass: every run works on each tick. It ends after the tick `until`, if that is given."""
     contestants = [Contestant(run.name, sweep.settings_of(run, log_dir)) for run in sweep.runs]
     settings = contestants[0].settings
@@ -182,7 +182,7 @@ def _replay(sweep: Sweep, log_dir: Path, world: World, say: Say, until: int | No
         worked: dict[str, WorkedTick] = {each.name: each.work(tick) for each in contestants}
         log.take(tick, {name: each.scored for name, each in worked.items()})
         labels.take(tick)
-        say("replaying", last - first + 1, world.days if world.log_dir is None else 0)
+        report("replaying", last - first + 1, world.days if world.log_dir is None else 0)
         if until is not None and tick.day >= until:
             break
     if first < 0:
@@ -199,7 +199,7 @@ def _why(refusals: Refusals) -> str:
 
 
 def _take_truth(replayed: Replayed, truth: Path | None, world: World) -> str:
-    """Put the true risks beside the examples, if they are known; else say why not."""
+    """Put the true risks beside the examples, if they are known; else raise the reason."""
     if truth is None:
         return "there is no truth beside this log"
     horizon = replayed.contestants[0].settings.horizon_days
@@ -209,23 +209,25 @@ def _take_truth(replayed: Replayed, truth: Path | None, world: World) -> str:
     missing = int(np.isnan(risk).sum())
     if missing:
         raise ConfigurationError(
-            f"{world.title}: {truth} says nothing of {missing:,} of {len(risk):,} examples",
+            f"{world.title}: {truth} lacks {missing:,} of {len(risk):,} examples",
             "give the truth of this very log, or remove it",
         )
     replayed.examples.true_risk = risk
     return ""
 
 
-def _twin(world: World, sweep: Sweep, scratch: Path, window: tuple[datetime, datetime], say: Say) -> list[Matrices]:
-    """What every run says of the same world without its outage, up to the first tick after the outage's end."""
+def _twin(
+    world: World, sweep: Sweep, scratch: Path, window: tuple[datetime, datetime], report: ReportProgress
+) -> list[Matrices]:
+    """Every run's ledger of the same world without its outage, up to the first tick after the outage's end."""
     twin = replace(world, scenario="steady")
 
-    def say_twin(step: str, done: int, total: int) -> None:
-        say(f"{step} without the outage", done, total)
+    def report_twin(step: str, done: int, total: int) -> None:
+        report(f"{step} without the outage", done, total)
 
-    with _log(twin, sweep, scratch, say_twin) as (log_dir, _):
+    with _log(twin, sweep, scratch, report_twin) as (log_dir, _):
         until = day_of((window[1] + timedelta(days=1)).astimezone(UTC).date())
-        return [each.ledger.matrices() for each in _replay(sweep, log_dir, twin, say_twin, until).contestants]
+        return [each.ledger.matrices() for each in _replay(sweep, log_dir, twin, report_twin, until).contestants]
 
 
 def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
@@ -293,22 +295,22 @@ def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int
 def _run_figures(
     contestant: Contestant, replayed: Replayed, judged: Judged, kept: Any, scores: dict[str, Any]
 ) -> dict[str, Any]:
-    told = contestant.told
+    history = contestant.history
     matrices = contestant.ledger.matrices()
-    ends = [day for day, _ in told.terms[1:]] + [replayed.last_day + 1]
+    ends = [day for day, _ in history.terms[1:]] + [replayed.last_day + 1]
     best = scores.get("floor")
     risk = scores[contestant.name]
     return {
-        "alarms": alarm_figures(told.alarms, replayed.first_day, replayed.last_day, judged.change),
+        "alarms": alarm_figures(history.alarms, replayed.first_day, replayed.last_day, judged.change),
         "recovery": {} if best is None else recovery(judged, risk[kept], best[kept]),
         "lead_time": lead_time(matrices, judged.first_day, judged.horizon_days),
         "calls": contestant.calls.figures(judged.first_day, judged.horizon_days),
         "tiers": tier_figures(matrices, judged.first_day, judged.horizon_days),
         "champions": [
             {"model": name, "first_day": iso(day), "last_day": iso(end - 1)}
-            for (day, name), end in zip(told.terms, ends, strict=True)
+            for (day, name), end in zip(history.terms, ends, strict=True)
         ],
-        "contest": _contest(told.metrics),
+        "contest": _contest(history.metrics),
         "reasons": contestant.reasons.figures(replayed.examples.features),
     }
 
@@ -328,7 +330,7 @@ def _detector_table(replayed: Replayed, kept: Any, judged: Judged) -> dict[str, 
     first_run = replayed.contestants[0]
     begin = judged.first_day + judged.horizon_days
     found = detections(replayed.examples, replayed.examples.risk[first_run.name], kept, judged.horizon_days)
-    rows = {each.name: concept_days(each.told.alarms) for each in replayed.contestants}
+    rows = {each.name: concept_days(each.history.alarms) for each in replayed.contestants}
     return {
         "fed_with": first_run.name,
         "runs": {name: detector_row(days, begin, replayed.last_day, judged.change) for name, days in rows.items()},

@@ -1,4 +1,4 @@
-"""What the document says of each topic: who writes it, what is in it, and what may be relied on."""
+"""The topics of the document: their writers, content and guarantees."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ def simulate_company(
     kafka: str | None,
     truth: Path | None,
 ) -> None:
-    """Simulate, with progress on stderr and a summary on stdout. What was interrupted can be repeated.
+    """Simulate, with progress on stderr and a summary on stdout. After an interruption it can be repeated.
 
-    A log directory shows nothing before it is whole, and a repeat begins anew. Topics keep what was written, and a
+    A log directory appears only once it is complete, and a repeat begins anew. Topics keep what was written, and a
     repeat writes the rest.
 
     Parameters
@@ -63,20 +63,20 @@ def simulate_company(
     if out is not None:
         _to_directory(spec, out, truth)
     else:
-        # Kafka places them, by another hash: one of ours after the other would be out of order in one of Kafka's.
+        # Kafka partitions by another hash: our partitions one after the other would be out of order in Kafka's.
         _to_kafka(replace(spec, partitions=1), settings, truth or Path(TRUTH))
 
 
 def _to_directory(spec: SimulationSpec, out: Path, truth: Path | None) -> None:
     with drafted(out, spec, truth=truth is None) as draft:
-        said = draft.said
-        if not said:
+        summary = draft.summary
+        if not summary:
             sink = LogDirectorySink(draft.directory, spec.topic_prefix, spec.partitions)
             with day_progress("simulating", spec.days) as progress:
-                summary = simulate(spec, sink, truth or draft.directory / TRUTH, progress)
-            said = _summary(spec, summary, f"in {out}", truth or out / TRUTH)
-            draft.publish(said)
-    click.echo(said)
+                simulated = simulate(spec, sink, truth or draft.directory / TRUTH, progress)
+            summary = _summary(spec, simulated, f"in {out}", truth or out / TRUTH)
+            draft.publish(summary)
+    click.echo(summary)
 
 
 def _to_kafka(spec: SimulationSpec, settings: Settings, truth: Path) -> None:
@@ -95,14 +95,14 @@ def _to_kafka(spec: SimulationSpec, settings: Settings, truth: Path) -> None:
                 events.flush()
                 progress(day, count)
 
-            summary = simulate(spec, sink, truth, day_done)
+            simulated = simulate(spec, sink, truth, day_done)
     there = f", {sink.left:,} of them were there already" if begun is not None else ""
-    click.echo(_summary(spec, summary, f"in {settings.kafka_brokers}{there}", truth))
+    click.echo(_summary(spec, simulated, f"in {settings.kafka_brokers}{there}", truth))
 
 
-def _summary(spec: SimulationSpec, summary: SimulationSummary, where: str, truth: Path) -> str:
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.events.items())
+def _summary(spec: SimulationSpec, simulated: SimulationSummary, where: str, truth: Path) -> str:
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in simulated.events.items())
     return (
-        f"{sum(summary.events.values()):,} events ({kinds}) of {spec.accounts:,} accounts over {spec.days:,} days"
-        f" {where}; {summary.cancellations:,} cancellations; truth in {truth}"
+        f"{sum(simulated.events.values()):,} events ({kinds}) of {spec.accounts:,} accounts over {spec.days:,} days"
+        f" {where}; {simulated.cancellations:,} cancellations; truth in {truth}"
     )

@@ -1,4 +1,4 @@
-"""Where `c360 simulate` writes a log directory: hidden until it is whole, so that it can be repeated."""
+"""Where `c360 simulate` writes a log directory: hidden until it is complete, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from c360_stream.errors import ConfigurationError, StateError, TransportError
 from c360_stream.tools.simulate import SimulationSpec
 
 UNFINISHED = ".c360-simulation"
-"""Folder of the log directory for what is not whole yet. Nobody but simulations writes into it."""
+"""Folder of the log directory for incomplete files. Only simulations write into it."""
 LOCK, WHOLE, TRUTH = "lock", "whole.json", "truth.jsonl"
 
 
@@ -33,23 +33,23 @@ class Draft:
         Topics and truth go here.
     spec, out
         The company, and the log directory that it is for.
-    said
-        What an interrupted simulation of the same company had to say, which has been put in its place now. Else
-        empty: it has to be written.
+    summary
+        The summary of an interrupted simulation of the same company, whose files are in their place now. Empty if the
+        company has to be simulated.
     """
 
     directory: Path
     spec: SimulationSpec
     out: Path
-    said: str = ""
+    summary: str = ""
 
-    def publish(self, said: str) -> None:
+    def publish(self, summary: str) -> None:
         """Move everything to its place.
 
         Parameters
         ----------
-        said
-            For whoever repeats a simulation that is killed meanwhile.
+        summary
+            To print when a simulation is repeated that was killed meanwhile.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Draft:
         with _writable(self.out):
             _refuse_occupied(self.out, self.spec, truth=(self.directory / TRUTH).exists())
             part = self.directory / f"{WHOLE}.part"
-            part.write_text(json.dumps({"company": _company(self.spec), "said": said}))
+            part.write_text(json.dumps({"company": _company(self.spec), "said": summary}))
             part.rename(self.directory / WHOLE)
             _move_out(self.directory, self.out)
 
@@ -99,12 +99,12 @@ def drafted(out: Path, spec: SimulationSpec, *, truth: bool) -> Iterator[Draft]:
     with _locked(directory):
         try:
             with _writable(out):
-                company, said = _put_in_place(directory, out)
+                company, summary = _put_in_place(directory, out)
                 if company != _company(spec):
-                    said = ""
+                    summary = ""
                     _refuse_occupied(out, spec, truth=truth)
                     _clear(directory)
-            yield Draft(directory, spec, out, said)
+            yield Draft(directory, spec, out, summary)
         finally:
             # Unless it has begun to be moved: then a repeat goes on with that.
             if not (directory / WHOLE).exists():
@@ -129,13 +129,13 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _put_in_place(directory: Path, out: Path) -> tuple[dict[str, Any] | None, str]:
-    """Finish what was interrupted when it was whole; which company, and what it had to say."""
+    """Finish a publication that was interrupted; return its company and its summary."""
     whole = directory / WHOLE
     if not whole.exists():
         return None, ""
-    told = json.loads(whole.read_text())
+    known = json.loads(whole.read_text())
     _move_out(directory, out)
-    return told["company"], told["said"]
+    return known["company"], known["said"]
 
 
 def _move_out(directory: Path, out: Path) -> None:

@@ -45,8 +45,8 @@ BILLING_DAYS, RENEWAL_DAYS = 30, 365
 FAILURES_A_RUN = 1.6
 
 BASE = -8.35
-# Whoever has taken up the features stays; once prices have risen that counts for little, and what is paid for unused
-# seats counts for much: small companies with idle seats leave, the others a little less than before.
+# Accounts that have adopted the features stay. Once prices have risen that counts for little, and unused paid seats
+# count for much: small companies with idle seats leave, the others a little less than before.
 ADOPTION_WEIGHT, PRICE_ADOPTION_WEIGHT = -7.0, -1.0
 PRICE_JUMP = 9.0
 PRICE_RELIEF = -1.5
@@ -65,7 +65,7 @@ def switches(x: Floats, regime: Ints) -> Floats:
 
 
 def adoption(ceiling: Floats, pace_days: Floats, age: Ints) -> Floats:
-    """Share of the feature categories taken up at that age (days), 0..1."""
+    """Share of the feature categories adopted at that age (days), 0..1."""
     return np.asarray(ceiling * (1.0 - np.exp(-(age + 12.0) / pace_days)))
 
 

@@ -24,7 +24,7 @@ WORLD_HEADER = "c360-simulation"
 
 
 def world_header(spec: SimulationSpec) -> tuple[str, bytes]:
-    """What tells a simulated company from another, as JSON."""
+    """The identity of a simulated company, as JSON."""
     world = {name: getattr(spec, name) for name in ("accounts", "days", "seed", "scenario")}
     return WORLD_HEADER, json.dumps(world | {"start": spec.start.isoformat()}).encode()
 
@@ -122,8 +122,8 @@ def find_company(transport: Transport, settings: Settings, asked: SimulationSpec
 def _same_company(topic: str, world: bytes, asked: SimulationSpec) -> SimulationSpec:
     """The company that a header names, if it is the one asked for; how long it has been there does not matter."""
     try:
-        told = json.loads(world)
-        spec = replace(asked, **told | {"start": date.fromisoformat(told["start"])})
+        known = json.loads(world)
+        spec = replace(asked, **known | {"start": date.fromisoformat(known["start"])})
     except (ValueError, TypeError, KeyError):
         raise _another(topic, world) from None
     same_company(topic, spec, replace(asked, start=spec.start, days=spec.days))

@@ -57,7 +57,7 @@ class Clock(Protocol):
 
 
 class LiveSink(EventSink, Protocol):
-    """A sink that can say when all is safe, without being closed."""
+    """A sink that can be flushed without being closed."""
 
     def flush(self) -> None:
         """Return once everything written is safe; raises `TransportError` if it is not."""
@@ -85,7 +85,7 @@ def live(
     truth: TextIO | None = None,
     day_done: Callable[[date, int], None] | None = None,
 ) -> int:
-    """Write events up to now, then each as its time comes, day after day, until the clock says to stop.
+    """Write events up to now, then each as its time comes, day after day, until the clock stops it.
 
     The company goes on past `spec.days`, though nobody new subscribes then. Days are the same as `simulate`'s of the
     same specification, byte for byte; within a kind, events are written in the order of their times, and everything

@@ -95,20 +95,22 @@ def simulate_live(
             day_progress("history", days_before) as progress,
         ):
             listener.begun(clock.stop)
-            _say(_first_words(found))
+            _report(_greeting(found))
 
             def day_done(day: date, events: int) -> None:
                 done = (day - found.spec.start).days + 1
                 if done <= days_before:
                     progress(done, events)
                 if done == days_before:
-                    _say(f"history up to today is written, {events:,} events")
+                    _report(f"history up to today is written, {events:,} events")
 
             events = live(found.spec, sink, clock, after=found.after, truth=truth_file, day_done=day_done)
-    _say(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
+    _report(
+        f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}"
+    )
 
 
-def _first_words(found: Found) -> str:
+def _greeting(found: Found) -> str:
     _, world = world_header(found.spec)
     if not found.after:
         return f"the topics hold no simulated events: history from {found.spec.start} first; {world.decode()}"
@@ -125,5 +127,5 @@ def _truth_file(truth: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _say(what: str) -> None:
+def _report(what: str) -> None:
     click.echo(f"c360 simulate: {what}", err=True)

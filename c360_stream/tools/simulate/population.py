@@ -17,8 +17,8 @@ SEATS_MEDIAN = np.array([7.0, 15.0, 36.0, 100.0])
 SEAT_PRICE_CENTS = np.array([900, 1400, 2200, 3500])
 ANNUAL_SHARES = np.array([0.15, 0.35, 0.6, 0.9])
 
-# Feature categories that an account may take up, with the event types that show it. The last one has no prefix
-# in the default map from event type to category: only the explicit `feature` field tells it.
+# Feature categories that an account may adopt, with the event types that show it. The last one has no prefix
+# in the default map from event type to category: only the explicit `feature` field shows it.
 CATEGORIES: dict[str, tuple[str, str]] = {
     "kanban_boards": ("board_viewed", "board_card_moved"),
     "gantt_charts": ("gantt_viewed", "gantt_edited"),
@@ -50,9 +50,9 @@ class Population:
     fit
         How well the product fits, mean 0, deviation 1. Drives both the hazard and usage.
     ceiling, pace_days
-        Share of the categories taken up in the end, and the time constant of getting there.
+        Share of the categories adopted in the end, and the time constant of getting there.
     category_order
-        Order in which categories are taken up, shape (accounts, categories).
+        Order in which categories are adopted, shape (accounts, categories).
     failure_rate
         Probability that an invoice is not paid at first.
     incident_rate

@@ -94,7 +94,7 @@ class ProductUse:
         account = population.user_account[user]
         share = hazard.adoption(population.ceiling, population.pace_days, lifecycle.age)
         taken_up = np.maximum(1, np.rint(share * len(CATEGORIES))).astype(np.int64)
-        # What was taken up first is used most.
+        # The categories adopted first are used most.
         rank = (rng.random(len(user)) ** 1.2 * taken_up[account]).astype(np.int64)
         category = population.category_order[account, rank]
         verb = (rng.random(len(user)) < 0.35).astype(np.int64)

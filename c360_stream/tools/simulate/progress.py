@@ -22,11 +22,11 @@ def day_progress(title: str, days: int) -> Iterator[Callable[[int, int], None]]:
     if not console.is_terminal:
         every = max(1, days // LINES_PER_RUN)
 
-        def say(day: int, events: int) -> None:
+        def report(day: int, events: int) -> None:
             if day % every == 0:
                 click.echo(f"{title}: day {day:,} of {days:,}, {events:,} events", err=True)
 
-        yield say
+        yield report
         return
     columns = (TextColumn(title), BarColumn(), TextColumn("{task.fields[events]:,} events"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -105,7 +105,7 @@ def test_a_tier_that_is_held_below_its_threshold_is_explained(capsys: pytest.Cap
     ("quality", "said"),
     [
         (QUALITY, "40% did leave within 60 days; of all, 8.0%. Going by who has been silent longest instead would"),
-        (None, "Nobody can say yet: the first outcomes are known after 60 days."),
+        (None, "Unknown yet: the first outcomes are known after 60 days."),
         (QUALITY.__class__(**{**QUALITY.__dict__, "left": 7}), "Only 7 customers left in the time that can be checked"),
         (QUALITY.__class__(**{**QUALITY.__dict__, "observed": 0.0, "left": 0}), "no customer left in the time"),
     ],

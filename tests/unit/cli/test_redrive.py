@@ -103,7 +103,7 @@ def test_a_log_directory_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyt
     done = CliRunner().invoke(cli, ["redrive"])
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
-    assert f"c360 redrive works on Kafka: the files of {tmp_path} belong to whoever writes them; fix" in done.stderr
+    assert f"c360 redrive works on Kafka: the files of {tmp_path} belong to their writers; fix" in done.stderr
 
 
 def test_reasons_are_told_most_frequent_first_and_in_bounded_memory(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_reasons_are_told_most_frequent_first_and_in_bounded_memory(capsys: pyte
     for number in range(200):
         why = f"field_{number}: rule" if number % 2 else "seats: Expected `int`, got `str`\x1b[2J"
         forged = msgspec.structs.replace(letter(), exception_message=why)
-        tally.take(forged, Fate.SENT)
+        tally.add(forged, Fate.SENT)
     assert len(tally.reasons) <= GROUPS_MAX + 1
     _report(tally, dry_run=True)
     shown = capsys.readouterr().out

@@ -298,7 +298,7 @@ def test_a_truth_that_is_not_this_logs(tmp_path: Path) -> None:
     truth = log / "truth.jsonl"
     lines = truth.read_text().splitlines(keepends=True)
     truth.write_text("".join(lines[: len(lines) // 9]))
-    assert_refused(evaluate("--log-dir", log), "says nothing of", "give the truth of this very log")
+    assert_refused(evaluate("--log-dir", log), "lacks", "give the truth of this very log")
     truth.write_text(lines[0] + '{"account_id": "a"}\n')
     assert_refused(evaluate("--log-dir", log), "truth.jsonl, line 2: ", "as_of")
 
@@ -306,9 +306,9 @@ def test_a_truth_that_is_not_this_logs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--log-dir . --accounts 5", "the two cannot be combined"),
-        ("--truth evaluate.toml", "--truth goes with --log-dir"),
-        ("--sweep evaluate.toml --seed 1", "leave --log-dir, --scenario and the like out"),
+        ("--log-dir . --accounts 5", "--log-dir and --accounts cannot be combined"),
+        ("--truth evaluate.toml", "--truth needs --log-dir"),
+        ("--sweep evaluate.toml --seed 1", "--sweep names the worlds: it cannot be combined with"),
         ("--sweep evaluate.toml", "worlds.seeds"),
         ("--scenario calm", "no scenario 'calm'"),
         ("--accounts 0", "accounts is 0"),

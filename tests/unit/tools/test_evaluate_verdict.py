@@ -265,10 +265,10 @@ def test_nobody_left() -> None:
         days=[0] * 61,
     )  # fmt: skip
     assert found["ranking"] == [
-        "How well it ranks cannot be told: that takes accounts that left and accounts that stayed."
+        "How well it ranks is unknown: that takes accounts that left and accounts that stayed."
     ]
     assert found["probabilities"] == [
-        "Whether the percentages are right cannot be told: 10.1% were expected to leave, nobody did."
+        "Whether the percentages are right is unknown: 10.1% were expected to leave, nobody did."
     ]
     assert "Nobody left whose 60 days before were all judged" in found["calls"][1]
     assert found["limits"][0].startswith("Any decision that rests on these scores alone")
@@ -277,7 +277,7 @@ def test_nobody_left() -> None:
 def test_few_outcomes_are_named_and_nothing_is_claimed_of_the_percentages() -> None:
     found = of(left=12, gap=estimate(0.05), mean_risk=0.05)
     assert found["headline"].startswith("Too early to say. Only 12 of 300 accounts left; with fewer than 30")
-    assert "cannot be told from so few" in found["probabilities"][0]
+    assert "These are too few to judge" in found["probabilities"][0]
 
 
 def test_a_rule_that_is_as_good_is_said_to_be() -> None:
@@ -335,7 +335,7 @@ def test_what_it_is_not_good_enough_for() -> None:
 def test_a_log_that_is_too_short_for_a_list_or_for_lightgbm() -> None:
     none = {"mondays": 0, "calls": 0, "followed": 0, "new_per_monday": None, "cancellations": 0}
     found = of(model=none, caught=0, days=[0] * 61, above_rule=None, batch=None)
-    assert found["calls"] == ["What calling the riskiest would have met cannot be told: no list is old enough."]
+    assert found["calls"] == ["What calling the riskiest would have met is unknown: no list is old enough."]
     assert found["ranking"][-1].startswith("There is no comparison with LightGBM")
 
 

@@ -191,9 +191,9 @@ def test_a_header_that_is_not_ours_is_refused_in_one_line(settings: Settings, he
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--kafka", "x:1", "--start", "2024-01-01"), "leave out --start"),
+        (("--kafka", "x:1", "--start", "2024-01-01"), "cannot be combined with --start"),
         (("--out", "log"), "give --kafka"),
-        (("--kafka", "x:1", "--until-now"), "exclude each other"),
+        (("--kafka", "x:1", "--until-now"), "cannot be combined"),
         ((), "give --kafka"),
         (("--kafka", "x:1", "--days", "0"), "simulation: days is 0"),
     ],
