@@ -264,9 +264,7 @@ def test_nobody_left() -> None:
         model={"mondays": 50, "calls": 1500, "followed": 0, "new_per_monday": 8.0, "cancellations": 0}, caught=0,
         days=[0] * 61,
     )  # fmt: skip
-    assert found["ranking"] == [
-        "How well it ranks is unknown: that takes accounts that left and accounts that stayed."
-    ]
+    assert found["ranking"] == ["How well it ranks is unknown: that takes accounts that left and accounts that stayed."]
     assert found["probabilities"] == [
         "Whether the percentages are right is unknown: 10.1% were expected to leave, nobody did."
     ]
