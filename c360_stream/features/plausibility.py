@@ -178,7 +178,7 @@ class TimeJudge:
         highs: list[Times] = []
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
         oldest_us = NO_TIME if now_us is None else oldest_plausible(now_us)
-        borne_out: NDArray[np.bool_] | None = None
+        confirmed: NDArray[np.bool_] | None = None
         start = self._counted = 0
         while start < (due := batch.due()):
             part = batch.times()[start : min(start + _AT_ONCE, due)]
@@ -186,8 +186,8 @@ class TimeJudge:
             least = np.maximum(before - BEHIND_DAYS_MAX * US_PER_DAY, oldest_us)
             leaps = part - before > self.leap_us
             if self.high_us != NO_TIME and leaps.any():
-                borne_out = self._borne_out(batch, now_us) if borne_out is None else borne_out
-                leaps[: max(0, len(borne_out) - start)] &= ~borne_out[start : start + len(part)]
+                confirmed = self._confirmed_leaps(batch, now_us) if confirmed is None else confirmed
+                leaps[: max(0, len(confirmed) - start)] &= ~confirmed[start : start + len(part)]
             doubtful = leaps | (part < least) | (part > latest_us)
             plain = int(np.argmax(doubtful)) if doubtful.any() else len(part)
             if plain:
@@ -210,16 +210,16 @@ class TimeJudge:
         self._count(batch, start, verdicts)
         return verdicts
 
-    def _borne_out(self, batch: TimedBatch, now_us: int | None) -> NDArray[np.bool_]:
-        """Which events, were they leaps, all of the next `VOTERS` bear out, all of other accounts: most of them."""
+    def _confirmed_leaps(self, batch: TimedBatch, now_us: int | None) -> NDArray[np.bool_]:
+        """Which events, were they leaps, all of the next `VOTERS` confirm, all of other accounts: most of them."""
         times, accounts = batch.times(), batch.accounts(slice(None))
         if len(times) <= VOTERS:
             return np.zeros(0, np.bool_)
         followers = sliding_window_view(times, VOTERS)[1:]
         of_others = (sliding_window_view(accounts, VOTERS)[1:] != accounts[:-VOTERS, None]).all(axis=1)
         leap_us = times[:-VOTERS]
-        borne_out: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
-        return borne_out if now_us is None else borne_out & (leap_us <= now_us + _LEAP_MIN_US)
+        confirmed: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
+        return confirmed if now_us is None else confirmed & (leap_us <= now_us + _LEAP_MIN_US)
 
     def _apply(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
@@ -301,8 +301,8 @@ class TimeJudge:
             return _Verdict(believed=on_time and backed)
         ahead_us = leap_us - self.high_us
         of_another = self._few_alone() or bool((others >= on_time_us).any())
-        borne_out = on_time and of_another and ahead_us <= SILENCE_DAYS * US_PER_DAY
-        if ahead_us <= self._near_us or borne_out:
+        confirmed = on_time and of_another and ahead_us <= SILENCE_DAYS * US_PER_DAY
+        if ahead_us <= self._near_us or confirmed:
             return _Verdict(believed=True)
         # Where all that follows is late, nothing speaks for the leap, or against it.
         absurd = looked_at >= LOOK_AHEAD_EVENTS and ahead_us > SILENCE_DAYS_MAX * US_PER_DAY

@@ -86,7 +86,7 @@ class Contest(Kept):
         self._loss, self._losses = np.zeros(size), np.zeros(size)
         self._waiting: dict[int, tuple[list[str], Floats, Floats]] = {}
 
-    def open(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
+    def add_predictions(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
         """Keep the predictions for a day's n examples (ascending by account) until their labels are known.
 
         Parameters

@@ -178,14 +178,14 @@ class HorizonLearner(Kept):
         longer = {days: Share(each.slope, each.offset) for days, each in self._longer.items()}
         return RiskCurve(self.horizon_days, self._churned / self._settled, shorter, longer)
 
-    def open(self, day: int, block: ExampleBlock, risk: Floats) -> None:
+    def add_predictions(self, day: int, block: ExampleBlock, risk: Floats) -> None:
         """Keep the champion's predictions for a day's examples until they are fully observed."""
         rows = block.judged_rows()
         if len(rows):
             predicted = self.curve().risks(risk[rows]).astype(np.float32)
             self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], predicted)
 
-    def settle(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
+    def learn_observed(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
         """Learn the examples of an as-of day.
 
         Parameters

@@ -176,9 +176,9 @@ class ConceptDrift(Kept):
         if not tried:
             return []
         found = max(tried, key=lambda each: each.z)
-        at = level(found.z, Z_WARNING, Z_CRITICAL)
+        reached = level(found.z, Z_WARNING, Z_CRITICAL)
         worse = latch.holds("concept_drift")
-        if not latch.rises("concept_drift", self._model, at, cleared=found.z < Z_CLEAR):
+        if not latch.rises("concept_drift", self._model, reached, cleared=found.z < Z_CLEAR):
             return []
         self._began_day = self._began_day if worse else day
         return [
@@ -188,8 +188,8 @@ class ConceptDrift(Kept):
                 self._model,
                 METHOD,
                 statistic=found.z,
-                threshold=(Z_WARNING, Z_CRITICAL)[at - 1],
-                level=at,
+                threshold=(Z_WARNING, Z_CRITICAL)[reached - 1],
+                level=reached,
                 action=_ACTION,
                 detail=_sentence(found, day),
             )
