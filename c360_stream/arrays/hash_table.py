@@ -18,7 +18,7 @@ CAPACITY_MIN = 64
 _WINDOW = 16
 _EMPTY = np.uint64(0)
 _HALF = np.uint64(32)
-# So many keys are moved at a time: what that needs stays in the cache, and is nothing beside the table.
+# Keys moved at a time: few enough for the cache, and nothing beside the table.
 _MOVED_AT_ONCE = 1 << 15
 
 Slots = NDArray[np.intp]
@@ -70,7 +70,7 @@ class HashTable:
     columns: list[NDArray[Any]]
 
     def __init__(self, *columns: DTypeLike, room: int = 0) -> None:
-        # Of the table's own: who writes events chooses ids, and must not be able to choose where they come to lie.
+        # Random, since producers of events choose ids and must not be able to choose their slots.
         self._factor = np.uint64(randbits(64) | 1)
         self._allocate(_capacity_for(room), [np.dtype(column) for column in columns])
 
@@ -220,5 +220,5 @@ class HashTable:
 
 
 def _capacity_for(keys: int) -> int:
-    """The least capacity for so many keys."""
+    """The least capacity for a number of keys."""
     return max(int(keys / LOAD_MAX) + 1, CAPACITY_MIN)

@@ -273,7 +273,7 @@ class TimeJudge:
         return verdict
 
     def _provable_us(self, on_time: int) -> int:
-        """How far a leap can be for which an account's own events are proof, so many of which are not late by it."""
+        """How far a leap can be that an account's own events prove, given how many of them are not late by it."""
         if on_time >= LOOK_AHEAD_EVENTS or self._few_alone():
             return END_OF_TIME
         return (SILENCE_DAYS if on_time >= MANY else LONE_DAYS) * US_PER_DAY

@@ -16,7 +16,7 @@ from c360_stream.features.plausibility import (
 )
 
 SILENCE_OF_SPACING = 32
-"""The last events are believed further ahead if the input is sparse: so many times the mean time between its events."""
+"""The last events are believed further ahead if the input is sparse: by this many mean times between its events."""
 
 
 def plausible_end(

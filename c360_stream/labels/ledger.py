@@ -232,7 +232,7 @@ class LabelLedger(Kept):
         return KnownLabels(account.astype(np.int32), as_of_day, np.ones(len(pairs), np.bool_))
 
     def _labelled(self, as_of: int) -> MaturedExamples | None:
-        """The examples of an as-of with what is known of them by now."""
+        """The examples of an as-of with what is known of them so far."""
         if as_of not in self._examples:
             return None
         account, features = self._examples[as_of]

@@ -6,7 +6,7 @@ as nothing changes, the two err differently and the blend is as good as the bett
 before, the weight moves to the one that has seen it, within weeks.
 
 The blend is a weighted mean of log-odds, so it is a sum of curves, as its parts are. It is calibrated to the matured
-labels with a long memory: how the risk of a week and that of the horizon hang together does not change with who leaves.
+labels with a long memory: the relation of the risk of a week to that of the horizon does not depend on who leaves.
 
 References
 ----------
@@ -36,7 +36,7 @@ from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.quality import RISK_MARGIN
 from c360_stream.state.fields import Kept, fields
 
-# Losses count for half after so many days.
+# Days after which a loss counts for half.
 HALF_LIFE_DAYS = 14
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 # Share of the difference in log likelihood that is believed.

@@ -15,7 +15,7 @@ from c360_stream.state.fields import Kept, copied, fields
 
 # A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
 _RISK_MIN = 1e-3
-# Outcomes count for half after so many days of event time.
+# Days of event time after which an outcome counts for half.
 HALF_LIFE_DAYS = 90
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 

@@ -274,7 +274,7 @@ class Learner(Kept):
         return ""
 
     def _start_fresh_challenger(self, day: int) -> str:
-        """Teach a new model the replay buffer, in the place of one that does not score; its name."""
+        """Start a model that has learnt the replay buffer, in place of one that does not score; its name."""
         name = fresh_name(self.term.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)

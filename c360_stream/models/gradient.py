@@ -13,7 +13,7 @@ class GradientLogistic(RowClassifier):
     """Logistic regression with a step size of its own for each weight (AdaGrad).
 
     It knows nothing of how its columns go together, so it is cheaper than the second-order one and learns more slowly;
-    steps are measured against the gradients of late, so that it never stops following a change.
+    steps are scaled by the recent gradients, so that it never stops following a change.
 
     Parameters
     ----------

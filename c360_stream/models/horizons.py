@@ -21,7 +21,7 @@ from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.state.fields import Kept, PlainState, fields
 
-# The settings' churn rate counts as so many outcomes.
+# How many outcomes the settings' churn rate counts for.
 PRIOR_OUTCOMES = 100
 # Outcomes count for half in the base rate after half a year.
 _KEEP = 0.5 ** (1 / 182)
@@ -47,7 +47,7 @@ class RiskCurve(NamedTuple):
     horizon_days
         Of the score.
     base_rate
-        Share of all accounts that cancels within it, of late.
+        Recent share of all accounts that cancels within it.
     shorter
         Days -> of those who cancel within the next longer horizon, the share that does so within these days; the
         longest first.

@@ -60,9 +60,9 @@ class Group(NamedTuple):
     z
         Change in standard errors: above 0 if they leave more often than before.
     before, now
-        Churners for each that was expected, in the reference and of late.
+        Churners for each that was expected, in the reference and in the current weeks.
     churned
-        Churners of late.
+        Churners in the current weeks.
     """
 
     feature: str
@@ -91,7 +91,7 @@ _Week = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Floats]
 
 
 class ConceptDrift(Kept):
-    """Compares churners with what the risks led to expect, by feature, of late and before.
+    """Compares churners with what the risks led to expect, by feature, in the last weeks and before.
 
     Looked at are the week-old examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
     week, while a matured label takes the horizon and comes with eight that have the same outcome. A week is given its

@@ -81,7 +81,7 @@ class DelayWatch(Kept):
 
 
 def chance_of_as_many(marked: int, drawn: int, marked_in_all: int, in_all: int) -> float:
-    """Probability that so many or more of the `drawn` are marked, if it is by chance who is (Fisher's exact test).
+    """Probability that `marked` or more of the `drawn` are marked, if marks are random (Fisher's exact test).
 
     >>> round(chance_of_as_many(3, 3, 3, 6), 4)  # one of the 20 ways to draw 3 of 6
     0.05

@@ -25,7 +25,7 @@ def estimated_roc_auc(risk: Values) -> float:
     none = np.zeros(1)
     below = np.concatenate([none, np.cumsum(stay)])[:-1]
     above = np.concatenate([none, np.cumsum(stay[::-1])])[-2::-1]
-    # Nobody is a pair with himself.
+    # An account is no pair with itself.
     tied = float(np.sum(rows * (rows - 1) * (distinct * (1.0 - distinct)))) / 2
     right = float(np.sum(churn * below)) + tied
     wrong = float(np.sum(churn * above)) + tied

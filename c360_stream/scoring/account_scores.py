@@ -141,7 +141,7 @@ class AccountScores(Kept):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
         scored_from = _ScoredFrom(account, [ids[i] for i in account.tolist()], as_of_us, features)
-        # A row's bits do not depend on its company: what judged it is what it is scored.
+        # A row's bits do not depend on the other rows, so the scores above need not be made again.
         chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
         scores = self._scored("event", scored_from, version, chosen_scored, raised[chosen])
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
