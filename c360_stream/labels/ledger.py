@@ -12,7 +12,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.compact import CompactMatrix
+from c360_stream.arrays.compact_matrix import CompactMatrix
 from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, stored_as, tuple_of

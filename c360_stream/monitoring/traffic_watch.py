@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DriftAlarm, utc_time
 from c360_stream.monitoring.alarms import CLEAR_SHARE, NORMAL, WARNING, AlarmLatch, drift_alarm, level
-from c360_stream.monitoring.hourly import HourlyCounts
+from c360_stream.monitoring.hourly_counts import HourlyCounts
 from c360_stream.state.fields import Kept, dict_of, fields, stored_as
 
 # Window in hours, and the standard deviations that a drop must exceed: an hour is tested 24 times a day, and
