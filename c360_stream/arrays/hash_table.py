@@ -44,7 +44,7 @@ class HashTable:
     ======  ==================  =====================
 
     Measured besides, of 1,250,000 known: the table inside pandas finds a key in 7 to 16 ns, but cannot forget and is
-    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns per key.
+    not public. `pyarrow.compute.index_in` hashes the known keys at each call. A sorted array takes 180 ns per key.
 
     Memory: 8 bytes and the columns' in each slot. Slots are 1.54 to `GROWTH / LOAD_MAX` = 1.93 times the most keys it
     had at once; past three times what is needed, `keep` gives them back. While it grows, the old table is there too.

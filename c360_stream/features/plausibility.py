@@ -105,21 +105,21 @@ class _Verdict:
 class TimeJudge:
     """Follows the time that one partition has come to, and refuses absurd event times.
 
-    An event that leaps ahead by more than the allowed lateness moves the time only if most of the next events do not
-    come late by it: of the next `NEXT`, and of the next `VOTERS`. Of the latter one may; beside other partitions, which
-    hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that does not move the
-    time counts at its own time; but if it is more than `jump_us` ahead of the time and of most of the next events, and
-    those are nearer to the time than to it, it is refused. Events that are late in any case are not asked, and events
-    of the same account, which have the same clock, only where there are no others. Those prove a leap of `LONE_DAYS`,
-    `MANY` of them one of `SILENCE_DAYS`, and any leap if they are `LOOK_AHEAD_EVENTS`, or in an input of one partition
-    with few accounts. So the verdict depends on the partition's order alone, not on how it was read.
+    An event that leaps ahead by more than the allowed lateness moves the time only if it makes few of the next events
+    late. Most of the next `NEXT`, and of the next `VOTERS`, must not be late by it. Of the latter one may; beside other
+    partitions, which hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that
+    does not move the time counts at its own time. But it is refused if it is more than `jump_us` ahead of the time and
+    of most of the next events, and those are nearer to the time than to it. Events that are late in any case are not
+    asked, and events of the same account, which have the same clock, only where there are no others. Those prove a leap
+    of `LONE_DAYS`, `MANY` of them one of `SILENCE_DAYS`, and any leap if they are `LOOK_AHEAD_EVENTS`, or in an input
+    of one partition with few accounts. So the verdict depends on the partition's order alone, not on how it was read.
 
     Where fewer than `VOTERS_MIN` events follow, a leap of up to `jump_us` is believed, and one of up to `SILENCE_DAYS`
     if those events bear it out, one of another account among them. A live run believes what the wall clock has reached,
     and no other time.
 
-    What is neither believed nor refused is unsettled if it is ahead of the time by more than `jump_us`, or if no time
-    is known yet and too few events follow: all partitions together judge it.
+    What is neither believed nor refused is unsettled, for all partitions together to judge, if it is ahead of the time
+    by more than `jump_us`. So it is if no time is known yet and too few events follow.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """A blend of two models, weighted by outcomes: one that waits for labels, and one that follows the last weeks.
 
-What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week
-ago are compared with it, and the one that would have been less surprised gets more of the weight. As long
-as nothing changes, the two err differently and the blend is as good as the better one; when other accounts leave than
-before, the weight moves to the one that has seen it, within weeks.
+What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week ago are
+compared with it, and the one that would have been less surprised gets more of the weight. As long as nothing changes,
+the two err differently and the blend is as good as the better one. When other accounts leave than before, the weight
+moves within weeks to the one that has seen it.
 
 The blend is a weighted mean of log-odds, so it is a sum of curves, as its parts are. It is calibrated to the matured
 labels with a long memory: the relation of the risk of a week to that of the horizon does not depend on who leaves.

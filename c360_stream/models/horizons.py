@@ -1,9 +1,9 @@
 """Risks over other horizons than that of the labels: a curve that rises with the days, whatever was learnt.
 
-What is learnt are conditional shares, each a function of the log-odds of the score: of those who cancel within the
-horizon, how many do so within a shorter one; of those who stay beyond it, how many cancel within a longer one. Products
-of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully
-observed once its longest horizon has passed.
+What is learnt are conditional shares, each a function of the log-odds of the score. Of the accounts that cancel within
+the horizon: how many do so within a shorter one. Of those that stay beyond it: how many cancel within a longer one.
+Products of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully observed
+once its longest horizon has passed.
 """
 
 from __future__ import annotations

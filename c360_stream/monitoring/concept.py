@@ -93,9 +93,9 @@ _Week = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Floats]
 class ConceptDrift(Kept):
     """Compares churners with what the risks led to expect, by feature, in the last weeks and before.
 
-    Looked at are the week-old examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
-    week, while a matured label takes the horizon and comes with eight that have the same outcome. A week is given its
-    share of a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
+    It looks at the week-old examples (see `LabelLedger`): each cancellation settles one of them, within a week. A
+    matured label takes the horizon and comes with eight that have the same outcome. A week is given its share of a
+    horizon's risk; that this is rough does not matter, since the reference shows how many then left.
 
     State: three numbers for each cell in use, feature and week, at most 45 weeks; about 0.5 MB.
 

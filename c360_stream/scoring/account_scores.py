@@ -56,8 +56,8 @@ class _ScoredFrom(NamedTuple):
 class AccountScores(Kept):
     """The last scores of a shard's accounts, and what they were made of.
 
-    Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
-    whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
+    Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before, whatever was
+    emitted in between. Scores between ticks depend on how events happened to arrive.
 
     Memory: 300 bytes per account.
 

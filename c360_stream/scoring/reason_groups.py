@@ -1,9 +1,9 @@
 """Which topics of a score are explained, and by which feature, so that the sentence agrees with the risk.
 
 The parts of a group's features add up to the group's; its sign is what the topic does to the risk. The topic is
-explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered;
-of several, the one with the strongest part. A value that sounds neither way will do if none fits and its own part
-points the same way, but where a feature has a direction it does not explain a lower risk: a middling figure is no
+explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered.
+Of several it is the one with the strongest part. A value that sounds neither way will do if none fits and its own part
+points the same way. But where a feature has a direction it does not explain a lower risk: a middling figure is no
 comfort. If there is no such feature the topic is not explained: its part counts, but a sentence about it would
 contradict what a person expects.
 """

@@ -54,9 +54,10 @@ class ChunkStore:
     """The large content of one key's snapshots.
 
     A snapshot is `begin`, `put` for each array, and `commit`, which returns when all is on the disk. A chunk that the
-    snapshot before had, wherever it was, is not written again. Files are written once; one goes when none of the last
-    `SNAPSHOTS_KEPT` snapshots needs it, and what is left in a file that is mostly out of use is written anew, so that
-    a key's files are at most about `DISK_FACTOR` times its content, and what the snapshots kept have written.
+    snapshot before had, wherever it was, is not written again. Files are written once, and deleted when none of the
+    last `SNAPSHOTS_KEPT` snapshots needs them. What is left in a file that is mostly out of use is written anew
+    (compaction). So a key's files are at most about `DISK_FACTOR` times its content, and what the snapshots kept have
+    written.
 
     Memory: about 400 bytes per chunk, and nothing of the content.
 
