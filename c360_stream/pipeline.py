@@ -48,7 +48,7 @@ def shard_versions(learned: LearnedTick, shards: int) -> list[ShardVersion]:
 
 
 @dataclass(slots=True)
-class Watched:
+class MonitorOutput:
     """What the monitors find in hours or a tick that all shards have closed."""
 
     alarms: list[DriftAlarm] = field(default_factory=list)
@@ -82,25 +82,25 @@ class Monitors(Kept):
         self._hours = HourBarrier(shards, len(INPUT_KINDS))
         self._ticks = _StatsBarrier(shards)
 
-    def take(self, part: MonitorInput) -> Watched:
+    def take(self, part: MonitorInput) -> MonitorOutput:
         """Take a shard's part of hours or of a tick; look at what all shards have closed with it."""
         return self._hours_of(part) if isinstance(part, HourCounts) else self._tick_of(part)
 
-    def _hours_of(self, part: HourCounts) -> Watched:
+    def _hours_of(self, part: HourCounts) -> MonitorOutput:
         closed = self._hours.put(part.shard, part.first_hour, part.counts)
         if closed is None:
-            return Watched()
+            return MonitorOutput()
         first, counts = closed
         by_topic: dict[str, list[int]] = {name: counts[i].tolist() for i, name in enumerate(INPUT_KINDS)}
-        return Watched(alarms=self._monitor.on_hours(first, by_topic))
+        return MonitorOutput(alarms=self._monitor.on_hours(first, by_topic))
 
-    def _tick_of(self, part: ShardStats) -> Watched:
+    def _tick_of(self, part: ShardStats) -> MonitorOutput:
         parts = self._ticks.put(part.stats.tick, part.shard, part.stats)
         if parts is None:
-            return Watched()
+            return MonitorOutput()
         whole = merge(parts)
         alarms, metrics = self._monitor.on_tick(whole)
-        return Watched(alarms, metrics, self._interventions.on_tick(whole), whole)
+        return MonitorOutput(alarms, metrics, self._interventions.on_tick(whole), whole)
 
 
 class ModelPipeline:
@@ -117,10 +117,10 @@ class ModelPipeline:
         self.scorers = [ShardScorer(scoring_config(settings)) for _ in range(settings.shards)]
         self.monitors = Monitors(settings.shards, monitor_config(settings))
 
-    def take(self, message: Emission | ShardVersion) -> Iterator[LearnedTick | ScorerOutput | Watched]:
+    def take(self, message: Emission | ShardVersion) -> Iterator[LearnedTick | ScorerOutput | MonitorOutput]:
         """Take what an account shard gives; give what follows from it, through all parts. To be exhausted."""
         if isinstance(message, ScorerInput):
-            yield from self._watched(self.scorers[message.shard].take(message))
+            yield from self._monitored(self.scorers[message.shard].take(message))
         elif isinstance(message, LearnerInput):
             if (learned := self.learner.receive(message)) is not None:
                 yield learned
@@ -129,7 +129,7 @@ class ModelPipeline:
         elif isinstance(message, MonitorInput):
             yield self.monitors.take(message)
 
-    def _watched(self, scored: Iterable[ScorerOutput]) -> Iterator[ScorerOutput | Watched]:
+    def _monitored(self, scored: Iterable[ScorerOutput]) -> Iterator[ScorerOutput | MonitorOutput]:
         for each in scored:
             yield each
             if isinstance(each, ScoredTick):
@@ -151,7 +151,7 @@ class Pipeline:
         self.shards = account_shards(settings, partitions)
         self.models = ModelPipeline(settings)
 
-    def receive(self, batch: ShardBatch) -> Iterator[Emission | LearnedTick | ScorerOutput | Watched]:
+    def receive(self, batch: ShardBatch) -> Iterator[Emission | LearnedTick | ScorerOutput | MonitorOutput]:
         """Take a partition's batch for a shard; give what the shard emits and all that follows. To be exhausted."""
         for emission in self.shards[batch.shard].receive([batch]):
             yield emission

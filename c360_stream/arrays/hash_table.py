@@ -18,7 +18,7 @@ CAPACITY_MIN = 64
 _WINDOW = 16
 _EMPTY = np.uint64(0)
 _HALF = np.uint64(32)
-# So many keys are moved at a time: what that needs stays in the cache, and is nothing beside the table.
+# Keys moved at a time: few enough for the cache, and nothing beside the table.
 _MOVED_AT_ONCE = 1 << 15
 
 Slots = NDArray[np.intp]
@@ -44,7 +44,7 @@ class HashTable:
     ======  ==================  =====================
 
     Measured besides, of 1,250,000 known: the table inside pandas finds a key in 7 to 16 ns, but cannot forget and is
-    not public; `pyarrow.compute.index_in` hashes anew what is known at each call; a sorted array takes 180 ns per key.
+    not public. `pyarrow.compute.index_in` hashes the known keys at each call. A sorted array takes 180 ns per key.
 
     Memory: 8 bytes and the columns' in each slot. Slots are 1.54 to `GROWTH / LOAD_MAX` = 1.93 times the most keys it
     had at once; past three times what is needed, `keep` gives them back. While it grows, the old table is there too.
@@ -70,9 +70,9 @@ class HashTable:
     columns: list[NDArray[Any]]
 
     def __init__(self, *columns: DTypeLike, room: int = 0) -> None:
-        # Of the table's own: who writes events chooses ids, and must not be able to choose where they come to lie.
+        # Random, since producers of events choose ids and must not be able to choose their slots.
         self._factor = np.uint64(randbits(64) | 1)
-        self._allocate(_fitting(room), [np.dtype(column) for column in columns])
+        self._allocate(_capacity_for(room), [np.dtype(column) for column in columns])
 
     def _allocate(self, capacity: int, dtypes: Sequence[np.dtype[Any]]) -> None:
         # Behind the homes a window's worth of slots, so that no window is cut off, and that of key 0.
@@ -104,10 +104,10 @@ class HashTable:
         The slot of each key, shape (n,), right until the next `place` or `keep`; and the positions of those that were
         not there, in any order.
         """
-        slots, absent = self._look(keys)
+        slots, absent = self._search(keys)
         if len(absent):
-            if self._taken_max + len(absent) > self._capacity * LOAD_MAX and self._grew_for(keys[absent]):
-                slots, absent = self._look(keys)
+            if self._taken_max + len(absent) > self._capacity * LOAD_MAX and self._grow_for(keys[absent]):
+                slots, absent = self._search(keys)
             self._taken_max += len(absent)
             slots[absent] = self._put(keys[absent], slots[absent])
         if np.count_nonzero(keys) < len(keys):
@@ -119,8 +119,8 @@ class HashTable:
 
     def keep(self, slots: Slots) -> None:
         """Forget the keys in all slots but these, each named once; a table that is three times too large shrinks."""
-        fitting = _fitting(int(len(slots) * GROWTH))
-        self._rebuild(slots, fitting if 3 * fitting < self._capacity else self._capacity)
+        capacity = _capacity_for(int(len(slots) * GROWTH))
+        self._rebuild(slots, capacity if 3 * capacity < self._capacity else self._capacity)
 
     def state(self) -> list[Any]:
         """Plain data for `restore`: the arrays in use, so that what has not changed since the last time is the same."""
@@ -136,14 +136,14 @@ class HashTable:
     def _homes(self, keys: NDArray[np.uint64]) -> Slots:
         return (((keys * self._factor >> _HALF) * self._scale) >> _HALF).view(np.intp)
 
-    def _behind(self, start: Slots) -> Slots:
+    def _next_window(self, start: Slots) -> Slots:
         """Start of the window behind each window; the last is as far back as a whole one can be, then the first."""
         after = start + _WINDOW
         over = np.flatnonzero(after > self._capacity)
         after[over] = np.where(start[over] == self._capacity, 0, self._capacity)
         return after
 
-    def _look(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
+    def _search(self, keys: NDArray[np.uint64]) -> tuple[Slots, Slots]:
         """The slot of each key, or the empty one where the search for it ends; and the positions of the latter.
 
         For key 0 the answer is wrong; the caller corrects it.
@@ -168,10 +168,10 @@ class HashTable:
             if not len(on):
                 break
             rest = rest[on]
-            slots[rest] = self._behind(start[on])
+            slots[rest] = self._next_window(start[on])
         return slots, np.concatenate(missing)
 
-    def _grew_for(self, new: NDArray[np.uint64]) -> bool:
+    def _grow_for(self, new: NDArray[np.uint64]) -> bool:
         """Grow if these keys need it; whether it did. Until here keys that came twice in a batch counted twice."""
         new = np.sort(new)
         taken = len(self)
@@ -179,7 +179,7 @@ class HashTable:
         if wanted <= self._capacity * LOAD_MAX:
             self._taken_max = taken
             return False
-        self._rebuild(self.slots(), _fitting(int(wanted * GROWTH)))
+        self._rebuild(self.slots(), _capacity_for(int(wanted * GROWTH)))
         return True
 
     def _put(self, key: NDArray[np.uint64], at: Slots) -> Slots:
@@ -206,7 +206,7 @@ class HashTable:
             at[rest] += (self._windows[start] == _EMPTY).argmax(axis=1)
             full = np.flatnonzero(self.keys.take(at[rest]))
             rest = rest[full]
-            at[rest] = self._behind(start[full])
+            at[rest] = self._next_window(start[full])
         return at
 
     def _rebuild(self, kept: Slots, capacity: int) -> None:
@@ -219,6 +219,6 @@ class HashTable:
                 column[new] = before[old]
 
 
-def _fitting(keys: int) -> int:
-    """The least capacity for so many keys."""
+def _capacity_for(keys: int) -> int:
+    """The least capacity for a number of keys."""
     return max(int(keys / LOAD_MAX) + 1, CAPACITY_MIN)

@@ -34,8 +34,8 @@ class _Model(BaseModel):
 def model_of(declared: type[Struct]) -> type[BaseModel]:
     """The model with a struct's fields: names as published, bounds, defaults, and as descriptions their docstrings.
 
-    `Meta(extra={"model": ...})` gives the type that pydantic takes in place of the struct's: what is declared as text
-    or as a number for speed, or has a rule that no struct can check.
+    `Meta(extra={"model": ...})` gives the type that pydantic takes in place of the struct's. It is for what is declared
+    as text or as a number for speed, or has a rule that no struct can check.
 
     Examples
     --------

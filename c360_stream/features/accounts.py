@@ -81,10 +81,10 @@ class Accounts(Kept):
         if len(index) > before:
             self.ids.extend(islice(index, before, None))
             self._reserve(len(index))
-            self._spread(before)
+            self._assign_phases(before)
         return rows
 
-    def _spread(self, first: int) -> None:
+    def _assign_phases(self, first: int) -> None:
         """Give the accounts from index `first` on their phase, which spreads the examples over the stride."""
         self.stride_phase[first : len(self)] = [zlib.crc32(name.encode()) for name in self.ids[first:]]
 
@@ -240,7 +240,7 @@ class Accounts(Kept):
         """Number the accounts, and make room for all of them."""
         self._index = {account: row for row, account in enumerate(self.ids)}
         self.stride_phase = np.zeros(len(self), np.int64)
-        self._spread(0)
+        self._assign_phases(0)
         for presence in (self.users, self.commenters, self.categories):
             presence.reserve(len(self))
         self._nps_score = np.full(len(self.first_us), np.nan, np.float32)

@@ -1,7 +1,7 @@
 """The features, version 1, in the order of every feature matrix, and what a person makes of each.
 
-What is declared here beside the name decides how reasons show a feature (`scoring/reasons.py`): features of one
-group are one topic with one reason; the direction is which values a person takes for bad news.
+What is declared here beside the name decides how reasons show a feature (`scoring/reasons.py`). Features of one group
+are one topic with one reason; the direction is which values a person takes for bad news.
 """
 
 from __future__ import annotations

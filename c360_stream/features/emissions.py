@@ -28,7 +28,7 @@ class TickLabels:
     group
         The group of each in a comparison of contacted and other accounts, see `Contacts.groups`.
     plan
-        The plan of each by now, empty if unknown.
+        The present plan of each, empty if unknown.
     opened
         Number of examples taken at this tick.
     """

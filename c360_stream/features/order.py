@@ -30,10 +30,10 @@ class Order:
 def order_of(time_us: Sequence[int], lateness_us: int) -> Order:
     """Measure the order of a partition, or of its beginning.
 
-    A few absurd times do not make everything behind them late: a time that leaps ahead of all before it by more than
-    the lateness counts as the greatest only if half of the next `FOLLOWERS` are as late, give or take the lateness.
-    Nothing is before the first time, so that it is in question only if what follows it is in order without it: newest
-    first, it would not be.
+    A few absurd times do not make everything behind them late. A time that leaps ahead of all before it by more than
+    the lateness counts as the greatest only if others confirm it: half of the next `FOLLOWERS`, give or take the
+    lateness. Nothing is before the first time, so that it is in question only if what follows it is in order without
+    it: newest first, it would not be.
 
     Parameters
     ----------

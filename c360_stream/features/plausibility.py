@@ -105,21 +105,21 @@ class _Verdict:
 class TimeJudge:
     """Follows the time that one partition has come to, and refuses absurd event times.
 
-    An event that leaps ahead by more than the allowed lateness moves the time only if most of the next events do not
-    come late by it: of the next `NEXT`, and of the next `VOTERS`. Of the latter one may; beside other partitions, which
-    hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that does not move the
-    time counts at its own time; but if it is more than `jump_us` ahead of the time and of most of the next events, and
-    those are nearer to the time than to it, it is refused. Events that are late in any case are not asked, and events
-    of the same account, which have the same clock, only where there are no others. Those prove a leap of `LONE_DAYS`,
-    `MANY` of them one of `SILENCE_DAYS`, and any leap if they are `LOOK_AHEAD_EVENTS`, or in an input of one partition
-    with few accounts. So the verdict depends on the partition's order alone, not on how it was read.
+    An event that leaps ahead by more than the allowed lateness moves the time only if it makes few of the next events
+    late. Most of the next `NEXT`, and of the next `VOTERS`, must not be late by it. Of the latter one may; beside other
+    partitions, which hold the watermark, none, unless `VETOES_MAX` leaps in a row have failed by that. An event that
+    does not move the time counts at its own time. But it is refused if it is more than `jump_us` ahead of the time and
+    of most of the next events, and those are nearer to the time than to it. Events that are late in any case are not
+    asked, and events of the same account, which have the same clock, only where there are no others. Those prove a leap
+    of `LONE_DAYS`, `MANY` of them one of `SILENCE_DAYS`, and any leap if they are `LOOK_AHEAD_EVENTS`, or in an input
+    of one partition with few accounts. So the verdict depends on the partition's order alone, not on how it was read.
 
     Where fewer than `VOTERS_MIN` events follow, a leap of up to `jump_us` is believed, and one of up to `SILENCE_DAYS`
     if those events bear it out, one of another account among them. A live run believes what the wall clock has reached,
     and no other time.
 
-    What is neither believed nor refused is unsettled if it is ahead of the time by more than `jump_us`, or if no time
-    is known yet and too few events follow: all partitions together judge it.
+    What is neither believed nor refused is unsettled, for all partitions together to judge, if it is ahead of the time
+    by more than `jump_us`. So it is if no time is known yet and too few events follow.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class TimeJudge:
         highs: list[Times] = []
         latest_us = END_OF_TIME if now_us is None else now_us + US_PER_DAY
         oldest_us = NO_TIME if now_us is None else oldest_plausible(now_us)
-        borne_out: NDArray[np.bool_] | None = None
+        confirmed: NDArray[np.bool_] | None = None
         start = self._counted = 0
         while start < (due := batch.due()):
             part = batch.times()[start : min(start + _AT_ONCE, due)]
@@ -186,8 +186,8 @@ class TimeJudge:
             least = np.maximum(before - BEHIND_DAYS_MAX * US_PER_DAY, oldest_us)
             leaps = part - before > self.leap_us
             if self.high_us != NO_TIME and leaps.any():
-                borne_out = self._borne_out(batch, now_us) if borne_out is None else borne_out
-                leaps[: max(0, len(borne_out) - start)] &= ~borne_out[start : start + len(part)]
+                confirmed = self._confirmed_leaps(batch, now_us) if confirmed is None else confirmed
+                leaps[: max(0, len(confirmed) - start)] &= ~confirmed[start : start + len(part)]
             doubtful = leaps | (part < least) | (part > latest_us)
             plain = int(np.argmax(doubtful)) if doubtful.any() else len(part)
             if plain:
@@ -210,16 +210,16 @@ class TimeJudge:
         self._count(batch, start, verdicts)
         return verdicts
 
-    def _borne_out(self, batch: TimedBatch, now_us: int | None) -> NDArray[np.bool_]:
-        """Which events, were they leaps, all of the next `VOTERS` bear out, all of other accounts: most of them."""
+    def _confirmed_leaps(self, batch: TimedBatch, now_us: int | None) -> NDArray[np.bool_]:
+        """Which events, were they leaps, all of the next `VOTERS` confirm, all of other accounts: most of them."""
         times, accounts = batch.times(), batch.accounts(slice(None))
         if len(times) <= VOTERS:
             return np.zeros(0, np.bool_)
         followers = sliding_window_view(times, VOTERS)[1:]
         of_others = (sliding_window_view(accounts, VOTERS)[1:] != accounts[:-VOTERS, None]).all(axis=1)
         leap_us = times[:-VOTERS]
-        borne_out: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
-        return borne_out if now_us is None else borne_out & (leap_us <= now_us + _LEAP_MIN_US)
+        confirmed: NDArray[np.bool_] = of_others & (followers.min(axis=1) >= leap_us - self.leap_us)
+        return confirmed if now_us is None else confirmed & (leap_us <= now_us + _LEAP_MIN_US)
 
     def _apply(self, verdict: _Verdict, position: int, batch: TimedBatch, verdicts: Verdicts) -> None:
         if verdict.refusal is not None:
@@ -273,7 +273,7 @@ class TimeJudge:
         return verdict
 
     def _provable_us(self, on_time: int) -> int:
-        """How far a leap can be for which an account's own events are proof, so many of which are not late by it."""
+        """How far a leap can be that an account's own events prove, given how many of them are not late by it."""
         if on_time >= LOOK_AHEAD_EVENTS or self._few_alone():
             return END_OF_TIME
         return (SILENCE_DAYS if on_time >= MANY else LONE_DAYS) * US_PER_DAY
@@ -301,8 +301,8 @@ class TimeJudge:
             return _Verdict(believed=on_time and backed)
         ahead_us = leap_us - self.high_us
         of_another = self._few_alone() or bool((others >= on_time_us).any())
-        borne_out = on_time and of_another and ahead_us <= SILENCE_DAYS * US_PER_DAY
-        if ahead_us <= self._near_us or borne_out:
+        confirmed = on_time and of_another and ahead_us <= SILENCE_DAYS * US_PER_DAY
+        if ahead_us <= self._near_us or confirmed:
             return _Verdict(believed=True)
         # Where all that follows is late, nothing speaks for the leap, or against it.
         absurd = looked_at >= LOOK_AHEAD_EVENTS and ahead_us > SILENCE_DAYS_MAX * US_PER_DAY

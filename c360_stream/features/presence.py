@@ -22,8 +22,8 @@ class Presence(Kept):
     A thing is a 64-bit stable hash that already includes its account. Bit k of its mask is "k days ago".
     Two of n things fall together with probability n**2 / 2**65: one in 10,000 for 60 million.
 
-    Memory: 16 bytes per slot of the hash table, so 25 to 35 bytes per thing seen in the window (a dict of row numbers
-    and the rows took 160), and 4 bytes per account.
+    Memory: 16 bytes per slot of the hash table, so 25 to 35 bytes per thing seen in the window, and 4 bytes per
+    account. A dict of row numbers and the rows took 160 bytes per thing.
     """
 
     kept = fields(_things=in_place("hash table of int32, uint32"))

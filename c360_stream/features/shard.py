@@ -12,9 +12,8 @@ from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import NO_TIME, EventColumns, ShardBatch, joined_by_topic
-from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.features.early import EarlyEvents
+from c360_stream.features.early_events import EarlyEvents
 from c360_stream.features.emissions import (
     Emission,
     FinalLabels,
@@ -26,7 +25,8 @@ from c360_stream.features.emissions import (
 )
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.features.plausibility import oldest_plausible
-from c360_stream.features.unsettled import UnsettledEvents
+from c360_stream.features.recent_ids import RecentIds
+from c360_stream.features.unsettled_events import UnsettledEvents
 from c360_stream.features.watermark import Watermark
 from c360_stream.labels.contacts import Cohorts, Group
 from c360_stream.labels.ledger import CORRECTION_DAYS, ClosedDay, KnownLabels, LabelLedger, MaturedExamples

@@ -16,7 +16,7 @@ from c360_stream.features.plausibility import (
 )
 
 SILENCE_OF_SPACING = 32
-"""The last events are believed further ahead if the input is sparse: so many times the mean time between its events."""
+"""The last events are believed further ahead if the input is sparse: by this many mean times between its events."""
 
 
 def plausible_end(
@@ -25,10 +25,10 @@ def plausible_end(
     """The greatest event time that all partitions together make plausible.
 
     That is the greatest time of a settled event, or what unsettled ones of `VOTERS_MIN` accounts have passed. The few
-    that are later are believed as long as the silence before each is no longer than `SILENCE_DAYS`; or, where the input
-    is sparse, `SILENCE_OF_SPACING` times the mean time between events; where nothing is known of that, and at most,
-    `SILENCE_DAYS_MAX`. Those of the last account are believed for `LONE_DAYS` instead of `SILENCE_DAYS`. In an input of
-    fewer than `VOTERS` accounts every event counts as if it were of another one.
+    that are later are believed as long as the silence before each is no longer than `SILENCE_DAYS`. Where the input is
+    sparse, the bound is `SILENCE_OF_SPACING` times the mean time between events. Where nothing is known of that, and at
+    most, it is `SILENCE_DAYS_MAX`. Those of the last account are believed for `LONE_DAYS` instead of `SILENCE_DAYS`. In
+    an input of fewer than `VOTERS` accounts every event counts as if it were of another one.
 
     Parameters
     ----------

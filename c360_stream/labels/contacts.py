@@ -119,8 +119,8 @@ class _DailyFirsts(Kept):
 class Contacts(Kept):
     """First contact and first cancellation of each account and day, of the last `keep_days` days.
 
-    Every window begins and ends at a midnight, so no other contact of a day can matter: what is kept neither depends
-    on the order of arrival nor grows with how often somebody is contacted. Bound: `keep_days` of either per account.
+    Every window begins and ends at a midnight, so no other contact of a day can matter. What is kept neither depends on
+    the order of arrival nor grows with the number of contacts. Bound: `keep_days` of either per account.
 
     Parameters
     ----------
@@ -176,8 +176,8 @@ class Contacts(Kept):
 
         Contacted: in the window after the as-of, for the first time in this horizon of the account. Not contacted: the
         example of the account's first turn, with no contact in the window. Either way the account was still there at
-        the moment of the contact; for those that had none a moment is drawn, since who cancels early could not be
-        contacted any more, and would make the others look worse than they are.
+        the moment of the contact; for those that had none a moment is drawn. Otherwise accounts that cancelled before
+        anybody could contact them would make the untreated look worse than they are.
 
         Parameters
         ----------

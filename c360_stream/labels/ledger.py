@@ -12,7 +12,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.arrays.compact import CompactMatrix
+from c360_stream.arrays.compact_matrix import CompactMatrix
 from c360_stream.arrays.growth import grow_array
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.state.fields import PLAIN, Kept, dict_of, fields, stored_as, tuple_of
@@ -232,7 +232,7 @@ class LabelLedger(Kept):
         return KnownLabels(account.astype(np.int32), as_of_day, np.ones(len(pairs), np.bool_))
 
     def _labelled(self, as_of: int) -> MaturedExamples | None:
-        """The examples of an as-of with what is known of them by now."""
+        """The examples of an as-of with what is known of them so far."""
         if as_of not in self._examples:
             return None
         account, features = self._examples[as_of]

@@ -78,7 +78,7 @@ class HourBarrier(Kept):
 class HeartbeatBarrier:
     """Gives a heartbeat when every shard has passed it on, so that a shard that is stuck stops it.
 
-    Nothing hangs on a heartbeat that is lost, so it has no state to keep.
+    Nothing depends on a lost heartbeat, so there is no state to keep.
 
     Parameters
     ----------

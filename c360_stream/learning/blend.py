@@ -1,12 +1,12 @@
 """A blend of two models, weighted by outcomes: one that waits for labels, and one that follows the last weeks.
 
-What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week
-ago are compared with it, and the one that would have been less surprised gets more of the weight. As long
-as nothing changes, the two err differently and the blend is as good as the better one; when other accounts leave than
-before, the weight moves to the one that has seen it, within weeks.
+What a week shows is known after a week, long before the labels of the horizon. So both predictions of a week ago are
+compared with it, and the one that would have been less surprised gets more of the weight. As long as nothing changes,
+the two err differently and the blend is as good as the better one. When other accounts leave than before, the weight
+moves within weeks to the one that has seen it.
 
 The blend is a weighted mean of log-odds, so it is a sum of curves, as its parts are. It is calibrated to the matured
-labels with a long memory: how the risk of a week and that of the horizon hang together does not change with who leaves.
+labels with a long memory: the relation of the risk of a week to that of the horizon does not depend on who leaves.
 
 References
 ----------
@@ -36,7 +36,7 @@ from c360_stream.models.version import Curve, ModelVersion
 from c360_stream.monitoring.quality import RISK_MARGIN
 from c360_stream.state.fields import Kept, fields
 
-# Losses count for half after so many days.
+# Days after which a loss counts for half.
 HALF_LIFE_DAYS = 14
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 # Share of the difference in log likelihood that is believed.

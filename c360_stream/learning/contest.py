@@ -15,7 +15,7 @@ from c360_stream.state.fields import Kept, copied, fields
 
 # A loss is what a risk within these bounds would have cost: one certain and wrong risk decides nothing.
 _RISK_MIN = 1e-3
-# Outcomes count for half after so many days of event time.
+# Days of event time after which an outcome counts for half.
 HALF_LIFE_DAYS = 90
 _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 
@@ -86,7 +86,7 @@ class Contest(Kept):
         self._loss, self._losses = np.zeros(size), np.zeros(size)
         self._waiting: dict[int, tuple[list[str], Floats, Floats]] = {}
 
-    def open(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
+    def add_predictions(self, day: int, block: ExampleBlock, risk: dict[str, Floats], raw: dict[str, Floats]) -> None:
         """Keep the predictions for a day's n examples (ascending by account) until their labels are known.
 
         Parameters

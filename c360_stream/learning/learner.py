@@ -173,7 +173,7 @@ class Learner(Kept):
             contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, part_log_odds))
         self._replay.add(matured)
         alarms += self._judge_champion(day)
-        self._settle(day, parts)
+        self._learn_curve(day, parts)
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
         scores = self.term.champion
         trusted = versions[scores].calibrated and not self._latch.holds("concept_drift")
@@ -224,20 +224,20 @@ class Learner(Kept):
             ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
             risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
             raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
-            self._contest.open(day, opened, risk, raw)
+            self._contest.add_predictions(day, opened, risk, raw)
             # A blend that is not warm scores with its first part.
             scored_by = versions[self.term.champion].model_name
             if scored_by in risk:
-                self._horizons.open(day, opened, risk[scored_by])
+                self._horizons.add_predictions(day, opened, risk[scored_by])
 
-    def _settle(self, day: int, parts: list[TickExamples]) -> None:
+    def _learn_curve(self, day: int, parts: list[TickExamples]) -> None:
         """Learn the risk curve from examples whose longest horizon has passed."""
         after = {
             account: days
             for part in parts
             for account, days in zip(part.observed_ids, part.observed_after, strict=True)
         }
-        judged = self._horizons.settle(day - self._horizons.reach_days, after)
+        judged = self._horizons.learn_observed(day - self._horizons.reach_days, after)
         if judged is not None:
             self._settled.append(judged)
 
@@ -251,7 +251,7 @@ class Learner(Kept):
                 self.term = ChampionTerm(change.new, day)
                 alarms.append(change_alarm(change, day))
         if reason and len(self._replay):
-            name = self._begin_afresh(day)
+            name = self._start_fresh_challenger(day)
             alarms.append(fresh_alarm(name, reason, len(self._replay), day))
         return alarms
 
@@ -273,8 +273,8 @@ class Learner(Kept):
             return f"The loss of {self.term.champion}, {own:.4f}, is {own / base:.3f} times that of the base rate."
         return ""
 
-    def _begin_afresh(self, day: int) -> str:
-        """Teach a new model the replay buffer, in the place of one that does not score; its name."""
+    def _start_fresh_challenger(self, day: int) -> str:
+        """Start a model that has learnt the replay buffer, in place of one that does not score; its name."""
         name = fresh_name(self.term.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)

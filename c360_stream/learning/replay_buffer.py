@@ -14,7 +14,7 @@ class ReplayBuffer(Kept):
     Parameters
     ----------
     examples_max
-        The newest so many examples are kept at the least, if there are so many, and less than a day's more.
+        At least this many of the newest examples are kept, and less than a day's more.
     """
 
     kept = fields(_days=deque[ExampleBlock])

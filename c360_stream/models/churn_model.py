@@ -52,7 +52,7 @@ class ChurnModel(Kept):
     """Learns the probability of churn within the horizon, one matured example after another.
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
-    What has been learnt is a function of the sequence of examples; how it was cut into calls shows in last bits alone.
+    What has been learnt is a function of the sequence of examples; how it was cut into calls changes last bits only.
     `models/treatment.py` decides what treated examples teach; where none are given there are none.
 
     Parameters

@@ -33,11 +33,11 @@ class RowClassifier(base.Classifier, Kept):
 
     @abstractmethod
     def _grow(self, columns: int) -> None:
-        """Make room for so many columns."""
+        """Make room for this many columns."""
 
     @abstractmethod
     def _shrink(self, columns: int) -> None:
-        """Forget all but the first so many columns."""
+        """Keep only the first columns, as many as given."""
 
     def fit_columns(self) -> None:
         """Have a weight for each named column and no other, after going back to a state with more or fewer."""

@@ -1,9 +1,9 @@
 """How each feature may bend: the breakpoints and ramps that a learnt curve is made of.
 
-The breakpoints are fixed and mean the same in every version: they follow from what the features count, not from
-one company's customers. Features that span orders of magnitude get ramps that are straight in log(1 + value / unit);
-between the points such a ramp is linear in the value itself, so a score takes no logarithm, whose last bit would
-depend on the machine and on how the array lies in memory.
+The breakpoints are fixed and mean the same in every version: they follow from what the features count, not from one
+company's customers. Features that span orders of magnitude get ramps that are straight in log(1 + value / unit).
+Between the points such a ramp is linear in the value itself, so a score takes no logarithm: its last bit would depend
+on the machine and on how the array lies in memory.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Risks over other horizons than that of the labels: a curve that rises with the days, whatever was learnt.
 
-What is learnt are conditional shares, each a function of the log-odds of the score: of those who cancel within the
-horizon, how many do so within a shorter one; of those who stay beyond it, how many cancel within a longer one. Products
-of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully
-observed once its longest horizon has passed.
+What is learnt are conditional shares, each a function of the log-odds of the score. Of the accounts that cancel within
+the horizon: how many do so within a shorter one. Of those that stay beyond it: how many cancel within a longer one.
+Products of shares cannot fall as days grow, and the curve meets the score at its own horizon. A curve is fully observed
+once its longest horizon has passed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from c360_stream.models.classifier import logit, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.state.fields import Kept, PlainState, fields
 
-# The settings' churn rate counts as so many outcomes.
+# How many outcomes the settings' churn rate counts for.
 PRIOR_OUTCOMES = 100
 # Outcomes count for half in the base rate after half a year.
 _KEEP = 0.5 ** (1 / 182)
@@ -47,7 +47,7 @@ class RiskCurve(NamedTuple):
     horizon_days
         Of the score.
     base_rate
-        Share of all accounts that cancels within it, of late.
+        Recent share of all accounts that cancels within it.
     shorter
         Days -> of those who cancel within the next longer horizon, the share that does so within these days; the
         longest first.
@@ -178,14 +178,14 @@ class HorizonLearner(Kept):
         longer = {days: Share(each.slope, each.offset) for days, each in self._longer.items()}
         return RiskCurve(self.horizon_days, self._churned / self._settled, shorter, longer)
 
-    def open(self, day: int, block: ExampleBlock, risk: Floats) -> None:
+    def add_predictions(self, day: int, block: ExampleBlock, risk: Floats) -> None:
         """Keep the champion's predictions for a day's examples until they are fully observed."""
         rows = block.judged_rows()
         if len(rows):
             predicted = self.curve().risks(risk[rows]).astype(np.float32)
             self._waiting[day] = ([block.ids[row] for row in rows.tolist()], risk[rows], predicted)
 
-    def settle(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
+    def learn_observed(self, day: int, cancelled_after: Mapping[str, int]) -> Judged | None:
         """Learn the examples of an as-of day.
 
         Parameters

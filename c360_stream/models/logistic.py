@@ -19,8 +19,8 @@ class SecondOrderLogistic(RowClassifier):
     """Logistic regression that keeps the covariance of its weights (extended Kalman filter, online Newton step).
 
     An example moves each weight in proportion to how unsure the model still is about it, so there is no learning rate.
-    Forgetting lets the covariance relax towards the prior's at a small rate: it regains room to follow a
-    change of concept and can never exceed the prior, so the model cannot blow up (plain inflation can).
+    Forgetting lets the covariance relax towards the prior's at a small rate. It regains room to follow a change of
+    concept and never exceeds the prior, so the model cannot blow up, as it can under plain inflation.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ class SecondOrderLogistic(RowClassifier):
     def _learn_block(self, rows: Floats, outcomes: list[float], counts: list[float]) -> Floats:
         """Learn a few examples one after another, at the cost of a few matrix products.
 
-        What an example's update changes for the examples after it is a matter of their products with the covariance
-        alone (n by n), so weights and covariance (columns by columns) are touched once a block: two thirds of the time
-        that updating them with each example takes.
+        What an example's update changes for the examples after it follows from their products with the covariance alone
+        (n by n). So weights and covariance (columns by columns) are touched once per block, which takes two thirds of
+        the time of an update per example.
         """
         n = len(rows)
         x = np.concatenate([np.ones((n, 1)), rows], axis=1)

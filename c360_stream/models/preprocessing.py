@@ -94,9 +94,9 @@ class NullImputer(base.Transformer, Kept):
 class Ramps(base.Transformer):
     """Spreads each feature over a few ramps: functions that rise from 0 to 1 between two breakpoints.
 
-    A weighted sum of a feature's ramps is a continuous curve that is flat outside its breakpoints, so a model that
-    adds up curves can follow thresholds and saturation, no single value can throw it, and each feature's share
-    of the log-odds stays its own. Names without ramps pass unchanged.
+    A weighted sum of a feature's ramps is a continuous curve that is flat outside its breakpoints. So a model that adds
+    up curves can follow thresholds and saturation, and no single value can throw it. Each feature's share of the
+    log-odds stays its own. Names without ramps pass unchanged.
 
     Parameters
     ----------

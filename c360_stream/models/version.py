@@ -75,9 +75,9 @@ class Scored(NamedTuple):
 class ModelVersion:
     """One version of a model: a sum of curves, one per feature.
 
-    A row gets the same bits whether it is scored alone or among many, whatever the layout of the array: each
-    number is worked out by itself, features are added up in their order, and the exponential is `math.exp` (numpy's
-    gives other last bits for other strides).
+    A row gets the same bits whether it is scored alone or among many, whatever the layout of the array. Each number is
+    computed by itself, features are added up in their order, and the exponential is `math.exp`: numpy's gives other
+    last bits for other strides.
 
     Parameters
     ----------

@@ -60,9 +60,9 @@ class Group(NamedTuple):
     z
         Change in standard errors: above 0 if they leave more often than before.
     before, now
-        Churners for each that was expected, in the reference and of late.
+        Churners for each that was expected, in the reference and in the current weeks.
     churned
-        Churners of late.
+        Churners in the current weeks.
     """
 
     feature: str
@@ -91,11 +91,11 @@ _Week = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], Floats]
 
 
 class ConceptDrift(Kept):
-    """Compares churners with what the risks led to expect, by feature, of late and before.
+    """Compares churners with what the risks led to expect, by feature, in the last weeks and before.
 
-    Looked at are the week-old examples (a week old, see `LabelLedger`): each cancellation settles one of them, within a
-    week, while a matured label takes the horizon and comes with eight that have the same outcome. A week is given its
-    share of a horizon's risk; that this is rough does not matter, since the reference shows how many then left.
+    It looks at the week-old examples (see `LabelLedger`): each cancellation settles one of them, within a week. A
+    matured label takes the horizon and comes with eight that have the same outcome. A week is given its share of a
+    horizon's risk; that this is rough does not matter, since the reference shows how many then left.
 
     State: three numbers for each cell in use, feature and week, at most 45 weeks; about 0.5 MB.
 
@@ -176,9 +176,9 @@ class ConceptDrift(Kept):
         if not tried:
             return []
         found = max(tried, key=lambda each: each.z)
-        at = level(found.z, Z_WARNING, Z_CRITICAL)
+        reached = level(found.z, Z_WARNING, Z_CRITICAL)
         worse = latch.holds("concept_drift")
-        if not latch.rises("concept_drift", self._model, at, cleared=found.z < Z_CLEAR):
+        if not latch.rises("concept_drift", self._model, reached, cleared=found.z < Z_CLEAR):
             return []
         self._began_day = self._began_day if worse else day
         return [
@@ -188,8 +188,8 @@ class ConceptDrift(Kept):
                 self._model,
                 METHOD,
                 statistic=found.z,
-                threshold=(Z_WARNING, Z_CRITICAL)[at - 1],
-                level=at,
+                threshold=(Z_WARNING, Z_CRITICAL)[reached - 1],
+                level=reached,
                 action=_ACTION,
                 detail=_sentence(found, day),
             )

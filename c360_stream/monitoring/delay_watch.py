@@ -60,8 +60,8 @@ class DelayWatch(Kept):
         share, share_before = late / total, late_before / total_before
         rise = share - share_before
         certain = chance_of_as_many(late, total, late + late_before, total + total_before) < _FALSE_ALARM_RATE
-        at = level(rise, _RISE_MIN, 2 * _RISE_MIN) if certain else NORMAL
-        if not latch.rises("label_delay", SUBJECT, at, cleared=rise < CLEAR_SHARE * _RISE_MIN):
+        reached = level(rise, _RISE_MIN, 2 * _RISE_MIN) if certain else NORMAL
+        if not latch.rises("label_delay", SUBJECT, reached, cleared=rise < CLEAR_SHARE * _RISE_MIN):
             return []
         return [
             drift_alarm(
@@ -70,8 +70,8 @@ class DelayWatch(Kept):
                 SUBJECT,
                 "late_share_rise",
                 statistic=rise,
-                threshold=2 * _RISE_MIN if at == CRITICAL else _RISE_MIN,
-                level=at,
+                threshold=2 * _RISE_MIN if reached == CRITICAL else _RISE_MIN,
+                level=reached,
                 action=_ACTION,
                 detail=f"{share:.0%} of {total} cancellations heard in the {CURRENT_DAYS} days to {day_text(day)} came "
                 f"a day or more late, {sum_days / max(late, 1):.1f} days on average; {share_before:.0%} of "
@@ -81,7 +81,7 @@ class DelayWatch(Kept):
 
 
 def chance_of_as_many(marked: int, drawn: int, marked_in_all: int, in_all: int) -> float:
-    """Probability that so many or more of the `drawn` are marked, if it is by chance who is (Fisher's exact test).
+    """Probability that `marked` or more of the `drawn` are marked, if marks are random (Fisher's exact test).
 
     >>> round(chance_of_as_many(3, 3, 3, 6), 4)  # one of the 20 ways to draw 3 of 6
     0.05

@@ -114,16 +114,16 @@ class DistributionWatch(Kept):
             found = psi(before, now, windows.reference_accounts, windows.current_accounts)
             yield Measure("all", f"psi:{name}", found.value, stats.rows)
             warning, critical = (max(limit, found.noise) for limit in self._thresholds[name])
-            at = level(found.value, warning, critical)
-            if latch.rises("feature_drift", name, at, cleared=found.value < CLEAR_SHARE * warning):
+            reached = level(found.value, warning, critical)
+            if latch.rises("feature_drift", name, reached, cleared=found.value < CLEAR_SHARE * warning):
                 yield drift_alarm(
                     stats.tick * US_PER_DAY,
                     "feature_drift",
                     name,
                     "psi",
                     statistic=found.value,
-                    threshold=critical if at == CRITICAL else warning,
-                    level=at,
+                    threshold=critical if reached == CRITICAL else warning,
+                    level=reached,
                     action=_FEATURE_ACTION,
                     detail=f"Median of {name} moved from {median_feature(before[:-1]):.3g} to "
                     f"{median_feature(now[:-1]):.3g}; PSI {found.value:.2f} {_against(stats.tick)}.",
@@ -137,16 +137,16 @@ class DistributionWatch(Kept):
         rise, pooled = share - share_before, (share + share_before) / 2
         per_account = 1 / self._features.reference_accounts + 1 / self._features.current_accounts
         certain = rise > _NULL_SIGMAS * (pooled * (1 - pooled) * per_account) ** 0.5
-        at = level(rise, limit, 2 * limit) if certain else NORMAL
-        if latch.rises("completeness", name, at, cleared=rise < CLEAR_SHARE * limit):
+        reached = level(rise, limit, 2 * limit) if certain else NORMAL
+        if latch.rises("completeness", name, reached, cleared=rise < CLEAR_SHARE * limit):
             yield drift_alarm(
                 tick * US_PER_DAY,
                 "completeness",
                 name,
                 "null_share_change",
                 statistic=rise,
-                threshold=limit * at,
-                level=at,
+                threshold=limit * reached,
+                level=reached,
                 action=_NULL_ACTION,
                 detail=f"{name} is null for {share:.0%} of the accounts, up from {share_before:.0%}, {_against(tick)}.",
             )
@@ -160,16 +160,16 @@ class DistributionWatch(Kept):
         if min(age - WARMUP_DAYS, stats.tick - self._model_since - SETTLE_DAYS) < RING_TICKS - 1:
             return  # the scores grow up with the features, and a model that has just begun to score settles
         warning, critical = (max(limit, found.noise) for limit in self._score_thresholds)
-        at = level(found.value, warning, critical)
-        if latch.rises("score_drift", stats.model_name, at, cleared=found.value < CLEAR_SHARE * warning):
+        reached = level(found.value, warning, critical)
+        if latch.rises("score_drift", stats.model_name, reached, cleared=found.value < CLEAR_SHARE * warning):
             yield drift_alarm(
                 stats.tick * US_PER_DAY,
                 "score_drift",
                 stats.model_name,
                 "psi",
                 statistic=found.value,
-                threshold=critical if at == CRITICAL else warning,
-                level=at,
+                threshold=critical if reached == CRITICAL else warning,
+                level=reached,
                 action=_SCORE_ACTION,
                 detail=f"Median risk moved from {median_risk(windows.reference[:-1]):.1%} to "
                 f"{median_risk(windows.current[:-1]):.1%}; PSI {found.value:.2f} {_against(stats.tick)}. "

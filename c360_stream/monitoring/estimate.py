@@ -25,7 +25,7 @@ def estimated_roc_auc(risk: Values) -> float:
     none = np.zeros(1)
     below = np.concatenate([none, np.cumsum(stay)])[:-1]
     above = np.concatenate([none, np.cumsum(stay[::-1])])[-2::-1]
-    # Nobody is a pair with himself.
+    # An account is no pair with itself.
     tied = float(np.sum(rows * (rows - 1) * (distinct * (1.0 - distinct)))) / 2
     right = float(np.sum(churn * below)) + tied
     wrong = float(np.sum(churn * above)) + tied
@@ -35,9 +35,9 @@ def estimated_roc_auc(risk: Values) -> float:
 def estimate(segment: str, risk: Values) -> list[Measure]:
     """Expected base rate, log loss, Brier score and ROC-AUC of one segment's risks (n,), the same in any row order.
 
-    What `quality.measure` will give once the labels are known, had each label been drawn with its risk: two months
-    earlier, and what it sees is whether the accounts have become harder or easier to distinguish. It is no second
-    opinion on the model. It assumes
+    What `quality.measure` will give once the labels are known, two months later, had each label been drawn with its
+    risk. What it sees is whether the accounts have become harder or easier to distinguish. It is no second opinion on
+    the model. It assumes
 
     - calibrated risks: a model that is too sure of itself is estimated better than it is, and a wrong ranking is not
       seen at all;

@@ -80,7 +80,7 @@ class LeadWatch(Kept):
     | metric | of what |
     |---|---|
     | `lead_days_median` | days from the first `high` to the cancellation, of those who were `high` |
-    | `flagged_7d_ahead`, `_30d_`, `_60d_` | share of cancellations that were `high` so many days before, or earlier |
+    | `flagged_7d_ahead`, `_30d_`, `_60d_` | share of cancellations that were `high` that many days before, or earlier |
     | `mrr_caught_7d_ahead`, ... | the same, of the MRR that was cancelled |
     | `false_flags_per_account_month` | accounts that became `high` and stayed, per account and 30 days |
     """

@@ -90,10 +90,10 @@ class Monitor(Kept):
     def on_tick(self, stats: TickStats) -> tuple[list[DriftAlarm], list[MetricRow]]:
         """Take the merged statistics of the next tick.
 
-        Metrics come weekly: quality on the matured outcomes of a week of as-ofs, under the model that scored
-        them; PSI (`psi:<feature>`, `psi:risk`), the early estimate (`estimated_...`), how far ahead cancellations were
-        seen and how stable segments are on Mondays, under the model that scores now. Every 30 days: how predicted
-        values came out.
+        Metrics come weekly. Quality is measured on the matured outcomes of a week of as-ofs, under the model that
+        scored them. On Mondays come, under the model that scores now, PSI (`psi:<feature>`, `psi:risk`), the early
+        estimate (`estimated_...`), how far ahead cancellations were seen and how stable segments are. Every 30 days:
+        how predicted values came out.
         """
         self._leads.on_tick(stats.leads)
         alarms, stabilities = self._distributions.on_tick(stats, self._latch)

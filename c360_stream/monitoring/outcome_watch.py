@@ -116,8 +116,8 @@ class OutcomeWatch(Kept):
         self._weeks_below = self._weeks_below + 1 if below else 0
         self._weeks_well = 0 if below else self._weeks_well + 1
         # Half-way from the threshold to guessing is critical.
-        at = level(-auc, -self._auc_min, -(self._auc_min + 0.5) / 2) if self._weeks_below >= WEEKS_RUNNING else 0
-        if not latch.rises("performance", model_name, at, cleared=self._weeks_well >= _WEEKS_CLEAR):
+        reached = level(-auc, -self._auc_min, -(self._auc_min + 0.5) / 2) if self._weeks_below >= WEEKS_RUNNING else 0
+        if not latch.rises("performance", model_name, reached, cleared=self._weeks_well >= _WEEKS_CLEAR):
             return []
         return [
             drift_alarm(
@@ -127,7 +127,7 @@ class OutcomeWatch(Kept):
                 "weekly_roc_auc",
                 statistic=auc,
                 threshold=self._auc_min,
-                level=at,
+                level=reached,
                 action=_PERFORMANCE_ACTION,
                 detail=f"ROC-AUC of the scores of the week to {day_text(stats.tick - self._horizon_days)} was "
                 f"{auc:.3f} on {examples} outcomes; certainly below {self._auc_min:.2f} for "

@@ -76,8 +76,8 @@ def profit(
     Everybody at or above some risk is contacted. Somebody about to churn takes the offer and stays with a probability
     that nobody knows beforehand, only its Beta distribution; everybody else takes the offer and would have stayed
     anyway. For each acceptance rate the best threshold is sought, and profit and fraction are averaged over the rates,
-    on a fixed grid: the profit that the ranking allows, not what one threshold chosen beforehand earns. 0 if it is best
-    to contact nobody; NaN of no rows. One unit of money throughout, such as cents.
+    on a fixed grid. That is the profit that the ranking allows, not what one threshold chosen beforehand earns. 0 if it
+    is best to contact nobody; NaN of no rows. One unit of money throughout, such as cents.
 
     Parameters
     ----------

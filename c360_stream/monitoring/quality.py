@@ -321,8 +321,8 @@ def measure(segment: str, churned: Outcomes, risk: Values) -> list[Measure]:
     or 10 others there is a `roc_auc_skipped` of 1.
 
     The intervals take rows as independent, and they are if all are of one week of as-ofs: an account has one example a
-    week. They are not across weeks: one cancellation settles the labels of about nine weekly examples of its account,
-    so weeks next to each other err alike, and pooled or averaged they are worth hardly more than one of them.
+    week. They are not across weeks: one cancellation settles the labels of about nine weekly examples of its account.
+    So weeks next to each other err alike, and pooled or averaged they are worth hardly more than one of them.
 
     The base rate has Wilson's interval. So has the observed rate that `calibration_ratio` divides the mean risk by;
     that one is wider than need be (it covers 98% or more), as it puts down to chance what the risks explain.

@@ -31,7 +31,7 @@ class Seasons:
         self._declared = [tuple(each) for each in declared]
 
     def touch(self, day: int, look_back_days: int) -> bool:
-        """Whether a day since the epoch, or one of so many days before it, is in a season."""
+        """Whether a day since the epoch, or one of the `look_back_days` before it, is in a season."""
         if not self._declared:
             return False
         last = utc_time(day * US_PER_DAY).date()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from c360_stream.contracts.events import US_PER_HOUR
 from c360_stream.contracts.records import DriftAlarm, utc_time
 from c360_stream.monitoring.alarms import CLEAR_SHARE, NORMAL, WARNING, AlarmLatch, drift_alarm, level
-from c360_stream.monitoring.hourly import HourlyCounts
+from c360_stream.monitoring.hourly_counts import HourlyCounts
 from c360_stream.state.fields import Kept, dict_of, fields, stored_as
 
 # Window in hours, and the standard deviations that a drop must exceed: an hour is tested 24 times a day, and
@@ -79,8 +79,8 @@ class TrafficWatch(Kept):
         calm = 0 if near else self._calm_hours.get(topic, 0) + 1
         self._calm_hours[topic] = min(calm, _CALM_HOURS)
         critical = max(limit, _DROP_CRITICAL)
-        at = level(drop, limit, critical)
-        rises = latch.rises("volume", topic, at, cleared=calm >= _CALM_HOURS)
+        reached = level(drop, limit, critical)
+        rises = latch.rises("volume", topic, reached, cleared=calm >= _CALM_HOURS)
         if rises and (expectation := hourly.expected(window)) is not None:
             yield drift_alarm(
                 end_us,
@@ -88,8 +88,8 @@ class TrafficWatch(Kept):
                 topic,
                 f"drop_{window}h",
                 statistic=drop,
-                threshold=limit if at == WARNING else critical,
-                level=at,
+                threshold=limit if reached == WARNING else critical,
+                level=reached,
                 action=_VOLUME_ACTION,
                 detail=f"{hourly.observed(window)} events in the {window} h to {_minute(end_us)}, {drop:.0%} below "
                 f"the {expectation.events:.0f} of the same hours of the last {expectation.weeks} weeks.",
@@ -97,11 +97,11 @@ class TrafficWatch(Kept):
 
     def _freshness(self, end_us: int, topic: str, hourly: HourlyCounts, latch: AlarmLatch) -> Iterator[DriftAlarm]:
         silent, limit = hourly.silent_hours, self._freshness_hours_max
-        at = NORMAL
+        reached = NORMAL
         if silent >= limit and hourly.missed_bursts(silent) > _BURSTS_MISSED_MAX:
             # The newest event is older than the whole hours of silence, by the rest of its own hour.
-            at = level(silent + 1, limit, _SILENCE_CRITICAL * limit)
-        rises = latch.rises("freshness", topic, at, cleared=silent == 0)
+            reached = level(silent + 1, limit, _SILENCE_CRITICAL * limit)
+        rises = latch.rises("freshness", topic, reached, cleared=silent == 0)
         if rises and (expectation := hourly.expected(silent)) is not None:
             yield drift_alarm(
                 end_us,
@@ -109,8 +109,8 @@ class TrafficWatch(Kept):
                 topic,
                 "expected_events_missed",
                 statistic=silent,
-                threshold=limit * (1 if at == WARNING else _SILENCE_CRITICAL),
-                level=at,
+                threshold=limit * (1 if reached == WARNING else _SILENCE_CRITICAL),
+                level=reached,
                 action=_FRESHNESS_ACTION,
                 detail=f"No event in the {silent} h to {_minute(end_us)}, where {expectation.events:.0f} were "
                 f"expected.",

@@ -44,7 +44,7 @@ class ScoringConfig:
     value: ValueConfig = field(default_factory=ValueConfig)
 
 
-class _Made(NamedTuple):
+class _ScoredFrom(NamedTuple):
     """What scores are made of: accounts, their ids, as-of times and features."""
 
     account: NDArray[np.int32]
@@ -56,8 +56,8 @@ class _Made(NamedTuple):
 class AccountScores(Kept):
     """The last scores of a shard's accounts, and what they were made of.
 
-    Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before,
-    whatever was emitted in between, because scores between ticks depend on how events happened to arrive.
+    Ticks form a chain of their own: previous tier and risk of a tick's score are those of the tick before, whatever was
+    emitted in between. Scores between ticks depend on how events happened to arrive.
 
     Memory: 300 bytes per account.
 
@@ -121,8 +121,8 @@ class AccountScores(Kept):
         scored = version.score(features, as_of_us)
         recent = np.vstack([scored.risk, risks.before(rows.day, account, self.tiers.ticks - 1)])
         tier = self.tiers.at_tick(recent, self._tier[0, account])
-        made_of = _Made(account, [ids[i] for i in account.tolist()], as_of_us, features)
-        scores = self._scored("tick", made_of, version, scored, tier)
+        scored_from = _ScoredFrom(account, [ids[i] for i in account.tolist()], as_of_us, features)
+        scores = self._scored("tick", scored_from, version, scored, tier)
         self._risk[:, account], self._tier[:, account] = scores.risk, scores.tier
         self._features[account], self._as_of_us[account] = features, as_of_us
         self._since.clear()
@@ -140,21 +140,21 @@ class AccountScores(Kept):
         if not len(chosen):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
-        made_of = _Made(account, [ids[i] for i in account.tolist()], as_of_us, features)
-        # A row's bits do not depend on its company: what judged it is what it is scored.
+        scored_from = _ScoredFrom(account, [ids[i] for i in account.tolist()], as_of_us, features)
+        # A row's bits do not depend on the other rows, so the scores above need not be made again.
         chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
-        scores = self._scored("event", made_of, version, chosen_scored, raised[chosen])
+        scores = self._scored("event", scored_from, version, chosen_scored, raised[chosen])
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
         self._since.update(zip(account.tolist(), zip(as_of_us.tolist(), features, strict=True), strict=True))
         return scores
 
     def _scored(
-        self, trigger: Trigger, made_of: _Made, version: ModelVersion, scored: Scored, tier: NDArray[np.int8]
+        self, trigger: Trigger, scored_from: _ScoredFrom, version: ModelVersion, scored: Scored, tier: NDArray[np.int8]
     ) -> ScoredRows:
-        account, ids, as_of_us, features = made_of
+        account, ids, as_of_us, features = scored_from
         chain = 0 if trigger == "tick" else 1
         previous_risk, previous = self._risk[chain, account], self._tier[chain, account]
-        before, before_us = self._made_of(chain, account)
+        before, before_us = self._last_scored_from(chain, account)
         log_odds = logits(scored.risk)
         delta, model_delta = _deltas(scored, version.score(before, before_us), log_odds, previous_risk)
         days, curve, months, value = self._prospect(version, scored.risk, log_odds, features[:, INDEX["mrr_cents"]])
@@ -179,7 +179,9 @@ class AccountScores(Kept):
             version=version,
         )
 
-    def _made_of(self, chain: int, account: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _last_scored_from(
+        self, chain: int, account: NDArray[np.int32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Features and as-of times of the last scores of a chain."""
         features, as_of_us = self._features[account], self._as_of_us[account]
         if chain and self._since:
@@ -216,8 +218,8 @@ class AccountScores(Kept):
             self._since.update(zip(accounts, zip(as_of_us, features, strict=True), strict=True))
 
     def _scored_since(self) -> Iterator[_SincePage]:
-        made_of = iter(self._since.items())
-        while page := list(islice(made_of, SINCE_PER_PAGE)):
+        scored_from = iter(self._since.items())
+        while page := list(islice(scored_from, SINCE_PER_PAGE)):
             yield (
                 [account for account, _ in page],
                 [as_of_us for _, (as_of_us, _) in page],

@@ -1,9 +1,9 @@
 """Which topics of a score are explained, and by which feature, so that the sentence agrees with the risk.
 
 The parts of a group's features add up to the group's; its sign is what the topic does to the risk. The topic is
-explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered;
-of several, the one with the strongest part. A value that sounds neither way will do if none fits and its own part
-points the same way, but where a feature has a direction it does not explain a lower risk: a middling figure is no
+explained by the feature that fits: one whose value sounds bad where the risk is raised, and good where it is lowered.
+Of several it is the one with the strongest part. A value that sounds neither way will do if none fits and its own part
+points the same way. But where a feature has a direction it does not explain a lower risk: a middling figure is no
 comfort. If there is no such feature the topic is not explained: its part counts, but a sentence about it would
 contradict what a person expects.
 """
@@ -101,9 +101,9 @@ def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None =
     for group, columns in enumerate(COLUMNS):
         for each in columns:  # one after another: the same bits for any number of rows
             group_parts[group] += by_feature[each]
-        way = np.sign(group_parts[group])
+        direction = np.sign(group_parts[group])
         for each in columns:
-            fitness = _fitness(each, by_feature[each] * way, sound[each], way)
+            fitness = _fitness(each, by_feature[each] * direction, sound[each], direction)
             if explainable is not None:
                 fitness[~explainable[:, each]] = -np.inf
             better = fitness > best[group]
@@ -111,13 +111,13 @@ def topics(parts: Floats, sounds: Tones, explainable: NDArray[np.bool_] | None =
     return Topics(group_parts, column, best > -np.inf, best > -_BEHIND / 2)
 
 
-def _fitness(column: int, strength: Floats, sound: Tones, way: Floats) -> Floats:
+def _fitness(column: int, strength: Floats, sound: Tones, direction: Floats) -> Floats:
     """How well a feature explains its group, the better the greater; -inf where it would contradict."""
-    neutral = (sound == 0) & (strength > 0) & (way > 0 if _DIRECTED[column] else True)
-    plain = (sound == -way) & (way != 0)
+    neutral = (sound == 0) & (strength > 0) & (direction > 0 if _DIRECTED[column] else True)
+    plain = (sound == -direction) & (direction != 0)
     fitness = np.where(plain, strength, np.where(neutral, strength - _BEHIND, -np.inf))
     if _BAD_REPRESENTS[column]:
-        fitness[plain & (way > 0)] = _BEHIND
+        fitness[plain & (direction > 0)] = _BEHIND
     return fitness
 
 

@@ -194,10 +194,10 @@ _sentence = lru_cache(maxsize=16_384)(sentence)
 
 
 def _move(column: int, then: float | None, now: float | None, strength: float, plain: bool) -> str:
-    way = "raises the risk" if strength > 0 else "lowers the risk"
+    direction = "raises the risk" if strength > 0 else "lowers the risk"
     if column == len(FEATURES):
-        return _LEARNT[way]
+        return _LEARNT[direction]
     text, before = _fact(column, now).text, _fact(column, then).text
     if text == before:
         return ""
-    return f"{text} (before: {before})" if plain else f"{text} ({way}; before: {before})"
+    return f"{text} (before: {before})" if plain else f"{text} ({direction}; before: {before})"

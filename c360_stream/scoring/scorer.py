@@ -112,7 +112,7 @@ class ShardScorer(Kept):
     def ready(self) -> Iterator[ScorerOutput]:
         """Score what waits, in order, up to the first tick whose version is not there yet.
 
-        What is not asked for goes on waiting, and a snapshot holds it.
+        What the caller does not ask for keeps waiting, and a snapshot holds it.
         """
         while self._waiting:
             head = self._waiting[0]

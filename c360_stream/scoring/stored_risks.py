@@ -57,7 +57,7 @@ class StoredRisks(Kept):
         )
 
     def leads(self, day: int, gone: NDArray[np.int32], mrr_cents: Floats, known: KnownLabels, high: float) -> Leads:
-        """Leads of those who are gone; and of the as-of whose labels are all known now, flags for nothing.
+        """Leads of accounts that cancelled, and false flags of the as-of whose labels are all known now.
 
         Parameters
         ----------

@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     challengers: tuple[ModelName, ...] = Field(
         ("online-logistic-fast", "online-logistic-hazard"), description="models that learn in shadow: c360 models"
     )
-    retrain_days: int = Field(0, ge=0, description="begin a fresh challenger every so many days; 0: never")
+    retrain_days: int = Field(0, ge=0, description="days after which a fresh challenger is begun; 0: never")
     retrain_loss_share_max: float = Field(
         1.05, gt=0, description="begin one when the champion's log loss is more than this times the base rate's"
     )
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
 
     # Value
     margin_share: float = Field(0.8, ge=0, le=1, description="of revenue that is margin")
-    discount_rate: float = Field(0.1, ge=0, le=1, description="a year, of value to come")
+    discount_rate: float = Field(0.1, ge=0, le=1, description="per year, of value to come")
     value_months_max: int = Field(60, ge=1, le=240, description="months ahead that lifetime value counts")
     contact_cost_cents: int = Field(2_500, ge=0, description="of reaching an account, for the profit of a campaign")
     offer_cost_cents: int = Field(10_000, ge=0, description="of the offer to one that takes it")

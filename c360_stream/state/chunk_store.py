@@ -22,9 +22,9 @@ CHUNK_BYTES = 256 * 1024
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
 """The most that is copied at once when little of a file is still in use."""
 SNAPSHOTS_KEPT = 3
-"""Files stay until no one of so many snapshots needs them: the engine resumes from the last or the one before."""
+"""Files stay until none of this many snapshots needs them: the engine resumes from the last or the one before."""
 ORPHANS_KEPT = 4
-"""Of so many snapshots that the engine does not know (the run ended before), files stay until later ones are kept."""
+"""Files of this many snapshots that the engine does not know (the run ended before) stay until later ones are kept."""
 DISK_FACTOR = 2.0
 SEGMENTS_MAX = 64
 """How many files of a key are allowed however small they are."""
@@ -54,9 +54,10 @@ class ChunkStore:
     """The large content of one key's snapshots.
 
     A snapshot is `begin`, `put` for each array, and `commit`, which returns when all is on the disk. A chunk that the
-    snapshot before had, wherever it was, is not written again. Files are written once; one goes when none of the last
-    `SNAPSHOTS_KEPT` snapshots needs it, and what is left in a file that is mostly out of use is written anew, so that
-    a key's files are about `DISK_FACTOR` times its content, and what the snapshots kept have written, at the most.
+    snapshot before had, wherever it was, is not written again. Files are written once, and deleted when none of the
+    last `SNAPSHOTS_KEPT` snapshots needs them. What is left in a file that is mostly out of use is written anew
+    (compaction). So a key's files are at most about `DISK_FACTOR` times its content, and what the snapshots kept have
+    written.
 
     Memory: about 400 bytes per chunk, and nothing of the content.
 

@@ -37,8 +37,8 @@ class BlobStore(Protocol):
 class Pages(Generic[Page]):
     """Plain data that are made and packed one page at a time, and unpacked as a list of pages.
 
-    What is large as objects (ids, subscriptions) costs the memory of one page while it is packed; and if it is kept
-    in a blob store, only pages that have changed are written: cut it so that most do not.
+    What is large as objects (ids, subscriptions) costs the memory of one page while it is packed. In a blob store only
+    pages that have changed are written: cut it so that most do not.
 
     Parameters
     ----------

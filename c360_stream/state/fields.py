@@ -185,7 +185,7 @@ def list_of(item: object) -> Codec:
 
 
 def deque_of(item: object) -> Codec:
-    """As `deque[item]`, where the item is a codec; it stays as long at the most as the one that is there."""
+    """As `deque[item]`, where the item is a codec; its maximum length is that of the present one."""
     text, dump, load, below = list_of(item)
     return Codec(text, lambda value: dump(list(value)), lambda plain, now: deque(load(plain, None), now.maxlen), below)
 

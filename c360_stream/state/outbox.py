@@ -44,10 +44,10 @@ def finish_outboxes() -> None:
 class Outbox(Kept):
     """Chunks of output that wait: first for the snapshot that makes them durable, then to be published.
 
-    A chunk is named by the store and a number that no other chunk of this sink partition ever has. It is published
-    only once a snapshot holds it, so that a crash at any moment finds it again, under the same name and with the
-    same bytes; its consumer recognises the name. A chunk that no snapshot holds has been seen by nobody, and a
-    crash makes it anew, perhaps cut differently.
+    A chunk is named by the store and a number that no other chunk of this sink partition ever has. It is published only
+    once a snapshot holds it, so that a crash at any moment finds it again, under the same name and with the same bytes.
+    Its consumer recognises the name. A chunk that no snapshot holds has been seen by nobody, and a crash makes it anew,
+    perhaps cut differently.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from c360_stream.arrays import hash_table as hashtable
 from c360_stream.arrays.hash_table import GROWTH, LOAD_MAX, HashTable
-from c360_stream.features.dedupe import RecentIds
 from c360_stream.features.presence import Presence
+from c360_stream.features.recent_ids import RecentIds
 from c360_stream.features.windows import WINDOW_DAYS
 from c360_stream.state.codec import pack, unpack
 

@@ -11,7 +11,7 @@ import pytest
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.emissions import Emission
 from c360_stream.learning.learner import LearnedTick
-from c360_stream.pipeline import LearnerInput, ModelPipeline, MonitorInput, Watched
+from c360_stream.pipeline import LearnerInput, ModelPipeline, MonitorInput, MonitorOutput
 from c360_stream.scoring.scored import ScoredRows, ScoredTick, ShardStats
 from c360_stream.scoring.scorer import ScorerInput, ShardVersion
 from c360_stream.settings import Settings
@@ -19,7 +19,7 @@ from tests.unit.features.deliveries import HORIZON_DAYS
 from tests.unit.learning.companies import SHARDS, as_bytes, company
 
 
-def run(seed: int) -> list[LearnedTick | ScoredTick | ScoredRows | Watched]:
+def run(seed: int) -> list[LearnedTick | ScoredTick | ScoredRows | MonitorOutput]:
     """What becomes of the company's messages, each shard's in their order, mixed; nothing is late or at its end."""
     pipeline = ModelPipeline(Settings.model_construct(shards=SHARDS, horizon_days=HORIZON_DAYS, risk_curve_days=(1, 2)))
     queues: list[list[Emission]] = [[*said.rows, *said.examples] for said in company()]
@@ -56,10 +56,10 @@ def test_each_tick_is_learnt_then_scored_by_every_shard_then_watched_once() -> N
     assert sorted((each.day, each.shard) for each in given if isinstance(each, ScoredTick)) == [
         (day, shard) for day in ticks for shard in range(SHARDS)
     ]
-    watched = [each.stats for each in given if isinstance(each, Watched) and each.stats is not None]
-    assert [stats.tick for stats in watched] == ticks
+    monitored = [each.stats for each in given if isinstance(each, MonitorOutput) and each.stats is not None]
+    assert [stats.tick for stats in monitored] == ticks
     accounts = Counter[int]()
     for each in given:
         if isinstance(each, ScoredTick):
             accounts[each.day] += len(each.scores.ids)
-    assert [stats.rows for stats in watched] == [accounts[day] for day in ticks]
+    assert [stats.rows for stats in monitored] == [accounts[day] for day in ticks]

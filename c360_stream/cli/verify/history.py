@@ -26,10 +26,10 @@ from c360_stream.contracts.records import Trigger
 from c360_stream.errors import TransportError
 from c360_stream.features.accounts import Accounts
 from c360_stream.features.columns import EventColumns
-from c360_stream.features.dedupe import RecentIds
-from c360_stream.features.early import EarlyEvents
+from c360_stream.features.early_events import EarlyEvents
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import TimeJudge
+from c360_stream.features.recent_ids import RecentIds
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from c360_stream.settings import Settings
 

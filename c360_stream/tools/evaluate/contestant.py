@@ -8,7 +8,7 @@ from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.emissions import Emission
 from c360_stream.learning.learner import LearnedTick
 from c360_stream.monitoring.monitor import MetricRow
-from c360_stream.pipeline import ModelPipeline, Watched
+from c360_stream.pipeline import ModelPipeline, MonitorOutput
 from c360_stream.scoring.scored import ScoredTick
 from c360_stream.settings import Settings
 from c360_stream.tools.evaluate.calls import CallLists
@@ -69,7 +69,7 @@ class Contestant:
         if not self.history.terms or self.history.terms[-1][1] != learned.version.model_name:
             self.history.terms.append((tick.day, learned.version.model_name))
         for news in given:
-            if isinstance(news, LearnedTick | Watched):
+            if isinstance(news, LearnedTick | MonitorOutput):
                 self.history.alarms += news.alarms
                 self.history.metrics += news.metrics
         return WorkedTick(tick.day, learned, scored)

@@ -352,7 +352,7 @@ def test_how_many_are_looked_at_together_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plausibility, "_AT_ONCE", at_once)
         assert judge(days, numbers, alone=alone, now=now) == together
-        patch.setattr(TimeJudge, "_borne_out", lambda *_: np.zeros(0, np.bool_))
+        patch.setattr(TimeJudge, "_confirmed_leaps", lambda *_: np.zeros(0, np.bool_))
         assert judge(days, numbers, alone=alone, now=now) == together, "one by one"
 
 

@@ -32,7 +32,7 @@ def held(days: int, noise: float, seed: int = 1, accounts: int = 100, contest: C
         churned = rng.random(accounts) < truth
         log_odds = np.log(truth / (1 - truth)) + noise * rng.normal(size=accounts)
         risk = {TRUTH: truth, GUESS: 1 / (1 + np.exp(-log_odds)), FLAT: np.full(accounts, 0.1)}
-        contest.open(day, block(accounts, day), risk, {})
+        contest.add_predictions(day, block(accounts, day), risk, {})
         predictions = contest.pop_predictions(day, block(accounts, day, churned))
         contest.fade()
         contest.judge(predictions, churned[predictions.rows])
@@ -60,7 +60,7 @@ def test_equals_are_hardly_ever_told_apart() -> None:
             truth = rng.beta(1, 9, 50)
             risk = {name: np.clip(truth * np.exp(0.3 * rng.normal(size=50)), 0.001, 0.999) for name in "ab"}
             churned = rng.random(50) < truth
-            contest.open(day, block(50, day), risk, {})
+            contest.add_predictions(day, block(50, day), risk, {})
             contest.judge(contest.pop_predictions(day, block(50, day)), churned)
         found.append(abs(contest.standing("a", "b").t))
     assert max(found) < 3, found
@@ -78,7 +78,7 @@ def test_outcomes_fade() -> None:
 
 def test_what_was_not_said_is_not_judged() -> None:
     contest = Contest(NAMES, HORIZON, STRIDE)
-    contest.open(5, block(3, 5), {TRUTH: np.array([0.1, np.nan, 0.3])}, {TRUTH: np.array([-2.0, -1.0, 0.0])})
+    contest.add_predictions(5, block(3, 5), {TRUTH: np.array([0.1, np.nan, 0.3])}, {TRUTH: np.array([-2.0, -1.0, 0.0])})
     assert len(contest.pop_predictions(6, block(3, 6)).rows) == 0
     matured = block(4, 5)  # one more account than were noted
     predictions = contest.pop_predictions(5, matured)
@@ -95,7 +95,7 @@ def test_of_many_examples_some_are_drawn_whatever_their_order() -> None:
     drawn = []
     for order in (np.arange(len(many)), np.arange(len(many))[::2]):
         contest = Contest((TRUTH,), HORIZON, STRIDE)
-        contest.open(1, many.take(order), {TRUTH: risk[order]}, {})
+        contest.add_predictions(1, many.take(order), {TRUTH: risk[order]}, {})
         drawn.append({many.take(order).ids[row] for row in contest.pop_predictions(1, many.take(order)).rows})
     assert len(drawn[0]) == JUDGED_A_DAY_MAX
     assert drawn[0] & set(many.ids[::2]) <= drawn[1], "an account is drawn by its own hash"
@@ -103,7 +103,7 @@ def test_of_many_examples_some_are_drawn_whatever_their_order() -> None:
 
 def test_a_model_that_begins_afresh_has_no_past() -> None:
     contest = held(100, noise=1.0)
-    contest.open(200, block(2, 200), {GUESS: np.full(2, 0.2)}, {})
+    contest.add_predictions(200, block(2, 200), {GUESS: np.full(2, 0.2)}, {})
     contest.reset(GUESS)
     contest.reset("new")
     assert contest.standing(GUESS, TRUTH).examples == 0
@@ -114,7 +114,7 @@ def test_a_model_that_begins_afresh_has_no_past() -> None:
 
 def test_goes_on_from_a_packed_state() -> None:
     contest, resumed = held(20, 0.5), Contest(NAMES, HORIZON, STRIDE)
-    contest.open(70, block(4, 70), dict.fromkeys(NAMES, np.full(4, 0.2)), {})
+    contest.add_predictions(70, block(4, 70), dict.fromkeys(NAMES, np.full(4, 0.2)), {})
     resumed.restore(unpack("learn", pack("learn", contest.state())))
     for each in (contest, resumed):
         each.judge(each.pop_predictions(70, block(4, 70)), np.ones(4, np.bool_))
@@ -156,7 +156,7 @@ def test_else_the_champion_stays(term: ChampionTerm, contenders: tuple[str, ...]
 
 def test_what_was_said_can_be_asked_while_it_waits() -> None:
     contest = Contest(NAMES, HORIZON, STRIDE)
-    contest.open(7, block(3, 7), {TRUTH: np.array([0.1, 0.2, 0.3])}, {})
+    contest.add_predictions(7, block(3, 7), {TRUTH: np.array([0.1, 0.2, 0.3])}, {})
     later = block(3, 7).take([2, 0])
     later.ids.append("new")
     asked = ExampleBlock(np.full(3, 7), later.ids, np.zeros((3, len(FEATURES))), *np.zeros((2, 3), np.bool_))

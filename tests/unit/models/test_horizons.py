@@ -54,13 +54,13 @@ def learnt(seed: int, ticks: int = 150, count: int = 400) -> tuple[HorizonLearne
     for day in range(ticks + REACH):
         if day < ticks:
             risk[day] = rng.uniform(0.02, 0.5, count)
-            learner.open(day, block(day, count), risk[day])
+            learner.add_predictions(day, block(day, count), risk[day])
         if day >= REACH:
             within = rng.random(count) < risk[day - REACH]
             soon, late = rng.integers(1, 11, count), rng.integers(11, 61, count)
             beyond = np.where(rng.random(count) < risk[day - REACH] / 4, 75, 0)
             after = np.where(within, np.where(rng.random(count) < 0.5, soon, late), beyond)
-            judged = learner.settle(day - REACH, dict(zip(block(day, count).ids, after.tolist(), strict=True)))
+            judged = learner.learn_observed(day - REACH, dict(zip(block(day, count).ids, after.tolist(), strict=True)))
             assert judged is not None
             predicted.append(judged.predicted)
             happened.append(judged.cancelled_after)
@@ -87,8 +87,8 @@ def test_a_snapshot_in_the_middle_changes_nothing() -> None:
         risk = rng.uniform(0.02, 0.5, 30)
         after = {f"a{row:05d}": int(rng.integers(0, 91)) for row in range(30)}
         for learner in (one, other):
-            learner.settle(day - REACH, after)
-            learner.open(day, block(day, 30), risk)
+            learner.learn_observed(day - REACH, after)
+            learner.add_predictions(day, block(day, 30), risk)
         if day == 100:
             kept = unpack("s", pack("s", other.state()))
             other = HorizonLearner(60, (7, 30, 90), 0.1)
@@ -106,11 +106,11 @@ def test_other_horizons_begin_afresh() -> None:
 
 def test_accounts_that_are_not_settled_teach_nothing() -> None:
     learner = HorizonLearner(60, (7, 30, 90), 0.1)
-    learner.open(0, block(0, 3), np.array([0.1, 0.2, 0.3]))
-    judged = learner.settle(0, {"a00001": 5, "stranger": 1})
+    learner.add_predictions(0, block(0, 3), np.array([0.1, 0.2, 0.3]))
+    judged = learner.learn_observed(0, {"a00001": 5, "stranger": 1})
     assert judged is not None
     assert judged.cancelled_after.tolist() == [5]
-    assert learner.settle(0, {"a00001": 5}) is None
+    assert learner.learn_observed(0, {"a00001": 5}) is None
 
 
 def test_value_always_has_a_horizon_beyond_that_of_the_score() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from c360_stream.monitoring.hourly import HOURS_PER_WEEK, HourlyCounts
+from c360_stream.monitoring.hourly_counts import HOURS_PER_WEEK, HourlyCounts
 
 
 def test_nothing_is_expected_before_two_weeks() -> None:

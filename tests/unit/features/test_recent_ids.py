@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from c360_stream.features.dedupe import RecentIds
+from c360_stream.features.recent_ids import RecentIds
 from c360_stream.state.codec import pack, unpack
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import Unsettled
-from c360_stream.features.early import EarlyEvents
+from c360_stream.features.early_events import EarlyEvents
 from c360_stream.features.plausibility import AHEAD, BEHIND, oldest_plausible
 from c360_stream.state.fields import Kept, fields
 

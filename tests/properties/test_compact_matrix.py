@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from c360_stream.arrays.compact import CompactMatrix
+from c360_stream.arrays.compact_matrix import CompactMatrix
 
 WHOLE = st.integers(-(2**60), 2**60) | st.integers(-300, 3000)
 VALUES = st.one_of(st.floats(), WHOLE.map(float), st.just(float("nan")), st.just(-0.0), st.floats(width=32))
