@@ -164,7 +164,7 @@ def _defaults(panel: Panel) -> Json:
     if panel.no_value:
         defaults["noValue"] = panel.no_value
     if any(query.shape is Shape.LONG for query in panel.queries):
-        # Of a long row only the label says which series it is.
+        # Of a long row only the label names the series.
         defaults["displayName"] = "${__field.labels.series}"
     by_value = panel.kind in (Kind.STAT, Kind.TABLE)
     defaults["color"] = {"mode": "thresholds" if by_value else "palette-classic"}

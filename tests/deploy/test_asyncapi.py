@@ -133,7 +133,18 @@ def test_ids_of_examples_are_those_of_their_records() -> None:
 
 
 def test_headers_of_dead_letters_are_those_that_are_sent() -> None:
-    letter = DeadLetter("t", 0, 1, "size", "Refused", "why", None, None, [], 0)
+    letter = DeadLetter(
+        topic="t",
+        partition=0,
+        offset=1,
+        stage="size",
+        exception_class="Refused",
+        exception_message="why",
+        key=None,
+        value=None,
+        headers=[],
+        refused_us=0,
+    )
     schema = DOCUMENT["components"]["messages"]["DeadLetter"]["headers"]
     assert schema["required"] == [name for name, _ in letter.connect_headers()]
     check(schema, {name: value.decode() for name, value in letter.connect_headers()})

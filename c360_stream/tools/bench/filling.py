@@ -101,7 +101,15 @@ class Filling:
         account = np.arange(len(names), dtype=np.int32)
         events = self._events(c.BILLING, START_DAY, names, account, np.full(len(names), c.STARTED))
         events.details = [
-            SubscriptionEvent(at_us, f"billing-{shard:02x}-{i:08x}", c.STARTED, 9_900 + i, 25, None, f"team-{i % 3}")
+            SubscriptionEvent(
+                time_us=at_us,
+                event_id=f"billing-{shard:02x}-{i:08x}",
+                code=c.STARTED,
+                mrr_cents=9_900 + i,
+                seats=25,
+                renewal_us=None,
+                plan=f"team-{i % 3}",
+            )
             for i, at_us in zip(numbers, events.time_us.tolist(), strict=True)
         ]
         return events
@@ -125,7 +133,17 @@ class Filling:
         event = self._rng.integers(0, 2**64, n, np.uint64)
         nobody = np.zeros(n, np.uint64)
         return EventColumns(
-            topic, names, owner, account, time_us, time_us, event, code.astype(np.uint8), nobody, nobody, []
+            topic=topic,
+            accounts=names,
+            account_hash=owner,
+            account=account,
+            time_us=time_us,
+            effective_time_us=time_us,
+            event=event,
+            code=code.astype(np.uint8),
+            user=nobody,
+            category=nobody,
+            details=[],
         )
 
 

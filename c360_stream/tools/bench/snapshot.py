@@ -67,7 +67,15 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
             "directory_bytes": _directory_bytes(recovery),
             "share_of_interval": round(done.wall / INTERVAL_SECONDS, 4),
         }
-        return Result(name, "seconds", done.wall, floor, floor_is, {**parameters, **sizes}, {"cpu_seconds": done.cpu})
+        return Result(
+            name,
+            "seconds",
+            done.wall,
+            floor=floor,
+            floor_is=floor_is,
+            parameters={**parameters, **sizes},
+            detail={"cpu_seconds": done.cpu},
+        )
 
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         recovery = Path(home)
@@ -114,7 +122,18 @@ class _Shard:
         """A day on which every user is seen, examples of all days that labels wait for, and a tick."""
         n, rng = len(self._ids), self._rng
         everybody = np.arange(n, dtype=np.int32)
-        started = [SubscriptionEvent(0, f"b-{i:012x}", c.STARTED, 49_900, 25, None, "team") for i in range(n)]
+        started = [
+            SubscriptionEvent(
+                time_us=0,
+                event_id=f"b-{i:012x}",
+                code=c.STARTED,
+                mrr_cents=49_900,
+                seats=25,
+                renewal_us=None,
+                plan="team",
+            )
+            for i in range(n)
+        ]
         self._receive(self._events(c.BILLING, everybody, np.full(n, c.STARTED, np.uint8), started))
         for user in range(USERS_PER_ACCOUNT):
             self._receive(self._product(everybody, np.full(n, user, np.uint64)))
@@ -170,7 +189,19 @@ class _Shard:
         time_us = self._day * US_PER_DAY + np.sort(self._rng.integers(0, US_PER_DAY, len(account)))
         event = self._rng.integers(0, 2**64, len(account), np.uint64)
         none = np.zeros(0, np.uint64)
-        return EventColumns(topic, self._ids, self._hashes, account, time_us, time_us, event, code, none, none, details)
+        return EventColumns(
+            topic=topic,
+            accounts=self._ids,
+            account_hash=self._hashes,
+            account=account,
+            time_us=time_us,
+            effective_time_us=time_us,
+            event=event,
+            code=code,
+            user=none,
+            category=none,
+            details=details,
+        )
 
 
 def _keep(shards: list[_Shard], handles: list[tuple[StateHandle, StateHandle]]) -> tuple[list[bytes], int]:

@@ -191,7 +191,15 @@ def _replay(sweep: Sweep, log_dir: Path, world: World, report: ReportProgress, u
             f" midnight among them{_why(replay.refusals)}",
             "evaluate a log of some months",
         )
-    return Replayed(first, last, replay.events, replay.refusals, log.examples(), labels, contestants)
+    return Replayed(
+        first_day=first,
+        last_day=last,
+        events=replay.events,
+        refusals=replay.refusals,
+        examples=log.examples(),
+        labels=labels,
+        contestants=contestants,
+    )
 
 
 def _why(refusals: Refusals) -> str:
@@ -289,7 +297,16 @@ def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int
     days = examples.as_of_day[rows]
     truth = None if examples.true_risk is None else examples.true_risk[rows]
     mrr_cents = examples.features[rows, INDEX["mrr_cents"]]
-    return Judged(days, examples.churned[rows], truth, mrr_cents, int(days[0]), int(days[-1]), change, horizon_days)
+    return Judged(
+        as_of_day=days,
+        churned=examples.churned[rows],
+        true_risk=truth,
+        mrr_cents=mrr_cents,
+        first_day=int(days[0]),
+        last_day=int(days[-1]),
+        change=change,
+        horizon_days=horizon_days,
+    )
 
 
 def _run_figures(
