@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.errors import ConfigurationError
@@ -289,7 +290,7 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
     }
 
 
-def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int) -> Judged:
+def _judged(examples: Examples, kept: NDArray[np.bool_], change: int | None, horizon_days: int) -> Judged:
     """The examples that every scorer has scored. Before LightGBM's first fit, or the first score, there are none."""
     rows = np.flatnonzero(kept)
     if not len(rows):
@@ -310,7 +311,7 @@ def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int
 
 
 def _run_figures(
-    contestant: Contestant, replayed: Replayed, judged: Judged, kept: Any, scores: dict[str, Any]
+    contestant: Contestant, replayed: Replayed, judged: Judged, kept: NDArray[np.bool_], scores: dict[str, Any]
 ) -> dict[str, Any]:
     history = contestant.history
     matrices = contestant.ledger.matrices()
@@ -342,7 +343,7 @@ def _contest(metrics: list[MetricRow]) -> dict[str, list[dict[str, Any]]]:
     return {name: list(days.values()) for name, days in sorted(found.items())}
 
 
-def _detector_table(replayed: Replayed, kept: Any, judged: Judged) -> dict[str, Any]:
+def _detector_table(replayed: Replayed, kept: NDArray[np.bool_], judged: Judged) -> dict[str, Any]:
     """River's detectors on the first run's loss, and every run's own concept-drift alarms."""
     first_run = replayed.contestants[0]
     begin = judged.first_day + judged.horizon_days
