@@ -1,8 +1,8 @@
-"""Runs pip, and shows how far it is: `python deploy/install_progress.py LOCK pip install ...`.
+"""Runs pip and shows its progress: `python deploy/install_progress.py LOCK pip install ...`.
 
-pip itself either says nothing for minutes or two lines a package, and of the unpacking, half of the time, nothing at
-all. In a terminal one line is written over and over; elsewhere every tenth package has a line, and so have large
-downloads. What pip says on stderr passes through; if it fails, so does this, with the end of what it said.
+pip itself prints either nothing for minutes or two lines per package, and nothing while it unpacks, half of the time.
+In a terminal one line is written over and over; elsewhere every tenth package has a line, and so have large downloads.
+pip's stderr passes through; if it fails, so does this, with the end of its output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SIZE = re.compile(r"^\s*Downloading (?:\S*/)?([\w.]+)-\S* \((\d+(?:\.\d+)?) (MB
 
 
 class Progress:
-    """Says how far an installation is.
+    """Shows the progress of an installation.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ class Progress:
         self._fetched = self._unpacked = 0
         self.unpacking = False
 
-    def line(self, said: str) -> None:
-        """Take a line of pip's."""
-        if said.startswith("Collecting "):
+    def line(self, text: str) -> None:
+        """Take a line of pip's output."""
+        if text.startswith("Collecting "):
             self._fetched += 1
             if self._live or self._fetched % EVERY == 0:
                 self._show(f"  fetched {self._fetched} of {self._total} packages")
-        elif (found := _SIZE.match(said)) and (found[3] == "GB" or float(found[2]) >= LARGE_MB):
+        elif (found := _SIZE.match(text)) and (found[3] == "GB" or float(found[2]) >= LARGE_MB):
             self._show(f"  fetching {found[1]}, {float(found[2]):.0f} {found[3]}")
-        elif said.startswith("Installing collected packages"):
+        elif text.startswith("Installing collected packages"):
             self.unpacking = True
 
     def unpacked(self, count: int) -> None:
@@ -88,9 +88,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _read(pip: subprocess.Popen[str], progress: Progress, tail: deque[str]) -> None:
-    for said in pip.stdout or ():
-        tail.append(said)
-        progress.line(said)
+    for text in pip.stdout or ():
+        tail.append(text)
+        progress.line(text)
 
 
 def _packages(place: Path) -> int:

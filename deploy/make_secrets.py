@@ -25,7 +25,7 @@ PASSWORDS = (
     "grafana_admin_password",
 )
 VARIABLE = "SECRETS_DIR"
-"""Where the compose file finds them; it refuses to start without this, which `.env` sets."""
+"""Where the compose file finds them; `.env` sets it, and compose refuses to start without it."""
 
 
 def kafka_jaas(passwords: Mapping[str, str]) -> str:
@@ -51,12 +51,12 @@ def kafka_client(passwords: Mapping[str, str]) -> str:
 
 
 def clickhouse_dsn(passwords: Mapping[str, str]) -> str:
-    """What the workers find their tables by."""
+    """The DSN of the workers."""
     return f"clickhouse://c360:{passwords['clickhouse_password']}@clickhouse:8123/c360\n"
 
 
 def clickhouse_setup_dsn(passwords: Mapping[str, str]) -> str:
-    """What `c360 setup` makes and changes the tables by."""
+    """The DSN of `c360 setup`, which makes and changes the tables."""
     return f"clickhouse://c360_setup:{passwords['clickhouse_setup_password']}@clickhouse:8123/c360\n"
 
 
@@ -85,7 +85,7 @@ DERIVED: dict[str, Callable[[Mapping[str, str]], str]] = {
 
 
 def make(directory: Path) -> list[str]:
-    """Make what is missing; return a line a file, without its content.
+    """Make what is missing; return one line per file, without its content.
 
     Raises
     ------
@@ -119,13 +119,13 @@ def _write(path: Path, content: str) -> str:
 
 
 def name_directory(environment_file: Path, directory: Path) -> str:
-    """Tell compose where the secrets are, unless it is told already."""
+    """Name the secrets' directory for compose, unless the file does already."""
     setting = f"{VARIABLE}={directory}"
     known = environment_file.read_text().splitlines() if environment_file.exists() else []
     if any(line.startswith(f"{VARIABLE}=") for line in known):
         return f"{environment_file}: kept"
     environment_file.write_text("\n".join([*known, setting, ""]))
-    return f"{environment_file}: says {setting}"
+    return f"{environment_file}: sets {setting}"
 
 
 def main() -> int:

@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 
-def print_json(value: Mapping[str, Any]) -> None:
+def print_json(value: Mapping[str, object]) -> None:
     r"""Print one object. Times become RFC 3339 in UTC; a number that is none (NaN, infinity) becomes null.
 
     Only ASCII is written, so that no identifier from outside can drive a terminal and any encoding of stdout will do.
@@ -22,7 +21,7 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(_plain(value), allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     match value:
         case float():
             return value if math.isfinite(value) else None

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -59,7 +59,7 @@ class Process:
     late_events: int = 0
     refusals: Refusals = field(default_factory=Counter)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """The same for `--json`; what is unknown of a slow process is null."""
         running, watermark = self.state == "running", self.watermark_seconds
         return {

@@ -81,7 +81,15 @@ def read_letter(key: bytes | None, value: bytes, headers: Headers) -> Letter | N
     if partition_number is None or offset_number is None:
         return None
     return Letter(
-        topic, partition_number, offset_number, stage, exception_class, message, key, None if gone else value, own
+        topic=topic,
+        partition=partition_number,
+        offset=offset_number,
+        stage=stage,
+        exception_class=exception_class,
+        exception_message=message,
+        key=key,
+        value=None if gone else value,
+        headers=own,
     )
 
 

@@ -1,4 +1,4 @@
-"""Log directory: the transport that needs no server. `<topic>/<partition>.jsonl`, one record a line."""
+"""Log directory: the transport that needs no server. `<topic>/<partition>.jsonl`, one record per line."""
 
 from __future__ import annotations
 

@@ -8,11 +8,10 @@ import resource
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 
 @cache
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, str | int | None]:
     """What the figures depend on besides the program."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

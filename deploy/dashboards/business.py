@@ -1,4 +1,4 @@
-"""Who is about to leave, and what is it worth? For customer success and whoever plans by it; ClickHouse only."""
+"""Who is about to leave, and what is it worth? For customer success and planning; ClickHouse only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _GLANCE = Section(
             "How fresh is this page?",
             "When the newest score that the page shows was taken. Scores are renewed at every midnight UTC and in"
             " between as events move an account:"
-            " older than a day and a few hours, and the operations dashboard says why.",
+            " older than a day and a few hours, and the operations dashboard shows why.",
             "dateTimeFromNow",
             "SELECT toUnixTimestamp64Milli(max(as_of)) AS newest FROM risk_scores WHERE as_of <= $__toTime"
             " HAVING count() > 0",
@@ -33,8 +33,8 @@ _GLANCE = Section(
         sql_stat(
             "Do events still reach these tables?",
             "When the newest heartbeat was sent that came through the whole flow into these tables, of the input"
-            " partition where that is longest ago. Minutes: what happened until then is in the scores. Longer: tell"
-            " whoever runs it.",
+            " partition where that is longest ago. Minutes: what happened until then is in the scores. Longer: inform"
+            " its operators.",
             "dateTimeFromNow",
             """
 SELECT toUnixTimestamp64Milli(min(newest)) AS oldest
@@ -54,7 +54,7 @@ HAVING count() > 0
         sql_stat(
             "How many are at risk?",
             "Accounts in the tiers high and critical: likely enough to cancel within the horizon that somebody"
-            " should look. The list below says who.",
+            " should look. The list below shows who.",
             "locale",
             f"SELECT countIf({AT_RISK}) AS accounts FROM {current('tier')}",
             base_colour="orange",

@@ -1,4 +1,4 @@
-"""Business: what became of what was said."""
+"""Business: the outcomes of scores and contacts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ OUTCOMES = Section(
             "Did the flags come true?",
             "What became of the scores of the last 13 Mondays whose outcome is known by now, by the tier that was"
             " shown then: share that cancelled within the horizon against the share that the risks"
-            " expected. Far apart: see calibration on the model dashboard. Whoever was called and stayed counts as"
-            " stayed. An account counts once a Monday.",
+            " expected. Far apart: see calibration on the model dashboard. An account that was called and stayed counts"
+            " as stayed. An account counts once per Monday.",
             "none",
             sql(f"""
 SELECT tier, count() AS scores, countIf(churned) AS cancelled, cancelled / scores AS share,

@@ -122,7 +122,7 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
         "gridPos": place,
         "fieldConfig": {
             "defaults": _defaults(panel),
-            "overrides": [_override(panel, field) for field in panel.fields],
+            "overrides": [_override(field) for field in panel.fields],
         },
         "options": _options(panel),
         "targets": [_target(query, chr(ord("A") + place)) for place, query in enumerate(panel.queries)],
@@ -164,7 +164,7 @@ def _defaults(panel: Panel) -> Json:
     if panel.no_value:
         defaults["noValue"] = panel.no_value
     if any(query.shape is Shape.LONG for query in panel.queries):
-        # Of a long row only the label says which series it is.
+        # Of a long row only the label names the series.
         defaults["displayName"] = "${__field.labels.series}"
     by_value = panel.kind in (Kind.STAT, Kind.TABLE)
     defaults["color"] = {"mode": "thresholds" if by_value else "palette-classic"}
@@ -185,14 +185,14 @@ def _drawing(panel: Panel) -> Json:
         "lineWidth": 1,
         "fillOpacity": 70 if panel.bars else 40 if panel.stacked else 0,
         "showPoints": "never" if panel.source is Source.PROMETHEUS or panel.bars else "auto",
-        # Tables have a row a day or a week: a line joins them whatever the width of the screen.
+        # Tables have one row per day or week: a line joins them whatever the width of the screen.
         "spanNulls": panel.source is Source.CLICKHOUSE,
         "stacking": {"mode": mode, "group": "A"},
         "thresholdsStyle": {"mode": "line" if panel.thresholds else "off"},
     }
 
 
-def _override(panel: Panel, field: Field) -> Json:
+def _override(field: Field) -> Json:
     properties: list[Json] = [{"id": "displayName", "value": field.title}]
     if field.unit:
         properties.append({"id": "unit", "value": field.unit})

@@ -1,4 +1,4 @@
-"""Queries as Grafana sends them: macros and variables replaced, for whoever runs them without Grafana."""
+"""Queries as Grafana sends them: macros and variables replaced, to run them without Grafana."""
 
 from __future__ import annotations
 

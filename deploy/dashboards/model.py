@@ -1,4 +1,4 @@
-"""Can the risks be trusted? For whoever answers for the model; ClickHouse, and Prometheus for what runs now."""
+"""Can the risks be trusted? For the owners of the model; ClickHouse, and Prometheus for what runs now."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _GLANCE = Section(
         ),
         sql_stat(
             "How many alarms were there in a week?",
-            "Drift and data-quality alarms of the last 7 days of the time range; the table under Drift says what"
+            "Drift and data-quality alarms of the last 7 days of the time range; the table under Drift shows what"
             " was seen and done.",
             "none",
             "SELECT count() AS alarms FROM drift_alarms FINAL WHERE as_of > $__toTime - INTERVAL 7 DAY AND as_of"
@@ -226,7 +226,7 @@ GROUP BY time ORDER BY time
             minimum=0,
         ),
         lines(
-            "What do the running processes say of each model?",
+            "How does each model do in the running processes?",
             "Prequential figures as the processes have them, each model of its own newest known week: the alerts"
             " look at these.",
             "none",
@@ -242,7 +242,7 @@ GROUP BY time ORDER BY time
 MODEL = Dashboard(
     uid="c360-model",
     title="c360: can the risks be trusted?",
-    description="Quality by label maturity, calibration, drift, versions: for whoever answers for the model.",
+    description="Quality by label maturity, calibration, drift, versions: for the owners of the model.",
     since="now-180d",
     refresh="5m",
     sections=(_GLANCE, QUALITY, CALIBRATION, SCORES, DRIFT, _VERSIONS, _OUTCOMES),

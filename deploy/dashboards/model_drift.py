@@ -121,7 +121,7 @@ GROUP BY time ORDER BY time
         ),
         lines(
             "Which alarms are raised?",
-            "Alarms a week, by kind.",
+            "Alarms per week, by kind.",
             "none",
             wide(
                 "SELECT toDateTime(toStartOfWeek(as_of, 1), 'UTC') AS time,\n       "
@@ -138,7 +138,7 @@ GROUP BY time ORDER BY time
         ),
         table(
             "What was seen, and what was done?",
-            "The alarms of the time range, the newest first. The action says what the system did by itself and"
+            "The alarms of the time range, the newest first. The action is what the system did by itself and"
             " what it asks for.",
             "none",
             sql("""

@@ -115,7 +115,7 @@ CALIBRATION = Section(
     "Calibration",
     (
         lines(
-            "Did as many leave as the risks said?",
+            "Did as many leave as predicted?",
             "Mean risk over the share that cancelled, by week, with its 95% interval, of the segment chosen above."
             " Above 1 the risks are too high. An interval that leaves out 1 for weeks: the model lags a change."
             f" {KNOWN}",
@@ -130,12 +130,12 @@ CALIBRATION = Section(
         ),
         bars(
             "Does a risk of 30% mean 30%?",
-            "Accounts in ten bins by risk, the lowest first: the mean risk that was said beside the share that"
+            "Accounts in ten bins by risk, the lowest first: the mean risk beside the share that"
             f" cancelled, over the 13 weeks known last. Bars of a pair should be as tall as each other. {KNOWN}",
             "percentunit",
             sql("""
 SELECT replaceOne(segment, 'bin:', '') AS bin,
-       sumIf(value * examples, metric = 'mean_risk') / sumIf(examples, metric = 'mean_risk') AS said,
+       sumIf(value * examples, metric = 'mean_risk') / sumIf(examples, metric = 'mean_risk') AS predicted,
        sumIf(value * examples, metric = 'observed_rate') / sumIf(examples, metric = 'observed_rate') AS happened
 FROM model_metrics FINAL
 WHERE segment LIKE 'bin:%' AND metric IN ('mean_risk', 'observed_rate') AND as_of <= $__toTime
@@ -143,7 +143,7 @@ WHERE segment LIKE 'bin:%' AND metric IN ('mean_risk', 'observed_rate') AND as_o
 GROUP BY bin ORDER BY bin
 """),
             Field("bin", "bin of risk"),
-            Field("said", "mean risk said", colour="blue"),
+            Field("predicted", "mean risk", colour="blue"),
             Field("happened", "share that cancelled", colour="red"),
             width=8,
             minimum=0,
@@ -151,7 +151,7 @@ GROUP BY bin ORDER BY bin
         lines(
             "How far are risks from what happens, on average?",
             "Expected calibration error (ECE) by week: mean distance of a bin's risk from its share that"
-            f" cancelled. With few cancellations a week, a few points of it are chance. {KNOWN}",
+            f" cancelled. With few cancellations per week, a few points of it are chance. {KNOWN}",
             "percentunit",
             wide(metric_series("$segment", ece="ece")),
             Field("ece", "measured ECE"),

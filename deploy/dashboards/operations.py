@@ -1,4 +1,4 @@
-"""Is the pipeline working? For whoever runs it; Prometheus only."""
+"""Is the pipeline working? For its operators; Prometheus only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GLANCE = Section(
             "Age of the newest heartbeat that came through the whole flow, in the sink and partition where it is"
             " oldest. Heartbeats are sent to every partition of the input and have to come out of every table and"
             " topic: a few times their interval is normal. Red: something on the way stands still; the first"
-            " panels below say where.",
+            " panels below show where.",
             "s",
             "max(c360:heartbeat_age_seconds:max)",
             thresholds=(Threshold(120, "yellow"), Threshold(600, "red")),
@@ -24,7 +24,7 @@ _GLANCE = Section(
         promql_stat(
             "Do all processes answer?",
             "Processes that answered the last scrape, over those that the cluster was started with. Below 100%:"
-            " look for one that ended (its exit code says whether to start it again) or that cannot be reached.",
+            " look for one that ended (its exit code shows whether to start it again) or that cannot be reached.",
             "percentunit",
             "min(c360:processes_up:sum / on (job) c360:processes_expected:max)",
             base_colour="red",
@@ -41,7 +41,7 @@ _GLANCE = Section(
         promql_stat(
             "Does it keep up?",
             "Records in Kafka that are not read yet, all partitions. It falls during a back-fill and stays near 0"
-            " otherwise. Growing: more comes in than is processed; docs/performance.md says what to size.",
+            " otherwise. Growing: more comes in than is processed; docs/performance.md has the sizing.",
             "short",
             "sum(c360:consumer_lag_records:sum)",
             thresholds=(Threshold(10_000, "yellow"), Threshold(1_000_000, "red")),
@@ -75,8 +75,8 @@ _BAD_INPUT = Section(
     (
         lines(
             "Which step refuses what?",
-            "Dead letters a second, by topic and the stage that refused them. The record and the reason are in the"
-            " table dead_letters: tell its producer.",
+            "Dead letters per second, by topic and the stage that refused them. The record and the reason are in the"
+            " table dead_letters: inform its producer.",
             "recps",
             promql("c360:dead_letters:rate5m > 0", "{{topic}} {{stage}}"),
             width=8,
@@ -132,7 +132,7 @@ _SINKS = Section(
         lines(
             "Which writes were given up?",
             "Writes that were given up in the last hour, by table and topic: each ended the run. The message at"
-            " its end says what the server or broker answered.",
+            " its end has the answer of the server or broker.",
             "none",
             promql("sum by (sink) (increase(c360_sink_errors_total[1h]))", "{{sink}}"),
             width=8,
@@ -168,7 +168,7 @@ _STATE = Section(
         ),
         lines(
             "How much do snapshots write?",
-            "Bytes a second, by step: what changed since the snapshot before. The disk of the recovery directory"
+            "Bytes per second, by step: what changed since the snapshot before. The disk of the recovery directory"
             " has to bear it.",
             "binBps",
             promql("c360:snapshot_size_bytes:rate5m", "{{step}}"),
@@ -188,7 +188,7 @@ _STATE = Section(
         lines(
             "Does memory grow?",
             "Resident memory of each process. It grows with accounts and users, not with time; docs/performance.md"
-            " says what to expect.",
+            " has the expected values.",
             "bytes",
             promql("c360_process_resident_memory_bytes", "{{instance}}"),
             width=8,
@@ -196,7 +196,7 @@ _STATE = Section(
         ),
         lines(
             "Is a processor busy?",
-            "Processor time a second of each process: where it stays near 100%, its dataflow thread is at its"
+            "Processor time per second of each process: where it stays near 100%, its dataflow thread is at its"
             " limit, and more processes help.",
             "percentunit",
             promql("rate(c360_process_cpu_seconds_total[$__rate_interval])", "{{instance}}"),
@@ -273,7 +273,7 @@ _DETAILS = Section(
 OPERATIONS = Dashboard(
     uid="c360-operations",
     title="c360: is the pipeline working?",
-    description="Freshness, throughput, bad input, sinks, state: for whoever runs c360-stream.",
+    description="Freshness, throughput, bad input, sinks, state: for the operators of c360-stream.",
     since="now-3h",
     refresh="30s",
     sections=(_GLANCE, FRESHNESS, THROUGHPUT, _BAD_INPUT, _SINKS, _STATE, _LEARNING, _DETAILS),

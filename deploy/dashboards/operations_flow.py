@@ -71,7 +71,7 @@ THROUGHPUT = Section(
     (
         lines(
             "How much is read?",
-            "Records read a second, by topic, good or bad, without heartbeats. A topic at 0 while others go on is a"
+            "Records read per second, by topic, good or bad, without heartbeats. A topic at 0 while others go on is a"
             " producer that stopped.",
             "recps",
             promql("c360:events_read:rate5m", "{{topic}}"),
@@ -88,7 +88,7 @@ THROUGHPUT = Section(
         ),
         lines(
             "How many scores come out?",
-            "Risk scores a second, by trigger and tier: a burst at the daily tick, some in between as events move"
+            "Risk scores per second, by trigger and tier: a burst at the daily tick, some in between as events move"
             " accounts. A rush of critical ones is news.",
             "recps",
             promql("c360:scores_emitted:rate5m", "{{trigger}} {{tier}}"),

@@ -88,7 +88,7 @@ class Field:
     colour
         Of a series or bar.
     width
-        Of a column, in pixels; 0 for what is left.
+        Of a column, in pixels; 0 for the rest.
     gauge
         Draw a column's cells as bars between the panel's minimum and maximum.
     words
@@ -139,7 +139,7 @@ class Panel:
     as_share
         Stacked to 100%.
     bars
-        A time series of counts a day or week: bars instead of lines.
+        A time series of counts per day or week: bars instead of lines.
     minimum, maximum, decimals
         Of the axis or gauge, and of its numbers.
     text

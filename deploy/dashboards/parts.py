@@ -35,7 +35,7 @@ def bars(title: str, description: str, unit: str, *content: Query | Field, **mor
 
 
 def wide(text: str) -> Query:
-    """A query to ClickHouse that gives the time first, then a column a series."""
+    """A query to ClickHouse that gives the time first, then one column per series."""
     return sql(text, Shape.WIDE)
 
 

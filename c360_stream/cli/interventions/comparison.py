@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from math import isnan
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rich import box
@@ -161,7 +160,7 @@ def _p_value(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _plain(found: _Found) -> dict[str, Any]:
+def _plain(found: _Found) -> dict[str, object]:
     """What `--json` prints."""
     against, between = against_not_contacted(found.cells), between_playbooks(found.cells)
     return {

@@ -220,7 +220,7 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
     console.print(Text.assemble((verdict, style), ": ", _explanation(stored, rebuilt, history)))
 
 
-def _record(stored: Stored, rebuilt: Rebuilt, history: History) -> dict[str, Any]:
+def _record(stored: Stored, rebuilt: Rebuilt, history: History) -> dict[str, object]:
     """The comparison for `--json`: named as in a score, and what was rebuilt beside it."""
     moment, version = stored.moment, stored.version
     rows = zip(SPECS, rebuilt.features.tolist(), rebuilt.scored.contributions[0].tolist(), strict=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from c360_stream.connectors.ports import VALUE_BYTES_MAX
 
 MESSAGE_BYTES_MAX = 2 * VALUE_BYTES_MAX
 """Room for a dead letter: any value that a reader returns, and its headers."""
-CONSUMER: dict[str, Any] = {
+CONSUMER: dict[str, str | int | bool] = {
     "group.id": "c360-stream",  # librdkafka wants one; it is never joined
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
@@ -20,7 +18,7 @@ CONSUMER: dict[str, Any] = {
     "queued.max.messages.kbytes": 4096,  # see `queue_options`
     "fetch.queue.backoff.ms": 10,  # the default of 1 s starves so small a queue
 }
-TAILING: dict[str, Any] = {
+TAILING: dict[str, str | int | bool] = {
     "fetch.wait.max.ms": 500,  # records come at once all the same; to ask ten times a second took 0.05% of a core
 }
 QUEUES_BYTES_MAX = 128 * 1024 * 1024
@@ -28,7 +26,7 @@ QUEUES_BYTES_MAX = 128 * 1024 * 1024
 _QUEUE_BYTES_MIN = 256 * 1024
 _QUEUE_BYTES_MAX = 4 * 1024 * 1024
 _FETCH_BYTES_MAX = 1024 * 1024
-PRODUCER: dict[str, Any] = {
+PRODUCER: dict[str, str | int | bool] = {
     "acks": "all",
     "enable.idempotence": True,
     "partitioner": "murmur2_random",  # as the Java clients do, so that topics are partitioned alike
@@ -38,7 +36,7 @@ PRODUCER: dict[str, Any] = {
 }
 
 
-def queue_options(partitions: int) -> dict[str, Any]:
+def queue_options(partitions: int) -> dict[str, str | int | bool]:
     """What a consumer may have in its queue, one of so many: their number costs memory only beyond a few hundred.
 
     A record that is larger than a fetch still comes, alone.

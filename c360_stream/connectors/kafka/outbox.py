@@ -14,7 +14,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
-from typing import NoReturn, cast
+from typing import NoReturn
 from uuid import uuid4
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
@@ -26,6 +26,7 @@ from c360_stream.connectors.kafka.error_codes import FINAL, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import KafkaPatience
+from c360_stream.connectors.kafka.records import offset_of
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
 from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord, Waiting
@@ -211,9 +212,9 @@ class KafkaOutbox:
                     error = message.error()
                     if error is None:
                         found.take(message.key(), message.value())
-                        reached = cast(int, message.offset()) + 1
+                        reached = offset_of(message) + 1
                     elif error.code() == KafkaError._PARTITION_EOF:
-                        reached = max(reached, cast(int, message.offset()))
+                        reached = max(reached, offset_of(message))
                     elif error.code() not in OUTAGE and not error.retriable():
                         raise connection.error(f"cannot read {self._marker.topic}", error)
                 patience.progress(reached)

@@ -14,7 +14,7 @@ from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import DENIED, GONE, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER, TAILING, queue_options
-from c360_stream.connectors.kafka.records import RecordCollector
+from c360_stream.connectors.kafka.records import RecordCollector, offset_of
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, RawBatch
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -81,7 +81,7 @@ class KafkaReader:
                 messages = self._handle_errors(messages)
             if messages:
                 taken.add(messages)
-                self._next = max(self._next, cast(int, messages[-1].offset()) + 1)
+                self._next = max(self._next, offset_of(messages[-1]) + 1)
             if ended:
                 break
             timeout = 0
@@ -146,7 +146,7 @@ class KafkaReader:
             if error is None:
                 records.append(message)
             else:
-                self._handle_error(error, cast(int, message.offset()))
+                self._handle_error(error, offset_of(message))
         return records
 
     def _handle_error(self, error: KafkaError, offset: int) -> None:

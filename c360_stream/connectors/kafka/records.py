@@ -66,9 +66,14 @@ class RecordCollector:
         )
 
 
+def offset_of(message: Message) -> int:
+    """The offset of a message that a consumer gave: those always have one."""
+    return cast(int, message.offset())
+
+
 def _offsets(messages: list[Message]) -> Sequence[int]:
     """Their offsets: a range, unless some in between are not there (compacted, or markers of transactions)."""
-    first, last = cast(int, messages[0].offset()), cast(int, messages[-1].offset())
+    first, last = offset_of(messages[0]), offset_of(messages[-1])
     if last - first + 1 == len(messages):
         return range(first, last + 1)
-    return [cast(int, message.offset()) for message in messages]
+    return list(map(offset_of, messages))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError
 from confluent_kafka import TopicPartition as Partition
@@ -79,7 +78,7 @@ class RedriveOffset:
         at = self._ask(done.partition, OffsetSpec.for_timestamp(int(since.timestamp() * 1000)), least=-1)
         return max(start, at if at >= 0 else end)
 
-    def metadata(self) -> Any:
+    def metadata(self) -> object:
         """The group, for a transaction."""
         return self._consumer.consumer_group_metadata()
 

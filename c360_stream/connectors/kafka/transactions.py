@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import cast
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Partition
@@ -95,7 +95,7 @@ class Transactions:
         with self._delivering():
             self._sender.flush(patience)
 
-    def send_offsets(self, offsets: list[Partition], group: Any, patience: KafkaPatience) -> None:
+    def send_offsets(self, offsets: list[Partition], group: object, patience: KafkaPatience) -> None:
         """Commit offsets of a consumer group with the transaction."""
         self._step(lambda seconds: self._sender.producer.send_offsets_to_transaction(offsets, group, seconds), patience)
 

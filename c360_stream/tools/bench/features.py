@@ -25,9 +25,9 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
         "features",
         "events per CPU second",
         len(events) / (encode + receive),
-        floor,
-        "hashing event and user ids",
-        {
+        floor=floor,
+        floor_is="hashing event and user ids",
+        parameters={
             "accounts": spec.accounts,
             "product_events": len(lines),
             "refused": len(lines) - len(events),
@@ -36,7 +36,7 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
             "seed": spec.seed,
             "repeats": repeats,
         },
-        {"encode": encode, "receive": receive},
+        detail={"encode": encode, "receive": receive},
     )
 
 

@@ -63,19 +63,19 @@ def measure(
         "history",
         "events per second",
         large.events / large.run.flow,
-        large.events / large.floor,
-        floor_is,
-        parameters,
-        {**large.run.seconds(), "smaller_flow_seconds": small.run.flow},
+        floor=large.events / large.floor,
+        floor_is=floor_is,
+        parameters=parameters,
+        detail={**large.run.seconds(), "smaller_flow_seconds": small.run.flow},
     )
     yield Result(
         "history_extrapolated",
         "seconds for all events",
         fixed + slope * events,
-        large.floor / large.events * events,
-        floor_is,
-        {**parameters, "all_events": events, "smaller_events": small.events},
-        {"without_events_seconds": fixed, "million_events_seconds": slope * 1e6},
+        floor=large.floor / large.events * events,
+        floor_is=floor_is,
+        parameters={**parameters, "all_events": events, "smaller_events": small.events},
+        detail={"without_events_seconds": fixed, "million_events_seconds": slope * 1e6},
     )
 
 

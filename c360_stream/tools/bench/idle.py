@@ -32,7 +32,7 @@ class _Idle:
 
 
 def measure(partitions: int, seconds: int, brokers: str | None) -> Iterator[Result]:
-    """Run with so many partitions a topic, and with one, with nothing to read; CPU time over so many seconds."""
+    """Run with so many partitions per topic, and with one, with nothing to read; CPU time over so many seconds."""
     # Of an older sample a live run would have the ticks since then to make meanwhile.
     few = replace(NEXT_TO_NOTHING, start_day=int(time.time() // 86_400) - 2)
     spec = replace(few, accounts=4 * partitions, product_events=16 * partitions, partitions=partitions)
@@ -50,7 +50,15 @@ def measure(partitions: int, seconds: int, brokers: str | None) -> Iterator[Resu
         ("idle", "CPU seconds a second without input", found.core_share, floor.core_share),
         ("idle_memory", "resident bytes of a worker without input", found.resident_bytes, floor.resident_bytes),
     ):
-        yield Result(name, unit, value, least, "the same with a partition a topic", parameters, detail)
+        yield Result(
+            name,
+            unit,
+            value,
+            floor=least,
+            floor_is="the same with a partition a topic",
+            parameters=parameters,
+            detail=detail,
+        )
 
 
 def _idle(spec: SampleSpec, seconds: int, brokers: str | None) -> _Idle:

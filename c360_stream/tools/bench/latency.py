@@ -19,8 +19,6 @@ from c360_stream.tools.bench.targets import BenchTarget, place
 WARM_SECONDS = 12.0
 """Longer than the interval of snapshots: the first ones after a tick publish it."""
 FLOOR_SECONDS = 5.0
-LATE_SECONDS = 5.0
-"""So long scores of the last events are waited for."""
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 SETTINGS = {"C360_EVENT_SCORE_CHANGE_MIN": "1e-12"}
 """A score for every account that is due one, not only for those whose risk has moved by some points."""

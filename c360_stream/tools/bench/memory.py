@@ -1,8 +1,8 @@
 """Benchmark `memory`: what accounts and active users cost of resident memory, in processes of their own.
 
-Measured: 4.2 kB an account and 70 bytes a user active in 30 days, of which the tables are 44 and the rest is what the
-allocator keeps of the batches that it held. 1 million accounts with 20 such users each hold 5.7 GB after 61 days, with
-every label's example waiting, and never more than 5.8 GB on the way.
+Measured: 4.2 kB per account and 70 bytes per user active in 30 days, of which the tables are 44 and the rest is what
+the allocator keeps of the batches that it held. 1 million accounts with 20 such users each hold 5.7 GB after 61 days,
+with every label's example waiting, and never more than 5.8 GB on the way.
 """
 
 from __future__ import annotations
@@ -68,28 +68,28 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
         "memory_user",
         "bytes an active user, half of whom comment",
         user,
-        user_floor,
-        "a hash, an account number and a bit a day",
-        parameters,
-        detail,
+        floor=user_floor,
+        floor_is="a hash, an account number and a bit a day",
+        parameters=parameters,
+        detail=detail,
     )
     yield Result(
         "memory_account",
         "bytes an account, without its users",
         whole - USERS * user,
-        account_floor,
-        "counts, labels, scores and waiting examples as arrays of just these accounts",
-        parameters,
-        detail,
+        floor=account_floor,
+        floor_is="counts, labels, scores and waiting examples as arrays of just these accounts",
+        parameters=parameters,
+        detail=detail,
     )
     yield Result(
         "memory",
         f"bytes an account with {USERS} users",
         whole,
-        account_floor + USERS * user_floor,
-        "the floors of both",
-        parameters,
-        detail,
+        floor=account_floor + USERS * user_floor,
+        floor_is="the floors of both",
+        parameters=parameters,
+        detail=detail,
     )
 
 

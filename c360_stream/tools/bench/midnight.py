@@ -58,7 +58,7 @@ def measure(spec: SampleSpec, brokers: str | None) -> Iterator[Result]:
         ),
         ("midnight_pause", "longest seconds without a look at the input", found.pause_seconds, floor.pause_seconds),
     ):
-        yield Result(name, unit, value, least, floor_is, parameters, detail)
+        yield Result(name, unit, value, floor=least, floor_is=floor_is, parameters=parameters, detail=detail)
 
 
 def _midnight(spec: SampleSpec, brokers: str | None) -> _Midnight:

@@ -21,7 +21,7 @@ from c360_stream.tools.bench.result import Result, least_cpu_seconds
 from c360_stream.tools.bench.sample import START_DAY
 
 EXAMPLES_PER_TICK = 700
-"""What about 5,000 accounts with weekly examples bring a day."""
+"""The daily examples of about 5,000 accounts with weekly ones."""
 NULL_SHARE = 0.1
 
 Floats = NDArray[np.float64]

@@ -41,10 +41,10 @@ def measure(spec: SampleSpec, processes: int) -> Iterator[Result]:
         "refused",
         "CPU microseconds a refused event",
         _per_event(with_flood, without, flood.lines),
-        _per_event(with_more, without, more.lines - counts.lines),
-        "an event as they are otherwise",
-        parameters,
-        {
+        floor=_per_event(with_more, without, more.lines - counts.lines),
+        floor_is="an event as they are otherwise",
+        parameters=parameters,
+        detail={
             "cpu_seconds": without.cpu,
             "cpu_seconds_with_refused": with_flood.cpu,
             "cpu_seconds_with_others": with_more.cpu,

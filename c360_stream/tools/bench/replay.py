@@ -82,14 +82,24 @@ def results(
     ):
         if suffix in suffixes:
             value = run.events / seconds
-            yield Result(name + suffix, unit, value, run.events / least, floor_is, parameters, run.seconds())
+            yield Result(
+                name + suffix,
+                unit,
+                value,
+                floor=run.events / least,
+                floor_is=floor_is,
+                parameters=parameters,
+                detail=run.seconds(),
+            )
 
 
 def against(name: str, run: Run, other: Run, parameters: dict[str, Any]) -> Result:
     """Events per second of a run beside those of the run that it is compared with."""
     floor_is = f"the same {'without' if parameters['recovery'] else 'with'} a recovery directory"
     value, least = run.events / run.flow, other.events / other.flow
-    return Result(name, "events per second", value, least, floor_is, parameters, run.seconds())
+    return Result(
+        name, "events per second", value, floor=least, floor_is=floor_is, parameters=parameters, detail=run.seconds()
+    )
 
 
 def log_files(settings: Settings) -> list[Path]:

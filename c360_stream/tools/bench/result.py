@@ -72,13 +72,13 @@ class Timed(Generic[Given]):
     cpu: float
 
 
-def timed(work: Callable[..., Given], *arguments: Any) -> Timed[Given]:
+def timed(work: Callable[..., Given], *arguments: object) -> Timed[Given]:
     """Do it once."""
     wall, cpu = time.perf_counter(), time.process_time()
     given = work(*arguments)
     return Timed(given, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def least_cpu_seconds(repeats: int, work: Callable[..., object], *arguments: Any) -> float:
+def least_cpu_seconds(repeats: int, work: Callable[..., object], *arguments: object) -> float:
     """CPU seconds of the quickest of some repeats: the one that the rest of the machine disturbed least."""
     return min(timed(work, *arguments).cpu for _ in range(repeats))

@@ -144,7 +144,15 @@ def run_to_end(
     if accepted != events:
         raise C360Error(f"the run took {accepted:,} of {events:,} events", "report this")
     flow = max(float(part[4].replace(",", "")) for part in ends)
-    return Run(accepted, letters, scores, flow, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Run(
+        accepted=accepted,
+        letters=letters,
+        scores=scores,
+        flow=flow,
+        wall=wall,
+        cpu=used.ru_utime + used.ru_stime,
+        peak_bytes=used.ru_maxrss * 1024,
+    )
 
 
 def run_log(log_dir: Path, processes: int, events: int, *, recovery: bool = True) -> Run:

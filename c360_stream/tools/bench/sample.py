@@ -66,9 +66,9 @@ class SampleSpec:
     product_events
         Lines of the product topic, spread over the days and the accounts in proportion to their size. A line has about
         200 bytes. Billing and support events come on top: every subscription starts, then some 8% of an event
-        an account a day.
+        per account and day.
     days, seed, partitions
-        Days, seed of the draws, partitions a topic.
+        Days, seed of the draws, partitions per topic.
     clean
         Without flaws, features and a long tail (sizes log-normal, 1 to some hundred users): the data of the figures
         up to version 0.9, kept to compare with them.

@@ -50,20 +50,20 @@ def measure(spec: SampleSpec, processes_max: int, repeats: int) -> Iterator[Resu
             f"scaling_{number}",
             "times the throughput of one process",
             best[1].flow / best[number].flow,
-            min(floors[1]) / min(floors[number]),
-            f"{number} processes that split the lines of their part, against one that splits all",
-            parameters,
-            detail,
+            floor=min(floors[1]) / min(floors[number]),
+            floor_is=f"{number} processes that split the lines of their part, against one that splits all",
+            parameters=parameters,
+            detail=detail,
         )
         # On a machine with others the cores may not be there; their CPU time shows their share of a free machine.
         yield Result(
             f"scaling_{number}_cpu",
             "times the throughput of one process, if each had a core of its own: by CPU time, start-up included",
             number * least_cpu[1] / least_cpu[number],
-            number,
-            "no work done twice or for each other",
-            parameters,
-            detail,
+            floor=number,
+            floor_is="no work done twice or for each other",
+            parameters=parameters,
+            detail=detail,
         )
 
 

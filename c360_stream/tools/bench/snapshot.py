@@ -67,7 +67,8 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
             "directory_bytes": _directory_bytes(recovery),
             "share_of_interval": round(done.wall / INTERVAL_SECONDS, 4),
         }
-        return Result(name, "seconds", done.wall, floor, floor_is, {**parameters, **sizes}, {"cpu_seconds": done.cpu})
+        detail = {"cpu_seconds": done.cpu}
+        return Result(name, "seconds", done.wall, floor, floor_is, parameters | sizes, detail=detail)
 
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         recovery = Path(home)
@@ -176,7 +177,7 @@ class _Shard:
         return events
 
     def _events(
-        self, topic: int, account: NDArray[np.int32], code: NDArray[np.uint8], details: list[Any]
+        self, topic: int, account: NDArray[np.int32], code: NDArray[np.uint8], details: list[SubscriptionEvent]
     ) -> EventColumns:
         time_us = self._day * US_PER_DAY + np.sort(self._rng.integers(0, US_PER_DAY, len(account)))
         event = self._rng.integers(0, 2**64, len(account), np.uint64)

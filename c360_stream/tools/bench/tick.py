@@ -42,9 +42,9 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
         "tick",
         "CPU seconds",
         sum(best.seconds.values()),
-        least_cpu_seconds(repeats, _encode, records),
-        "encoding the finished records as JSON",
-        {
+        floor=least_cpu_seconds(repeats, _encode, records),
+        floor_is="encoding the finished records as JSON",
+        parameters={
             "accounts": best.accounts,
             "records": len(records),
             "product_events": spec.product_events,
@@ -52,7 +52,7 @@ def measure(settings: Settings, spec: SampleSpec, repeats: int) -> Iterator[Resu
             "seed": spec.seed,
             "repeats": repeats,
         },
-        best.seconds,
+        detail=best.seconds,
     )
 
 

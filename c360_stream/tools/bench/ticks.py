@@ -59,10 +59,10 @@ def measure(spec: SampleSpec, repeats: int) -> Iterator[Result]:
         "ticks",
         "CPU microseconds an account and tick",
         (many.run.cpu - few.run.cpu) / ticks * 1e6,
-        many.encode_seconds * 1e6,
-        "encoding a finished record as JSON",
-        parameters,
-        detail,
+        floor=many.encode_seconds * 1e6,
+        floor_is="encoding a finished record as JSON",
+        parameters=parameters,
+        detail=detail,
     )
 
 

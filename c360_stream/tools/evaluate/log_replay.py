@@ -31,7 +31,7 @@ class ReplayedTick:
     day
         The midnight that opens this day since the epoch.
     rows, examples
-        One a shard.
+        One per shard.
     hours
         The hours closed since the tick before.
     """

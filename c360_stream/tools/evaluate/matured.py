@@ -76,7 +76,7 @@ class Examples:
 
 @dataclass(slots=True)
 class ExampleLog:
-    """Collects examples tick by tick. Memory: 200 bytes an example, and 8 more a run."""
+    """Collects examples tick by tick. Memory: 200 bytes per example, and 8 more per run."""
 
     runs: tuple[str, ...]
     _blocks: list[ExampleBlock] = field(default_factory=list)

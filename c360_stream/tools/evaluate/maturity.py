@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.tools.evaluate.log_replay import ReplayedTick
 from c360_stream.tools.evaluate.matured import iso
@@ -69,7 +70,7 @@ class LabelCounts:
     def _after(self, by_age: list[float], age: int) -> float | None:
         return by_age[min(age, self._horizon)] if by_age else None
 
-    def _at(self, i: int, days: list[int], scored: Any, churned: Any) -> dict[str, Any]:
+    def _at(self, i: int, days: list[int], scored: NDArray[np.int64], churned: NDArray[np.int64]) -> dict[str, Any]:
         """What is known at a tick, its own scores included."""
         young = range(max(0, i - self._horizon + 1), i + 1)
         provisional = sum(int(churned[j, i - j]) for j in young)

@@ -151,7 +151,15 @@ class Pool:
             sum(each[name] for each in same) for name in ("calls", "followed", "cancellations", "caught")
         )
         days = tuple(map(sum, zip(*(each["days"] for each in same), strict=True)))
-        return Calls(calls, followed, calls / mondays, fmean(fresh) if fresh else None, cancellations, caught, days)
+        return Calls(
+            calls=calls,
+            followed=followed,
+            a_monday=calls / mondays,
+            new_a_monday=fmean(fresh) if fresh else None,
+            cancellations=cancellations,
+            caught=caught,
+            days=days,
+        )
 
     def calls_above_rule(self) -> Estimate | None:
         """Share of the model's calls that were followed less that of the rule's."""
@@ -180,4 +188,12 @@ def _part(name: str, same: Sequence[Figures]) -> Part:
     true = mean("mean_true_risk") if all("mean_true_risk" in band for band in same) else None
     gap = pooled((band["gap"] for band in same), examples)
     accounts = sum(band["accounts"] for band in same)
-    return Part(name, sum(examples), accounts, mean("mean_risk"), mean("observed_rate"), true, gap)
+    return Part(
+        name,
+        examples=sum(examples),
+        accounts=accounts,
+        mean_risk=mean("mean_risk"),
+        left=mean("observed_rate"),
+        true=true,
+        gap=gap,
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.errors import ConfigurationError
@@ -191,7 +192,15 @@ def _replay(sweep: Sweep, log_dir: Path, world: World, report: ReportProgress, u
             f" midnight among them{_why(replay.refusals)}",
             "evaluate a log of some months",
         )
-    return Replayed(first, last, replay.events, replay.refusals, log.examples(), labels, contestants)
+    return Replayed(
+        first_day=first,
+        last_day=last,
+        events=replay.events,
+        refusals=replay.refusals,
+        examples=log.examples(),
+        labels=labels,
+        contestants=contestants,
+    )
 
 
 def _why(refusals: Refusals) -> str:
@@ -281,7 +290,7 @@ def _figures(world: World, replayed: Replayed) -> dict[str, Any]:
     }
 
 
-def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int) -> Judged:
+def _judged(examples: Examples, kept: NDArray[np.bool_], change: int | None, horizon_days: int) -> Judged:
     """The examples that every scorer has scored. Before LightGBM's first fit, or the first score, there are none."""
     rows = np.flatnonzero(kept)
     if not len(rows):
@@ -289,11 +298,20 @@ def _judged(examples: Examples, kept: Any, change: int | None, horizon_days: int
     days = examples.as_of_day[rows]
     truth = None if examples.true_risk is None else examples.true_risk[rows]
     mrr_cents = examples.features[rows, INDEX["mrr_cents"]]
-    return Judged(days, examples.churned[rows], truth, mrr_cents, int(days[0]), int(days[-1]), change, horizon_days)
+    return Judged(
+        as_of_day=days,
+        churned=examples.churned[rows],
+        true_risk=truth,
+        mrr_cents=mrr_cents,
+        first_day=int(days[0]),
+        last_day=int(days[-1]),
+        change=change,
+        horizon_days=horizon_days,
+    )
 
 
 def _run_figures(
-    contestant: Contestant, replayed: Replayed, judged: Judged, kept: Any, scores: dict[str, Any]
+    contestant: Contestant, replayed: Replayed, judged: Judged, kept: NDArray[np.bool_], scores: dict[str, Any]
 ) -> dict[str, Any]:
     history = contestant.history
     matrices = contestant.ledger.matrices()
@@ -325,7 +343,7 @@ def _contest(metrics: list[MetricRow]) -> dict[str, list[dict[str, Any]]]:
     return {name: list(days.values()) for name, days in sorted(found.items())}
 
 
-def _detector_table(replayed: Replayed, kept: Any, judged: Judged) -> dict[str, Any]:
+def _detector_table(replayed: Replayed, kept: NDArray[np.bool_], judged: Judged) -> dict[str, Any]:
     """River's detectors on the first run's loss, and every run's own concept-drift alarms."""
     first_run = replayed.contestants[0]
     begin = judged.first_day + judged.horizon_days

@@ -112,7 +112,7 @@ def shocks_ahead(level: Floats, rate: Floats, decay: float, weight: float) -> Fl
     level
         Sum of the decayed past shocks, shape (n,).
     rate
-        Shocks a day to come, shape (n,).
+        Shocks per day to come, shape (n,).
     decay
         Factor a day.
     weight

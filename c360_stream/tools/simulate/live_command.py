@@ -95,19 +95,17 @@ def simulate_live(
             day_progress("history", days_before) as progress,
         ):
             listener.begun(clock.stop)
-            _report(_greeting(found))
+            _echo(_greeting(found))
 
             def day_done(day: date, events: int) -> None:
                 done = (day - found.spec.start).days + 1
                 if done <= days_before:
                     progress(done, events)
                 if done == days_before:
-                    _report(f"history up to today is written, {events:,} events")
+                    _echo(f"history up to today is written, {events:,} events")
 
             events = live(found.spec, sink, clock, after=found.after, truth=truth_file, day_done=day_done)
-    _report(
-        f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}"
-    )
+    _echo(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
 
 
 def _greeting(found: Found) -> str:
@@ -127,5 +125,5 @@ def _truth_file(truth: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _report(what: str) -> None:
+def _echo(what: str) -> None:
     click.echo(f"c360 simulate: {what}", err=True)

@@ -56,7 +56,7 @@ class Population:
     failure_rate
         Probability that an invoice is not paid at first.
     incident_rate
-        Serious tickets a day.
+        Serious tickets per day.
     price_sensitivity
         0..1: how much a price increase hurts (small contracts with empty seats most).
     survey_phase

@@ -31,7 +31,7 @@ _API, _WHITEBOARDS = list(CATEGORIES).index("api_access"), list(CATEGORIES).inde
 _FEATURES = [b"", *(b',"feature":"%s"' % name.encode() for name in CATEGORIES)]
 _REACHED = np.cumsum(list(_ACTIONS.values()))[:-1]
 
-# With these, an average account sends this many events a day at the default session length.
+# With these, an average account sends this many events per day at the default session length.
 _EVENTS_A_SESSION = 3.5
 _DEFAULT_EVENTS = 16.0
 

@@ -38,15 +38,22 @@ def alarm(days_ago: int, kind: str = "volume") -> dict[str, Any]:
 
 REFUSALS = Counter({("product", "not UTF-8"): 1, ("billing", "seats: Expected `int`, got `str`"): 2})
 QUALITY = Quality(
-    LAST - timedelta(days=200), LAST - timedelta(days=61), 9_000, 80, Ranking(0.8, 0.4, 0.5), Ranking(0.7, 0.3, 0.375),
-    Ranking(0.9, 0.6, 0.75), 0.081, 0.08,
-)  # fmt: skip
+    first=LAST - timedelta(days=200),
+    last=LAST - timedelta(days=61),
+    examples=9_000,
+    left=80,
+    scores=Ranking(0.8, 0.4, 0.5),
+    rule=Ranking(0.7, 0.3, 0.375),
+    truth=Ranking(0.9, 0.6, 0.75),
+    predicted=0.081,
+    observed=0.08,
+)
 
 
 def shown(capsys: pytest.CaptureFixture[str], settings: Settings | None = None, **changes: Any) -> str:
     """The summary of 100 accounts: 60 are customers, 25 gone, 15 still to begin. Words are apart by one space."""
     scores = {"ticks": 9_999, "between": 11, "accounts": 85, "last": LAST, "learnt_from": LAST - timedelta(days=280)}
-    told: dict[str, Any] = {
+    findings: dict[str, Any] = {
         "to_call": [account("big", "high", 0.3, 500_000), account("small", "critical", 0.6)],
         "tiers": [
             tier("critical", 1, 10_000, 6_000), tier("high", 9, 900_000, 250_000), tier("low", 50, 5_000_000, 9_000),
@@ -55,7 +62,7 @@ def shown(capsys: pytest.CaptureFixture[str], settings: Settings | None = None, 
     }  # fmt: skip
     settings = settings or Settings.model_construct(log_dir=Path("out"))
     company = Company(SimulationSpec(100, 366, 1), 1_000, 997, 2, 1)
-    print_summary(settings, company, Findings(**(told | changes)))
+    print_summary(settings, company, Findings(**(findings | changes)))
     out = capsys.readouterr().out
     assert max(map(len, out[: out.index("Where to look next")].splitlines())) <= 80
     return " ".join(out.split())

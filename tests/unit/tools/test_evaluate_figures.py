@@ -39,7 +39,16 @@ def judged(seed: int, *, days: int = 300, a_day: int = 20, change: int | None = 
     true_risk = rng.beta(1, 6, len(as_of))
     churned = rng.random(len(as_of)) < true_risk
     mrr = rng.uniform(1_000, 50_000, len(as_of))
-    return Judged(as_of, churned, true_risk, mrr, START, START + days - 1, change, HORIZON), rng
+    return Judged(
+        as_of_day=as_of,
+        churned=churned,
+        true_risk=true_risk,
+        mrr_cents=mrr,
+        first_day=START,
+        last_day=START + days - 1,
+        change=change,
+        horizon_days=HORIZON,
+    ), rng
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -282,7 +291,15 @@ def examples(seed: int, weeks: int = 30, accounts: int = 60) -> Examples:
     ids = [f"a{i:03}" for i in range(accounts)] * weeks
     as_of = START + np.repeat(np.arange(weeks) * 7, accounts)
     churned = rng.random(n) < true_risk
-    return Examples(as_of, ids, features, churned, np.full(n, NEVER, np.int64), {}, true_risk)
+    return Examples(
+        as_of_day=as_of,
+        ids=ids,
+        features=features,
+        churned=churned,
+        corrected_day=np.full(n, NEVER, np.int64),
+        risk={},
+        true_risk=true_risk,
+    )
 
 
 def lightgbm(given: Examples) -> tuple[NDArray[np.float64], list[int]]:

@@ -120,7 +120,9 @@ def test_calls_against_counting(seed: int) -> None:
 
 def test_half_of_the_caught_were_on_a_list_so_many_days_ahead() -> None:
     def median(days: tuple[int, ...]) -> int | None:
-        return Calls(1, 0, 1.0, None, 9, sum(days), days).median_days
+        return Calls(
+            calls=1, followed=0, a_monday=1.0, new_a_monday=None, cancellations=9, caught=sum(days), days=days
+        ).median_days
 
     assert median((0, 1, 0, 1, 2)) == 4
     assert median((3, 1, 0, 0, 1)) == 0
@@ -140,7 +142,16 @@ def test_judgement_of_risks_that_are_right_and_of_bands_and_times() -> None:
     account = np.tile(np.arange(40), 150)
     true_risk = rng.beta(1, 6, len(as_of))
     churned = rng.random(len(as_of)) < true_risk
-    judged = Judged(as_of, churned, true_risk, np.zeros(len(as_of)), START, START + 149, None, HORIZON)
+    judged = Judged(
+        as_of_day=as_of,
+        churned=churned,
+        true_risk=true_risk,
+        mrr_cents=np.zeros(len(as_of)),
+        first_day=START,
+        last_day=START + 149,
+        change=None,
+        horizon_days=HORIZON,
+    )
     silent = np.where(rng.random(len(as_of)) < 0.2, np.nan, rng.random(len(as_of)))
     found = judgement(judged, account, {"own": true_risk, SILENCE: silent}, "own", (0.1, 0.25, 0.5))
     assert (found["accounts"], found["left"], found["stayed"]) == (40, 40, 40)
