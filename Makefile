@@ -11,8 +11,10 @@ demo: .venv/installed  ## run the whole system on a simulated company
 	$(BIN)/c360 demo
 
 # A file's tests share fixtures, so they stay on one worker; the quick ones come last, so that all end together.
-# The longest are named at the end, with their seconds.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 2
+# The longest are named at the end, with their seconds. One worker more than two cores: brokers, stops, and outages
+# are waited for, most of all in test-all.
+WORKERS ?= 3
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25 --durations-min 2
 
 test: .venv/installed  ## run the quick tests: some minutes, and nothing but Python
 	$(PYTEST) -m "not slow and not kafka"

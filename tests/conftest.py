@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.store import TableStore
@@ -22,8 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: min(ranks.get(parent, len(ranks)) for parent in item.path.parents))
 
 
-# How long an example takes says something of the machine, not of the program.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes, or takes to draw, says something of the machine, not of the program.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 

@@ -25,7 +25,9 @@ from c360_stream.errors import TransportError
 from c360_stream.features.definitions import FEATURES
 from tests.contracts.rows import DAY_US, T0_US, columns, time_of
 
-in_one_database = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+in_one_database = settings(
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def rows_of(store: TableStore, table: str) -> list[dict[str, Any]]:

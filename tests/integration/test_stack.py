@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 # As much history as every panel needs that expects data: outcomes 60 days old and enough of them to learn from,
 # yearly contracts that are about to end.
-ACCOUNTS, DAYS, LIVE_SECONDS = 150, 330, 60.0
+ACCOUNTS, DAYS, LIVE_SECONDS = 150, 330, 30.0
 SEEN_SECONDS_MAX = 60
 HEARTBEAT_AGE_SECONDS_MAX = 60.0
 LATE_SHARE_MAX = 0.01
@@ -62,7 +62,7 @@ ANNOTATIONS = [
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, live for a minute. Skipped without its programs, or failed if `C360_REQUIRE_STACK=1`."""
+    """The stack, live for half a minute. Skipped without its programs, or failed if `C360_REQUIRE_STACK=1`."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         _unavailable(f"no {', '.join(missing)}")
@@ -77,7 +77,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def observer(stack: Stack) -> Observer:
-    """Somebody who looks at the dashboards after that minute."""
+    """Somebody who looks at the dashboards after that."""
     return stack.observer()
 
 

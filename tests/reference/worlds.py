@@ -42,7 +42,7 @@ class WorldSpec:
 
     seed: int
     accounts: int = 24
-    days: int = 130
+    days: int = 110
     start: datetime = datetime(2024, 1, 1, tzinfo=UTC)
     product_events_a_day: float = 6.0
 

@@ -136,8 +136,8 @@ class _Shard:
             due = everybody[(self.shard.accounts.stride_phase[:n] + day) % config.stride_days == 0]
             ledger.store(day, due, rng.random((len(due), 21)))
         self.tick(version)
-        scores = self.scorer.state()["stored"]  # those in use
-        scores[:, :n] = rng.random((len(scores), n))
+        risks = self.scorer.state()["risks"]["risk"]  # those in use
+        risks[:, :n] = rng.random((len(risks), n))
 
     def more(self, events: int) -> None:
         """Product events of the day in progress."""
