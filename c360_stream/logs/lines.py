@@ -17,8 +17,6 @@ from c360_stream.logs.events import COMMAND_FAILED, LIBRARY_WARNED, LOG, Happeni
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_handler: _Stderr | None = None
-
 
 def set_up(log_format: LogFormat, level: LogLevel, *, process: int | None = None) -> None:
     """Write log lines to stderr from now on; what was set up before is replaced.
@@ -32,30 +30,28 @@ def set_up(log_format: LogFormat, level: LogLevel, *, process: int | None = None
     process
         Number of this process in its cluster, which every line has. None: it is none of a flow.
     """
-    global _handler
     take_down()
     lines = JsonLines(process) if log_format == "json" else TextLines(process)
-    _handler = _Stderr(level.upper())
-    _handler.setFormatter(lines)
-    logging.getLogger().addHandler(_handler)
+    handler = _Stderr(level.upper())
+    handler.setFormatter(lines)
+    logging.getLogger().addHandler(handler)  # the root logger is the process's own: it has the state, not this module
     LOG.setLevel(level.upper())
     logging.captureWarnings(True)
 
 
 def take_down() -> None:
     """Write no more log lines."""
-    global _handler
-    if _handler is not None:
-        logging.getLogger().removeHandler(_handler)
+    if (handler := _installed()) is not None:
+        logging.getLogger().removeHandler(handler)
         LOG.setLevel(logging.NOTSET)
         logging.captureWarnings(False)
-    _handler = None
 
 
 def line(event: LogEvent, **fields: object) -> str:
     """The line of an event, for who writes it himself; as text where nothing is set up."""
     record = LOG.makeRecord(LOG.name, event.level, "", 0, Happening(event, fields), (), None)
-    formatter = _handler.formatter if _handler is not None else None
+    handler = _installed()
+    formatter = handler.formatter if handler is not None else None
     return f"{(formatter or TextLines(None)).format(record)}\n"
 
 
@@ -69,7 +65,8 @@ def tell_failure(what: str, exit_code: int, error: BaseException | None = None) 
     error
         Whose stacks to show.
     """
-    if _handler is None or not isinstance(_handler.formatter, JsonLines):
+    handler = _installed()
+    if handler is None or not isinstance(handler.formatter, JsonLines):
         return False
     stacks = "".join(traceback.format_exception(error)) if error is not None else None
     COMMAND_FAILED.log(what=what, exit_code=exit_code, stacks=stacks)
@@ -103,6 +100,11 @@ class _Stderr(logging.Handler):
         with suppress(OSError, ValueError):  # ValueError: it is closed
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+
+def _installed() -> _Stderr | None:
+    """The handler that `set_up` has added, if any."""
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, _Stderr)), None)
 
 
 class _Lines(logging.Formatter):
