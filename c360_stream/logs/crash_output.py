@@ -21,8 +21,6 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFP
 TEXT_BYTES_MAX = 1024 * 1024
 _NO_NEWS = re.compile(r"^worker \d+:\terror connecting to worker .*; retrying\n", re.MULTILINE)
 
-_stacks_go_to: int | None = None
-
 
 @contextmanager
 def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
@@ -50,7 +48,7 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
         sys.stderr = ours
         # The engine shows by this hook what a thread of its own ended with.
         sys.excepthook = lambda kind, error, trace: native.write(f"{kind.__name__}: {error}\n".encode())
-        enable_faulthandler(ours.fileno())
+        enable_faulthandler()
         try:
             yield lambda: _read(native)
         except C360Error:
@@ -70,11 +68,16 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
                     keep_in.unlink()
 
 
-def enable_faulthandler(file: int = 2) -> None:
-    """Have a crash of native code write the stacks of Python's threads to a file, given by its descriptor."""
-    global _stacks_go_to
-    _stacks_go_to = file
-    faulthandler.enable(file)
+def enable_faulthandler() -> None:
+    """Have a crash of native code write the stacks of Python's threads to what is stderr now.
+
+    The interpreter has one such handler a process, and knows whether it is enabled: this module need not.
+    """
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # there is none, or it is none of the system's
+        descriptor = 2
+    faulthandler.enable(descriptor)
 
 
 def restore_faulthandler() -> None:
@@ -82,9 +85,9 @@ def restore_faulthandler() -> None:
 
     chDB does, when it is opened: its own say nothing, and keep a process that has crashed for five minutes.
     """
-    if _stacks_go_to is not None:
+    if faulthandler.is_enabled():
         faulthandler.disable()
-        faulthandler.enable(_stacks_go_to)
+        enable_faulthandler()
 
 
 def say_what_is_left(kept_in: Path, process: int) -> None:
