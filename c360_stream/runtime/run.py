@@ -50,6 +50,7 @@ def run(
     recovery: Path | None = None,
     member: ClusterMember = ALONE,
     republish: bool = False,
+    listener: Listener | None = None,
 ) -> None:
     """Run the flow until its input ends, or until it is asked to stop.
 
@@ -65,6 +66,8 @@ def run(
         Which process this is of a cluster whose processes are started one by one.
     republish
         Whether a new recovery store may publish what has been published before it.
+    listener
+        What listens for signals already. None: this does, while the flow runs.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def run(
     enable_faulthandler()
     inherited = inherited_member()
     log_from(settings, process=None if processes > 1 and inherited is None else (inherited or member).process)
-    with listening() as listener:
+    with nullcontext(listener) if listener is not None else listening() as listener:
         if inherited is not None:  # the parent has the recovery store
             _run_here(settings, recovery, inherited, listener)
             return

@@ -162,27 +162,19 @@ class Listener:
         os._exit(code)
 
 
-_listener: Listener | None = None
-
-
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """Hear signals for as long as this lasts; within another one, it is that one. For the main thread.
+    """Listen for signals as long as this lasts; not within another one. For the main thread.
 
     The first SIGTERM or SIGINT stops the flow cleanly, or ends the process if none has begun; a second one ends the
     process at once with exit code 128 + its number. In a process of a cluster, the end of the parent is as good
     as a signal.
     """
-    global _listener
-    if _listener is not None:
-        yield _listener
-        return
-    _listener = Listener()
+    listener = Listener()
     try:
-        yield _listener
+        yield listener
     finally:
-        _listener.close()
-        _listener = None
+        listener.close()
 
 
 def exit_stopped() -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 import click
 
 from c360_stream.connectors.factory import open_transport
-from c360_stream.runtime.signals import listening
+from c360_stream.runtime.signals import Listener
 from c360_stream.settings import load_settings
 from c360_stream.tools.simulate import SimulationSpec, live
 from c360_stream.tools.simulate.company import opened_truth
@@ -47,7 +47,15 @@ class RealClock:
 
 
 def simulate_live(
-    *, accounts: int, days: int, seed: int, scenario: str, kafka: str, truth: Path | None, until_now: bool
+    listener: Listener,
+    *,
+    accounts: int,
+    days: int,
+    seed: int,
+    scenario: str,
+    kafka: str,
+    truth: Path | None,
+    until_now: bool,
 ) -> None:
     """Write history up to now at full speed, then live events, until SIGTERM or SIGINT.
 
@@ -60,6 +68,8 @@ def simulate_live(
 
     Parameters
     ----------
+    listener
+        What listens for SIGTERM and SIGINT.
     accounts, seed, scenario
         As in `SimulationSpec`.
     days
@@ -84,7 +94,6 @@ def simulate_live(
     asked = SimulationSpec(accounts, 2 * days, seed, start, scenario)
     clock = RealClock(until_now=until_now)
     with (
-        listening() as listener,
         contextlib.closing(open_transport(settings)) as transport,
         _truth_file(truth) as truth_file,
     ):
