@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from c360_stream.metrics import READY
-
 STALL_SECONDS_MAX = 60.0
 WAITING_SECONDS = 2.0
 """Waits are told once a second, so one that was told this long ago is over."""
@@ -92,8 +90,3 @@ class Health:
         if not self._first_batch:
             return self._waiting or "the first batch is not through yet"
         return self._waiting or self.unlive_reason()
-
-
-HEALTH = Health()
-"""The health of this process: sources beat it, the server shows it."""
-READY.set_function(lambda: float(not HEALTH.unready_reason()))

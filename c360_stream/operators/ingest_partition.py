@@ -21,16 +21,13 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
-from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
-from c360_stream.operators.health import HEALTH
-from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.look_schedule import POLL_SECONDS, LookSchedule
 from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.partition_mark import PartitionMark
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import record_failure
 from c360_stream.operators.shared_intake import SharedIntake
-from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import Pulse
 
@@ -78,6 +75,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alone: bool = True,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
+        self.run = shared.run
         self._settings = settings
         self._reader = ReturningReader(reader)
         self._name = name
@@ -91,26 +89,26 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._encoder = EventEncoder(
             INPUT_KINDS.index(kind), accounts, settings.core_actions, settings.category_prefixes
         )
-        self._order = OrderWatch(settings, name, order)
+        self._order = OrderWatch(settings, name, self.run.late, order)
         self._ended = False
         self._next_awake: datetime | None = None
         self._looks = LookSchedule(live=settings.live, idle_seconds=settings.idle_seconds, clock=time.monotonic)
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
         shared.alignment.reached(name, self._judge.high_us)
-        HEALTH.sources_opened()
+        self.run.health.sources_opened()
 
-    @failing_loudly
+    @record_failure
     def next_batch(self) -> Iterable[Item]:
         """Say what has been read; read on, unless this partition is too far ahead or there is nothing."""
-        HEALTH.progress()
-        INTAKE.began()
-        if stop_requested():
+        self.run.health.progress()
+        self.run.intake.began()
+        if self.run.shutdown.requested:
             raise AbortExecution
         if self._ended:
             raise StopIteration
         self._next_awake = None
         items = self._next_items()
-        if stop_requested():
+        if self.run.shutdown.requested:
             # What was to be judged by what follows it may have been judged by less.
             raise AbortExecution
         # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
@@ -118,7 +116,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         self._shared.alignment.reached(self._name, self._judge.high_us, at_end=at_end)
         items += self._shared.pulse()
         self._rest_if_idle(has_news=bool(items))
-        INTAKE.ended()
+        self.run.intake.ended()
         return items
 
     def _rest_if_idle(self, *, has_news: bool) -> None:
@@ -147,7 +145,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return []
         self._looks.looks()
         live, records_max = self._settings.live, self._settings.batch_events
-        batch = DecodedBatch(self._reader, self._decoder, self._encoder, records_max, live=live)
+        batch = DecodedBatch(self._reader, self._decoder, self._encoder, self.run, records_max, live=live)
         items = self._items(batch)
         if not batch.read and not items:
             self._wake_in(POLL)
@@ -257,7 +255,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
-        count_refused(topic, Counter((each.stage, each.reason) for _, each in batch.refusals))
+        self.run.dead_letters.count(topic, Counter((each.stage, each.reason) for _, each in batch.refusals))
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 
@@ -278,7 +276,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         """When to ask again."""
         return self._next_awake
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> tuple[Any, ...]:
         """Where to resume: position, mark last told, what is known of the partition's order and time."""
         self._shared.dead_letters.kept(self._name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from c360_stream import metrics
-
 WINDOW_SECONDS = 15.0
 """As often as Prometheus usually looks: the longest pause of two such windows is in at least one scrape."""
 
@@ -62,8 +60,3 @@ class IntakeWatch:
         if window != self._window:
             self._longest = [self._longest[1] if window == self._window + 1 else 0.0, 0.0]
             self._window = window
-
-
-INTAKE = IntakeWatch()
-"""Of this process."""
-metrics.INTAKE_PAUSE_MAX_SECONDS.set_function(INTAKE.longest_seconds)

@@ -14,8 +14,9 @@ from c360_stream import __version__, metrics
 from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SUBSCRIPTION_EVENTS_MISPLACED
 from c360_stream.logs.lines import set_up
 from c360_stream.logs.refusals import dead_letter_reasons
-from c360_stream.logs.summaries import LETTERS, SNAPSHOTS, most_frequent
-from c360_stream.operators.order import LATE, LATE_SHARE_WARNED, sort_command
+from c360_stream.logs.summaries import most_frequent
+from c360_stream.operators.order import LATE_SHARE_WARNED, LateCounts, sort_command
+from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 from c360_stream.settings.masking import mask_dsn
 
@@ -38,9 +39,12 @@ class RunLife:
     ----------
     settings
         Settings.
+    run
+        What its steps share.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run: RunContext) -> None:
+        self._run = run
         self._settings = settings
         self._began = time.monotonic()
 
@@ -62,8 +66,8 @@ class RunLife:
 
     def ended(self, how: Literal["input_ended", "stopped"]) -> None:
         """Say what became of the input: of a cluster, of what this process read and of the accounts that it has."""
-        LETTERS.tell()
-        SNAPSHOTS.tell()
+        self._run.dead_letters.log()
+        self._run.snapshots.log()
         counts = {field: int(metrics.total(f"c360_{name}_total")) for field, name in _TOTALS.items()}
         behind = f" ({counts['late_after_tick']:,.0f} after the tick of their day)" if counts["late"] else ""
         refused = Counter(
@@ -76,8 +80,9 @@ class RunLife:
             how=how,
             dead_letter_reasons=most_frequent(refused) or None,
         )
-        if sum(each.late for each in LATE.values()) > LATE_SHARE_WARNED * sum(each.events for each in LATE.values()):
-            _tell_late(self._settings)
+        late = self._run.late
+        if sum(each.late for each in late.values()) > LATE_SHARE_WARNED * sum(each.events for each in late.values()):
+            _log_late(self._settings, late)
         if misplaced := int(metrics.total("c360_subscription_events_misplaced_total")):
             SUBSCRIPTION_EVENTS_MISPLACED.log(events=misplaced)
 
@@ -93,9 +98,9 @@ def digest(settings: Settings) -> str:
     return sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
 
 
-def _tell_late(settings: Settings) -> None:
+def _log_late(settings: Settings, late: dict[str, LateCounts]) -> None:
     """What so many late events mean, and what to do."""
-    name, most = max(LATE.items(), key=lambda item: item[1].late)
+    name, most = max(late.items(), key=lambda item: item[1].late)
     if settings.live:
         hint = "if they are that late, raise C360_ALLOWED_LATENESS_SECONDS"
     else:

@@ -16,7 +16,7 @@ from c360_stream.contracts.records import TIERS, rfc3339_ms, score_id
 from c360_stream.features.columns import Heartbeats
 from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
-from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import TickScheduler
 from c360_stream.scoring.account_scores import ScoringConfig
@@ -41,10 +41,11 @@ class ScoreStep:
     settings: Settings
     config: ScoringConfig
     backend: StateBackend
+    run: RunContext
     turns: TickScheduler = field(default_factory=TickScheduler)
     totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
-    @failing_loudly
+    @record_failure
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
         """Build, or take up a snapshot."""
         return ScoreLogic(self, resume_state)
@@ -70,6 +71,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     kept = fields(_shard=int, _scorer=ShardScorer)
 
     def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
+        self.run = step.run
         self._step = step
         self._handle = step.backend.of("score", ScoreLogic)
         self._scorer = ShardScorer(step.config)
@@ -80,7 +82,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         if resume_state is not None:
             self.restore(self._handle.load(resume_state))
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
         """Take rows and versions; emit what can be scored, live but for a tick."""
         out: list[ScoreOutput] = []
@@ -97,7 +99,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
             out += self._until_tick() if self._step.settings.live else self._all()
         return [*out, *self._passing()], False
 
-    @failing_loudly
+    @record_failure
     def on_notify(self) -> tuple[list[ScoreOutput], bool]:
         """Score the tick that waits, if it is this shard's turn."""
         if not self._step.turns.free():
@@ -112,7 +114,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         self._step.turns.heard(self._shard, waits=waits)
         return self._step.turns.next_at() if waits else None
 
-    @failing_loudly
+    @record_failure
     def on_eof(self) -> tuple[list[ScoreOutput], bool]:
         """Score what waits: there will be no more turns."""
         return [*self._all(), *self._passing()], False
@@ -166,7 +168,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         """Count the messages that wait with rows."""
         self._taken = self._scorer.waiting
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """The scorer's state."""
         return self._handle.keep(str(self._shard), self.state)

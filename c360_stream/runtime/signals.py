@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 
 from c360_stream.logs.events import STOP_ASKED, STOP_FORCED
 from c360_stream.logs.lines import line
-from c360_stream.operators.stop import StopRequested
+from c360_stream.operators.shutdown import StopRequested
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from c360_stream import metrics
 from c360_stream.connectors.factory import open_transport
+from c360_stream.connectors.outages import Outages
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
@@ -178,7 +179,7 @@ def partitions_read() -> dict[str, int]:
     return {each.labels["topic"]: int(each.value) for each in samples if each.name == INPUT_PARTITIONS_METRIC}
 
 
-def input_counts(settings: Settings) -> dict[str, int]:
+def input_counts(settings: Settings, outages: Outages) -> dict[str, int]:
     """Number of partitions of every input topic now.
 
     Raises
@@ -186,30 +187,30 @@ def input_counts(settings: Settings) -> dict[str, int]:
     TransportError
         If no broker answers.
     """
-    with closing(open_transport(settings)) as transport:
+    with closing(open_transport(settings, outages)) as transport:
         topics = [settings.input_topic(kind) for kind in INPUT_KINDS]
         return {topic: len(transport.partitions(topic)) for topic in topics}
 
 
-def outage(settings: Settings) -> str:
+def outage(settings: Settings, outages: Outages) -> str:
     """Which broker or server does not answer, and how; empty if all do. Asks with clients of its own."""
     try:
         if settings.uses_kafka:
-            _ask_kafka(settings)
+            _ask_kafka(settings, outages)
         if not settings.embedded_tables:
             from c360_stream.connectors.clickhouse.connection import connect
 
-            with closing(connect(settings.dsn, patience_seconds=0)) as tables:
+            with closing(connect(settings.dsn, patience_seconds=0, outages=outages)) as tables:
                 tables.schema_version()
     except C360Error as error:
         return error.what
     return ""
 
 
-def _ask_kafka(settings: Settings) -> None:
+def _ask_kafka(settings: Settings, outages: Outages) -> None:
     from c360_stream.connectors.kafka.transport import KafkaTransport
 
-    with closing(KafkaTransport(settings, start_seconds_max=PROBE_SECONDS)) as transport:
+    with closing(KafkaTransport(settings, start_seconds_max=PROBE_SECONDS, outages=outages)) as transport:
         transport.partitions(settings.risk_topic)
 
 

@@ -98,23 +98,26 @@ def simulate_live(
         _truth_file(truth) as truth_file,
     ):
         found = find_company(transport, settings, asked) or Found(asked, {})
-        days_before = max(1, (clock.now().date() - found.spec.start).days)
-        with (
-            contextlib.closing(KafkaEventSink(transport, settings, found.spec)) as sink,
-            day_progress("history", days_before) as progress,
-        ):
+        with contextlib.closing(KafkaEventSink(transport, settings, found.spec)) as sink:
             listener.begun(clock.stop)
-            _say(_first_words(found))
-
-            def day_done(day: date, events: int) -> None:
-                done = (day - found.spec.start).days + 1
-                if done <= days_before:
-                    progress(done, events)
-                if done == days_before:
-                    _say(f"history up to today is written, {events:,} events")
-
-            events = live(found.spec, sink, clock, after=found.after, truth=truth_file, day_done=day_done)
+            events = _write(found, sink, clock, truth_file)
     _say(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
+
+
+def _write(found: Found, sink: KafkaEventSink, clock: RealClock, truth: TextIO | None) -> int:
+    """Write history and live events, and show how far history has come; the number of events."""
+    days_before = max(1, (clock.now().date() - found.spec.start).days)
+    with day_progress("history", days_before) as progress:
+        _say(_first_words(found))
+
+        def day_done(day: date, events: int) -> None:
+            done = (day - found.spec.start).days + 1
+            if done <= days_before:
+                progress(done, events)
+            if done == days_before:
+                _say(f"history up to today is written, {events:,} events")
+
+        return live(found.spec, sink, clock, after=found.after, truth=truth, day_done=day_done)
 
 
 def _first_words(found: Found) -> str:

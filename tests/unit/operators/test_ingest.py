@@ -22,12 +22,13 @@ from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import look_schedule, stop
+from c360_stream.operators import look_schedule
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource
 from c360_stream.operators.ingest_partition import IngestPartition, Item, shard_key
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shared_intake import HeldDeadLetters, SharedIntake
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS, Pulse
@@ -54,12 +55,16 @@ def partition(
     seen: tuple[Any, ...] = (),
     rest: Rest | None = None,
     pulses: Pace | None = None,
+    run: RunContext | None = None,
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
     accounts = KnownAccounts(settings.shards)
     shared = SharedIntake(
-        alignment or ReadAlignment((NAME,), 0), rest or Rest(None), pulses=pulses or Pace(PULSE_SECONDS)
+        alignment or ReadAlignment((NAME,), 0),
+        run or RunContext(),
+        rest or Rest(None),
+        pulses=pulses or Pace(PULSE_SECONDS),
     )
     return IngestPartition(settings, reader, NAME, seen, shared, accounts=accounts)
 
@@ -71,7 +76,9 @@ def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) 
     (tmp_path / TOPIC).mkdir()
     for number in range(2):
         (tmp_path / TOPIC / f"{number}.jsonl").touch()
-    source = IngestSource(settings, LogDirTransport(tmp_path), tuple(names), ReadAlignment(tuple(names), 0))
+    source = IngestSource(
+        settings, LogDirTransport(tmp_path), tuple(names), ReadAlignment(tuple(names), 0), run=RunContext()
+    )
 
     def known() -> list[KnownAccounts]:
         return [source.build_part("ingest", name, None)._encoder._accounts for name in names]
@@ -482,8 +489,9 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
 
 def test_a_wish_to_stop_aborts_the_read() -> None:
     """Ending as if the input had ended would close windows that are not over."""
-    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]))
-    stop.request_stop()
+    run = RunContext()
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]), run=run)
+    run.shutdown.request()
     with pytest.raises(AbortExecution):
         source.next_batch()
 
