@@ -64,17 +64,17 @@ T = TypeVar("T")
 def flow() -> Dataflow:
     """The flow as the environment describes it: what `python -m bytewax.run flows.churn` runs."""
     settings = load_settings()
-    # Its number in a cluster, if the environment tells; the engine has told nobody yet.
+    # Its number in a cluster, if the environment has it; the engine gives it to nobody yet.
     log_from(settings, process=int(os.environ.get("BYTEWAX_PROCESS_ID") or 0))
     run = RunContext()
     dataflow, life = build(settings, run=run), RunLife(settings, run)
     life.started()
-    atexit.register(_say_end, life)
+    atexit.register(_log_end, life)
     return dataflow
 
 
-def _say_end(life: RunLife) -> None:
-    """Say how it ended, from what the interpreter ends with; a signal ends it without asking."""
+def _log_end(life: RunLife) -> None:
+    """Log how it ended, from what the interpreter ends with; a signal ends it without asking."""
     match getattr(sys, "last_value", None):
         case None:
             life.ended("input_ended")

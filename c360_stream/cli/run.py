@@ -72,5 +72,5 @@ def command(
         # In a cluster the engine's threads would turn an orderly exit into an abort.
         context.ensure_object(Session).ends_hard = peers is not None or PEERS_VARIABLE in os.environ
         run(settings, member=member, listener=listener, **options)
-        if listener.heard:
+        if listener.stop_requested:
             exit_stopped()

@@ -1,4 +1,4 @@
-"""What is said of an outage: once when it begins, more and more seldom while it lasts, once when it is over."""
+"""Outages in the log: once when one begins, more and more seldom while it lasts, once when it is over."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from c360_stream.logs.events import OUTAGE_BEGAN, OUTAGE_ENDED, OUTAGE_LASTS
 
 AGAIN_SECONDS = 10.0
 AGAIN_SECONDS_MAX = 300.0
-"""What lasts is said after 10, 20, 40, 80, 160, 320, 620, 920 seconds, and so on."""
+"""What lasts is logged after 10, 20, 40, 80, 160, 320, 620, 920 seconds, and so on."""
 FORGOTTEN_SECONDS = 60.0
-"""Whoever waits says so every second or so: an outage that nobody has seen for this long is another one."""
+"""A client that waits reports it every second or so: an outage that nobody has seen for this long is another one."""
 
 
 class Outage:
-    """Outages of one broker or server, as all clients of this process see them: they speak as one.
+    """Outages of one broker or server, as all its clients see them: they log as one.
 
     An outage is over when no client sees it any more. One that is dropped meanwhile, say with its partition, sees
     nothing.
@@ -40,7 +40,7 @@ class Outage:
         self._lock = threading.Lock()
 
     def seen(self, client: object, reason: str) -> None:
-        """Hear from a client that it waits; as often as it likes."""
+        """Note that a client waits; as often as it likes."""
         with self._lock:
             now = self._clock()
             if not self._seen_by or now - self._seen_at > FORGOTTEN_SECONDS:
@@ -57,7 +57,7 @@ class Outage:
                     self._again_seconds += min(self._again_seconds, AGAIN_SECONDS_MAX)
 
     def over(self, client: object) -> None:
-        """Hear from a client that it gets answers; as often as it likes."""
+        """Note that a client gets answers; as often as it likes."""
         if self._began_at is None:
             return
         with self._lock:
@@ -67,7 +67,7 @@ class Outage:
                 self._began_at = None
 
     def given_up(self, client: object) -> None:
-        """Hear from a client that it waits no more, without an answer: what it raises says the rest."""
+        """Note that a client waits no more, without an answer: its error has the rest."""
         with self._lock:
             self._seen_by.discard(client)
             if not self._seen_by:

@@ -21,7 +21,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 def set_up(log_format: LogFormat, level: LogLevel, *, process: int | None = None) -> None:
     """Write log lines to stderr from now on; what was set up before is replaced.
 
-    Of libraries only warnings are heard: their lower levels may quote what they are given.
+    Of libraries only warnings are logged: their lower levels may quote what they are given.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def line(event: LogEvent, **fields: object) -> str:
     return f"{(formatter or TextLines(None)).format(record)}\n"
 
 
-def tell_failure(what: str, exit_code: int, error: BaseException | None = None) -> bool:
-    """Say in JSON why this process ends; false where lines are text, which have a form of their own for that.
+def log_failure(what: str, exit_code: int, error: BaseException | None = None) -> bool:
+    """Log in JSON why this process ends; false where lines are text, which have a form of their own for that.
 
     Parameters
     ----------
@@ -113,13 +113,13 @@ class _Lines(logging.Formatter):
         self._process = process
 
     def _happening(self, record: logging.LogRecord) -> Happening:
-        """The event of a record; what a library says is one, too."""
+        """The event of a record; the message of a library is one, too."""
         if isinstance(record.msg, Happening):
             return record.msg
         return Happening(LIBRARY_WARNED, {"logger": record.name, "what": record.getMessage()})
 
     def _failure(self, record: logging.LogRecord) -> tuple[str, str]:
-        """What an exception says, and at level debug the stacks."""
+        """The message of an exception, and at level debug the stacks."""
         if record.exc_info is None or record.exc_info[1] is None:
             return "", ""
         error = record.exc_info[1]
@@ -155,8 +155,8 @@ class TextLines(_Lines):
         """The line of a record; lines, if the event has a block."""
         happening = self._happening(record)
         event, fields = happening.event, _shown(happening)
-        told = event.told_by_sentence | {event.block}
-        rest = [f"{name}={_text(value)}" for name, value in fields.items() if name not in told]
+        shown = event.in_sentence | {event.block}
+        rest = [f"{name}={_text(value)}" for name, value in fields.items() if name not in shown]
         whose = "" if self._process is None or "process" in fields else f"process {self._process}: "
         failure, stacks = self._failure(record)
         whole = [happening.message, *([failure] if failure else []), *([f"({', '.join(rest)})"] if rest else [])]
@@ -178,7 +178,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON can say: it has no NaN."""
+    """What JSON can express: it has no NaN."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -38,7 +38,7 @@ class AccountsStep:
 
     @record_failure
     def __call__(self, resume_state: bytes | None) -> AccountsLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return AccountsLogic(self, resume_state)
 
 
@@ -57,7 +57,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
 
     @record_failure
     def on_batch(self, values: list[ShardBatch | Heartbeats]) -> tuple[list[Emission | Heartbeats], bool]:
-        """Take what partitions say to this shard."""
+        """Take the messages of partitions to this shard."""
         if self._shard is None:
             self._shard = AccountShard(values[0].shard, self._step.config)
         shard = self._shard

@@ -88,7 +88,7 @@ class DecodedBatch:
     decoder, encoder
         Of the partition's topic.
     run
-        Hears that this waits, and may be asked to stop.
+        Where waits are reported, and a stop is requested.
     records_max
         How many records to read at first.
     live

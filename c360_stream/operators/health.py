@@ -1,4 +1,4 @@
-"""Health of the process: whether its flow moves, which the steps tell."""
+"""Health of the process: whether its flow moves, as its steps report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 STALL_SECONDS_MAX = 60.0
 WAITING_SECONDS = 2.0
-"""Waits are told once a second, so one that was told this long ago is over."""
+"""Waits are reported once a second, so one that was reported this long ago is over."""
 
 
 class Health:
@@ -65,7 +65,7 @@ class Health:
         """Heartbeat of a step that waits for a broker or a server, at least once a second while it does.
 
         The process lives, and is not ready until progress comes without such waits: while one partition waits,
-        others may still say that they move.
+        others may still report progress.
         """
         self._beat_at = self._waiting_at = self._clock()
         self._waiting = reason

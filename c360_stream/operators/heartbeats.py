@@ -1,4 +1,4 @@
-"""Heartbeats on the last of their way: through all shards, into the sinks, and what the metrics hear of it."""
+"""Heartbeats on the last of their way: through all shards, into the sinks, and into the metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Record(msgspec.Struct):
 
 
 class Acknowledged:
-    """Tells the metrics which heartbeats a table or topic has acknowledged.
+    """Shows in the metrics which heartbeats a table or topic has acknowledged.
 
     Parameters
     ----------
@@ -78,12 +78,12 @@ class Acknowledged:
         self._decode = msgspec.json.Decoder(_Record).decode
 
     def record(self, record: OutRecord) -> None:
-        """Hear that the topic has a record."""
+        """Note that the topic has a record."""
         read = self._decode(record.value or b"")
         self._take(read.topic, read.partition, time_us(read.sent_at))
 
     def rows(self, rows: pa.Table) -> None:
-        """Hear that the table has rows."""
+        """Note that the table has rows."""
         for row in rows.select(["topic", "partition", "sent_at"]).to_pylist():
             self._take(row["topic"], row["partition"], time_us(row["sent_at"]))
 

@@ -36,7 +36,7 @@ class IntakeWatch:
         self._longest = [0.0, 0.0]  # of the window before, and of this one
 
     def began(self) -> None:
-        """Hear that a partition is looked at."""
+        """Note that a partition is looked at."""
         if self._ended_at is None:
             return
         now = self._clock()
@@ -45,7 +45,7 @@ class IntakeWatch:
             self._longest[1] = max(self._longest[1], now - self._ended_at)
 
     def ended(self) -> None:
-        """Hear that the look is over: what follows is a pause."""
+        """Note that the look is over: what follows is a pause."""
         self._ended_at = self._clock()
 
     def longest_seconds(self) -> float:

@@ -33,7 +33,7 @@ _TOTALS = {
 
 
 class RunLife:
-    """A run of the flow in this process: says how it starts and how it ends.
+    """A run of the flow in this process: logs how it starts and how it ends.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class RunLife:
         self._began = time.monotonic()
 
     def started(self, *, processes: int | None = None, recovery: Path | None = None) -> None:
-        """Say that it starts; `processes` and `recovery` if the engine was not started by somebody else."""
+        """Log that it starts; `processes` and `recovery` if the engine was not started from outside."""
         settings = self._settings
         RUN_STARTED.log(
             version=__version__,
@@ -65,7 +65,7 @@ class RunLife:
         )
 
     def ended(self, how: Literal["input_ended", "stopped"]) -> None:
-        """Say what became of the input: of a cluster, of what this process read and of the accounts that it has."""
+        """Log what became of the input: of a cluster, of what this process read and of the accounts that it has."""
         self._run.dead_letters.log()
         self._run.snapshots.log()
         counts = {field: int(metrics.total(f"c360_{name}_total")) for field, name in _TOTALS.items()}
@@ -93,7 +93,7 @@ def log_from(settings: Settings, *, process: int | None = None) -> None:
 
 
 def digest(settings: Settings) -> str:
-    """What tells other settings apart; secrets and the log's own do not count."""
+    """A hash that differs between settings; secrets and the log's own do not count."""
     shown = {name: value for name, value in settings.masked().items() if name not in {"log_format", "log_level"}}
     return sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
 

@@ -11,7 +11,7 @@ from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.emissions import HourCounts
 from c360_stream.monitoring.interventions import InterventionRow
 from c360_stream.monitoring.monitor import MetricRow, MonitorConfig
-from c360_stream.operators.alarm_log import tell_alarm
+from c360_stream.operators.alarm_log import log_alarm
 from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
 from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.operators.score import CountedStats
@@ -33,7 +33,7 @@ class MonitorStep:
 
     @record_failure
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return MonitorLogic(self, resume_state)
 
 
@@ -75,7 +75,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes],
             alarms = raised_now(alarms)
         for alarm in alarms:
             metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
-            tell_alarm(alarm)
+            log_alarm(alarm)
         self._show({row.metric: (row.model_name, row.value) for row in rows if row.segment == "all"})
         return [
             *alarm_outputs(self._step.settings, alarms),

@@ -47,7 +47,7 @@ class ScoreStep:
 
     @record_failure
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return ScoreLogic(self, resume_state)
 
 
@@ -111,7 +111,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     def notify_at(self) -> datetime | None:
         """When this shard may have its turn, if a tick waits."""
         waits = self._scorer.tick_is_ready
-        self._step.turns.heard(self._shard, waits=waits)
+        self._step.turns.set_waiting(self._shard, waits=waits)
         return self._step.turns.next_at() if waits else None
 
     @record_failure
@@ -148,12 +148,12 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
 
     def _event(self, scores: ScoredRows) -> list[Output]:
         _count(scores)
-        _say(scores)
+        _log_scores(scores)
         return score_outputs(self._step.settings, self._clock, self._shard, scores)
 
     def _tick(self, tick: ScoredTick) -> list[Output | CountedStats]:
         _count(tick.scores)
-        _say(tick.scores)
+        _log_scores(tick.scores)
         metrics.ACCOUNTS_ACTIVE.labels(str(tick.shard)).set(len(tick.scores.ids))
         stats = shard_stats(tick)
         return [
@@ -179,7 +179,7 @@ def _count(scores: ScoredRows) -> None:
         metrics.SCORES_EMITTED.labels(scores.trigger, TIERS[tier]).inc(number)
 
 
-def _say(scores: ScoredRows) -> None:
+def _log_scores(scores: ScoredRows) -> None:
     """Name each score in the log, if it goes so far; its id is no account's."""
     if not SCORE_EMITTED.enabled:
         return

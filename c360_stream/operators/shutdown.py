@@ -21,7 +21,7 @@ class Shutdown:
     Parameters
     ----------
     health
-        Told of waits.
+        Where waits are shown.
     """
 
     def __init__(self, health: Health) -> None:

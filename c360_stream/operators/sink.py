@@ -32,7 +32,7 @@ ROWS_MAX = 20_000
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 """Of text from outside in a block: 20,000 dead letters may be gigabytes, and some blocks are under way at a time."""
 WAIT_SECONDS = 1.0
-SAY_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 INSERTS_MAX = 4
 SERVER_PARTS = 4
 
@@ -273,10 +273,10 @@ class Blocks:
 
 
 def wait(under_way: Future[T], reason: str, run: RunContext) -> T:
-    """Wait for work of a thread, and say meanwhile why; give what it gave, raise what it raised."""
+    """Wait for work of a thread, and report meanwhile why; return its result, or raise its error."""
     while True:
         try:
-            return under_way.result(SAY_SECONDS)
+            return under_way.result(REPORT_SECONDS)
         except FutureTimeoutError:
             if under_way.done():
                 raise

@@ -160,13 +160,13 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
         self._note_snapshot()
         for item in items:
             if isinstance(item, Pulse):
-                self._hear()
+                self._poll_deliveries()
                 continue
             with self.run.writes.watch(item.topic):
                 self._writers[item.topic].write(item.records, self._on_delivered.get(item.topic))
             metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
-    def _hear(self) -> None:
+    def _poll_deliveries(self) -> None:
         for topic in self._on_delivered:
             with self.run.writes.watch(topic):
                 self._writers[topic].write([])
@@ -202,11 +202,11 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
 class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
 
-    The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
-    written first after a snapshot says so. A thread publishes, one chunk after the other, and the next snapshot waits
-    for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s. While
-    it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records that
-    may go at once wait too while exact ones, which come before them, do.
+    The engine begins an epoch once the snapshots of the one before are durable in all processes, so the first write
+    after a snapshot shows that it is durable. A thread publishes, one chunk after the other, and the next snapshot
+    waits for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s.
+    While it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records
+    that may go at once wait too while exact ones, which come before them, do.
 
     Parameters
     ----------

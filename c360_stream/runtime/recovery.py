@@ -115,24 +115,24 @@ def native_file(directory: Path | None, process: int) -> Path | None:
     return directory / f"native-{process}.txt" if directory else None
 
 
-def explain(directory: Path, said: str) -> StateError | None:
+def explain(directory: Path, output: str) -> StateError | None:
     """What a failure of the engine means, if it is about its recovery store.
 
     Parameters
     ----------
-    said
-        Everything that the engine said: messages of exceptions and what its panics wrote.
+    output
+        Everything that the engine has written: messages of exceptions and what its panics wrote.
     """
-    what_and_mend = _missing(said) or _unusable(directory, said)
+    what_and_hint = _missing(output) or _unusable(directory, output)
     return (
-        StateError(f"recovery directory {directory}: {what_and_mend[0]}", what_and_mend[1]) if what_and_mend else None
+        StateError(f"recovery directory {directory}: {what_and_hint[0]}", what_and_hint[1]) if what_and_hint else None
     )
 
 
 def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
     """What is wrong with a recovery store that is made, as far as it shows from outside.
 
-    In a cluster the engine loses what its store said.
+    In a cluster the engine loses the messages of its store.
 
     Parameters
     ----------
@@ -153,22 +153,22 @@ def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
     return StateError(f"recovery directory {directory}: {unreadable}", RESTORE) if unreadable else None
 
 
-def _missing(said: str) -> tuple[str, str] | None:
-    if found := _MISSING_PARTS.search(said):
+def _missing(output: str) -> tuple[str, str] | None:
+    if found := _MISSING_PARTS.search(output):
         names = ", ".join(f"part-{number}.sqlite3" for number in sorted(map(int, re.findall(r"\d+", found[1]))))
         return f"{names} missing or empty", RESTORE
-    if "No recovery partitions found" in said:
+    if "No recovery partitions found" in output:
         return "every part is missing", RESTORE
-    return ("its parts are of different moments", RESTORE) if "InconsistentPartitionsError" in said else None
+    return ("its parts are of different moments", RESTORE) if "InconsistentPartitionsError" in output else None
 
 
-def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
-    failure = _SQLITE_FAILURE.search(said)
-    if failure is None and "recovery DB" not in said:
+def _unusable(directory: Path, output: str) -> tuple[str, str] | None:
+    failure = _SQLITE_FAILURE.search(output)
+    if failure is None and "recovery DB" not in output:
         return None
     code, why = (failure[1], failure[2] or failure[1]) if failure else ("CannotOpen", "unable to open database file")
     if code == "SystemIoFailure" and _free_bytes(directory) < FREE_BYTES_MIN:
-        code = "DiskFull"  # SQLite says so of the database alone, and not of its journal
+        code = "DiskFull"  # SQLite reports it for the database alone, and not for its journal
     match code:
         case "DiskFull":
             return FULL
@@ -190,7 +190,7 @@ def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
             f"recovery directory {directory} has no recovery store but other files: {foreign[0]}",
             "name a new or an empty directory",
         )
-    keep_private(directory, "recovery directory")  # whoever can write to it runs code here
+    keep_private(directory, "recovery directory")  # anybody who can write to it runs code here
     lock = _lock(directory, ".lock", held)
     if not cluster:  # the others of a cluster, started one by one, may have come first
         with ExitStack() as looked_at:

@@ -16,7 +16,7 @@ from bytewax.run import cli_main
 
 from c360_stream import metrics
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.logs.crash_output import enable_faulthandler, native_output, say_what_is_left
+from c360_stream.logs.crash_output import enable_faulthandler, log_crash_output, native_output
 from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
 from c360_stream.operators.health import Health
 from c360_stream.operators.life import RunLife, log_from
@@ -58,7 +58,7 @@ def run(
     Parameters
     ----------
     settings
-        Settings; `live` false stops at the end of the input.
+        Settings; `live` false active at the end of the input.
     processes
         Number of processes on this machine.
     recovery
@@ -82,9 +82,9 @@ def run(
     enable_faulthandler()
     inherited = inherited_member()
     log_from(settings, process=None if processes > 1 and inherited is None else (inherited or member).process)
-    with nullcontext(listener) if listener is not None else listening() as stops:
+    with nullcontext(listener) if listener is not None else listening() as active:
         if inherited is not None:  # the parent has the recovery store
-            return _run_here(settings, recovery, inherited, stops)
+            return _run_here(settings, recovery, inherited, active)
         for name in unknown_settings():
             SETTING_UNKNOWN.log(setting=name)
         if not settings.live and not settings.uses_kafka:
@@ -94,11 +94,11 @@ def run(
             recovery, settings, process=member.process, cluster=in_cluster, republish=republish
         ) as lock:
             if processes > 1:
-                run_cluster(processes, recovery, lock, stops)
-                return not stops.heard
+                run_cluster(processes, recovery, lock, active)
+                return not active.stop_requested
             if in_cluster:
                 CLUSTER_JOINED.log(others=len(member.peers) - 1)
-            return _run_here(settings, recovery, member, stops)
+            return _run_here(settings, recovery, member, active)
 
 
 def _run_here(settings: Settings, recovery: Path | None, member: ClusterMember, listener: Listener) -> bool:
@@ -123,11 +123,11 @@ def _run_here(settings: Settings, recovery: Path | None, member: ClusterMember, 
     life.started(processes=max(1, len(member.peers)), recovery=recovery)
     if recovery is None and not member.process:
         STATE_NEW.log(recovery=None)
-    _tell(settings, member)
+    _show_limits(settings, member)
 
     kept_in = native_file(recovery, member.process)
     if kept_in is not None:
-        say_what_is_left(kept_in, member.process)
+        log_crash_output(kept_in, member.process)
     with ExitStack() as held:
         beyond = 0 if settings.metrics_port_fixed else member.process
         server = held.enter_context(closing(HealthServer(settings.metrics_address, run.health, process=beyond)))
@@ -150,7 +150,7 @@ def _run_here(settings: Settings, recovery: Path | None, member: ClusterMember, 
             if (failure := run.shutdown.first_failure) is not None:  # of another step, which ended this one's wait
                 raise failure from None
         except BaseException as error:  # the engine's panics are no Exception
-            _judge(error, native(), recovery, run.shutdown, in_cluster=in_cluster)
+            _raise_failure(error, native(), recovery, run.shutdown, in_cluster=in_cluster)
     life.ended("stopped" if run.shutdown.requested else "input_ended")
     return not run.shutdown.requested
 
@@ -166,7 +166,7 @@ def _watchdog(settings: Settings, member: ClusterMember, run: RunContext) -> Wat
     return Watchdog(*watches)
 
 
-def _tell(settings: Settings, member: ClusterMember) -> None:
+def _show_limits(settings: Settings, member: ClusterMember) -> None:
     """Show what alerts compare with."""
     metrics.CLUSTER_PROCESSES.set(max(1, len(member.peers)))
     metrics.ALLOWED_LATENESS_SECONDS.set(settings.allowed_lateness_seconds)
@@ -174,8 +174,10 @@ def _tell(settings: Settings, member: ClusterMember) -> None:
     metrics.MODEL_AUC_MIN.set(settings.auc_min)
 
 
-def _judge(error: BaseException, native: str, recovery: Path | None, shutdown: Shutdown, *, in_cluster: bool) -> None:
-    """Say what made the engine fail, unless it was a stop."""
+def _raise_failure(
+    error: BaseException, native: str, recovery: Path | None, shutdown: Shutdown, *, in_cluster: bool
+) -> None:
+    """Raise what made the engine fail, unless it was a stop."""
     failure: Exception | None = error if isinstance(error, C360Error) else shutdown.first_failure
     if failure is None and recovery is not None:
         failure = explain(recovery, "\n".join([*_messages(error), native]))

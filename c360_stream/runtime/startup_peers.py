@@ -25,7 +25,7 @@ class StartupPeerWatch:
     end
         Ends the process with a message; does not return.
     run
-        Its health says when the cluster is complete: from then on the engine notices by itself.
+        Its health knows when the cluster is complete: from then on the engine notices by itself.
     """
 
     def __init__(self, peers: Sequence[str], process: int, end: Callable[[str], None], run: RunContext) -> None:

@@ -101,7 +101,8 @@ def simulate_live(
         with contextlib.closing(KafkaEventSink(transport, settings, found.spec)) as sink:
             listener.begun(clock.stop)
             events = _write(found, sink, clock, truth_file)
-    _say(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
+    how = "all up to now" if until_now and not listener.stop_requested else "stopped"
+    _say(f"{how}; {events:,} events written to {kafka}")
 
 
 def _write(found: Found, sink: KafkaEventSink, clock: RealClock, truth: TextIO | None) -> int:

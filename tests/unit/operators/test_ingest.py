@@ -474,9 +474,9 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
     source = partition(MemoryReader(TOPIC, records), batch_events=10)
     source.next_batch()
     position, *seen = source.snapshot()
-    told_us, order, judge = seen
+    emitted_us, order, judge = seen
     high_us, first_us = time_us(at(5)), time_us(at(4.9))
-    assert (position, told_us, order, judge[:4]) == (
+    assert (position, emitted_us, order, judge[:4]) == (
         (10,),
         high_us - US_PER_HOUR,
         (10, 0),
