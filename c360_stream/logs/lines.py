@@ -48,8 +48,8 @@ def take_down() -> None:
 
 
 def line(event: LogEvent, **fields: object) -> str:
-    """The line of an event, for who writes it himself; as text where nothing is set up."""
-    record = LOG.makeRecord(LOG.name, event.level, "", 0, Happening(event, fields), (), None)
+    """The line of an event, for a caller that writes it itself; as text where nothing is set up."""
+    record = LOG.makeRecord(LOG.name, event.level, fn="", lno=0, msg=Happening(event, fields), args=(), exc_info=None)
     handler = _installed()
     formatter = handler.formatter if handler is not None else None
     return f"{(formatter or TextLines(None)).format(record)}\n"

@@ -205,21 +205,22 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         mark_us = self._mark.emit()
         self._ended = self._reader.at_end and not self._settings.live and not self._mark.is_behind
         judge, unsettled = self._judge, unsettled or {}
-        marks = mark_us, judge.first_us, self._ended
         doubtful = tuple((each.time_us, each.account_hash) for of_shard in unsettled.values() for each in of_shard)
         return [
             (
                 key,
                 ShardBatch(
-                    number,
-                    self._name,
-                    *marks,
-                    events,
-                    unsettled.get(number, ()),
-                    doubtful,
-                    judge.latest_us,
-                    judge.events,
-                    judge.accounts,
+                    shard=number,
+                    partition=self._name,
+                    mark_us=mark_us,
+                    first_us=judge.first_us,
+                    ended=self._ended,
+                    events=events,
+                    unsettled=unsettled.get(number, ()),
+                    doubtful=doubtful,
+                    latest_us=judge.latest_us,
+                    events_read=judge.events,
+                    accounts=judge.accounts,
                 ),
             )
             for number, (key, events) in enumerate(zip_longest(self._shard_keys, by_shard))
