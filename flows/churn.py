@@ -38,6 +38,7 @@ from c360_stream.operators.rows import (
     dead_letter_outputs,
     learned_outputs,
 )
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.score import ScoreStep
 from c360_stream.operators.sink import TableSink
 from c360_stream.operators.state_layout import common_layout
@@ -63,16 +64,17 @@ T = TypeVar("T")
 def flow() -> Dataflow:
     """The flow as the environment describes it: what `python -m bytewax.run flows.churn` runs."""
     settings = load_settings()
-    # Its number in a cluster, if the environment tells; the engine has told nobody yet.
+    # Its number in a cluster, if the environment has it; the engine gives it to nobody yet.
     log_from(settings, process=int(os.environ.get("BYTEWAX_PROCESS_ID") or 0))
-    dataflow, life = build(settings), RunLife(settings)
+    run = RunContext()
+    dataflow, life = build(settings, run=run), RunLife(settings, run)
     life.started()
-    atexit.register(_say_end, life)
+    atexit.register(_log_end, life)
     return dataflow
 
 
-def _say_end(life: RunLife) -> None:
-    """Say how it ended, from what the interpreter ends with; a signal ends it without asking."""
+def _log_end(life: RunLife) -> None:
+    """Log how it ended, from what the interpreter ends with; a signal ends it without asking."""
     match getattr(sys, "last_value", None):
         case None:
             life.ended("input_ended")
@@ -83,6 +85,7 @@ def _say_end(life: RunLife) -> None:
 def build(
     settings: Settings,
     *,
+    run: RunContext,
     keep_state: bool = True,
     recovery: Path | None = None,
     exactly_once: bool = False,
@@ -97,13 +100,15 @@ def build(
     ----------
     settings
         Settings.
+    run
+        What the flow shares with what started it.
     keep_state
         Whether snapshots hold state; false saves their cost where no recovery store will keep them.
     recovery
         The recovery directory, where large state has files of its own. None: the engine's store gets all of it.
     exactly_once
         Whether output waits for the snapshot that holds it. This needs a recovery store, and somebody who calls
-        `finish_outboxes` when the engine has returned.
+        `run.outboxes.finish` when the engine has returned.
     may_rest
         Whether one worker in one process will run all of it, which may sleep, then, while there is no input.
     begun
@@ -116,7 +121,27 @@ def build(
     ConfigurationError
         If there is no input partition.
     """
-    transport = transport or open_transport(settings)
+    transport = transport or open_transport(settings, run.outages)
+    partitions = _input_partitions(settings, transport)
+    backend = StateBackend(keep_state, common_layout(settings), recovery, run.snapshots)
+    run.show()
+    dataflow = Dataflow("churn")
+    turns = TickScheduler()
+    rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
+    source = _source(settings, transport, partitions, run, recovering=exactly_once, rest=rest)
+    read = op.input("ingest", dataflow, source)
+    outputs = _steps(settings, partitions, backend, run, turns=turns, read=read)
+    pulses = op.filter_map("pulses", read, _only(Pulse))
+    tables = TableSink(settings, run, recovering=exactly_once, open_store=open_store)
+    rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
+    op.output("tables", _spread("tables", rows_out, pulses, tables.parts), tables)
+    topics = TopicSink(settings, transport, run, recovering=exactly_once, begun=begun or Begun())
+    records_out = op.filter_map("topic_records", outputs, _only(TopicRecords))
+    op.output("topics", _spread("topics", records_out, pulses, topics.parts), topics)
+    return dataflow
+
+
+def _input_partitions(settings: Settings, transport: Transport) -> tuple[str, ...]:
     partitions = input_partitions(settings, transport)
     if not partitions:
         place = settings.kafka_brokers or settings.log_dir
@@ -124,36 +149,38 @@ def build(
             f"no input partition in {place}",
             f"write {settings.input_topic('product')}/0.jsonl there, or check C360_LOG_DIR and C360_TOPIC_PREFIX",
         )
-    backend = StateBackend(keep_state, common_layout(settings), recovery)
-    alignment_file = os.environ.get(FILE_VARIABLE)
-    alignment = ReadAlignment(
-        partitions, settings.read_ahead_hours * US_PER_HOUR, Path(alignment_file) if alignment_file else None
-    )
+    return partitions
 
-    dataflow = Dataflow("churn")
-    turns = TickScheduler()
-    rest = Rest(len(partitions) if may_rest else None, turns.waited_for)
-    source = IngestSource(settings, transport, partitions, alignment, recovering=exactly_once, rest=rest)
-    read = op.input("ingest", dataflow, source)
-    outputs = _steps(settings, partitions, backend, turns, read)
-    pulses = op.filter_map("pulses", read, _only(Pulse))
-    tables = TableSink(settings, recovering=exactly_once, open_store=open_store)
-    rows_out = op.filter_map("table_rows", outputs, _only(TableRows))
-    op.output("tables", _spread("tables", rows_out, pulses, tables.parts), tables)
-    topics = TopicSink(settings, transport, recovering=exactly_once, begun=begun or Begun())
-    records_out = op.filter_map("topic_records", outputs, _only(TopicRecords))
-    op.output("topics", _spread("topics", records_out, pulses, topics.parts), topics)
-    return dataflow
+
+def _source(
+    settings: Settings,
+    transport: Transport,
+    partitions: tuple[str, ...],
+    run: RunContext,
+    *,
+    recovering: bool,
+    rest: Rest,
+) -> IngestSource:
+    shared = os.environ.get(FILE_VARIABLE)
+    alignment = ReadAlignment(partitions, settings.read_ahead_hours * US_PER_HOUR, Path(shared) if shared else None)
+    return IngestSource(settings, transport, partitions, alignment, run=run, recovering=recovering, rest=rest)
 
 
 def _steps(
-    settings: Settings, partitions: tuple[str, ...], backend: StateBackend, turns: TickScheduler, read: Stream[Any]
+    settings: Settings,
+    partitions: tuple[str, ...],
+    backend: StateBackend,
+    run: RunContext,
+    *,
+    turns: TickScheduler,
+    read: Stream[Any],
 ) -> Stream[Output]:
     """The steps between source and sinks: the pipeline's parts, with dead letters and heartbeats beside them."""
     batches: KeyedStream[Any] = op.filter_map("batches", read, _only(tuple))
-    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), backend))
+    accounts = op.stateful_batch("accounts", batches, AccountsStep(shard_config(settings, partitions), backend, run))
     examples = op.filter_map("examples", accounts, _only_value(LearnerInput, "model"))
-    learned = op.stateful_batch("learn", examples, LearnStep(settings.shards, learning_config(settings), backend))
+    learn = LearnStep(settings.shards, learning_config(settings), backend, run)
+    learned = op.stateful_batch("learn", examples, learn)
     versions = op.flat_map(
         "broadcast",
         learned,
@@ -161,14 +188,14 @@ def _steps(
     )
     rows = op.filter_map("rows", accounts, _only_value(ScorerInput | Heartbeats))
     rows_and_versions = op.merge("rows_and_versions", rows, versions)
-    score = ScoreStep(settings, scoring_config(settings), backend, turns)
+    score = ScoreStep(settings, scoring_config(settings), backend, run, turns)
     scored = op.stateful_batch("score", rows_and_versions, score)
     hours = op.filter_map("hours", accounts, _only_value(MonitorInput, "monitor"))
     stats = op.filter_map("stats", scored, _only_value(MonitorInput, "monitor"))
-    monitor = MonitorStep(settings, monitor_config(settings), backend)
+    monitor = MonitorStep(settings, monitor_config(settings), backend, run)
     monitored = op.stateful_batch("monitor", op.merge("hours_and_stats", hours, stats), monitor)
     passed = op.filter_map("passed", scored, _only_value(Heartbeats, "heartbeats"))
-    heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings))
+    heartbeats = op.stateful_batch("heartbeats", passed, HeartbeatStep(settings, run))
     letters = op.merge(
         "dead_letters",
         op.filter_map("refused", read, _only(DeadLetters)),

@@ -20,7 +20,7 @@ import click
 from c360_stream import __version__
 from c360_stream.cli.options import Session, debug_option
 from c360_stream.errors import C360Error
-from c360_stream.logs.lines import printable, tell_failure
+from c360_stream.logs.lines import log_failure, printable
 
 COMMANDS = {
     "bench": "Run the benchmarks; one JSON object per result.",
@@ -72,7 +72,7 @@ class CommandGroup(click.Group):
 def _report(error: Exception, session: Session) -> int:
     """Report an error on stderr; return the exit code."""
     code, message = _explain(error)
-    if tell_failure(printable(message), code, error if session.debug else None):
+    if log_failure(printable(message), code, error if session.debug else None):
         return code
     if session.debug:
         traceback.print_exception(error)

@@ -71,6 +71,6 @@ def command(
         member = ALONE if peers is None else member_among(peers.split(","), process)
         # In a cluster the engine's threads would turn an orderly exit into an abort.
         context.ensure_object(Session).ends_hard = peers is not None or PEERS_VARIABLE in os.environ
-        run(settings, member=member, **options)
-        if listener.heard:
+        run(settings, member=member, listener=listener, **options)
+        if listener.stop_requested:
             exit_stopped()

@@ -54,10 +54,10 @@ def command(context: click.Context, /, start: datetime | None, until_now: bool, 
             )
         if options.pop("out") is not None or options["kafka"] is None:
             raise click.UsageError("--until-now and --live write to Kafka: give --kafka BROKERS.", context)
-        with listening():
+        with listening() as listener:
             from c360_stream.tools.simulate.live_command import simulate_live
 
-            simulate_live(until_now=until_now, **options)
+            simulate_live(listener, until_now=until_now, **options)
             exit_stopped()
     from c360_stream.tools.simulate.command import simulate_company
 

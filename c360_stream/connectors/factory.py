@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from c360_stream.connectors.logdir import LogDirTransport
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import Transport
 from c360_stream.settings import Settings
 
 
-def open_transport(settings: Settings) -> Transport:
+def open_transport(settings: Settings, outages: Outages | None = None) -> Transport:
     """Open Kafka, if brokers are set, else the log directory.
+
+    Parameters
+    ----------
+    settings
+        Settings.
+    outages
+        Of all clients that log an outage as one. None: this transport's alone.
 
     Raises
     ------
@@ -18,5 +26,5 @@ def open_transport(settings: Settings) -> Transport:
     if settings.uses_kafka:
         from c360_stream.connectors.kafka.transport import KafkaTransport  # 0.1 s that a log directory need not wait
 
-        return KafkaTransport(settings)
+        return KafkaTransport(settings, outages=outages)
     return LogDirTransport(settings.log_dir)

@@ -74,9 +74,12 @@ class Outage:
                 self._began_at = None
 
 
-_outages: dict[str, Outage] = {}
+class Outages:
+    """The outages of each broker and server, for all clients that share this."""
 
+    def __init__(self) -> None:
+        self._outages: dict[str, Outage] = {}
 
-def outage_of(place: str) -> Outage:
-    """The outages of a place, for all its clients in this process."""
-    return _outages.setdefault(place, Outage(place))
+    def of(self, place: str) -> Outage:
+        """The outages of a place."""
+        return self._outages.setdefault(place, Outage(place))

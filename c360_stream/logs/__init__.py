@@ -1,1 +1,1 @@
-"""What a process says of itself on stderr, one line an event: `events` has what there is to say, `lines` how."""
+"""The log of a process on stderr, one line an event: `events` declares the events, `lines` writes them."""

@@ -21,15 +21,13 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFP
 TEXT_BYTES_MAX = 1024 * 1024
 _NO_NEWS = re.compile(r"^worker \d+:\terror connecting to worker .*; retrying\n", re.MULTILINE)
 
-_stacks_go_to: int | None = None
-
 
 @contextmanager
 def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
     """Keep what native code writes to stdout and stderr from them, unless the run fails in a way not understood.
 
     The engine reports an error that a step raised as a panic with a hundred lines of backtrace. A crash leaves the
-    stacks of Python's threads on stderr all the same, and what was written by then in a file, for `say_what_is_left`.
+    stacks of Python's threads on stderr all the same, and what was written by then in a file, for `log_crash_output`.
 
     Parameters
     ----------
@@ -50,11 +48,11 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
         sys.stderr = ours
         # The engine shows by this hook what a thread of its own ended with.
         sys.excepthook = lambda kind, error, trace: native.write(f"{kind.__name__}: {error}\n".encode())
-        enable_faulthandler(ours.fileno())
+        enable_faulthandler()
         try:
             yield lambda: _read(native)
         except C360Error:
-            python_hook = _say_nothing  # threads of the engine may still have to end
+            python_hook = _show_nothing  # threads of the engine may still have to end
             raise
         except BaseException:
             os.write(kept[1], _read(native).encode())
@@ -70,25 +68,30 @@ def native_output(keep_in: Path | None) -> Iterator[Callable[[], str]]:
                     keep_in.unlink()
 
 
-def enable_faulthandler(file: int = 2) -> None:
-    """Have a crash of native code write the stacks of Python's threads to a file, given by its descriptor."""
-    global _stacks_go_to
-    _stacks_go_to = file
-    faulthandler.enable(file)
+def enable_faulthandler() -> None:
+    """Have a crash of native code write the stacks of Python's threads to what is stderr now.
+
+    The interpreter has one such handler a process, and knows whether it is enabled: this module need not.
+    """
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # there is none, or it is none of the system's
+        descriptor = 2
+    faulthandler.enable(descriptor)
 
 
 def restore_faulthandler() -> None:
     """Do so even though a library has just taken the handlers of such signals for itself.
 
-    chDB does, when it is opened: its own say nothing, and keep a process that has crashed for five minutes.
+    chDB does, when it is opened: its own write nothing, and keep a process that has crashed for five minutes.
     """
-    if _stacks_go_to is not None:
+    if faulthandler.is_enabled():
         faulthandler.disable()
-        faulthandler.enable(_stacks_go_to)
+        enable_faulthandler()
 
 
-def say_what_is_left(kept_in: Path, process: int) -> None:
-    """Say what native code had written in a process that came to no end of its own, and forget it."""
+def log_crash_output(kept_in: Path, process: int) -> None:
+    """Log what native code had written in a process that came to no end of its own, and forget it."""
     with suppress(OSError):
         with kept_in.open("rb") as kept:
             text = _NO_NEWS.sub("", _end_of(kept))
@@ -99,14 +102,14 @@ def say_what_is_left(kept_in: Path, process: int) -> None:
 
 def _open(keep_in: Path | None) -> IO[bytes]:
     if keep_in is not None:
-        with suppress(OSError):  # what is wrong with the directory is told where it is used
+        with suppress(OSError):  # what is wrong with the directory is reported where it is used
             file = os.open(keep_in, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o600)
             return os.fdopen(file, "a+b")
     return tempfile.TemporaryFile("a+b")
 
 
-def _say_nothing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Take the place of the hook that shows an exception: the one that matters is told."""
+def _show_nothing(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Take the place of the hook that shows an exception: the one that matters is shown elsewhere."""
 
 
 def _read(native: IO[bytes]) -> str:

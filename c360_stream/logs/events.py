@@ -1,7 +1,7 @@
 """Every log event: its name, its sentence, its fields and the question that it answers.
 
 Steps log once a tick, a snapshot or an outage, never once an event of the input. No field holds a value of an event:
-ids of accounts and users, texts and amounts stay out, at every level. What a library or a server says is quoted
+ids of accounts and users, texts and amounts stay out, at every level. Messages of a library or a server are quoted
 as far as it is known to repeat none.
 """
 
@@ -19,7 +19,7 @@ EVENTS: dict[str, LogEvent] = {}
 
 @dataclass(frozen=True)
 class LogEvent:
-    """Something that a process says of itself.
+    """Something that a process logs.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LogEvent:
     sentence
         With `{field}` where a field belongs, in the form that `str.format` knows.
     why
-        What it tells an operator.
+        What it means to an operator.
     fields
         Names of all fields. Text has those that the sentence leaves out behind it.
     block
@@ -49,26 +49,26 @@ class LogEvent:
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody hears: ask before gathering what costs something."""
+        """Whether it is logged at all: ask before gathering what costs something."""
         return LOG.isEnabledFor(self.level)
 
     def log(self, **fields: object) -> None:
-        """Say that it has happened; every field is given."""
+        """Log that it has happened; every field is given."""
         LOG.log(self.level, Happening(self, fields))
 
     def debug(self, **fields: object) -> None:
-        """Say so at level debug: it has just been said."""
+        """Log it at level debug: it has just been logged."""
         LOG.debug(Happening(self, fields))
 
     @property
-    def told_by_sentence(self) -> frozenset[str]:
+    def in_sentence(self) -> frozenset[str]:
         """Fields that the sentence has."""
         return frozenset(name for _, name, _, _ in Formatter().parse(self.sentence) if name)
 
 
 @dataclass(frozen=True)
 class Happening:
-    """An event that has happened: the message of a log record. Its text is made once somebody hears it."""
+    """An event that has happened: the message of a log record. Its text is made once a handler takes it."""
 
     event: LogEvent
     fields: Mapping[str, object]

@@ -17,13 +17,11 @@ from c360_stream.logs.events import COMMAND_FAILED, LIBRARY_WARNED, LOG, Happeni
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_handler: _Stderr | None = None
-
 
 def set_up(log_format: LogFormat, level: LogLevel, *, process: int | None = None) -> None:
     """Write log lines to stderr from now on; what was set up before is replaced.
 
-    Of libraries only warnings are heard: their lower levels may quote what they are given.
+    Of libraries only warnings are logged: their lower levels may quote what they are given.
 
     Parameters
     ----------
@@ -32,35 +30,33 @@ def set_up(log_format: LogFormat, level: LogLevel, *, process: int | None = None
     process
         Number of this process in its cluster, which every line has. None: it is none of a flow.
     """
-    global _handler
     take_down()
     lines = JsonLines(process) if log_format == "json" else TextLines(process)
-    _handler = _Stderr(level.upper())
-    _handler.setFormatter(lines)
-    logging.getLogger().addHandler(_handler)
+    handler = _Stderr(level.upper())
+    handler.setFormatter(lines)
+    logging.getLogger().addHandler(handler)  # the root logger is the process's own: it has the state, not this module
     LOG.setLevel(level.upper())
     logging.captureWarnings(True)
 
 
 def take_down() -> None:
     """Write no more log lines."""
-    global _handler
-    if _handler is not None:
-        logging.getLogger().removeHandler(_handler)
+    if (handler := _installed()) is not None:
+        logging.getLogger().removeHandler(handler)
         LOG.setLevel(logging.NOTSET)
         logging.captureWarnings(False)
-    _handler = None
 
 
 def line(event: LogEvent, **fields: object) -> str:
-    """The line of an event, for who writes it himself; as text where nothing is set up."""
-    record = LOG.makeRecord(LOG.name, event.level, "", 0, Happening(event, fields), (), None)
-    formatter = _handler.formatter if _handler is not None else None
+    """The line of an event, for a caller that writes it itself; as text where nothing is set up."""
+    record = LOG.makeRecord(LOG.name, event.level, fn="", lno=0, msg=Happening(event, fields), args=(), exc_info=None)
+    handler = _installed()
+    formatter = handler.formatter if handler is not None else None
     return f"{(formatter or TextLines(None)).format(record)}\n"
 
 
-def tell_failure(what: str, exit_code: int, error: BaseException | None = None) -> bool:
-    """Say in JSON why this process ends; false where lines are text, which have a form of their own for that.
+def log_failure(what: str, exit_code: int, error: BaseException | None = None) -> bool:
+    """Log in JSON why this process ends; false where lines are text, which have a form of their own for that.
 
     Parameters
     ----------
@@ -69,7 +65,8 @@ def tell_failure(what: str, exit_code: int, error: BaseException | None = None) 
     error
         Whose stacks to show.
     """
-    if _handler is None or not isinstance(_handler.formatter, JsonLines):
+    handler = _installed()
+    if handler is None or not isinstance(handler.formatter, JsonLines):
         return False
     stacks = "".join(traceback.format_exception(error)) if error is not None else None
     COMMAND_FAILED.log(what=what, exit_code=exit_code, stacks=stacks)
@@ -105,19 +102,24 @@ class _Stderr(logging.Handler):
             sys.stderr.flush()
 
 
+def _installed() -> _Stderr | None:
+    """The handler that `set_up` has added, if any."""
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, _Stderr)), None)
+
+
 class _Lines(logging.Formatter):
     def __init__(self, process: int | None) -> None:
         super().__init__()
         self._process = process
 
     def _happening(self, record: logging.LogRecord) -> Happening:
-        """The event of a record; what a library says is one, too."""
+        """The event of a record; the message of a library is one, too."""
         if isinstance(record.msg, Happening):
             return record.msg
         return Happening(LIBRARY_WARNED, {"logger": record.name, "what": record.getMessage()})
 
     def _failure(self, record: logging.LogRecord) -> tuple[str, str]:
-        """What an exception says, and at level debug the stacks."""
+        """The message of an exception, and at level debug the stacks."""
         if record.exc_info is None or record.exc_info[1] is None:
             return "", ""
         error = record.exc_info[1]
@@ -153,8 +155,8 @@ class TextLines(_Lines):
         """The line of a record; lines, if the event has a block."""
         happening = self._happening(record)
         event, fields = happening.event, _shown(happening)
-        told = event.told_by_sentence | {event.block}
-        rest = [f"{name}={_text(value)}" for name, value in fields.items() if name not in told]
+        shown = event.in_sentence | {event.block}
+        rest = [f"{name}={_text(value)}" for name, value in fields.items() if name not in shown]
         whose = "" if self._process is None or "process" in fields else f"process {self._process}: "
         failure, stacks = self._failure(record)
         whole = [happening.message, *([failure] if failure else []), *([f"({', '.join(rest)})"] if rest else [])]
@@ -176,7 +178,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _plain(value: object) -> object:
-    """What JSON can say: it has no NaN."""
+    """What JSON can express: it has no NaN."""
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, Mapping):

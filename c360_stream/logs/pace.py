@@ -1,4 +1,4 @@
-"""How often something is said."""
+"""How often something is logged."""
 
 from __future__ import annotations
 

@@ -36,9 +36,6 @@ class BoundedReasons:
         return reason
 
 
-_reasons = BoundedReasons()
-
-
 def without_position(reason: str) -> str:
     """A reason for a refusal as it is counted: where a record breaks off makes no other one.
 
@@ -48,11 +45,13 @@ def without_position(reason: str) -> str:
     return _BYTE_POSITION.sub("", reason)
 
 
-def count_dead_letters(topic: str, stage: str, reason: str, number: int) -> None:
-    """Count refused records of a topic.
+def count_dead_letters(names: BoundedReasons, topic: str, stage: str, reason: str, number: int) -> None:
+    """Count refused records of a topic in the metrics.
 
     Parameters
     ----------
+    names
+        Of the reasons that this run has counted.
     topic, stage
         Where they came from, and which step refused them.
     reason
@@ -61,7 +60,7 @@ def count_dead_letters(topic: str, stage: str, reason: str, number: int) -> None
         How many.
     """
     metrics.DEAD_LETTERS.labels(topic, stage).inc(number)
-    metrics.DEAD_LETTER_REASONS.labels(topic, _reasons.name(topic, reason)).inc(number)
+    metrics.DEAD_LETTER_REASONS.labels(topic, names.name(topic, reason)).inc(number)
 
 
 def dead_letter_reasons() -> Refusals:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from c360_stream.logs.events import RECORDS_REFUSED, STATE_KEPT
 from c360_stream.logs.pace import Pace
-from c360_stream.logs.refusals import count_dead_letters, without_position
+from c360_stream.logs.refusals import BoundedReasons, count_dead_letters, without_position
 
-SAY_SECONDS = 60.0
+LOG_SECONDS = 60.0
 QUIET_SECONDS = 1.0
 """The keys of an epoch are kept in one go: after so long without one it is over."""
 REASONS_MAX = 10
 
 
 class SnapshotSummary:
-    """Snapshots of the keys of this process: a line each, at most one a minute above level debug.
+    """Snapshots of the keys of a run: a line each, at most one a minute above level debug.
 
     Parameters
     ----------
@@ -28,46 +28,46 @@ class SnapshotSummary:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._pace = Pace(SAY_SECONDS, clock)
+        self._pace = Pace(LOG_SECONDS, clock)
         self._lock = threading.Lock()
         self._keys = self._bytes = self._snapshots = 0
         self._seconds = 0.0
         self._kept_at = 0.0
 
     def kept(self, size: int, seconds: float) -> None:
-        """Hear that a key's state was kept."""
+        """Add a key whose state was kept."""
         with self._lock:
             if self._keys and self._clock() - seconds - self._kept_at >= QUIET_SECONDS:
-                self._tell()
+                self._log()
             self._keys += 1
             self._bytes += size
             self._seconds += seconds
             self._kept_at = self._clock()
 
-    def look(self) -> None:
-        """Say so, if a snapshot is over."""
+    def log_if_due(self) -> None:
+        """Log a snapshot that is over."""
         if self._is_over():
-            self.tell()
+            self.log()
 
-    def tell(self) -> None:
-        """Say what has not been said."""
+    def log(self) -> None:
+        """Log what has not been logged."""
         with self._lock:
             if self._keys:
-                self._tell()
+                self._log()
 
     def _is_over(self) -> bool:
         return self._keys > 0 and self._clock() - self._kept_at >= QUIET_SECONDS
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         self._snapshots += 1
-        say = STATE_KEPT.log if self._pace.due() else STATE_KEPT.debug
-        say(keys=self._keys, bytes=self._bytes, seconds=self._seconds, snapshots=self._snapshots)
+        log = STATE_KEPT.log if self._pace.due() else STATE_KEPT.debug
+        log(keys=self._keys, bytes=self._bytes, seconds=self._seconds, snapshots=self._snapshots)
         self._keys = self._bytes = 0
         self._seconds = 0.0
 
 
-class LetterSummary:
-    """Refused records of this process: a line a topic, at once and then at most once a minute.
+class DeadLetterSummary:
+    """Refused records of a run, in the metrics and in the log: a line a topic, at once and then at most once a minute.
 
     Parameters
     ----------
@@ -76,24 +76,29 @@ class LetterSummary:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pace = Pace(SAY_SECONDS, clock)
+        self._pace = Pace(LOG_SECONDS, clock)
         self._lock = threading.Lock()
+        self._names = BoundedReasons()
         self._refused: dict[str, Counter[str]] = {}
 
-    def refused(self, topic: str, reasons: Counter[str]) -> None:
-        """Take refused records, counted by reason, of a topic."""
+    def count(self, topic: str, refused: Counter[tuple[str, str]]) -> None:
+        """Count refused records of a topic, given by stage and reason."""
+        for (stage, reason), number in refused.items():
+            count_dead_letters(self._names, topic, stage, reason, number)
+        if not refused:
+            return
         with self._lock:
             counted = self._refused.setdefault(topic, Counter())
-            for reason, number in reasons.items():
+            for (_, reason), number in refused.items():
                 counted[without_position(reason)] += number
 
-    def look(self) -> None:
-        """Say so, if it is time."""
+    def log_if_due(self) -> None:
+        """Log what was refused, if it is time."""
         if self._refused and self._pace.due():
-            self.tell()
+            self.log()
 
-    def tell(self) -> None:
-        """Say what has not been said: the most frequent reasons, and how many others there were."""
+    def log(self) -> None:
+        """Log what has not been logged: the most frequent reasons, and how many others there were."""
         with self._lock:
             refused, self._refused = self._refused, {}
         for topic, reasons in sorted(refused.items()):
@@ -110,24 +115,3 @@ def most_frequent(reasons: Counter[str]) -> dict[str, int]:
     if others := reasons.total() - sum(most.values()):
         most["other reasons"] = others
     return most
-
-
-SNAPSHOTS = SnapshotSummary()
-LETTERS = LetterSummary()
-"""Of this process."""
-
-
-def count_refused(topic: str, refused: Counter[tuple[str, str]]) -> None:
-    """Count refused records of a topic, by stage and reason: in the metrics, and for the log."""
-    reasons: Counter[str] = Counter()
-    for (stage, reason), number in refused.items():
-        count_dead_letters(topic, stage, reason, number)
-        reasons[reason] += number
-    if reasons:
-        LETTERS.refused(topic, reasons)
-
-
-def look() -> None:
-    """Say what is due."""
-    SNAPSHOTS.look()
-    LETTERS.look()

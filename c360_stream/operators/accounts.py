@@ -14,8 +14,7 @@ from c360_stream.errors import StateError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.emissions import Emission
 from c360_stream.features.shard import AccountShard, ShardConfig, ShardTally
-from c360_stream.logs.summaries import count_refused
-from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.state.backend import StateBackend
 
 
@@ -29,14 +28,17 @@ class AccountsStep:
         Settings of the shards.
     backend
         How state is kept.
+    run
+        What its steps share.
     """
 
     config: ShardConfig
     backend: StateBackend
+    run: RunContext
 
-    @failing_loudly
+    @record_failure
     def __call__(self, resume_state: bytes | None) -> AccountsLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return AccountsLogic(self, resume_state)
 
 
@@ -44,6 +46,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
     """One shard of accounts. Heartbeats pass through it, behind what follows from the events ahead of them."""
 
     def __init__(self, step: AccountsStep, resume_state: bytes | None) -> None:
+        self.run = step.run
         self._step = step
         self._handle = step.backend.of("accounts", AccountShard)
         self._shard: AccountShard | None = None
@@ -52,9 +55,9 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
             self._shard = AccountShard(state["number"], step.config)
             self._shard.restore(state)
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[ShardBatch | Heartbeats]) -> tuple[list[Emission | Heartbeats], bool]:
-        """Take what partitions say to this shard."""
+        """Take the messages of partitions to this shard."""
         if self._shard is None:
             self._shard = AccountShard(values[0].shard, self._step.config)
         shard = self._shard
@@ -63,7 +66,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
             emitted = shard.receive(batches)
             for letter in emitted:
                 if isinstance(letter, DeadLetter):
-                    count_refused(letter.topic, Counter([(letter.stage, letter.exception_message)]))
+                    self.run.dead_letters.count(letter.topic, Counter([(letter.stage, letter.exception_message)]))
             out += emitted
             self._count(shard)
         out += [value for value in values if isinstance(value, Heartbeats)]
@@ -92,7 +95,7 @@ class AccountsLogic(StatefulBatchLogic[ShardBatch | Heartbeats, Emission | Heart
         if shard.number == 0 and shard.watermark.now_us != NO_TIME:
             metrics.set_watermark(shard.watermark.now_us / US_PER_SECOND)
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """The shard's state."""
         shard = self._shard

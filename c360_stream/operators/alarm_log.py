@@ -7,8 +7,8 @@ from c360_stream.contracts.records import DriftAlarm, rfc3339_ms
 from c360_stream.logs.events import ALARM_RAISED
 
 
-def tell_alarm(alarm: DriftAlarm) -> None:
-    """Say that an alarm is raised; its sentence, which may name what customers bought, is left to the table."""
+def log_alarm(alarm: DriftAlarm) -> None:
+    """Log that an alarm is raised; its sentence, which may name what customers bought, is left to the table."""
     ALARM_RAISED.log(
         alarm_id=alarm.alarm_id,
         as_of=rfc3339_ms(time_us(alarm.as_of)),

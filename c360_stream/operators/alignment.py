@@ -10,7 +10,7 @@ import numpy as np
 from c360_stream.features.columns import END_OF_TIME, NO_TIME
 
 FILE_VARIABLE = "C360_ALIGNMENT_FILE"
-"""Tells the processes of a cluster where the file is that they share."""
+"""Names the file that the processes of a cluster share."""
 
 
 class ReadAlignment:
@@ -40,7 +40,7 @@ class ReadAlignment:
         if shared is None:
             return
         size = 8 * max(1, len(partitions))
-        with shared.open("a+b") as file:  # "a": whoever comes first makes it, nobody empties it
+        with shared.open("a+b") as file:  # "a": the first process makes it, nobody empties it
             if shared.stat().st_size < size:
                 file.write(nothing_read.tobytes())
                 file.flush()

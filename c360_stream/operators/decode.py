@@ -16,8 +16,7 @@ from c360_stream.contracts.events import EVENT_BYTES_MAX, Decoder, Refused
 from c360_stream.contracts.records import DeadLetter
 from c360_stream.features.columns import EventColumns
 from c360_stream.features.encoding import EventEncoder
-from c360_stream.operators.health import HEALTH
-from c360_stream.operators.stop import stop_requested
+from c360_stream.operators.run_context import RunContext
 
 _READ_ON = 64
 _WAIT_SECONDS = 0.2
@@ -88,6 +87,8 @@ class DecodedBatch:
         The partition.
     decoder, encoder
         Of the partition's topic.
+    run
+        Where waits are reported, and a stop is requested.
     records_max
         How many records to read at first.
     live
@@ -101,6 +102,7 @@ class DecodedBatch:
         reader: ReturningReader,
         decoder: Decoder,
         encoder: EventEncoder,
+        run: RunContext,
         records_max: int,
         *,
         live: bool = False,
@@ -109,6 +111,7 @@ class DecodedBatch:
         self._reader = reader
         self._decoder = decoder
         self._encoder = encoder
+        self._run = run
         self._live = live
         self.read = 0
         """Number of records read."""
@@ -159,7 +162,7 @@ class DecodedBatch:
         which refuses no heartbeat, not everything is kept of what has nothing but heartbeats in it.
         """
         before = len(self._positions)
-        while not stop_requested() and self._refused_bytes <= READ_ON_BYTES_MAX:
+        while not self._run.shutdown.requested and self._refused_bytes <= READ_ON_BYTES_MAX:
             refused = len(self.refusals)
             # However long they are, none follows that with which the bytes are too many.
             records_max = min(_READ_ON, (READ_ON_BYTES_MAX - self._refused_bytes) // _REFUSED_BYTES_MAX + 1)
@@ -167,7 +170,7 @@ class DecodedBatch:
             # A broker may have nothing for a moment: only the end is a reason to judge by less.
             if len(self._positions) > before or (not read and self._reader.at_end):
                 break
-            HEALTH.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
+            self._run.health.waiting(f"more of {self._reader.topic}[{self._reader.partition}]")
             if not read:
                 continue
             self._forgets |= not self._live and self.read - self._starts[self._own_parts] > HEARTBEATS_MAX

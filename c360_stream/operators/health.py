@@ -1,4 +1,4 @@
-"""Health of the process: whether its flow moves, which the steps tell."""
+"""Health of the process: whether its flow moves, as its steps report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from c360_stream.metrics import READY
-
 STALL_SECONDS_MAX = 60.0
 WAITING_SECONDS = 2.0
-"""Waits are told once a second, so one that was told this long ago is over."""
+"""Waits are reported once a second, so one that was reported this long ago is over."""
 
 
 class Health:
@@ -67,7 +65,7 @@ class Health:
         """Heartbeat of a step that waits for a broker or a server, at least once a second while it does.
 
         The process lives, and is not ready until progress comes without such waits: while one partition waits,
-        others may still say that they move.
+        others may still report progress.
         """
         self._beat_at = self._waiting_at = self._clock()
         self._waiting = reason
@@ -92,8 +90,3 @@ class Health:
         if not self._first_batch:
             return self._waiting or "the first batch is not through yet"
         return self._waiting or self.unlive_reason()
-
-
-HEALTH = Health()
-"""The health of this process: sources beat it, the server shows it."""
-READY.set_function(lambda: float(not HEALTH.unready_reason()))

@@ -1,4 +1,4 @@
-"""Heartbeats on the last of their way: through all shards, into the sinks, and what the metrics hear of it."""
+"""Heartbeats on the last of their way: through all shards, into the sinks, and into the metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from c360_stream.contracts.events import US_PER_SECOND, time_us
 from c360_stream.features.columns import Heartbeats
 from c360_stream.learning.barrier import HeartbeatBarrier
 from c360_stream.operators.rows import Clock, Output, heartbeat_outputs
-from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.settings import Settings
 
 
@@ -25,21 +25,23 @@ class HeartbeatStep:
     """Builds the one key that collects heartbeats from all shards."""
 
     settings: Settings
+    run: RunContext
 
     def __call__(self, resume_state: None) -> HeartbeatLogic:
-        """Build; there is no state to take up."""
-        return HeartbeatLogic(self.settings)
+        """Build; there is no state to restore."""
+        return HeartbeatLogic(self.settings, self.run)
 
 
 class HeartbeatLogic(StatefulBatchLogic[Heartbeats, Output, None]):
     """Gives what goes into the topic and the table, once all shards have passed a heartbeat on."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run: RunContext) -> None:
+        self.run = run
         self._settings = settings
         self._clock = Clock(settings.live)
         self._barrier = HeartbeatBarrier(settings.shards)
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[Heartbeats]) -> tuple[list[Output], bool]:
         """Take heartbeats from shards."""
         out: list[Output] = []
@@ -59,7 +61,7 @@ class _Record(msgspec.Struct):
 
 
 class Acknowledged:
-    """Tells the metrics which heartbeats a table or topic has acknowledged.
+    """Shows in the metrics which heartbeats a table or topic has acknowledged.
 
     Parameters
     ----------
@@ -76,12 +78,12 @@ class Acknowledged:
         self._decode = msgspec.json.Decoder(_Record).decode
 
     def record(self, record: OutRecord) -> None:
-        """Hear that the topic has a record."""
+        """Note that the topic has a record."""
         read = self._decode(record.value or b"")
         self._take(read.topic, read.partition, time_us(read.sent_at))
 
     def rows(self, rows: pa.Table) -> None:
-        """Hear that the table has rows."""
+        """Note that the table has rows."""
         for row in rows.select(["topic", "partition", "sent_at"]).to_pylist():
             self._take(row["topic"], row["partition"], time_us(row["sent_at"]))
 

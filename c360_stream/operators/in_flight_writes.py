@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from c360_stream import metrics
+from c360_stream.errors import C360Error
 
 
 class InFlightWrites:
@@ -56,14 +57,34 @@ class InFlightWrites:
         return 0.0 if began is None else self._clock() - began
 
 
-_sinks: dict[str, InFlightWrites] = {}
-_sinks_lock = threading.Lock()
+class SinkWrites:
+    """The writes to tables and topics by a run, shown as `c360_sink_waiting_seconds`."""
 
+    def __init__(self) -> None:
+        self._sinks: dict[str, InFlightWrites] = {}
+        self._lock = threading.Lock()
 
-def writes_of(sink: str) -> InFlightWrites:
-    """The writes of a table or topic by this process, shown as `c360_sink_waiting_seconds`."""
-    with _sinks_lock:
-        if sink not in _sinks:
-            _sinks[sink] = InFlightWrites()
-            metrics.SINK_WAITING_SECONDS.labels(sink).set_function(_sinks[sink].oldest_seconds)
-        return _sinks[sink]
+    @contextmanager
+    def watch(self, sink: str) -> Iterator[None]:
+        """Show how long a write to a table or topic has been under way, and count its errors."""
+        try:
+            with self._of(sink).write():
+                yield
+        except C360Error:
+            metrics.SINK_ERRORS.labels(sink).inc()
+            raise
+
+    @contextmanager
+    def measure(self, sink: str) -> Iterator[None]:
+        """Measure how long a table or topic takes, and count its errors."""
+        began = time.perf_counter()
+        with self.watch(sink):
+            yield
+        metrics.SINK_FLUSH_DURATION_SECONDS.labels(sink).observe(time.perf_counter() - began)
+
+    def _of(self, sink: str) -> InFlightWrites:
+        with self._lock:
+            if sink not in self._sinks:
+                self._sinks[sink] = InFlightWrites()
+                metrics.SINK_WAITING_SECONDS.labels(sink).set_function(self._sinks[sink].oldest_seconds)
+            return self._sinks[sink]

@@ -16,11 +16,10 @@ from c360_stream.errors import ConfigurationError
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.events import PARTITION_OPENED
 from c360_stream.operators.alignment import ReadAlignment
-from c360_stream.operators.health import HEALTH
 from c360_stream.operators.ingest_partition import IngestPartition, Item
 from c360_stream.operators.rest import Rest
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.operators.shared_intake import DEAD_LETTER_BYTES_MAX, HeldDeadLetters, SharedIntake
-from c360_stream.operators.stop import failing_loudly
 from c360_stream.settings import Settings
 
 
@@ -70,6 +69,8 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         Names of all partitions, as `input_partitions` gives them.
     alignment
         Shared by the partitions of this process.
+    run
+        What its steps share.
     recovering
         Whether there is a recovery store, for whose snapshots dead letters wait.
     rest
@@ -83,22 +84,24 @@ class IngestSource(FixedPartitionedSource[Item, tuple[Any, ...]]):
         partitions: tuple[str, ...],
         alignment: ReadAlignment,
         *,
+        run: RunContext,
         recovering: bool = False,
         rest: Rest | None = None,
     ) -> None:
+        self.run = run
         self.settings = settings
         self.transport = transport
         self.partitions = partitions
         self._accounts = threading.local()
         held = HeldDeadLetters(DEAD_LETTER_BYTES_MAX if recovering else math.inf)
-        self._shared = SharedIntake(alignment, rest or Rest(None), held)
+        self._shared = SharedIntake(alignment, run, rest or Rest(None), held)
 
     def list_parts(self) -> list[str]:
         """Names of all partitions. The engine asks in every process, once the cluster is complete."""
-        HEALTH.cluster_formed()
+        self.run.health.cluster_formed()
         return list(self.partitions)
 
-    @failing_loudly
+    @record_failure
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[Any, ...] | None) -> IngestPartition:
         """Open one partition."""
         topic, _, number = for_part.rpartition("/")

@@ -21,16 +21,13 @@ from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, ShardBatch, Unsettled
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
-from c360_stream.logs.summaries import count_refused
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
-from c360_stream.operators.health import HEALTH
-from c360_stream.operators.intake import INTAKE
 from c360_stream.operators.look_schedule import POLL_SECONDS, LookSchedule
 from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.partition_mark import PartitionMark
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import record_failure
 from c360_stream.operators.shared_intake import SharedIntake
-from c360_stream.operators.stop import failing_loudly, stop_requested
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import Pulse
 
@@ -58,8 +55,8 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
     Parameters
     ----------
     seen
-        The mark last told, `NO_TIME` before the first, and the states of the `OrderWatch` and the `TimeJudge`; empty at
-        the beginning.
+        The mark last emitted, `NO_TIME` before the first, and the states of the `OrderWatch` and the `TimeJudge`;
+        empty at the beginning.
     alone
         Whether there is no other partition.
     shared
@@ -78,47 +75,48 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         alone: bool = True,
     ) -> None:
         kind = next(kind for kind in INPUT_KINDS if settings.input_topic(kind) == reader.topic)
+        self.run = shared.run
         self._settings = settings
         self._reader = ReturningReader(reader)
         self._name = name
         self._lateness_us = settings.allowed_lateness_seconds * US_PER_SECOND
-        told_us, order, judge = seen or (NO_TIME, (), ())
+        emitted_us, order, judge = seen or (NO_TIME, (), ())
         self._judge = TimeJudge(self._lateness_us, settings.jump_days_max * US_PER_DAY, judge, alone=alone)
-        self._mark = PartitionMark(self._judge, self._lateness_us, told_us)
+        self._mark = PartitionMark(self._judge, self._lateness_us, emitted_us)
         self._clock = _wall_clock_us if settings.live else None
         self._shared = shared
         self._decoder = Decoder(kind)
         self._encoder = EventEncoder(
             INPUT_KINDS.index(kind), accounts, settings.core_actions, settings.category_prefixes
         )
-        self._order = OrderWatch(settings, name, order)
+        self._order = OrderWatch(settings, name, self.run.late, order)
         self._ended = False
         self._next_awake: datetime | None = None
         self._looks = LookSchedule(live=settings.live, idle_seconds=settings.idle_seconds, clock=time.monotonic)
         self._shard_keys = [shard_key(number) for number in range(settings.shards)]
         shared.alignment.reached(name, self._judge.high_us)
-        HEALTH.sources_opened()
+        self.run.health.sources_opened()
 
-    @failing_loudly
+    @record_failure
     def next_batch(self) -> Iterable[Item]:
-        """Say what has been read; read on, unless this partition is too far ahead or there is nothing."""
-        HEALTH.progress()
-        INTAKE.began()
-        if stop_requested():
+        """Emit what has been read; read on, unless this partition is too far ahead or there is nothing."""
+        self.run.health.progress()
+        self.run.intake.began()
+        if self.run.shutdown.requested:
             raise AbortExecution
         if self._ended:
             raise StopIteration
         self._next_awake = None
         items = self._next_items()
-        if stop_requested():
+        if self.run.shutdown.requested:
             # What was to be judged by what follows it may have been judged by less.
             raise AbortExecution
-        # After telling, too: a partition may end with the marks that a resume has left to tell, without another read.
+        # After emitting, too: a partition may end with the marks that a resume has left to emit, without another read.
         at_end = self._looks.has_no_backlog(at_end=self._reader.at_end)
         self._shared.alignment.reached(self._name, self._judge.high_us, at_end=at_end)
         items += self._shared.pulse()
         self._rest_if_idle(has_news=bool(items))
-        INTAKE.ended()
+        self.run.intake.ended()
         return items
 
     def _rest_if_idle(self, *, has_news: bool) -> None:
@@ -133,7 +131,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _next_items(self) -> list[Item]:
         if self._mark.is_behind:
-            return self._tell()
+            return self._emit()
         if self._looks.rests():  # asked again so that the engine makes its rounds
             return []
         if self._shared.alignment.must_wait(self._name):
@@ -147,14 +145,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
             return []
         self._looks.looks()
         live, records_max = self._settings.live, self._settings.batch_events
-        batch = DecodedBatch(self._reader, self._decoder, self._encoder, records_max, live=live)
+        batch = DecodedBatch(self._reader, self._decoder, self._encoder, self.run, records_max, live=live)
         items = self._items(batch)
         if not batch.read and not items:
             self._wake_in(POLL)
         return items
 
     def _is_still_idle(self) -> bool:
-        """Whether there is nothing to read, as at the last look, and it is too soon to say again what time it is.
+        """Whether there is nothing to read, as at the last look, and it is too soon to emit the mark again.
 
         To find that out by a batch of nothing cost 150 us; an idle worker with 12 partitions spent a third of a core.
         """
@@ -168,7 +166,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
 
     def _items(self, batch: DecodedBatch) -> list[Item]:
         """Everything that follows from a batch: dead letters, and a message to every shard if there is news."""
-        live, told_us = self._settings.live, self._mark.told_us
+        live, emitted_us = self._settings.live, self._mark.emitted_us
         if live:
             self._mark.inform_judge()
         verdicts = self._refuse(batch)
@@ -182,14 +180,14 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         beats = self._heartbeats(batch)
         if not len(time_us) and not at_end:
             return letters + beats  # no event read: there is no news, and no first event yet
-        if not len(time_us) and live and (self._looks.told_lately() or self._mark.us == NO_TIME):
+        if not len(time_us) and live and (self._looks.emitted_lately() or self._mark.us == NO_TIME):
             return letters + beats
-        # Live, an idle partition's mark has followed the clock and may be beyond what it says now.
-        effective_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, told_us))
+        # Live, an idle partition's mark has followed the clock and may be beyond the clock now.
+        effective_us = np.maximum(time_us, np.maximum(highs_us[:-1] - self._lateness_us, emitted_us))
         self._order.count(time_us, effective_us, ended=at_end)
         return [
             *letters,
-            *self._tell(self._encoder.split(replace(batch.events, effective_time_us=effective_us)), unsettled),
+            *self._emit(self._encoder.split(replace(batch.events, effective_time_us=effective_us)), unsettled),
             *beats,
         ]
 
@@ -199,12 +197,12 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         shards = enumerate(self._shard_keys if sent_us else ())
         return [(key, Heartbeats(number, self._name, sent_us)) for number, key in shards]
 
-    def _tell(
+    def _emit(
         self, by_shard: Sequence[EventColumns | None] = (), unsettled: Mapping[int, list[Unsettled]] | None = None
     ) -> list[Item]:
         """Messages to all shards, with the next mark."""
-        self._looks.tells()
-        mark_us = self._mark.tell()
+        self._looks.emits()
+        mark_us = self._mark.emit()
         self._ended = self._reader.at_end and not self._settings.live and not self._mark.is_behind
         judge, unsettled = self._judge, unsettled or {}
         doubtful = tuple((each.time_us, each.account_hash) for of_shard in unsettled.values() for each in of_shard)
@@ -258,7 +256,7 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         metrics.EVENTS_ACCEPTED.labels(topic).inc(len(batch.events) - unsettled + heartbeats)
         if heartbeats:
             metrics.HEARTBEATS_READ.labels(topic).inc(heartbeats)
-        count_refused(topic, Counter((each.stage, each.reason) for _, each in batch.refusals))
+        self.run.dead_letters.count(topic, Counter((each.stage, each.reason) for _, each in batch.refusals))
         lag = metrics.CONSUMER_LAG_RECORDS if self._settings.uses_kafka else metrics.CONSUMER_LAG_BYTES
         lag.labels(topic, str(self._reader.partition)).set(self._reader.lag())
 
@@ -279,11 +277,11 @@ class IngestPartition(StatefulSourcePartition[Item, tuple[Any, ...]]):
         """When to ask again."""
         return self._next_awake
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> tuple[Any, ...]:
-        """Where to resume: position, mark last told, what is known of the partition's order and time."""
+        """Where to resume: position, mark last emitted, what is known of the partition's order and time."""
         self._shared.dead_letters.kept(self._name)
-        return self._reader.position(), self._mark.told_us, self._order.state(), self._judge.state()
+        return self._reader.position(), self._mark.emitted_us, self._order.state(), self._judge.state()
 
     def close(self) -> None:
         """Release the reader."""

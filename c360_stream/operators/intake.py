@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from c360_stream import metrics
-
 WINDOW_SECONDS = 15.0
 """As often as Prometheus usually looks: the longest pause of two such windows is in at least one scrape."""
 
@@ -38,7 +36,7 @@ class IntakeWatch:
         self._longest = [0.0, 0.0]  # of the window before, and of this one
 
     def began(self) -> None:
-        """Hear that a partition is looked at."""
+        """Note that a partition is looked at."""
         if self._ended_at is None:
             return
         now = self._clock()
@@ -47,7 +45,7 @@ class IntakeWatch:
             self._longest[1] = max(self._longest[1], now - self._ended_at)
 
     def ended(self) -> None:
-        """Hear that the look is over: what follows is a pause."""
+        """Note that the look is over: what follows is a pause."""
         self._ended_at = self._clock()
 
     def longest_seconds(self) -> float:
@@ -62,8 +60,3 @@ class IntakeWatch:
         if window != self._window:
             self._longest = [self._longest[1] if window == self._window + 1 else 0.0, 0.0]
             self._window = window
-
-
-INTAKE = IntakeWatch()
-"""Of this process."""
-metrics.INTAKE_PAUSE_MAX_SECONDS.set_function(INTAKE.longest_seconds)

@@ -15,8 +15,8 @@ from c360_stream.learning.learner import LearnedTick, Learner, LearningConfig
 from c360_stream.logs.events import MODEL_ADOPTED, TICK_LEARNT
 from c360_stream.models.catalogue import BASELINES
 from c360_stream.models.prior import MODEL_NAME as PRIOR_RULE
-from c360_stream.operators.alarm_log import tell_alarm
-from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.alarm_log import log_alarm
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.state.backend import StateBackend, StateHandle
 
 
@@ -27,25 +27,27 @@ class LearnStep:
     shards: int
     config: LearningConfig
     backend: StateBackend
+    run: RunContext
 
-    @failing_loudly
+    @record_failure
     def __call__(self, resume_state: bytes | None) -> LearnLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         learner, handle = Learner(self.shards, self.config), self.backend.of("learn", Learner)
         if resume_state is not None:
             learner.restore(handle.load(resume_state))
-        return LearnLogic(learner, handle)
+        return LearnLogic(learner, handle, self.run)
 
 
 class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
     """The learner."""
 
-    def __init__(self, learner: Learner, handle: StateHandle) -> None:
+    def __init__(self, learner: Learner, handle: StateHandle, run: RunContext) -> None:
+        self.run = run
         self._learner = learner
         self._handle = handle
         self._scores: str | None = None
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[TickExamples]) -> tuple[list[LearnedTick], bool]:
         """Take shards' parts of ticks; learn the ticks that are whole."""
         out = []
@@ -53,12 +55,12 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
             learned = self._learner.receive(part)
             if learned is not None:
                 _count(learned)
-                self._say(learned)
+                self._log(learned)
                 out.append(learned)
         return out, False
 
-    def _say(self, learned: LearnedTick) -> None:
-        """Say what was learnt, and which model scores if another one did before."""
+    def _log(self, learned: LearnedTick) -> None:
+        """Log what was learnt, and which model scores if another one did before."""
         version, as_of = learned.version, rfc3339_ms(learned.day * US_PER_DAY)
         scored_by = {"model_name": version.model_name, "model_version": version.model_version}
         TICK_LEARNT.log(as_of=as_of, learnt=learned.learnt, churned=learned.learnt_churned, **scored_by)
@@ -73,7 +75,7 @@ class LearnLogic(StatefulBatchLogic[TickExamples, LearnedTick, bytes]):
                 how="started" if before is None else how,
             )
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """The learner's state."""
         return self._handle.keep("model", self._learner.state)
@@ -85,7 +87,7 @@ def _count(learned: LearnedTick) -> None:
     metrics.EXAMPLES_LEARNT.labels("stayed").inc(learned.learnt - learned.learnt_churned)
     for alarm in learned.alarms:
         metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
-        tell_alarm(alarm)
+        log_alarm(alarm)
     metrics.MODEL_INFO.info(
         {
             "model_name": learned.version.model_name,

@@ -14,8 +14,9 @@ from c360_stream import __version__, metrics
 from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SUBSCRIPTION_EVENTS_MISPLACED
 from c360_stream.logs.lines import set_up
 from c360_stream.logs.refusals import dead_letter_reasons
-from c360_stream.logs.summaries import LETTERS, SNAPSHOTS, most_frequent
-from c360_stream.operators.order import LATE, LATE_SHARE_WARNED, sort_command
+from c360_stream.logs.summaries import most_frequent
+from c360_stream.operators.order import LATE_SHARE_WARNED, LateCounts, sort_command
+from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 from c360_stream.settings.masking import mask_dsn
 
@@ -32,20 +33,23 @@ _TOTALS = {
 
 
 class RunLife:
-    """A run of the flow in this process: says how it starts and how it ends.
+    """A run of the flow in this process: logs how it starts and how it ends.
 
     Parameters
     ----------
     settings
         Settings.
+    run
+        What its steps share.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run: RunContext) -> None:
+        self._run = run
         self._settings = settings
         self._began = time.monotonic()
 
     def started(self, *, processes: int | None = None, recovery: Path | None = None) -> None:
-        """Say that it starts; `processes` and `recovery` if the engine was not started by somebody else."""
+        """Log that it starts; `processes` and `recovery` if the engine was not started from outside."""
         settings = self._settings
         RUN_STARTED.log(
             version=__version__,
@@ -61,9 +65,9 @@ class RunLife:
         )
 
     def ended(self, how: Literal["input_ended", "stopped"]) -> None:
-        """Say what became of the input: of a cluster, of what this process read and of the accounts that it has."""
-        LETTERS.tell()
-        SNAPSHOTS.tell()
+        """Log what became of the input: of a cluster, of what this process read and of the accounts that it has."""
+        self._run.dead_letters.log()
+        self._run.snapshots.log()
         counts = {field: int(metrics.total(f"c360_{name}_total")) for field, name in _TOTALS.items()}
         behind = f" ({counts['late_after_tick']:,.0f} after the tick of their day)" if counts["late"] else ""
         refused = Counter(
@@ -76,8 +80,9 @@ class RunLife:
             how=how,
             dead_letter_reasons=most_frequent(refused) or None,
         )
-        if sum(each.late for each in LATE.values()) > LATE_SHARE_WARNED * sum(each.events for each in LATE.values()):
-            _tell_late(self._settings)
+        late = self._run.late
+        if sum(each.late for each in late.values()) > LATE_SHARE_WARNED * sum(each.events for each in late.values()):
+            _log_late(self._settings, late)
         if misplaced := int(metrics.total("c360_subscription_events_misplaced_total")):
             SUBSCRIPTION_EVENTS_MISPLACED.log(events=misplaced)
 
@@ -88,14 +93,14 @@ def log_from(settings: Settings, *, process: int | None = None) -> None:
 
 
 def digest(settings: Settings) -> str:
-    """What tells other settings apart; secrets and the log's own do not count."""
+    """A hash that differs between settings; secrets and the log's own do not count."""
     shown = {name: value for name, value in settings.masked().items() if name not in {"log_format", "log_level"}}
     return sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:DIGEST_DIGITS]
 
 
-def _tell_late(settings: Settings) -> None:
+def _log_late(settings: Settings, late: dict[str, LateCounts]) -> None:
     """What so many late events mean, and what to do."""
-    name, most = max(LATE.items(), key=lambda item: item[1].late)
+    name, most = max(late.items(), key=lambda item: item[1].late)
     if settings.live:
         hint = "if they are that late, raise C360_ALLOWED_LATENESS_SECONDS"
     else:

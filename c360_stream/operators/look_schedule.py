@@ -1,4 +1,4 @@
-"""When an input partition is looked at, and when it says again what time it is."""
+"""When an input partition is looked at, and when it emits its mark again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IDLE_POLL_SECONDS_MAX = 0.2
 IDLE_SHARE = 100
 MARK_SECONDS = 1.0
 END_TOLD_SECONDS = 1.0
-"""How long it may take until a reader tells that a record was the last one."""
+"""How long it may take until a reader knows that a record was the last one."""
 
 
 class LookSchedule:
@@ -30,7 +30,7 @@ class LookSchedule:
         self._live = live
         self._idle_seconds = idle_seconds
         self._clock = clock
-        self._looked_at = self._told_at = 0.0
+        self._looked_at = self._emitted_at = 0.0
         self._caught_up_since: float | None = None
         self._heartbeat_at = float("-inf")  # when a heartbeat was last read, and no event
         self.rest_until: float | None = None
@@ -40,9 +40,9 @@ class LookSchedule:
         """Note that it is read now."""
         self._looked_at = self._clock()
 
-    def tells(self) -> None:
-        """Note that it tells its mark now."""
-        self._told_at = self._clock()
+    def emits(self) -> None:
+        """Note that it emits its mark now."""
+        self._emitted_at = self._clock()
 
     def take(self, *, events: bool, heartbeats: bool, at_end: bool) -> bool:
         """Take what was read; whether the partition is idle."""
@@ -63,13 +63,13 @@ class LookSchedule:
         """Whether the partition is read to its end, heartbeats apart, which would keep it from ever being idle."""
         return at_end or self._clock() - self._heartbeat_at < END_TOLD_SECONDS
 
-    def told_lately(self) -> bool:
-        """Whether it is too soon to say again what time it is."""
-        return self._is_recent(self._told_at)
+    def emitted_lately(self) -> bool:
+        """Whether it is too soon to emit the mark again."""
+        return self._is_recent(self._emitted_at)
 
     def is_quiet(self) -> bool:
-        """Whether the last look found the end, and there is nothing to say before the next `MARK_SECONDS`."""
-        return self._caught_up_since is not None and self._is_recent(max(self._looked_at, self._told_at))
+        """Whether the last look found the end, and there is nothing to emit before the next `MARK_SECONDS`."""
+        return self._caught_up_since is not None and self._is_recent(max(self._looked_at, self._emitted_at))
 
     def _is_recent(self, moment: float) -> bool:
         """Whether a moment is of the same `MARK_SECONDS`: those of all partitions end together."""

@@ -11,10 +11,10 @@ from c360_stream.contracts.records import DriftAlarm
 from c360_stream.features.emissions import HourCounts
 from c360_stream.monitoring.interventions import InterventionRow
 from c360_stream.monitoring.monitor import MetricRow, MonitorConfig
-from c360_stream.operators.alarm_log import tell_alarm
+from c360_stream.operators.alarm_log import log_alarm
 from c360_stream.operators.rows import Output, alarm_outputs, intervention_rows, metric_rows, raised_now
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.operators.score import CountedStats
-from c360_stream.operators.stop import failing_loudly
 from c360_stream.operators.tick_log import TickLog
 from c360_stream.pipeline import Monitors
 from c360_stream.settings import Settings
@@ -29,10 +29,11 @@ class MonitorStep:
     settings: Settings
     config: MonitorConfig
     backend: StateBackend
+    run: RunContext
 
-    @failing_loudly
+    @record_failure
     def __call__(self, resume_state: bytes | None) -> MonitorLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return MonitorLogic(self, resume_state)
 
 
@@ -46,6 +47,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes],
     )
 
     def __init__(self, step: MonitorStep, resume_state: bytes | None = None) -> None:
+        self.run = step.run
         self._step = step
         self._handle = step.backend.of("monitor", MonitorLogic)
         self._monitors = Monitors(step.settings.shards, step.config)
@@ -54,7 +56,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes],
         if resume_state is not None:
             self.restore(self._handle.load(resume_state))
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[HourCounts | CountedStats]) -> tuple[list[Output], bool]:
         """Take shards' hours and ticks; give alarms and quality figures."""
         alarms: list[DriftAlarm] = []
@@ -73,7 +75,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes],
             alarms = raised_now(alarms)
         for alarm in alarms:
             metrics.ALARMS_RAISED.labels(alarm.kind, alarm.severity).inc()
-            tell_alarm(alarm)
+            log_alarm(alarm)
         self._show({row.metric: (row.model_name, row.value) for row in rows if row.segment == "all"})
         return [
             *alarm_outputs(self._step.settings, alarms),
@@ -92,7 +94,7 @@ class MonitorLogic(StatefulBatchLogic[HourCounts | CountedStats, Output, bytes],
         """Quality figures come once a week: a restart must not hide them until the next."""
         self._show(self._quality)
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """The monitor's state, barriers included."""
         return self._handle.keep("monitor", self.state)

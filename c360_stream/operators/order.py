@@ -29,10 +29,6 @@ class LateCounts:
     late: int = 0
 
 
-LATE: dict[str, LateCounts] = {}
-"""Of each partition that this process reads, since its start."""
-
-
 class OrderWatch:
     """Counts the late events of one partition, since it was first read.
 
@@ -42,14 +38,14 @@ class OrderWatch:
         Settings.
     name
         Name of the partition.
+    by_partition
+        Where to add what this run reads.
     state
         What `state` gave.
-    by_partition
-        Where to add what this process reads.
     """
 
     def __init__(
-        self, settings: Settings, name: str, state: Sequence[int] = (), by_partition: dict[str, LateCounts] = LATE
+        self, settings: Settings, name: str, by_partition: dict[str, LateCounts], state: Sequence[int] = ()
     ) -> None:
         self._settings = settings
         self._name = name

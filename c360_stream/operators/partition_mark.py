@@ -10,7 +10,7 @@ from c360_stream.features.plausibility import TimeJudge
 
 
 class PartitionMark:
-    """The mark to come to, and the one last told, which may be behind it. `NO_TIME` before the first event.
+    """The mark to come to, and the one last emitted, which may be behind it. `NO_TIME` before the first event.
 
     Parameters
     ----------
@@ -18,15 +18,15 @@ class PartitionMark:
         Knows the greatest event time of the partition.
     lateness_us
         Allowed lateness: how far the mark is behind that.
-    told_us
-        The mark last told.
+    emitted_us
+        The mark last emitted.
     """
 
-    def __init__(self, judge: TimeJudge, lateness_us: int, told_us: int) -> None:
+    def __init__(self, judge: TimeJudge, lateness_us: int, emitted_us: int) -> None:
         self._judge = judge
         self._lateness_us = lateness_us
-        self.told_us = told_us
-        self.us = max(told_us, self._of_events())
+        self.emitted_us = emitted_us
+        self.us = max(emitted_us, self._of_events())
 
     def _of_events(self) -> int:
         high_us = self._judge.high_us
@@ -34,11 +34,11 @@ class PartitionMark:
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is more to tell than was told."""
-        return self.told_us < self.us
+        """Whether the mark is beyond the one last emitted."""
+        return self.emitted_us < self.us
 
     def inform_judge(self) -> None:
-        """Tell the judge what time it is: an idle partition's mark has followed the clock, beyond its own events."""
+        """Give the judge the time: an idle partition's mark has followed the clock, beyond its own events."""
         if self.us != NO_TIME:
             self._judge.advance(self.us + self._lateness_us)
 
@@ -46,14 +46,14 @@ class PartitionMark:
         """Take the events that were judged, or, of an idle partition, the clock."""
         clock_us = time.time_ns() // 1000 - self._lateness_us if idle else NO_TIME
         self.us = max(self.us, self._of_events(), clock_us)
-        if self.told_us == NO_TIME and self.us != NO_TIME:
+        if self.emitted_us == NO_TIME and self.us != NO_TIME:
             # From its first event on. Idle before that, it follows the clock, and nothing from before is expected.
-            self.told_us = self._judge.begin(self.us + self._lateness_us) - self._lateness_us
+            self.emitted_us = self._judge.begin(self.us + self._lateness_us) - self._lateness_us
 
-    def tell(self) -> int:
-        """The mark to tell now, at most a day further than the last one.
+    def emit(self) -> int:
+        """The mark to emit now, at most a day further than the last one.
 
         However far the log leaps, the flow runs a tick or so at a time, and can be stopped and snapshotted between.
         """
-        self.told_us = min(self.us, self.told_us + US_PER_DAY)
-        return self.told_us
+        self.emitted_us = min(self.us, self.emitted_us + US_PER_DAY)
+        return self.emitted_us

@@ -10,7 +10,7 @@ DRAIN_ROUNDS = 16
 waits for its turn."""
 
 AT_ONCE_SECONDS = 1.0
-"""The engine asks again at once when told a time so far back; it compares with one from before it asked."""
+"""The engine asks again at once when given a time so far back; it compares with one from before it asked."""
 
 
 class Rest:
@@ -46,12 +46,12 @@ class Rest:
         self._rounds = 0
 
     def ends(self, partition: str) -> None:
-        """Hear that a partition has something, or may have."""
+        """Note that a partition has something, or may have."""
         self._until.pop(partition, None)
         self._drains, self._rounds = "", 0
 
     def until(self, partition: str, until: float) -> float:
-        """Hear that a partition has nothing and is to be looked at by then; when to ask it again. May take as long."""
+        """Note that a partition has nothing and is to be looked at by then; when to ask it again. May take as long."""
         if self._partitions is None:
             return until
         self._until[partition] = until

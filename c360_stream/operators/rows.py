@@ -185,7 +185,7 @@ def outcome_rows(part: int, known_at_us: int, outcomes: Outcomes) -> list[Output
 
 
 def departures(settings: Settings, part: int, day: int, accounts: list[str]) -> list[Output]:
-    """Tombstones on the risk topic and rows of `departures`: both say that accounts are gone."""
+    """Tombstones on the risk topic and rows of `departures`: both show that accounts are gone."""
     if not accounts:
         return []
     columns = {"account_id": accounts, "gone_at": np.full(len(accounts), day * US_PER_DAY, np.int64)}

@@ -16,7 +16,7 @@ from c360_stream.contracts.records import TIERS, rfc3339_ms, score_id
 from c360_stream.features.columns import Heartbeats
 from c360_stream.logs.events import SCORE_EMITTED
 from c360_stream.operators.rows import Clock, Output, departures, feature_rows, outcome_rows, score_outputs
-from c360_stream.operators.stop import failing_loudly
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.operators.tick_log import TickTotals, Totals
 from c360_stream.operators.tick_scheduler import TickScheduler
 from c360_stream.scoring.account_scores import ScoringConfig
@@ -41,12 +41,13 @@ class ScoreStep:
     settings: Settings
     config: ScoringConfig
     backend: StateBackend
+    run: RunContext
     turns: TickScheduler = field(default_factory=TickScheduler)
     totals: TickTotals = field(default_factory=lambda: TickTotals(uuid4().hex))
 
-    @failing_loudly
+    @record_failure
     def __call__(self, resume_state: bytes | None) -> ScoreLogic:
-        """Build, or take up a snapshot."""
+        """Build, or restore a snapshot."""
         return ScoreLogic(self, resume_state)
 
 
@@ -70,6 +71,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     kept = fields(_shard=int, _scorer=ShardScorer)
 
     def __init__(self, step: ScoreStep, resume_state: bytes | None = None) -> None:
+        self.run = step.run
         self._step = step
         self._handle = step.backend.of("score", ScoreLogic)
         self._scorer = ShardScorer(step.config)
@@ -80,7 +82,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         if resume_state is not None:
             self.restore(self._handle.load(resume_state))
 
-    @failing_loudly
+    @record_failure
     def on_batch(self, values: list[ScoreInput]) -> tuple[list[ScoreOutput], bool]:
         """Take rows and versions; emit what can be scored, live but for a tick."""
         out: list[ScoreOutput] = []
@@ -97,7 +99,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
             out += self._until_tick() if self._step.settings.live else self._all()
         return [*out, *self._passing()], False
 
-    @failing_loudly
+    @record_failure
     def on_notify(self) -> tuple[list[ScoreOutput], bool]:
         """Score the tick that waits, if it is this shard's turn."""
         if not self._step.turns.free():
@@ -109,10 +111,10 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
     def notify_at(self) -> datetime | None:
         """When this shard may have its turn, if a tick waits."""
         waits = self._scorer.tick_is_ready
-        self._step.turns.heard(self._shard, waits=waits)
+        self._step.turns.set_waiting(self._shard, waits=waits)
         return self._step.turns.next_at() if waits else None
 
-    @failing_loudly
+    @record_failure
     def on_eof(self) -> tuple[list[ScoreOutput], bool]:
         """Score what waits: there will be no more turns."""
         return [*self._all(), *self._passing()], False
@@ -146,12 +148,12 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
 
     def _event(self, scores: ScoredRows) -> list[Output]:
         _count(scores)
-        _say(scores)
+        _log_scores(scores)
         return score_outputs(self._step.settings, self._clock, self._shard, scores)
 
     def _tick(self, tick: ScoredTick) -> list[Output | CountedStats]:
         _count(tick.scores)
-        _say(tick.scores)
+        _log_scores(tick.scores)
         metrics.ACCOUNTS_ACTIVE.labels(str(tick.shard)).set(len(tick.scores.ids))
         stats = shard_stats(tick)
         return [
@@ -166,7 +168,7 @@ class ScoreLogic(StatefulBatchLogic[ScoreInput, ScoreOutput, bytes], Kept):
         """Count the messages that wait with rows."""
         self._taken = self._scorer.waiting
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """The scorer's state."""
         return self._handle.keep(str(self._shard), self.state)
@@ -177,7 +179,7 @@ def _count(scores: ScoredRows) -> None:
         metrics.SCORES_EMITTED.labels(scores.trigger, TIERS[tier]).inc(number)
 
 
-def _say(scores: ScoredRows) -> None:
+def _log_scores(scores: ScoredRows) -> None:
     """Name each score in the log, if it goes so far; its id is no account's."""
     if not SCORE_EMITTED.enabled:
         return

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from c360_stream.logs import summaries
 from c360_stream.logs.pace import Pace
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.rest import Rest
+from c360_stream.operators.run_context import RunContext
 from c360_stream.state.outbox import PULSE, PULSE_SECONDS, Pulse
 
 DEAD_LETTER_BYTES_MAX = 128 * 1024 * 1024
@@ -41,6 +41,7 @@ class SharedIntake:
     """Whose turn it is to read, where to wait for input, how much is held back, and when to send pulses."""
 
     alignment: ReadAlignment
+    run: RunContext
     rest: Rest = field(default_factory=lambda: Rest(None))
     dead_letters: HeldDeadLetters = field(default_factory=lambda: HeldDeadLetters(math.inf))
     pulses: Pace = field(default_factory=lambda: Pace(PULSE_SECONDS))
@@ -49,5 +50,5 @@ class SharedIntake:
         """A pulse if one is due, which is also when the log has its sums."""
         if not self.pulses.due():
             return []
-        summaries.look()
+        self.run.log_sums()
         return [PULSE]

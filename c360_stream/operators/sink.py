@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,19 +21,18 @@ from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.dead_letter_retention import set_letter_retention
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.connectors.clickhouse.tables import arrow_table
-from c360_stream.errors import C360Error, StateError
+from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
-from c360_stream.operators.in_flight_writes import writes_of
 from c360_stream.operators.rows import HEARTBEATS, TableRows
-from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
+from c360_stream.operators.run_context import RunContext, record_failure
 from c360_stream.settings import Settings
-from c360_stream.state.outbox import Chunk, Outbox, Pulse, finish_later
+from c360_stream.state.outbox import Chunk, Outbox, Pulse
 
 ROWS_MAX = 20_000
 BLOCK_BYTES_MAX = 8 * 1024 * 1024
 """Of text from outside in a block: 20,000 dead letters may be gigabytes, and some blocks are under way at a time."""
 WAIT_SECONDS = 1.0
-SAY_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 INSERTS_MAX = 4
 SERVER_PARTS = 4
 
@@ -46,7 +45,7 @@ def table_parts(settings: Settings) -> int:
     return 1 if settings.embedded_tables else SERVER_PARTS
 
 
-def open_tables(settings: Settings) -> TableStore:
+def open_tables(settings: Settings, run: RunContext) -> TableStore:
     """Connect to the tables. chDB is brought up to date on the way; a server is left to `c360 setup`.
 
     Raises
@@ -54,7 +53,12 @@ def open_tables(settings: Settings) -> TableStore:
     StateError
         If a server's schema is not the one that this release writes.
     """
-    store = connect(settings.dsn, patience_seconds=settings.outage_seconds_max, waiting=waiting)
+    store = connect(
+        settings.dsn,
+        patience_seconds=settings.outage_seconds_max,
+        waiting=run.shutdown.waiting,
+        outages=run.outages,
+    )
     if settings.embedded_tables:
         store.migrate()
         set_letter_retention(store, settings.dead_letter_retention_days)
@@ -71,6 +75,8 @@ class TableSink(FixedPartitionedSink[TableRows | Pulse, bytes | None]):
 
     Parameters
     ----------
+    run
+        What its steps share.
     recovering
         Whether there is a recovery store, which an outbox needs.
     open_store
@@ -78,11 +84,17 @@ class TableSink(FixedPartitionedSink[TableRows | Pulse, bytes | None]):
     """
 
     def __init__(
-        self, settings: Settings, *, recovering: bool, open_store: Callable[[Settings], TableStore] | None = None
+        self,
+        settings: Settings,
+        run: RunContext,
+        *,
+        recovering: bool,
+        open_store: Callable[[Settings], TableStore] | None = None,
     ) -> None:
+        self.run = run
         self._settings = settings
         self._recovering = recovering
-        self._open_store = open_store or open_tables
+        self._open_store = open_store or functools.partial(open_tables, run=run)
         self.parts = table_parts(settings)
 
     def list_parts(self) -> list[str]:
@@ -93,12 +105,12 @@ class TableSink(FixedPartitionedSink[TableRows | Pulse, bytes | None]):
         """The partition is the key."""
         return int(item_key)
 
-    @failing_loudly
+    @record_failure
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> TableSinkPartition:
         """Connect."""
         outbox = Outbox(f"tables {for_part}", resume_state) if self._recovering else None
-        heard = {HEARTBEATS: Acknowledged(HEARTBEATS, live=self._settings.live).rows}
-        return TableSinkPartition(lambda: self._open_store(self._settings), outbox, for_part, heard)
+        on_inserted = {HEARTBEATS: Acknowledged(HEARTBEATS, live=self._settings.live).rows}
+        return TableSinkPartition(lambda: self._open_store(self._settings), self.run, outbox, for_part, on_inserted)
 
 
 class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None]):
@@ -117,13 +129,15 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
     def __init__(
         self,
         connect_store: Callable[[], TableStore],
+        run: RunContext,
         outbox: Outbox | None = None,
         name: str = "0",
-        heard: Mapping[str, Callable[[pa.Table], None]] = NOBODY,
+        on_inserted: Mapping[str, Callable[[pa.Table], None]] = NOBODY,
     ) -> None:
+        self.run = run
         self._name = name
         self._outbox = outbox
-        self._heard = heard  # by table, who hears of rows that are inserted
+        self._on_inserted = on_inserted  # by table, what to call with rows that are inserted
         self._held = Blocks()
         self._thread = ThreadPoolExecutor(1, "tables")
         self._store = self._thread.submit(connect_store).result()
@@ -133,7 +147,7 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         # What a snapshot held may have been stored, or been under way, when its process died.
         self._publish_sealed(repeated=True)
 
-    @failing_loudly
+    @record_failure
     def write_batch(self, items: list[TableRows | Pulse]) -> None:
         """Have the last snapshot's rows inserted, as there is room; take rows."""
         self._begin_publishing()
@@ -161,11 +175,11 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
 
     def _insert_now(self, table: str, rows: pa.Table, token: str | None = None, repeated: bool = False) -> bool:
         """Insert a block; whether it is of the outbox."""
-        with measured(table):
+        with self.run.writes.measure(table):
             self._store.insert_rows(table, rows, token, repeated=repeated)
         metrics.SINK_ROWS.labels(table).inc(rows.num_rows)
-        if (heard := self._heard.get(table)) is not None:
-            heard(rows)
+        if (on_inserted := self._on_inserted.get(table)) is not None:
+            on_inserted(rows)
         return token is not None
 
     def _begin_publishing(self, *, repeated: bool = False) -> None:
@@ -188,12 +202,12 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
     def _settle(self, under_way_max: int) -> None:
         """Wait until so many inserts are under way; raise what one of them raised."""
         while len(self._inserts) > under_way_max or (self._inserts and self._inserts[0].done()):
-            of_outbox = wait(self._inserts[0], "an insert into the tables is under way")
+            of_outbox = wait(self._inserts[0], "an insert into the tables is under way", self.run)
             self._inserts.popleft()
             if of_outbox and self._outbox is not None:
                 self._outbox.published()
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes | None:
         """Make sure that every insert under way is done; what waits, as bytes, or inserted where there is no outbox."""
         if self._outbox is None:
@@ -213,13 +227,13 @@ class TableSinkPartition(StatefulSinkPartition[TableRows | Pulse, bytes | None])
         A clean stop without an outbox stores what is at hand; after a failure that would be unsafe.
         """
         if self._outbox is None:
-            if stop_requested():
+            if self.run.shutdown.requested:
                 self.snapshot()
             self._release()
-        elif stop_requested() or first_failure() is not None:
+        elif self.run.shutdown.requested or self.run.shutdown.first_failure is not None:
             self._release()
         else:
-            finish_later(self._finish)
+            self.run.outboxes.add(self._finish)
 
     def _finish(self) -> None:
         self._publish_sealed()
@@ -258,15 +272,15 @@ class Blocks:
         return table, arrow_table(table, columns)
 
 
-def wait(under_way: Future[T], reason: str) -> T:
-    """Wait for work of a thread, and say meanwhile why; give what it gave, raise what it raised."""
+def wait(under_way: Future[T], reason: str, run: RunContext) -> T:
+    """Wait for work of a thread, and report meanwhile why; return its result, or raise its error."""
     while True:
         try:
-            return under_way.result(SAY_SECONDS)
+            return under_way.result(REPORT_SECONDS)
         except FutureTimeoutError:
             if under_way.done():
                 raise
-            waiting(reason)
+            run.shutdown.waiting(reason)
 
 
 def pack_block(table: str, rows: pa.Table) -> bytes:
@@ -290,23 +304,3 @@ def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], pa.Array):
         return pa.concat_arrays(parts)
     return [value for part in parts for value in part]
-
-
-@contextmanager
-def watched(sink: str) -> Iterator[None]:
-    """Show how long a write to a table or topic has been under way, and count its errors."""
-    try:
-        with writes_of(sink).write():
-            yield
-    except C360Error:
-        metrics.SINK_ERRORS.labels(sink).inc()
-        raise
-
-
-@contextmanager
-def measured(sink: str) -> Iterator[None]:
-    """Measure how long a table or topic takes, and count its errors."""
-    began = time.perf_counter()
-    with watched(sink):
-        yield
-    metrics.SINK_FLUSH_DURATION_SECONDS.labels(sink).observe(time.perf_counter() - began)

@@ -52,7 +52,7 @@ class TickTotals:
     Parameters
     ----------
     process
-        Tells processes apart.
+        Name of the process, unique in the cluster.
     now
         Counts.
     """
@@ -71,7 +71,7 @@ class TickTotals:
 
 
 class TickLog(Kept):
-    """Says of each tick, once all shards have scored it, what came out.
+    """Logs each tick once all shards have scored it.
 
     Parameters
     ----------
@@ -90,24 +90,24 @@ class TickLog(Kept):
         self._began: dict[int, float] = {}
         # Of each process. A cluster ends as one, so counts and what is known of them begin at 0 together.
         self._totals: dict[str, Totals] = {}
-        self._told = Totals()
+        self._logged = Totals()
 
     def part(self, day: int, tiers: Sequence[int], totals: tuple[str, Totals] | None) -> None:
-        """Take a shard's part: its scores by tier, and what its process has counted, if it is the one to say."""
+        """Take a shard's part: its scores by tier, and the counts of its process from the first of its shards."""
         self._began.setdefault(day, self._clock())
         self._tiers.setdefault(day, []).append(list(tiers))
         if totals is not None:
             self._totals[totals[0]] = totals[1]
 
     def closed(self, stats: TickStats, alarms: int) -> None:
-        """Say that all shards have scored a tick, and show which."""
+        """Log that all shards have scored a tick, and show which."""
         tiers = self._tiers.pop(stats.tick, [])
         known = len(tiers) == self._shards  # not if an older snapshot held some of the parts
         by_tier = dict(zip(TIERS, map(sum, zip(*tiers, strict=True)), strict=True)) if known else None
         totals = Totals()
         for each in self._totals.values():
             totals = totals.plus(each)
-        counted, self._told = totals.since(self._told), totals
+        counted, self._logged = totals.since(self._logged), totals
         as_of_us = stats.tick * US_PER_DAY
         metrics.TICK_TIMESTAMP_SECONDS.set(as_of_us / US_PER_SECOND)
         TICK_SCORED.log(

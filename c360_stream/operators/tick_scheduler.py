@@ -13,7 +13,7 @@ class TickScheduler:
     """Lets one key of a step at a time do a slice of its work.
 
     The engine notifies all keys whose time has come in one go, and reads its sources when it is through with them. So
-    whoever is notified asks for the turn, and tries again a little later if another key has just had it: the engine
+    a key that is notified asks for the turn, and tries again a little later if another key has just had it: the engine
     comes to its sources meanwhile. A key that has nothing to do asks for no notification, and is not `waited_for`.
 
     Parameters
@@ -25,7 +25,7 @@ class TickScheduler:
     --------
     >>> now = [10.0]
     >>> turns = TickScheduler(clock=lambda: now[0])
-    >>> turns.heard(3, waits=True)
+    >>> turns.set_waiting(3, waits=True)
     >>> turns.waited_for(), turns.free()
     (True, True)
     >>> turns.ended()
@@ -41,8 +41,8 @@ class TickScheduler:
         self._free_at = -float("inf")
         self._waiting: set[int] = set()
 
-    def heard(self, key: int, *, waits: bool) -> None:
-        """Hear whether a key has something to do."""
+    def set_waiting(self, key: int, *, waits: bool) -> None:
+        """Note whether a key has something to do."""
         (self._waiting.add if waits else self._waiting.discard)(key)
 
     def waited_for(self) -> bool:
@@ -54,7 +54,7 @@ class TickScheduler:
         return self._clock() >= self._free_at
 
     def ended(self) -> None:
-        """Hear that a slice has been done."""
+        """Note that a slice has been done."""
         self._free_at = self._clock() + PAUSE_SECONDS
 
     def next_at(self) -> datetime:

@@ -18,10 +18,10 @@ from c360_stream.connectors.ports import OnDelivered, OutboxWriter, OutRecord, R
 from c360_stream.errors import StateError
 from c360_stream.operators.heartbeats import Acknowledged
 from c360_stream.operators.rows import TopicRecords
-from c360_stream.operators.sink import NOBODY, SERVER_PARTS, measured, wait, watched
-from c360_stream.operators.stop import failing_loudly, first_failure, stop_requested, waiting
+from c360_stream.operators.run_context import RunContext, record_failure
+from c360_stream.operators.sink import NOBODY, SERVER_PARTS, wait
 from c360_stream.settings import Settings
-from c360_stream.state.outbox import Outbox, Pulse, finish_later
+from c360_stream.state.outbox import Outbox, Pulse
 
 CHUNK_RECORDS_MAX = 20_000
 CHUNK_BYTES_MAX = 32 * 1024 * 1024
@@ -49,8 +49,6 @@ class WriterState(NamedTuple):
 
 
 _NO_STATE = WriterState("", 0, {})
-# One for all partitions of the process: four of them left the engine a fifth of the interpreter while a tick went out.
-_publisher = ThreadPoolExecutor(1, "topics")
 _codec = pa.Codec("zstd", compression_level=1)
 
 
@@ -64,13 +62,20 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
 
     Parameters
     ----------
+    run
+        What its steps share.
     recovering
         Whether there is a recovery store, which an outbox needs.
     begun
         How the recovery store began.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, *, recovering: bool, begun: Begun) -> None:
+    def __init__(
+        self, settings: Settings, transport: Transport, run: RunContext, *, recovering: bool, begun: Begun
+    ) -> None:
+        self.run = run
+        # One for all partitions: four of them left the engine a fifth of the interpreter while a tick went out.
+        self._publisher = ThreadPoolExecutor(1, "topics")
         self._begun = begun
         self._mark = SnapshotMark(settings.log_dir, settings.topic_prefix)
         self._recovering = recovering
@@ -87,14 +92,14 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         """The partition is the key."""
         return int(item_key)
 
-    @failing_loudly
+    @record_failure
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> TopicOutboxPartition | TopicWriterPartition:
         """Open an outbox; or writers, where the topics were at the snapshot or when the recovery store was made."""
-        outbox = self._transport.outbox(for_part, waiting) if self._recovering else None
+        outbox = self._transport.outbox(for_part, self.run.shutdown.waiting) if self._recovering else None
         on_delivered = {self._heartbeat_topic: Acknowledged(self._heartbeat_topic, live=self._live).record}
         if outbox is not None:
             waiting_chunks = Outbox(f"topics {for_part}", resume_state, self._begun.store)
-            return TopicOutboxPartition(outbox, waiting_chunks, on_delivered)
+            return TopicOutboxPartition(outbox, waiting_chunks, self._publisher, self.run, on_delivered)
         if not isinstance(resume_state, tuple):  # none, or of a store that is older than marks: positions alone
             resume_state = (self._begun.store, 0, resume_state or self._begun.positions)
         state = WriterState(*resume_state)
@@ -102,7 +107,7 @@ class TopicSink(FixedPartitionedSink[TopicRecords | Pulse, Any]):
         if mark is not None:
             _refuse_older(state, self._begun.mark, mark.read())
         writers = {topic: self._transport.writer(topic, state.positions.get(topic)) for topic in self._topics}
-        return TopicWriterPartition(writers, on_delivered, state, mark)
+        return TopicWriterPartition(writers, self.run, on_delivered, state, mark)
 
 
 def _refuse_older(state: WriterState, begun: tuple[str, int] | None, newest: tuple[str, int] | None) -> None:
@@ -124,6 +129,8 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
     ----------
     writers
         By topic.
+    run
+        What its steps share.
     on_delivered
         By topic, what to call with each record that is acknowledged: with the next pulse, or at the next snapshot.
     state
@@ -135,31 +142,33 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
     def __init__(
         self,
         writers: Mapping[str, RecordWriter],
+        run: RunContext,
         on_delivered: Mapping[str, OnDelivered] = NOBODY,
         state: WriterState = _NO_STATE,
         mark: SnapshotMark | None = None,
     ) -> None:
+        self.run = run
         self._writers = writers
         self._on_delivered = on_delivered
         self._state = state
         self._mark = mark
         self._marked = not state.snapshot  # of one that is gone on from, a crash may have come before the note
 
-    @failing_loudly
+    @record_failure
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
         """Append records."""
         self._note_snapshot()
         for item in items:
             if isinstance(item, Pulse):
-                self._hear()
+                self._poll_deliveries()
                 continue
-            with watched(item.topic):
+            with self.run.writes.watch(item.topic):
                 self._writers[item.topic].write(item.records, self._on_delivered.get(item.topic))
             metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
-    def _hear(self) -> None:
+    def _poll_deliveries(self) -> None:
         for topic in self._on_delivered:
-            with watched(topic):
+            with self.run.writes.watch(topic):
                 self._writers[topic].write([])
 
     def _note_snapshot(self) -> None:
@@ -168,11 +177,11 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
             self._mark.write(self._state.store, self._state.snapshot)
             self._marked = True
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> tuple[str, int, Positions]:
         """Make sure that everything is delivered; where the topics end then."""
         for topic, writer in self._writers.items():
-            with measured(topic):
+            with self.run.writes.measure(topic):
                 writer.flush()
         positions = {topic: writer.position() for topic, writer in self._writers.items()}
         if positions != self._state.positions:
@@ -182,10 +191,10 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
 
     def close(self) -> None:
         """Release the writers. A clean stop delivers what is at hand."""
-        if not stop_requested() and first_failure() is None:
-            finish_later(self._note_snapshot)
+        if not self.run.shutdown.requested and self.run.shutdown.first_failure is None:
+            self.run.outboxes.add(self._note_snapshot)
         for writer in self._writers.values():
-            if stop_requested():
+            if self.run.shutdown.requested:
                 writer.flush()
             writer.close()
 
@@ -193,11 +202,11 @@ class TopicWriterPartition(StatefulSinkPartition[TopicRecords | Pulse, tuple[str
 class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
     """Publishes exact records from an outbox, once a snapshot that holds them is durable; others at once.
 
-    The engine begins an epoch once the snapshots of the one before are durable in all processes, so whatever is
-    written first after a snapshot says so. A thread publishes, one chunk after the other, and the next snapshot waits
-    for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s. While
-    it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records that
-    may go at once wait too while exact ones, which come before them, do.
+    The engine begins an epoch once the snapshots of the one before are durable in all processes, so the first write
+    after a snapshot shows that it is durable. A thread publishes, one chunk after the other, and the next snapshot
+    waits for it: in the engine's own, the transactions of a tick of 20,000 accounts kept the sources waiting for 4 s.
+    While it does, nobody else uses the writer. Readers of the compacted topic take the newest record of a key: records
+    that may go at once wait too while exact ones, which come before them, do.
 
     Parameters
     ----------
@@ -205,16 +214,29 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         Where to.
     outbox
         What waits.
+    publisher
+        The thread, which the partitions share.
+    run
+        As for `TopicWriterPartition`.
     on_delivered
         As for `TopicWriterPartition`.
     """
 
-    def __init__(self, writer: OutboxWriter, outbox: Outbox, on_delivered: Mapping[str, OnDelivered] = NOBODY) -> None:
+    def __init__(
+        self,
+        writer: OutboxWriter,
+        outbox: Outbox,
+        publisher: ThreadPoolExecutor,
+        run: RunContext,
+        on_delivered: Mapping[str, OnDelivered] = NOBODY,
+    ) -> None:
         if writer.newest(outbox.store) > outbox.newest:
             # The next chunks would be taken for those that were published under the same numbers, and be lost.
             raise StateError(OLDER, PUT_THE_NEWEST_BACK)
+        self.run = run
         self._writer = writer
         self._outbox = outbox
+        self._publisher = publisher
         self._on_delivered = on_delivered
         self._open: list[TopicRecord] = []
         self._open_bytes = 0
@@ -222,7 +244,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         self._publishing: Future[None] | None = None
         self._publish_sealed()
 
-    @failing_loudly
+    @record_failure
     def write_batch(self, items: list[TopicRecords | Pulse]) -> None:
         """Have the last snapshot's records published; take records."""
         self._publish_on()
@@ -239,7 +261,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
                 self._write(item)
 
     def _write(self, item: TopicRecords) -> None:
-        with watched(item.topic):
+        with self.run.writes.watch(item.topic):
             self._writer.write([(item.topic, record) for record in item.records], self._on_delivered.get(item.topic))
         metrics.SINK_ROWS.labels(item.topic).inc(len(item.records))
 
@@ -259,7 +281,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
         """Return once all that the last snapshot holds is published, and what waited behind it written."""
         self._publish_on()
         while self._publishing is not None:
-            wait(self._publishing, "publishing is under way")
+            wait(self._publishing, "publishing is under way", self.run)
             self._publish_on()
 
     def _publish_on(self) -> None:
@@ -271,7 +293,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             self._outbox.published()
             self._publishing = None
         if (chunk := self._outbox.take()) is not None:
-            self._publishing = _publisher.submit(self._publish, *chunk)
+            self._publishing = self._publisher.submit(self._publish, *chunk)
             return
         for item in self._behind:
             self._write(item)
@@ -279,7 +301,7 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
 
     def _publish(self, store: str, sequence: int, chunk: bytes) -> None:
         records = unpack_records(chunk)
-        with measured("topics"):
+        with self.run.writes.measure("topics"):
             self._writer.flush()  # what went at once comes before what waited
             self._writer.publish(store, sequence, records)
         for topic, record in records:
@@ -287,21 +309,21 @@ class TopicOutboxPartition(StatefulSinkPartition[TopicRecords | Pulse, bytes]):
             if (on_delivered := self._on_delivered.get(topic)) is not None:
                 on_delivered(record)
 
-    @failing_loudly
+    @record_failure
     def snapshot(self) -> bytes:
         """Make sure that everything written at once is delivered; what waits, as bytes."""
         self._publish_sealed()
-        with measured("topics"):
+        with self.run.writes.measure("topics"):
             self._writer.flush()
         self._end_chunk()
         return self._outbox.seal()
 
     def close(self) -> None:
         """Release the writer; at the end of the input, once the last snapshot has been published."""
-        if stop_requested() or first_failure() is not None:
+        if self.run.shutdown.requested or self.run.shutdown.first_failure is not None:
             self._release()
         else:
-            finish_later(self._finish)
+            self.run.outboxes.add(self._finish)
 
     def _finish(self) -> None:
         self._publish_sealed()

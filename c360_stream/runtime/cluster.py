@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from c360_stream.errors import C360Error, ConfigurationError
-from c360_stream.logs.crash_output import CRASHES, say_what_is_left
+from c360_stream.logs.crash_output import CRASHES, log_crash_output
 from c360_stream.operators.alignment import FILE_VARIABLE
 from c360_stream.runtime.recovery import native_file
 from c360_stream.runtime.signals import PARENT_VARIABLE, STOP_SECONDS_MAX, STOP_SIGNALS, Listener
@@ -27,7 +27,7 @@ PEERS_VARIABLE = "C360_PEERS"
 """Set in the processes of a cluster: the addresses of all of them."""
 PROCESS_VARIABLE = "C360_PROCESS"
 CHILDREN_SECONDS_MAX = STOP_SECONDS_MAX + 0.5
-"""Children end themselves first: what is left then cannot, say because it is suspended."""
+"""Children end themselves first: what is left then cannot, as when it is suspended."""
 LAST_WORDS_SECONDS_MAX = 2.0
 """How long after one has failed the others may take to end by themselves."""
 _POLL_SECONDS = 0.05
@@ -53,7 +53,7 @@ ALONE = ClusterMember()
 
 
 def member_among(peers: Sequence[str], process: int | None) -> ClusterMember:
-    """Check what `--peers` and `--process` say.
+    """Check `--peers` and `--process`.
 
     Raises
     ------
@@ -140,12 +140,12 @@ def _without_interrupts() -> Iterator[None]:
 def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listener: Listener) -> None:
     """Wait for all; one that a stop found before it could take signals has stopped too.
 
-    Whoever loses a peer ends soon, and often before that peer has said why it ends: it is given the time to.
+    A process that loses a peer ends soon, and often before that peer has logged why it ends: it is given the time to.
     """
     patience_ends = math.inf
     while True:
         codes = [child.poll() for child in children]
-        if listener.heard:
+        if listener.stop_requested:
             codes = [0 if code is not None and -code in STOP_SIGNALS else code for code in codes]
         if all(code == 0 for code in codes):
             return
@@ -157,7 +157,7 @@ def _wait(children: list[subprocess.Popen[bytes]], recovery: Path | None, listen
         time.sleep(_POLL_SECONDS)
     if ConfigurationError.exit_code in failed:
         raise ConfigurationError("the processes of the cluster could not start", "see the message above")
-    _say_what_crashed(codes, recovery)
+    _log_crashes(codes, recovery)
     cause = min(failed)  # a signal before an exit code: the others end with 1 because of it
     raise C360Error(f"a process of the cluster {_ended(cause)}", "see its message above; run again to resume")
 
@@ -170,11 +170,11 @@ def _ended(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def _say_what_crashed(codes: list[int | None], recovery: Path | None) -> None:
+def _log_crashes(codes: list[int | None], recovery: Path | None) -> None:
     for number, code in enumerate(codes):
         left = native_file(recovery, number)
         if left is not None and code is not None and -code in CRASHES:
-            say_what_is_left(left, number)
+            log_crash_output(left, number)
 
 
 @contextmanager
@@ -182,7 +182,8 @@ def reserved_ports(number: int) -> Iterator[list[int]]:
     """Ports of the loopback address that are given to nobody who does not ask for them by their number.
 
     Until a process of the cluster listens at its port, any connection on this machine might have got that one. A
-    socket that is bound and does not listen keeps it; whoever sets SO_REUSEADDR, as the engine does, may still listen.
+    socket that is bound and does not listen keeps it; a process that sets SO_REUSEADDR, as the engine does, may still
+    listen.
     """
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]

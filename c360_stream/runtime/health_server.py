@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from c360_stream.errors import ConfigurationError
 from c360_stream.metrics import REGISTRY
-from c360_stream.operators.health import HEALTH, Health
+from c360_stream.operators.health import Health
 
 CONNECTIONS_MAX = 16
 REQUEST_SECONDS_MAX = 5.0
@@ -38,7 +38,7 @@ class HealthServer:
         If the address cannot be bound.
     """
 
-    def __init__(self, address: str, health: Health = HEALTH, *, process: int = 0) -> None:
+    def __init__(self, address: str, health: Health, *, process: int = 0) -> None:
         host, _, port_text = address.rpartition(":")
         port = int(port_text) + (process if int(port_text) else 0)
         try:

@@ -17,7 +17,7 @@ from c360_stream.operators.order import sort_command, way_out
 from c360_stream.settings import Settings
 
 HEAD_RECORDS = 20_000
-"""Of each partition: enough to tell, and read in some 20 ms."""
+"""Of each partition: enough to judge by, and read in some 20 ms."""
 HEAD_BYTES_MAX = 64 * 1024 * 1024
 LATE_MIN = 100
 """Fewer late events in all refuse nothing: a small log may well hold somebody's history, sent after the event."""

@@ -6,7 +6,6 @@ import fcntl
 import json
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -22,6 +21,7 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.logs.events import STATE_NEW, STATE_RESUMED
 from c360_stream.operators.state_layout import whole_layout
 from c360_stream.operators.topic_sink import Begun
+from c360_stream.runtime.engine_store import forget_incomplete_epoch, is_in_use, unreadable_reason
 from c360_stream.settings import Settings
 from c360_stream.state.chunk_store import FULL, RESTORE, STATE_FOLDER
 from c360_stream.state.layout import START_OVER, differences
@@ -115,24 +115,24 @@ def native_file(directory: Path | None, process: int) -> Path | None:
     return directory / f"native-{process}.txt" if directory else None
 
 
-def explain(directory: Path, said: str) -> StateError | None:
+def explain(directory: Path, output: str) -> StateError | None:
     """What a failure of the engine means, if it is about its recovery store.
 
     Parameters
     ----------
-    said
-        Everything that the engine said: messages of exceptions and what its panics wrote.
+    output
+        Everything that the engine has written: messages of exceptions and what its panics wrote.
     """
-    what_and_mend = _missing(said) or _unusable(directory, said)
+    what_and_hint = _missing(output) or _unusable(directory, output)
     return (
-        StateError(f"recovery directory {directory}: {what_and_mend[0]}", what_and_mend[1]) if what_and_mend else None
+        StateError(f"recovery directory {directory}: {what_and_hint[0]}", what_and_hint[1]) if what_and_hint else None
     )
 
 
 def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
     """What is wrong with a recovery store that is made, as far as it shows from outside.
 
-    In a cluster the engine loses what its store said.
+    In a cluster the engine loses the messages of its store.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
         part = directory / name
         if not part.exists() or (part.is_file() and not part.stat().st_size):
             absent.append(name)
-        elif why := _unreadable(part, thoroughly=thoroughly):
+        elif why := unreadable_reason(part, thoroughly=thoroughly):
             unreadable = unreadable or f"{name} cannot be read: {why}"
     if absent:
         return StateError(f"recovery directory {directory}: {', '.join(absent)} missing or empty", RESTORE)
@@ -153,22 +153,22 @@ def inspect(directory: Path, *, thoroughly: bool = False) -> StateError | None:
     return StateError(f"recovery directory {directory}: {unreadable}", RESTORE) if unreadable else None
 
 
-def _missing(said: str) -> tuple[str, str] | None:
-    if found := _MISSING_PARTS.search(said):
+def _missing(output: str) -> tuple[str, str] | None:
+    if found := _MISSING_PARTS.search(output):
         names = ", ".join(f"part-{number}.sqlite3" for number in sorted(map(int, re.findall(r"\d+", found[1]))))
         return f"{names} missing or empty", RESTORE
-    if "No recovery partitions found" in said:
+    if "No recovery partitions found" in output:
         return "every part is missing", RESTORE
-    return ("its parts are of different moments", RESTORE) if "InconsistentPartitionsError" in said else None
+    return ("its parts are of different moments", RESTORE) if "InconsistentPartitionsError" in output else None
 
 
-def _unusable(directory: Path, said: str) -> tuple[str, str] | None:
-    failure = _SQLITE_FAILURE.search(said)
-    if failure is None and "recovery DB" not in said:
+def _unusable(directory: Path, output: str) -> tuple[str, str] | None:
+    failure = _SQLITE_FAILURE.search(output)
+    if failure is None and "recovery DB" not in output:
         return None
     code, why = (failure[1], failure[2] or failure[1]) if failure else ("CannotOpen", "unable to open database file")
     if code == "SystemIoFailure" and _free_bytes(directory) < FREE_BYTES_MIN:
-        code = "DiskFull"  # SQLite says so of the database alone, and not of its journal
+        code = "DiskFull"  # SQLite reports it for the database alone, and not for its journal
     match code:
         case "DiskFull":
             return FULL
@@ -190,7 +190,7 @@ def _prepare(directory: Path, held: ExitStack, *, cluster: bool) -> IO[str]:
             f"recovery directory {directory} has no recovery store but other files: {foreign[0]}",
             "name a new or an empty directory",
         )
-    keep_private(directory, "recovery directory")  # whoever can write to it runs code here
+    keep_private(directory, "recovery directory")  # anybody who can write to it runs code here
     lock = _lock(directory, ".lock", held)
     if not cluster:  # the others of a cluster, started one by one, may have come first
         with ExitStack() as looked_at:
@@ -204,7 +204,7 @@ def _make(directory: Path) -> None:
     parts = list(directory.glob("part-*.sqlite3"))
     if (directory / ORIGIN).exists():
         return
-    if any(map(_in_use, parts)) or (directory / STATE_FOLDER).exists():
+    if any(map(is_in_use, parts)) or (directory / STATE_FOLDER).exists():
         raise StateError(f"recovery directory {directory}: {ORIGIN} is missing", f"restore it from a back-up, {_OVER}")
     for part in parts:
         part.unlink()
@@ -217,49 +217,6 @@ def _make(directory: Path) -> None:
         if failure is None:
             raise
         raise failure from None
-
-
-def _in_use(part: Path) -> bool:
-    """Whether a run has kept anything in a part, as far as it can be read."""
-    try:
-        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database:
-            return database.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
-    except sqlite3.Error:
-        return False
-
-
-def forget_incomplete_epoch(directory: Path) -> int | None:
-    """Delete the snapshots that a run which was killed had stored of an epoch that others had not come to the end of.
-
-    The engine goes on from the epoch before, but leaves them; of a key that gets nothing in the epoch's second attempt
-    it would take one up the next time, as if what is in it had not been read again since.
-
-    Returns
-    -------
-    The epoch that the engine goes on with; None if there has been none.
-    """
-    executions: list[tuple[int, int, int]] = []
-    reached: dict[tuple[int, int], int] = {}
-    parts = sorted(directory.glob("part-*.sqlite3"))
-    for part in parts:
-        executions += _query(part, "SELECT ex_num, worker_count, resume_epoch FROM exs")
-        for execution, worker, epoch in _query(part, "SELECT ex_num, worker_index, worker_frontier FROM fronts"):
-            reached[execution, worker] = max(epoch, reached.get((execution, worker), epoch))
-    if not executions:
-        return None
-    newest, workers, began = max(executions)
-    resumes_at = min(max(reached.get((newest, worker), began), began) for worker in range(workers))
-    for part in parts:
-        _query(part, "DELETE FROM snaps WHERE snap_epoch >= ?", resumes_at)
-    return resumes_at if any(_query(part, "SELECT 1 FROM snaps LIMIT 1") for part in parts) else None
-
-
-def _query(part: Path, text: str, *values: int) -> list[Any]:
-    try:
-        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database, database:
-            return database.execute(text, values).fetchall()
-    except sqlite3.Error as error:
-        raise StateError(f"recovery directory {part.parent}: {part.name} cannot be read: {error}", RESTORE) from None
 
 
 def _note_origin(directory: Path, settings: Settings) -> None:
@@ -388,15 +345,3 @@ def _free_bytes(directory: Path) -> int:
         return shutil.disk_usage(directory).free
     except OSError:
         return FREE_BYTES_MIN
-
-
-def _unreadable(part: Path, *, thoroughly: bool) -> str:
-    """What SQLite says against a file; empty if it can read it."""
-    look = "PRAGMA quick_check(1)" if thoroughly else "PRAGMA schema_version"
-    try:
-        # Not read-only: what a crash left in the journal has to be brought in first.
-        with closing(sqlite3.connect(f"{part.resolve().as_uri()}?mode=rw", uri=True)) as database:
-            (found,) = database.execute(look).fetchone()
-        return str(found) if thoroughly and found != "ok" else ""
-    except sqlite3.Error as error:
-        return str(error)

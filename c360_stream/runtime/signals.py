@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while a flow starts, runs, waits or ends: heard even while the main thread is in C code.
+"""SIGTERM and SIGINT while a flow starts, runs, waits or ends: handled even while the main thread is in C code.
 
 Python runs its signal handlers in the main thread, between two of its instructions, and librdkafka or the engine may
 keep that thread for minutes. So the handlers do nothing; a thread reads the file descriptor that CPython's own
@@ -20,13 +20,13 @@ from multiprocessing.connection import wait
 
 from c360_stream.logs.events import STOP_ASKED, STOP_FORCED
 from c360_stream.logs.lines import line
-from c360_stream.operators.stop import StopRequested
+from c360_stream.operators.shutdown import StopRequested
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS_MAX = 4.0
 """How long a flow may take to stop before its process is ended: at the next start it repeats what was under way."""
 INTERRUPT_SECONDS = 1.0
-"""After which the engine of a cluster is interrupted. A source hears of a stop when it is asked for more, which the
+"""After which the engine of a cluster is interrupted. A source notices a stop when it is asked for more, which the
 engine does not do while it waits for the snapshot of another process; that one may have stopped before it."""
 _INTERRUPT = signal.SIGUSR2
 PARENT_VARIABLE = "C360_PARENT_FD"
@@ -34,10 +34,10 @@ PARENT_VARIABLE = "C360_PARENT_FD"
 
 
 class Listener:
-    """Hears what asks this process to stop. Get one from `listening`."""
+    """Listens for what asks this process to stop. Get one from `listening`."""
 
     def __init__(self) -> None:
-        self.heard = False
+        self.stop_requested = False
         """Whether a stop was asked for."""
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
@@ -53,7 +53,7 @@ class Listener:
         self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._handlers_before = {number: signal.signal(number, _left_to_the_thread) for number in STOP_SIGNALS}
         if self._parent is not None:
-            # The terminal sends Ctrl-C to all processes; the parent hears it and tells its children.
+            # The terminal sends Ctrl-C to all processes; the parent gets it and stops its children.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
         self._thread.start()
@@ -61,7 +61,7 @@ class Listener:
     def begun(
         self, stop: Callable[[], None], end: Callable[[], None] | None = None, *, seconds_max: float = STOP_SECONDS_MAX
     ) -> None:
-        """Say that from now on there is something to stop: until then, a stop ends the process with exit code 0.
+        """Note that from now on there is something to stop: until then, a stop ends the process with exit code 0.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Listener:
     def close(self) -> None:
         """Leave signals to whom they were left before; not after a stop, which shall end within its time."""
         with self._lock:
-            if self.heard:
+            if self.stop_requested:
                 return
         for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
@@ -120,14 +120,14 @@ class Listener:
                 self._end_now(0, line(STOP_FORCED).encode())
             if self._parent in ready:
                 self._parent = None  # nothing is ever written to it: this is its end
-                self._hear(None)
+                self._request_stop(None)
             if self._reading in ready:
                 numbers = os.read(self._reading, 64)
                 if not numbers:
                     return
                 for number in numbers:
                     if number in STOP_SIGNALS:
-                        self._hear(number)
+                        self._request_stop(number)
 
     @staticmethod
     def _can_be_written(descriptor: int) -> bool:
@@ -135,9 +135,9 @@ class Listener:
         poll.register(descriptor, select.POLLOUT)
         return any(events & select.POLLOUT for _, events in poll.poll(0))
 
-    def _hear(self, number: int | None) -> None:
+    def _request_stop(self, number: int | None) -> None:
         with self._lock:
-            again, self.heard = self.heard, True
+            again, self.stop_requested = self.stop_requested, True
             stop = self._stop
         if stop is None:
             self._end_now(0, b"")
@@ -145,10 +145,10 @@ class Listener:
             self._ends_at = time.monotonic() + self._seconds_max
             self._interrupts_at = time.monotonic() + min(INTERRUPT_SECONDS, self._seconds_max)
             stop()
-            said = signal.Signals(number).name if number is not None else "the process that started this one"
-            # Not here: whoever reads stderr may have stopped to, and a stop must not wait for him.
-            told = {"signal": said, "seconds_max": self._seconds_max}
-            threading.Thread(target=STOP_ASKED.log, kwargs=told, name="stop", daemon=True).start()
+            name = signal.Signals(number).name if number is not None else "the process that started this one"
+            # Not in this thread: what reads stderr may have stopped to, and a stop must not wait for it.
+            fields = {"signal": name, "seconds_max": self._seconds_max}
+            threading.Thread(target=STOP_ASKED.log, kwargs=fields, name="stop", daemon=True).start()
         elif number is not None and PARENT_VARIABLE not in os.environ:
             # In a cluster the parent alone counts: a process manager may signal all of them, as the parent does.
             self._end_now(128 + number, b"")
@@ -162,27 +162,19 @@ class Listener:
         os._exit(code)
 
 
-_listener: Listener | None = None
-
-
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """Hear signals for as long as this lasts; within another one, it is that one. For the main thread.
+    """Listen for signals as long as this lasts; not within another one. For the main thread.
 
     The first SIGTERM or SIGINT stops the flow cleanly, or ends the process if none has begun; a second one ends the
     process at once with exit code 128 + its number. In a process of a cluster, the end of the parent is as good
     as a signal.
     """
-    global _listener
-    if _listener is not None:
-        yield _listener
-        return
-    _listener = Listener()
+    listener = Listener()
     try:
-        yield _listener
+        yield listener
     finally:
-        _listener.close()
-        _listener = None
+        listener.close()
 
 
 def exit_stopped() -> None:

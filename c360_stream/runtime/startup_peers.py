@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from c360_stream.operators.health import Health
-from c360_stream.operators.stop import stop_requested
+from c360_stream.operators.run_context import RunContext
 
 
 class StartupPeerWatch:
@@ -25,21 +24,21 @@ class StartupPeerWatch:
         Number of this one.
     end
         Ends the process with a message; does not return.
-    health
-        Says when the cluster is complete: from then on the engine notices by itself.
+    run
+        Its health knows when the cluster is complete: from then on the engine notices by itself.
     """
 
-    def __init__(self, peers: Sequence[str], process: int, end: Callable[[str], None], health: Health) -> None:
+    def __init__(self, peers: Sequence[str], process: int, end: Callable[[str], None], run: RunContext) -> None:
         ports = [int(peer.rpartition(":")[2]) for peer in peers]
         self._own_port = ports[process]
         self._ports = frozenset(ports)
         self._end = end
-        self._health = health
+        self._run = run
         self._known: dict[int, int] = {}
 
     def look(self) -> None:
         """Compare the connections with those of the last look."""
-        if not self._health.forming or stop_requested():
+        if not self._run.health.forming or self._run.shutdown.requested:
             return
         states = self._connections()
         established = [descriptor for descriptor, state in states.items() if state == psutil.CONN_ESTABLISHED]

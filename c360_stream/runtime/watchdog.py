@@ -13,10 +13,11 @@ from typing import Protocol
 
 from c360_stream import metrics
 from c360_stream.connectors.factory import open_transport
+from c360_stream.connectors.outages import Outages
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.events import FLOW_WAITS, PARTITIONS_UNREAD
-from c360_stream.logs.lines import tell_failure
+from c360_stream.logs.lines import log_failure
 from c360_stream.operators.health import Health
 from c360_stream.settings import Settings
 
@@ -65,7 +66,7 @@ class ProgressWatch:
     stall_seconds_max
         Silence that ends the process.
     outage
-        Says which broker or server does not answer; empty if all do. May take a few seconds.
+        Which broker or server does not answer; empty if all do. May take a few seconds.
     end
         Ends the process with a message; does not return.
     health
@@ -88,7 +89,7 @@ class ProgressWatch:
         self._health = health
         self._clock = clock
         self._looked_at = self._awake_since = self._probed_at = clock()
-        self._told = False
+        self._logged = False
 
     def look(self) -> None:
         """Ask whether something is away once half the time is over, and end the process when all of it is."""
@@ -97,8 +98,8 @@ class ProgressWatch:
             self._awake_since = now
         silent_seconds = min(self._health.silent_seconds(), now - self._awake_since)
         if silent_seconds + LOOK_SECONDS < now - self._probed_at:
-            self._told = False  # a heartbeat has come that was not the outage's own
-        suspicious = self._told or silent_seconds > self._stall_seconds_max / 2
+            self._logged = False  # a heartbeat has come that was not the outage's own
+        suspicious = self._logged or silent_seconds > self._stall_seconds_max / 2
         if silent_seconds > self._stall_seconds_max or (suspicious and now - self._probed_at >= PROBE_SECONDS):
             self._probe(silent_seconds)
         self._looked_at = self._clock()
@@ -108,9 +109,9 @@ class ProgressWatch:
         self._probed_at = self._clock()
         if reason:
             self._health.waiting(reason)
-            if not self._told:
+            if not self._logged:
                 FLOW_WAITS.log(seconds=silent_seconds, reason=reason)
-            self._told = True
+            self._logged = True
         elif silent_seconds > self._stall_seconds_max and self._health.silent_seconds() > self._stall_seconds_max:
             self._end(f"no progress for {silent_seconds:.0f} s: a process of the cluster hangs")
 
@@ -123,7 +124,7 @@ class CollectorWatch:
     Parameters
     ----------
     health
-        Says when the flow moves.
+        Whether the flow moves.
     """
 
     def __init__(self, health: Health) -> None:
@@ -156,19 +157,19 @@ class PartitionWatch:
         self._counts = counts
         self._clock = clock
         self._look_at = clock() + PARTITIONS_SECONDS
-        self._told = False
+        self._logged = False
 
     def look(self) -> None:
         """Compare once a minute."""
         if self._clock() < self._look_at:
             return
-        with suppress(C360Error):  # an outage: the flow says so itself
+        with suppress(C360Error):  # an outage: the flow logs it itself
             for topic, count in self._counts().items():
                 metrics.INPUT_PARTITIONS_FOUND.labels(topic).set(count)
                 read = partitions_read().get(topic, count)
-                if count > read and not self._told:
+                if count > read and not self._logged:
                     PARTITIONS_UNREAD.log(topic=topic, read=read, found=count)
-                    self._told = True
+                    self._logged = True
         self._look_at = self._clock() + PARTITIONS_SECONDS
 
 
@@ -178,7 +179,7 @@ def partitions_read() -> dict[str, int]:
     return {each.labels["topic"]: int(each.value) for each in samples if each.name == INPUT_PARTITIONS_METRIC}
 
 
-def input_counts(settings: Settings) -> dict[str, int]:
+def input_counts(settings: Settings, outages: Outages) -> dict[str, int]:
     """Number of partitions of every input topic now.
 
     Raises
@@ -186,30 +187,30 @@ def input_counts(settings: Settings) -> dict[str, int]:
     TransportError
         If no broker answers.
     """
-    with closing(open_transport(settings)) as transport:
+    with closing(open_transport(settings, outages)) as transport:
         topics = [settings.input_topic(kind) for kind in INPUT_KINDS]
         return {topic: len(transport.partitions(topic)) for topic in topics}
 
 
-def outage(settings: Settings) -> str:
+def outage(settings: Settings, outages: Outages) -> str:
     """Which broker or server does not answer, and how; empty if all do. Asks with clients of its own."""
     try:
         if settings.uses_kafka:
-            _ask_kafka(settings)
+            _ask_kafka(settings, outages)
         if not settings.embedded_tables:
             from c360_stream.connectors.clickhouse.connection import connect
 
-            with closing(connect(settings.dsn, patience_seconds=0)) as tables:
+            with closing(connect(settings.dsn, patience_seconds=0, outages=outages)) as tables:
                 tables.schema_version()
     except C360Error as error:
         return error.what
     return ""
 
 
-def _ask_kafka(settings: Settings) -> None:
+def _ask_kafka(settings: Settings, outages: Outages) -> None:
     from c360_stream.connectors.kafka.transport import KafkaTransport
 
-    with closing(KafkaTransport(settings, start_seconds_max=PROBE_SECONDS)) as transport:
+    with closing(KafkaTransport(settings, start_seconds_max=PROBE_SECONDS, outages=outages)) as transport:
         transport.partitions(settings.risk_topic)
 
 
@@ -217,6 +218,6 @@ def end_process(message: str) -> None:
     """End this process with exit code 1, whatever its threads wait for."""
     what = f"{message}; look at the others, and run again to resume"
     with suppress(OSError, ValueError):
-        if not tell_failure(what, C360Error.exit_code):
+        if not log_failure(what, C360Error.exit_code):
             print(f"c360: error: {what}", file=sys.stderr, flush=True)  # noqa: T201
     os._exit(C360Error.exit_code)

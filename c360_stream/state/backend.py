@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from c360_stream import metrics
-from c360_stream.logs.summaries import SNAPSHOTS
+from c360_stream.logs.summaries import SnapshotSummary
 from c360_stream.state.chunk_store import ChunkStore
 from c360_stream.state.codec import pack, pack_small, unpack
 from c360_stream.state.fields import Kept
@@ -32,11 +32,14 @@ class StateBackend:
         Of what all state depends on, settings among it: state kept under another one cannot be used.
     recovery
         The recovery directory, where large state has files of its own. None: all of it is in the bytes.
+    snapshots
+        Sums them up for the log.
     """
 
     enabled: bool
     layout: Layout
     recovery: Path | None = None
+    snapshots: SnapshotSummary = field(default_factory=SnapshotSummary)
 
     def of(self, step: str, root: type[Kept]) -> StateHandle:
         """The handle of the state of one key of a step, an object of the class `root`."""
@@ -75,7 +78,7 @@ class StateHandle:
         began = time.perf_counter()
         packed, size = self._pack(key, state())
         seconds = time.perf_counter() - began
-        SNAPSHOTS.kept(size, seconds)
+        self._backend.snapshots.kept(size, seconds)
         metrics.SNAPSHOT_DURATION_SECONDS.labels(self._step).observe(seconds)
         metrics.SNAPSHOT_SIZE_BYTES.labels(self._step).observe(size)
         metrics.SNAPSHOT_TIMESTAMP_SECONDS.labels(self._step).set_to_current_time()

@@ -10,8 +10,6 @@ from c360_stream.state.codec import pack, unpack
 from c360_stream.state.fields import Kept, fields
 from c360_stream.state.layout import digest
 
-_unfinished: list[Callable[[], None]] = []
-
 
 class Chunk(NamedTuple):
     """Output of a snapshot, and its name: the store, and a number in it."""
@@ -30,15 +28,20 @@ PULSE_SECONDS = 0.2
 """How often the sources of a process send one: one of them for all."""
 
 
-def finish_later(finish: Callable[[], None]) -> None:
-    """Have this called by `finish_outboxes`: a partition that the engine closed holds chunks of the last snapshot."""
-    _unfinished.append(finish)
+class UnfinishedOutboxes:
+    """Outboxes of a run whose sink partitions the engine has closed, with chunks of the last snapshot in them."""
 
+    def __init__(self) -> None:
+        self._unfinished: list[Callable[[], None]] = []
 
-def finish_outboxes() -> None:
-    """Publish what the last snapshot of a run that came to its end holds: call this once the engine has returned."""
-    while _unfinished:
-        _unfinished.pop(0)()
+    def add(self, finish: Callable[[], None]) -> None:
+        """Have this called by `finish`."""
+        self._unfinished.append(finish)
+
+    def finish(self) -> None:
+        """Publish what the last snapshot of a run that came to its end holds: call this once the engine returned."""
+        while self._unfinished:
+            self._unfinished.pop(0)()
 
 
 class Outbox(Kept):

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.errors import ConfigurationError, StateError, TransportError
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.sink import open_tables
 from c360_stream.settings import Settings
 from tests.contracts.clickhouse_front import ClickHouseFront
@@ -69,18 +70,18 @@ def test_a_schema_of_another_version_is_refused(front: ClickHouseFront) -> None:
     def settings(dsn: str) -> Settings:
         return Settings(clickhouse_dsn=SecretStr(dsn))
 
-    with closing(open_tables(settings(front.dsn()))) as store:
+    with closing(open_tables(settings(front.dsn()), RunContext())) as store:
         assert store.schema_version() == store.schema_expected()
     empty = front.dsn().removesuffix("c360") + "empty"
     newest = store.schema_expected()
     with pytest.raises(StateError, match=f"ClickHouse has schema version 0, this release needs {newest}; .*c360 setup"):
-        open_tables(settings(empty))
+        open_tables(settings(empty), RunContext())
     with store_of(front) as store:
         record = f"INSERT INTO schema_migrations SELECT {newest + 1}, 'later.sql', '', now64(3)"
         store.command(record)
         try:
             with pytest.raises(StateError, match=f"has schema version {newest + 1}, this release needs {newest}"):
-                open_tables(settings(front.dsn()))
+                open_tables(settings(front.dsn()), RunContext())
         finally:
             store.command(f"DELETE FROM schema_migrations WHERE version = {newest + 1}")
 

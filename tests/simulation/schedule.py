@@ -19,11 +19,10 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
 
 from c360_stream.connectors.clickhouse.connection import connect
-from c360_stream.operators import stop
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shared_intake import HeldDeadLetters
 from c360_stream.runtime.recovery import begun, recovery_store
 from c360_stream.settings import Settings
-from c360_stream.state import outbox
 from flows.churn import build
 from tests.reference.files import keeping_in_files
 from tests.reference.log import Mess
@@ -182,7 +181,6 @@ def _draw_life(draw: random.Random, faults: random.Random, *, last: bool) -> tup
         waits_at=frozenset(draw.sample(range(1, 200), draw.randint(0, 5))),
         strangers_at=frozenset(faults.sample(range(1, 60), faults.choice((0, 0, 2, 10)))),
         unknown_offsets=faults.choice((0, 0, 1, 2, 6)),
-        stop=stop.request_stop,
     )
     epoch = timedelta(milliseconds=draw.choice(EPOCHS_MS[workers]))
     return Shape(workers, draw.choice((3, 20, 100)), epoch), fate
@@ -204,11 +202,8 @@ def live(
     C360Error
         What made it fail; `StateError` if it refuses the recovery directory.
     """
-    # What a new process does not have.
-    stop._stop.clear()
-    stop._given_up.clear()
-    stop._failures.clear()
-    outbox._unfinished.clear()
+    run = RunContext()
+    fate.stop = run.shutdown.request
     settings = Settings(**SETTINGS, batch_events=shape.batch_events)
     with small(fate), broker.serving(topics, fate), tables.serving(stored, fate):
         try:
@@ -217,10 +212,11 @@ def live(
                 topics.store = began.store
                 flow = build(
                     settings,
+                    run=run,
                     exactly_once=recovery is not None,
                     recovery=recovery,
                     begun=began,
-                    open_store=lambda _: connect(tables.DSN, patience_seconds=60, waiting=stop.waiting),
+                    open_store=lambda _: connect(tables.DSN, patience_seconds=60, waiting=run.shutdown.waiting),
                 )
                 cluster_main(
                     flow,
@@ -230,15 +226,15 @@ def live(
                     recovery_config=RecoveryConfig(str(recovery)) if recovery else None,
                     worker_count_per_proc=shape.workers,
                 )
-                if stop.stop_requested():
+                if run.shutdown.requested:
                     return False
-                outbox.finish_outboxes()
+                run.outboxes.finish()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
-            if fate.dead or stop.stop_requested():
+            if fate.dead or run.shutdown.requested:
                 return False
-            if (failure := stop.first_failure()) is not None:
+            if (failure := run.shutdown.first_failure) is not None:
                 raise failure from None
             raise
     return not fate.dead

@@ -198,12 +198,10 @@ def _flow(settings: Settings, answer: Connection) -> None:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
     from c360_stream import metrics
-    from c360_stream.operators.stop import stop_requested
     from c360_stream.runtime.run import run
 
     try:
-        run(settings)
-        if stop_requested():
+        if not run(settings):
             raise C360Error("the flow was stopped by a signal", "run the demo again")
         names = ("events_read", "events_accepted", "late_events", "duplicate_events")
         answer.send(Counts(*(int(metrics.total(f"c360_{name}_total")) for name in names)))

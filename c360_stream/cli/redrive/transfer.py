@@ -22,6 +22,7 @@ from c360_stream.connectors.dead_letters import Fate, Letter, Selection, read_le
 from c360_stream.connectors.kafka.reader import KafkaReader
 from c360_stream.connectors.kafka.redrive import RedriveOffset, Redriver
 from c360_stream.connectors.kafka.transport import KafkaTransport
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import Headers, OutRecord, RawBatch
 from c360_stream.connectors.reading import read_within
 from c360_stream.contracts.kinds import INPUT_KINDS
@@ -88,11 +89,14 @@ def redrive(
     selection = Selection(since, topic, stage, exception)
     tally = _Tally()
     with contextlib.ExitStack() as stack:
-        transport = stack.enter_context(contextlib.closing(KafkaTransport(settings)))
+        outages = Outages()
+        transport = stack.enter_context(contextlib.closing(KafkaTransport(settings, outages=outages)))
         partitions = {name: _existing(transport, settings, name) for name in [*targets, settings.dead_letter_topic]}
         # Opened first: it ends the transaction of a killed process, and so settles the position.
-        redriver = None if dry_run else stack.enter_context(contextlib.closing(Redriver(settings)))
-        place = RedriveOffset(settings, settings.dead_letter_topic, selection.group(settings.topic_prefix))
+        redriver = None if dry_run else stack.enter_context(contextlib.closing(Redriver(settings, outages=outages)))
+        place = RedriveOffset(
+            settings, settings.dead_letter_topic, selection.group(settings.topic_prefix), outages=outages
+        )
         stack.enter_context(contextlib.closing(place))
         starts = place.starts(partitions.pop(settings.dead_letter_topic), since)
         letters = _Pass(

@@ -31,6 +31,7 @@ from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import TimeJudge
 from c360_stream.features.recent_ids import RecentIds
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
+from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 
 READ_RECORDS_MAX = 8192
@@ -125,9 +126,9 @@ def _until_passed(
 
 def _decoded(reader: ReturningReader, kind: InputKind, encoder: EventEncoder) -> Iterator[DecodedBatch]:
     """Decoded batches up to the end of a partition."""
-    decoder = Decoder(kind)
+    decoder, run = Decoder(kind), RunContext()
     while not reader.at_end:
-        batch = DecodedBatch(reader, decoder, encoder, READ_RECORDS_MAX, wait_seconds=SILENCE_SECONDS_MAX)
+        batch = DecodedBatch(reader, decoder, encoder, run, READ_RECORDS_MAX, wait_seconds=SILENCE_SECONDS_MAX)
         if batch.read:
             yield batch
         else:

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from c360_stream.connectors.clickhouse.answers import AnswersOfClickHouse
 from c360_stream.connectors.clickhouse.refusals import refusal
 from c360_stream.connectors.clickhouse.store import TableStore
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.logs.crash_output import restore_faulthandler
@@ -38,7 +39,13 @@ _EMBEDDED_ENTRY = re.compile(
 _DSN_FORM = "clickhouse://user:password@host:8123/c360, clickhouses://... or chdb:///path/c360"
 
 
-def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait_patiently) -> TableStore:
+def connect(
+    dsn: str,
+    *,
+    patience_seconds: float = 60.0,
+    waiting: Waiting = wait_patiently,
+    outages: Outages | None = None,
+) -> TableStore:
     """Open the tables' database. `TableStore.schema_version` tells whether it has the tables.
 
     Parameters
@@ -52,6 +59,8 @@ def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait
     waiting
         Called at least once a second between such attempts, with the reason in words and without the password; what
         it raises ends the call. An attempt itself may take as long as the client's `send_receive_timeout`, 60 s.
+    outages
+        Of all clients that log an outage as one. None: this one's alone.
 
     Raises
     ------
@@ -67,7 +76,13 @@ def connect(dsn: str, *, patience_seconds: float = 60.0, waiting: Waiting = wait
     else:
         client, database = _open_server(dsn, parts), parts.path.strip("/") or DATABASE
     return TableStore(
-        client, mask_dsn(dsn), database, embedded=embedded, patience_seconds=patience_seconds, waiting=waiting
+        client,
+        mask_dsn(dsn),
+        database,
+        embedded=embedded,
+        patience_seconds=patience_seconds,
+        waiting=waiting,
+        outages=outages,
     )
 
 

@@ -13,7 +13,7 @@ from c360_stream.connectors.clickhouse.patience import TablePatience
 from c360_stream.connectors.clickhouse.refusals import ABSENT_CODES
 from c360_stream.connectors.clickhouse.repeats import rows_not_stored
 from c360_stream.connectors.clickhouse.tables import Column, arrow_table
-from c360_stream.connectors.outages import outage_of
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.logs.events import ROWS_STORED_AGAIN
@@ -42,6 +42,8 @@ class TableStore:
         How long to repeat a call, from its first failure on, while the server is away, overloaded or full.
     waiting
         Called meanwhile.
+    outages
+        Of all clients that log an outage as one. None: this one's alone.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class TableStore:
         embedded: bool,
         patience_seconds: float,
         waiting: Waiting = wait_patiently,
+        outages: Outages | None = None,
     ) -> None:
         self._client = client
         self._client.database = database
@@ -61,7 +64,7 @@ class TableStore:
         self._embedded = embedded
         self._patience_seconds = patience_seconds
         self._waiting = waiting
-        self._outage = outage_of(place)
+        self._outage = (outages or Outages()).of(place)
 
     def insert(self, table: str, columns: Mapping[str, Column], token: str | None = None) -> int:
         """Append rows, whole or not at all, and return how many.

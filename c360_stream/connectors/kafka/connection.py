@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from c360_stream.connectors.kafka.error_codes import OUTAGE, REFUSED
 from c360_stream.connectors.kafka.options import MESSAGE_BYTES_MAX
-from c360_stream.connectors.outages import outage_of
+from c360_stream.connectors.outages import Outages
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 
@@ -25,14 +25,22 @@ Client = TypeVar("Client")
 
 
 class Connection:
-    """The errors that a client reported about its brokers: they distinguish an outage from a final failure."""
+    """The errors that a client reported about its brokers: they distinguish an outage from a final failure.
 
-    def __init__(self, brokers: str) -> None:
+    Parameters
+    ----------
+    brokers
+        Their addresses.
+    outages
+        Of all clients that log an outage as one. None: this one's alone.
+    """
+
+    def __init__(self, brokers: str, outages: Outages | None = None) -> None:
         self.name = f"Kafka at {brokers}"
         self.outage = False
         """Whether an error came since the broker last answered."""
         self._reported = False
-        self._outage = outage_of(self.name)
+        self._outage = (outages or Outages()).of(self.name)
         self._last: KafkaError | None = None
         self._fatal: KafkaError | None = None
         self._refused: tuple[float, float] | None = None  # first and last time, of a run of them

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from c360_stream.connectors.kafka.connection import Connection, make_client
 from c360_stream.connectors.kafka.error_codes import OUTAGE
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
+from c360_stream.connectors.outages import Outages
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
 
@@ -29,8 +30,9 @@ class OffsetsClient:
     all its requests as outdated (seen with a restarted broker). So after a refusal the next request uses a new client.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outages: Outages | None = None) -> None:
         self._settings = settings
+        self._outages = outages or Outages()
         self._admin: AdminClient | None = None
 
     def ask(
@@ -73,7 +75,7 @@ class OffsetsClient:
     def knows(self, partition: TopicPartition, seconds_max: float) -> bool:
         """Whether there is such a partition, with a leader or without; true if nobody answers in time."""
         try:
-            known = list_topics(self._client(), Connection(self._settings.kafka_brokers), seconds_max)
+            known = list_topics(self._client(), Connection(self._settings.kafka_brokers, self._outages), seconds_max)
         except TransportError:
             return True
         return partition.partition in known.get(partition.topic, [])
@@ -85,7 +87,9 @@ class OffsetsClient:
 
     def _client(self) -> AdminClient:
         if self._admin is None:
-            self._admin = make_client(AdminClient, self._settings, Connection(self._settings.kafka_brokers))
+            self._admin = make_client(
+                AdminClient, self._settings, Connection(self._settings.kafka_brokers, self._outages)
+            )
         return self._admin
 
 

@@ -29,6 +29,7 @@ from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.records import offset_of
 from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord, Waiting
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -58,6 +59,8 @@ class KafkaOutbox:
         Looks up the end of a partition.
     waiting
         Called at least once a second during every wait.
+    outages
+        Of all clients of the run.
 
     Raises
     ------
@@ -65,18 +68,21 @@ class KafkaOutbox:
         If Kafka does not answer for `outage_seconds_max`, or refuses.
     """
 
-    def __init__(self, settings: Settings, part: str, offsets: OffsetsClient, waiting: Waiting) -> None:
+    def __init__(
+        self, settings: Settings, part: str, offsets: OffsetsClient, waiting: Waiting, outages: Outages
+    ) -> None:
         self.part = part
         self._settings = settings
         self._offsets = offsets
         self._waiting = waiting
+        self._outages = outages
         self._marker = Partition(settings.outbox_topic, marker_partition(part))
         self._published: dict[str, int] = {}
         self._transactions: Transactions | None = None
         self._fenced = False
         self._owner = uuid4().hex
         self._opened = False
-        connection = Connection(settings.kafka_brokers)
+        connection = Connection(settings.kafka_brokers, outages)
         self._sender = open_sender(settings, connection)
         self._connection = connection
         try:
@@ -162,7 +168,7 @@ class KafkaOutbox:
             self._raise_fenced()
         patience: KafkaPatience | None = None
         while True:
-            transactions = Transactions(self._settings, f"outbox.{self.part}", TRANSACTION_SECONDS_MAX)
+            transactions = Transactions(self._settings, f"outbox.{self.part}", TRANSACTION_SECONDS_MAX, self._outages)
             patience = patience or self._patience(transactions.connection, "opening the outbox")
             try:
                 transactions.open(patience)
@@ -197,7 +203,7 @@ class KafkaOutbox:
 
     def _read_markers(self) -> tuple[dict[str, int], str]:
         """The greatest committed sequence of each store, and the last process that opened the part."""
-        connection = Connection(self._settings.kafka_brokers)
+        connection = Connection(self._settings.kafka_brokers, self._outages)
         patience = self._patience(connection, f"reading {self._marker.topic}[{self._marker.partition}]")
         end = self._end_of_markers(connection, patience)
         consumer = make_client(Consumer, self._settings, connection, CONSUMER | {"auto.offset.reset": "earliest"})

@@ -15,6 +15,7 @@ from c360_stream.connectors.kafka.error_codes import DENIED, GONE, OUTAGE
 from c360_stream.connectors.kafka.offsets import OffsetsClient, known_offset
 from c360_stream.connectors.kafka.options import CONSUMER, TAILING, queue_options
 from c360_stream.connectors.kafka.records import RecordCollector, offset_of
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import BATCH_BYTES_MAX, RawBatch
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -45,13 +46,14 @@ class KafkaReader:
         ends: PartitionEnds,
         start_seconds_max: float,
         *,
+        outages: Outages,
         siblings: int,
         live: bool,
     ) -> None:
         self.topic = partition.topic
         self.partition = partition.partition
         self._partition = partition
-        self._connection = Connection(settings.kafka_brokers)
+        self._connection = Connection(settings.kafka_brokers, outages)
         self._live = live
         options = CONSUMER | queue_options(siblings) | (TAILING if live else {})
         self._consumer = make_client(Consumer, settings, self._connection, options)

@@ -20,6 +20,7 @@ from c360_stream.connectors.kafka.offsets import OffsetsClient
 from c360_stream.connectors.kafka.options import CONSUMER
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.connectors.kafka.transactions import TransactionFailedError, Transactions
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import OutRecord, Waiting, wait_patiently
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -42,14 +43,24 @@ class RedriveOffset:
         Name of the group.
     waiting
         Called at least once a second during every wait.
+    outages
+        As for `Connection`.
     """
 
-    def __init__(self, settings: Settings, topic: str, group: str, waiting: Waiting = wait_patiently) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        group: str,
+        waiting: Waiting = wait_patiently,
+        outages: Outages | None = None,
+    ) -> None:
         self.topic = topic
         self._settings = settings
         self._waiting = waiting
-        self._offsets = OffsetsClient(settings)
-        self._connection = Connection(settings.kafka_brokers)
+        outages = outages or Outages()
+        self._offsets = OffsetsClient(settings, outages)
+        self._connection = Connection(settings.kafka_brokers, outages)
         self._consumer = make_client(Consumer, settings, self._connection, CONSUMER | {"group.id": group})
 
     def starts(self, partitions: Iterable[int], since: datetime | None) -> dict[int, int]:
@@ -113,10 +124,10 @@ class Redriver:
         If Kafka does not answer for `outage_seconds_max`, or refuses.
     """
 
-    def __init__(self, settings: Settings, waiting: Waiting = wait_patiently) -> None:
+    def __init__(self, settings: Settings, waiting: Waiting = wait_patiently, outages: Outages | None = None) -> None:
         self._settings = settings
         self._waiting = waiting
-        self._transactions = Transactions(settings, "redrive", TRANSACTION_SECONDS_MAX)
+        self._transactions = Transactions(settings, "redrive", TRANSACTION_SECONDS_MAX, outages)
         try:
             self._transactions.open(self._patience("opening a transaction"))
         except BaseException as error:

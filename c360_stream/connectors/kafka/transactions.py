@@ -14,6 +14,7 @@ from c360_stream.connectors.kafka.connection import Connection
 from c360_stream.connectors.kafka.error_codes import FENCED, FINAL
 from c360_stream.connectors.kafka.patience import WAIT_SECONDS, KafkaPatience
 from c360_stream.connectors.kafka.sender import ANY_PARTITION, open_sender
+from c360_stream.connectors.outages import Outages
 from c360_stream.connectors.ports import TopicRecord
 from c360_stream.errors import TransportError
 from c360_stream.settings import Settings
@@ -60,10 +61,12 @@ class Transactions:
         Of the producer, within the prefix: one process at a time has it, the newest.
     seconds_max
         The broker ends a transaction that takes longer. So long may readers wait for a process that does not come back.
+    outages
+        As for `Connection`.
     """
 
-    def __init__(self, settings: Settings, name: str, seconds_max: int) -> None:
-        self.connection = Connection(settings.kafka_brokers)
+    def __init__(self, settings: Settings, name: str, seconds_max: int, outages: Outages | None = None) -> None:
+        self.connection = Connection(settings.kafka_brokers, outages)
         self._seconds_max = seconds_max
         self._began = time.monotonic()
         options = {

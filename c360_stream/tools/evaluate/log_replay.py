@@ -18,6 +18,7 @@ from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource, input_partitions
 from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import RunContext
 from c360_stream.pipeline import account_shards
 from c360_stream.settings import Settings
 
@@ -77,7 +78,7 @@ class LogReplay:
     def ticks(self) -> Iterator[ReplayedTick]:
         """Every tick, in order."""
         alignment = ReadAlignment(self._partitions, self.settings.read_ahead_hours * US_PER_HOUR)
-        source = IngestSource(self.settings, self._transport, self._partitions, alignment)
+        source = IngestSource(self.settings, self._transport, self._partitions, alignment, run=RunContext())
         with contextlib.ExitStack() as open_parts:
             reading: list[IngestPartition] = []
             for name in self._partitions:

@@ -12,7 +12,7 @@ from typing import TextIO
 import click
 
 from c360_stream.connectors.factory import open_transport
-from c360_stream.runtime.signals import listening
+from c360_stream.runtime.signals import Listener
 from c360_stream.settings import load_settings
 from c360_stream.tools.simulate import SimulationSpec, live
 from c360_stream.tools.simulate.company import opened_truth
@@ -47,7 +47,15 @@ class RealClock:
 
 
 def simulate_live(
-    *, accounts: int, days: int, seed: int, scenario: str, kafka: str, truth: Path | None, until_now: bool
+    listener: Listener,
+    *,
+    accounts: int,
+    days: int,
+    seed: int,
+    scenario: str,
+    kafka: str,
+    truth: Path | None,
+    until_now: bool,
 ) -> None:
     """Write history up to now at full speed, then live events, until SIGTERM or SIGINT.
 
@@ -60,6 +68,8 @@ def simulate_live(
 
     Parameters
     ----------
+    listener
+        What listens for SIGTERM and SIGINT.
     accounts, seed, scenario
         As in `SimulationSpec`.
     days
@@ -84,28 +94,31 @@ def simulate_live(
     asked = SimulationSpec(accounts, 2 * days, seed, start, scenario)
     clock = RealClock(until_now=until_now)
     with (
-        listening() as listener,
         contextlib.closing(open_transport(settings)) as transport,
         _truth_file(truth) as truth_file,
     ):
         found = find_company(transport, settings, asked) or Found(asked, {})
-        days_before = max(1, (clock.now().date() - found.spec.start).days)
-        with (
-            contextlib.closing(KafkaEventSink(transport, settings, found.spec)) as sink,
-            day_progress("history", days_before) as progress,
-        ):
+        with contextlib.closing(KafkaEventSink(transport, settings, found.spec)) as sink:
             listener.begun(clock.stop)
-            _echo(_greeting(found))
+            events = _write(found, sink, clock, truth_file)
+    how = "all up to now" if until_now and not listener.stop_requested else "stopped"
+    _echo(f"{how}; {events:,} events written to {kafka}")
 
-            def day_done(day: date, events: int) -> None:
-                done = (day - found.spec.start).days + 1
-                if done <= days_before:
-                    progress(done, events)
-                if done == days_before:
-                    _echo(f"history up to today is written, {events:,} events")
 
-            events = live(found.spec, sink, clock, after=found.after, truth=truth_file, day_done=day_done)
-    _echo(f"{'all up to now' if until_now and not listener.heard else 'stopped'}; {events:,} events written to {kafka}")
+def _write(found: Found, sink: KafkaEventSink, clock: RealClock, truth: TextIO | None) -> int:
+    """Write history and live events, and show how far history has come; the number of events."""
+    days_before = max(1, (clock.now().date() - found.spec.start).days)
+    with day_progress("history", days_before) as progress:
+        _echo(_greeting(found))
+
+        def day_done(day: date, events: int) -> None:
+            done = (day - found.spec.start).days + 1
+            if done <= days_before:
+                progress(done, events)
+            if done == days_before:
+                _echo(f"history up to today is written, {events:,} events")
+
+        return live(found.spec, sink, clock, after=found.after, truth=truth, day_done=day_done)
 
 
 def _greeting(found: Found) -> str:

@@ -21,6 +21,7 @@ from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
 from c360_stream.contracts.events import EPOCH
 from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.operators.health import Health
 from c360_stream.runtime.health_server import HealthServer
 from c360_stream.settings import Settings, load_settings
 
@@ -153,7 +154,7 @@ def test_partitions_that_a_run_does_not_read_are_named(settings: Settings) -> No
     topic = settings.input_topic("billing")
     metrics.INPUT_PARTITIONS.labels(topic).set(1)
     try:
-        with closing(HealthServer("127.0.0.1:0")) as server:
+        with closing(HealthServer("127.0.0.1:0", Health())) as server:
             running = load_settings(log_dir=settings.log_dir, metrics_address=server.address)
             assert problems(running) == []
             (settings.log_dir / topic / "1.jsonl").touch()

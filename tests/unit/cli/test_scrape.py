@@ -15,7 +15,8 @@ import pytest
 from c360_stream import metrics
 from c360_stream.cli import scrape as module
 from c360_stream.cli.scrape import SLOW_MAX, Process, Scraper, process_lines, scrape
-from c360_stream.logs.refusals import count_dead_letters
+from c360_stream.logs.refusals import BoundedReasons, count_dead_letters
+from c360_stream.operators.health import Health
 from c360_stream.runtime.health_server import HealthServer
 
 PAGE = """\
@@ -162,7 +163,7 @@ def test_a_slow_process_hides_none_behind_it(monkeypatch: pytest.MonkeyPatch) ->
         with socket.create_server(("127.0.0.1", 0)) as stuck:
             port = stuck.getsockname()[1]
             try:
-                server = HealthServer(f"127.0.0.1:{port + 1}")
+                server = HealthServer(f"127.0.0.1:{port + 1}", Health())
             except Exception:  # somebody has the port
                 continue
             with closing(server):
@@ -192,9 +193,9 @@ def test_what_is_no_run_is_none(page: str, status: int) -> None:
 def test_the_page_of_a_run_is_read_as_it_is_written() -> None:
     metrics.CONSUMER_LAG_BYTES.clear()  # metrics are the process's: other tests may have left theirs
     metrics.CONSUMER_LAG_RECORDS.labels("c360.product.events.v1", "0").set(7)
-    count_dead_letters("scraped", "decode", 'odd "quotes" and \\', 3)
+    count_dead_letters(BoundedReasons(), "scraped", "decode", 'odd "quotes" and \\', 3)
     try:
-        with closing(HealthServer("127.0.0.1:0")) as server:
+        with closing(HealthServer("127.0.0.1:0", Health())) as server:
             (process,) = scrape(server.address)
     finally:
         metrics.CONSUMER_LAG_RECORDS.clear()

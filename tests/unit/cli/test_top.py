@@ -21,6 +21,7 @@ from c360_stream.cli.top.live import TopicTail, top
 from c360_stream.connectors.logdir import LogDirTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.errors import ConfigurationError
+from c360_stream.operators.health import Health
 from c360_stream.runtime.health_server import HealthServer
 from c360_stream.settings import Settings
 
@@ -212,7 +213,7 @@ def test_once_prints_one_board_with_the_lag_of_the_running_process(
     metrics.CONSUMER_LAG_BYTES.clear()  # metrics are the process's: other tests may have left theirs
     metrics.CONSUMER_LAG_BYTES.labels("c360.product.events.v1", "0").set(2_500_000)
     metrics.set_watermark(1_750_000_000)
-    with closing(HealthServer(settings.metrics_address)) as server:
+    with closing(HealthServer(settings.metrics_address, Health())) as server:
         top(settings.model_copy(update={"metrics_address": server.address}), once=True, rows=5)
     shown = capsys.readouterr().out
     assert "acme" in shown

@@ -9,7 +9,7 @@ import pytest
 
 from c360_stream.errors import C360Error
 from c360_stream.logs import crash_output as native
-from c360_stream.logs.crash_output import native_output, say_what_is_left
+from c360_stream.logs.crash_output import log_crash_output, native_output
 from c360_stream.logs.lines import set_up
 
 WORDS = "free(): invalid pointer\n"
@@ -41,7 +41,7 @@ def test_the_last_words_are_those_that_count(tmp_path: Path, capsys: pytest.Capt
         assert len(text()) == native.TEXT_BYTES_MAX
     file.write_text(waited + WORDS)
     set_up("text", "info")
-    say_what_is_left(file, 0)
+    log_crash_output(file, 0)
     assert capsys.readouterr().err.endswith(f"\n{WORDS}")
 
 
@@ -67,7 +67,7 @@ def test_what_is_left_is_said_once_without_what_is_no_news(tmp_path: Path, capsy
     for left, said in ((NO_NEWS + WORDS + NO_NEWS, WORDS), (NO_NEWS, ""), (None, "")):
         if left is not None:
             file.write_text(left)
-        say_what_is_left(file, 2)
+        log_crash_output(file, 2)
         written = capsys.readouterr().err
         assert written.endswith(said)
         assert ("process 2: native code had written before it was ended:\n" in written) == bool(said)

@@ -29,7 +29,7 @@ CITED = re.compile(r"\(log: (`\w+`(?:, `\w+`)*)\)")
 def test_names_sentences_and_fields(event: LogEvent) -> None:
     assert re.fullmatch(r"[a-z]+(_[a-z]+)+", event.name)
     assert NAMES[event.name.upper()] is event
-    assert event.told_by_sentence | {event.block, event.aside} - {""} <= set(event.fields)
+    assert event.in_sentence | {event.block, event.aside} - {""} <= set(event.fields)
     assert not OF_EVERY_LINE & set(event.fields)
     assert not VALUES_OF_EVENTS & set(event.fields)
     assert len(event.why) > 15

@@ -26,7 +26,7 @@ from c360_stream.logs.events import (
     TICK_LEARNT,
     Happening,
 )
-from c360_stream.logs.lines import LogFormat, line, set_up, tell_failure
+from c360_stream.logs.lines import LogFormat, line, log_failure, set_up
 from tests.reference.log_lines import event_of
 
 Err = pytest.CaptureFixture[str]
@@ -143,11 +143,11 @@ def test_an_exception_is_one_line_but_for_debug(capsys: Err, log_format: LogForm
 
 
 def test_a_failure_is_json_where_lines_are(capsys: Err) -> None:
-    assert not tell_failure("what; fix", 1)
+    assert not log_failure("what; fix", 1)
     set_up("text", "info")
-    assert not tell_failure("what; fix", 1), "text has its own form"
+    assert not log_failure("what; fix", 1), "text has its own form"
     set_up("json", "error")
-    assert tell_failure("what; fix", 2, ValueError("x"))
+    assert log_failure("what; fix", 2, ValueError("x"))
     (found,) = written(capsys)
     assert (found["event"], found["message"], found["exit_code"]) == (COMMAND_FAILED.name, "what; fix", 2)
     assert str(found["stacks"]).endswith("ValueError: x\n")

@@ -16,6 +16,7 @@ from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest_partition import IngestPartition, Item, shard_key
 from c360_stream.operators.rest import Rest
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shared_intake import SharedIntake
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS
@@ -42,12 +43,16 @@ def partition(
     seen: tuple[Any, ...] = (),
     rest: Rest | None = None,
     pulses: Pace | None = None,
+    run: RunContext | None = None,
     **set_to: Any,
 ) -> IngestPartition:
     settings = Settings(**{"shards": SHARDS, "live": False, "idle_seconds": 1e-9, **set_to})
     accounts = KnownAccounts(settings.shards)
     shared = SharedIntake(
-        alignment or ReadAlignment((NAME,), 0), rest or Rest(None), pulses=pulses or Pace(PULSE_SECONDS)
+        alignment or ReadAlignment((NAME,), 0),
+        run or RunContext(),
+        rest or Rest(None),
+        pulses=pulses or Pace(PULSE_SECONDS),
     )
     return IngestPartition(settings, reader, NAME, seen, shared, accounts=accounts)
 

@@ -9,6 +9,7 @@ from c360_stream.errors import StateError
 from c360_stream.features.columns import Heartbeats, ShardBatch
 from c360_stream.features.subscriptions import EVENTS_MAX
 from c360_stream.operators.accounts import AccountsLogic, AccountsStep
+from c360_stream.operators.run_context import RunContext
 from c360_stream.state.backend import StateBackend
 from tests.unit.features.deliveries import Partition, plain, shard_config
 from tests.unit.features.events import at, event
@@ -18,6 +19,7 @@ def step(early_events_max: int = 1_000) -> AccountsStep:
     return AccountsStep(
         shard_config(["p", "b"], early_events_max=early_events_max),
         StateBackend(enabled=True, layout=("C360_SHARDS: 1",)),
+        RunContext(),
     )
 
 
@@ -81,7 +83,7 @@ def test_a_snapshot_takes_up_where_it_was() -> None:
 
 
 def test_without_a_recovery_store_nothing_is_packed() -> None:
-    logic = AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=False, layout=()))(None)
+    logic = AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=False, layout=()), RunContext())(None)
     heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(0), "x")]))
     assert logic.snapshot() == b""
 
@@ -98,7 +100,9 @@ def test_a_snapshot_of_another_layout_is_refused() -> None:
     logic = step()(None)
     heard(logic, *Partition("product", "p", 1).say([event("e", "a", at(0), "x")]))
     with pytest.raises(StateError, match="of step accounts is of layout"):
-        AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=True, layout=("C360_SHARDS: 2",)))(logic.snapshot())
+        AccountsStep(shard_config(["p", "b"]), StateBackend(enabled=True, layout=("C360_SHARDS: 2",)), RunContext())(
+            logic.snapshot()
+        )
 
 
 def test_repeats_and_late_events_are_counted() -> None:

@@ -19,6 +19,7 @@ from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.operators import decode
 from c360_stream.operators.decode import DecodedBatch, ReturningReader
 from c360_stream.operators.rows import TableRows, TopicRecords, dead_letter_outputs
+from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 from tests.unit.features.deliveries import Event
 from tests.unit.features.events import at, event
@@ -40,9 +41,13 @@ def ids(*names: str) -> list[int]:
     return [int(hashed) for hashed in encoded.event]
 
 
-def batch_of(reader: RecordReader | ReturningReader, records_max: int = 100) -> DecodedBatch:
+def batch_of(
+    reader: RecordReader | ReturningReader, records_max: int = 100, run: RunContext | None = None
+) -> DecodedBatch:
     reader = reader if isinstance(reader, ReturningReader) else ReturningReader(reader)
-    return DecodedBatch(reader, DECODER, EventEncoder(PRODUCT, KnownAccounts(1), (), {}), records_max)
+    return DecodedBatch(
+        reader, DECODER, EventEncoder(PRODUCT, KnownAccounts(1), (), {}), run or RunContext(), records_max
+    )
 
 
 def test_every_record_becomes_an_event_or_a_refusal() -> None:
@@ -121,7 +126,7 @@ def test_heartbeats_are_no_events() -> None:
 def test_a_batch_of_nothing_but_heartbeats(kind: InputKind) -> None:
     beats = [event(f"h{number}", HEARTBEAT_ACCOUNT, at(0, number), HEARTBEAT_TYPE) for number in range(600)]
     encoder = EventEncoder(INPUT_KINDS.index(kind), KnownAccounts(1), (), {})
-    batch = DecodedBatch(ReturningReader(MemoryReader(TOPIC, beats)), Decoder(kind), encoder, 1000)
+    batch = DecodedBatch(ReturningReader(MemoryReader(TOPIC, beats)), Decoder(kind), encoder, RunContext(), 1000)
     assert batch.heartbeats == [(number, time_us(at(0, number))) for number in range(600)]
     assert (len(batch.events), encoder.split(batch.events)) == (0, [None])
 
@@ -178,14 +183,14 @@ def test_what_was_read_on_for_is_given_back() -> None:
     many = [viewed(number) for number in range(3, 70)]
     reader = ReturningReader(MemoryReader(TOPIC, [viewed(0), NO_EVENT, viewed(2), *many, NO_EVENT, viewed(71)]))
     encoder = EventEncoder(PRODUCT, KnownAccounts(1), (), {})
-    batch = DecodedBatch(reader, DECODER, encoder, 3)
+    batch = DecodedBatch(reader, DECODER, encoder, RunContext(), 3)
     for _ in range(3):
         batch.more()
     assert (len(batch.events), batch.due(), reader.at_end) == (70, 2, True)
     batch.give_back()
     assert (batch.read, len(batch.events), [place for place, _ in batch.refusals]) == (3, 2, [1])
     assert (reader.position(), reader.at_end) == ((3,), False)
-    second = DecodedBatch(reader, DECODER, encoder, 100)
+    second = DecodedBatch(reader, DECODER, encoder, RunContext(), 100)
     assert second.events.event.tolist() == ids(*(f"e{number}" for number in [*range(3, 70), 71]))
     assert (second.dead_letter(67, second.refusals[0][1], 0).offset, second.offset_of(67)) == (70, 71)
     assert (reader.position(), reader.at_end) == ((72,), True)
@@ -210,9 +215,10 @@ def test_heartbeats_that_are_forgotten_are_not_given_back(monkeypatch: pytest.Mo
     assert sum(len(each.heartbeats) + each.heartbeats_forgotten for each in batches) == 400
 
 
-def test_reading_on_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = batch_of(MemoryReader(TOPIC, [viewed(0), viewed(1)]), 1)
-    monkeypatch.setattr(decode, "stop_requested", lambda: True)
+def test_reading_on_can_be_stopped() -> None:
+    run = RunContext()
+    batch = batch_of(MemoryReader(TOPIC, [viewed(0), viewed(1)]), 1, run)
+    run.shutdown.request()
     assert len(batch.more()) == 1
 
 

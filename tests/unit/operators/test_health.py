@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from c360_stream.metrics import REGISTRY
-from c360_stream.operators import health as module
 from c360_stream.operators.health import STALL_SECONDS_MAX, Health
+from c360_stream.operators.run_context import RunContext
 
 
 class Clock:
@@ -47,8 +47,8 @@ def test_a_flow_that_cannot_start_says_what_it_waits_for(health: Health) -> None
     assert health.unready_reason() == "the flow is stopped"
 
 
-def test_a_metric_says_what_readyz_says(health: Health, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEALTH", health)
+def test_a_metric_says_what_readyz_says(health: Health) -> None:
+    RunContext(health).show()
     assert REGISTRY.get_sample_value("c360_ready") == 0
     health.sources_opened()
     health.progress()

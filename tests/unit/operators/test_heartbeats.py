@@ -19,6 +19,7 @@ from c360_stream.learning import barrier
 from c360_stream.learning.barrier import HeartbeatBarrier
 from c360_stream.operators.heartbeats import Acknowledged, HeartbeatLogic, HeartbeatStep
 from c360_stream.operators.rows import TableRows, TopicRecords
+from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 
 TOPIC = "c360.billing.events.v1"
@@ -28,7 +29,7 @@ SHARDS = 3
 
 
 def collector(*, live: bool = False) -> HeartbeatLogic:
-    return HeartbeatStep(Settings(shards=SHARDS, live=live))(None)
+    return HeartbeatStep(Settings(shards=SHARDS, live=live), RunContext())(None)
 
 
 def sent(out: list[TableRows | TopicRecords]) -> list[int]:
@@ -78,7 +79,7 @@ def test_partitions_and_order_are_kept_apart() -> None:
 def test_a_snapshot_holds_nothing() -> None:
     logic = collector()
     logic.on_batch([Heartbeats(0, NAME, (T0_US,))])
-    resumed = HeartbeatStep(Settings(shards=SHARDS))(logic.snapshot())  # type: ignore[func-returns-value]
+    resumed = HeartbeatStep(Settings(shards=SHARDS), RunContext())(logic.snapshot())  # type: ignore[func-returns-value]
     assert resumed.on_batch([Heartbeats(shard, NAME, (T0_US,)) for shard in range(1, SHARDS)])[0] == []
 
 

@@ -17,9 +17,9 @@ from c360_stream.errors import InputError
 from c360_stream.features.columns import NO_TIME, Heartbeats, ShardBatch
 from c360_stream.features.encoding import KnownAccounts
 from c360_stream.logs.pace import Pace
-from c360_stream.operators import stop
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest import IngestSource
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shared_intake import HeldDeadLetters
 from c360_stream.settings import Settings
 from c360_stream.state.outbox import PULSE_SECONDS, Pulse
@@ -48,7 +48,9 @@ def test_accounts_are_numbered_by_each_worker_thread_for_itself(tmp_path: Path) 
     (tmp_path / TOPIC).mkdir()
     for number in range(2):
         (tmp_path / TOPIC / f"{number}.jsonl").touch()
-    source = IngestSource(settings, LogDirTransport(tmp_path), tuple(names), ReadAlignment(tuple(names), 0))
+    source = IngestSource(
+        settings, LogDirTransport(tmp_path), tuple(names), ReadAlignment(tuple(names), 0), run=RunContext()
+    )
 
     def known() -> list[KnownAccounts]:
         return [source.build_part("ingest", name, None)._encoder._accounts for name in names]
@@ -253,9 +255,9 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
     source = partition(MemoryReader(TOPIC, records), batch_events=10)
     source.next_batch()
     position, *seen = source.snapshot()
-    told_us, order, judge = seen
+    emitted_us, order, judge = seen
     high_us, first_us = time_us(at(5)), time_us(at(4.9))
-    assert (position, told_us, order, judge[:4]) == (
+    assert (position, emitted_us, order, judge[:4]) == (
         (10,),
         high_us - US_PER_HOUR,
         (10, 0),
@@ -268,8 +270,9 @@ def test_a_resumed_partition_goes_on_where_it_was() -> None:
 
 def test_a_wish_to_stop_aborts_the_read() -> None:
     """Ending as if the input had ended would close windows that are not over."""
-    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]))
-    stop.request_stop()
+    run = RunContext()
+    source = partition(MemoryReader(TOPIC, [viewed(0, 5)]), run=run)
+    run.shutdown.request()
     with pytest.raises(AbortExecution):
         source.next_batch()
 

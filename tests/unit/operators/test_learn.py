@@ -13,6 +13,7 @@ from c360_stream.learning.learner import LearnedTick, Learner
 from c360_stream.logs.events import LOG, Happening
 from c360_stream.monitoring.alarms import WARNING, drift_alarm
 from c360_stream.operators.learn import LearnLogic
+from c360_stream.operators.run_context import RunContext
 from c360_stream.state.backend import StateBackend
 from c360_stream.state.fields import Kept
 
@@ -42,7 +43,7 @@ def said(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]
 
 def test_who_scores_is_said_at_a_start_and_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     models = ("prior-rule", "prior-rule", "online-logistic", "online-logistic", "inactivity-rule", "prior-rule")
-    logic = LearnLogic(cast(Learner, ScriptedLearner(*models)), StateBackend(False, ()).of("learn", Kept))
+    logic = LearnLogic(cast(Learner, ScriptedLearner(*models)), StateBackend(False, ()).of("learn", Kept), RunContext())
     with caplog.at_level(logging.DEBUG, LOG.name):
         logic.on_batch(cast(list[TickExamples], list(range(len(models)))))
     changes = [(each["model_name"], each["before"], each["how"]) for each in said(caplog, "model_adopted")]
@@ -57,7 +58,9 @@ def test_who_scores_is_said_at_a_start_and_when_it_changes(caplog: pytest.LogCap
 
 
 def test_an_alarm_is_said_without_its_sentence(caplog: pytest.LogCaptureFixture) -> None:
-    logic = LearnLogic(cast(Learner, ScriptedLearner("online-logistic")), StateBackend(False, ()).of("learn", Kept))
+    logic = LearnLogic(
+        cast(Learner, ScriptedLearner("online-logistic")), StateBackend(False, ()).of("learn", Kept), RunContext()
+    )
     logic.on_batch(cast(list[TickExamples], [0]))
     ((alarm),) = said(caplog, "alarm_raised")
     assert (alarm["kind"], alarm["severity"], alarm["statistic"]) == ("performance", "warning", 1.0)

@@ -9,6 +9,7 @@ import pytest
 
 from c360_stream import metrics
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
+from c360_stream.operators.run_context import RunContext
 from c360_stream.pipeline import monitor_config
 from c360_stream.settings import Settings
 from c360_stream.state.backend import StateBackend
@@ -30,7 +31,7 @@ def restart() -> None:
 
 def step(directory: Path) -> MonitorStep:
     settings = Settings()
-    return MonitorStep(settings, monitor_config(settings), StateBackend(True, (), directory))
+    return MonitorStep(settings, monitor_config(settings), StateBackend(True, (), directory), RunContext())
 
 
 def auc(model_name: str) -> float | None:

@@ -27,7 +27,7 @@ def late_at(events: int, *late: range) -> NDArray[np.bool_]:
 def stops_at(late: NDArray[np.bool_], batch: int, **set_to: Any) -> str | None:
     """What a watch says that is given the events in batches, or None; it must have counted them by then."""
     by_partition = dict[str, LateCounts]()
-    watch = OrderWatch(Settings(**{"live": False, **set_to}), NAME, by_partition=by_partition)
+    watch = OrderWatch(Settings(**{"live": False, **set_to}), NAME, by_partition)
     for start in range(0, len(late), batch):
         part = late[start : start + batch]
         ended = start + batch >= len(late)
@@ -58,7 +58,7 @@ def test_what_is_late_here_and_there_stops_nothing(batch: int) -> None:
 
 def test_a_short_partition_is_judged_at_its_end() -> None:
     assert "1,000 of its first 1,001 events" in str(stops_at(late_at(1001, range(1, 1001)), 100))
-    watch = OrderWatch(Settings(live=False), NAME, by_partition={})
+    watch = OrderWatch(Settings(live=False), NAME, {})
     watch.count(np.zeros(1500, np.int64), np.ones(1500, np.int64), ended=False)
     nothing = np.zeros(0, np.int64)
     with pytest.raises(InputError, match="1,500 of its first 1,500"):
@@ -68,9 +68,9 @@ def test_a_short_partition_is_judged_at_its_end() -> None:
 def test_a_restart_changes_nothing() -> None:
     """What a partition's beginning was like counts for the share of what comes behind."""
     late = late_at(40_000, range(30_000, 40_000))
-    watch = OrderWatch(Settings(live=False), NAME, by_partition={})
+    watch = OrderWatch(Settings(live=False), NAME, {})
     for start in range(0, len(late), 4_000):
-        watch = OrderWatch(Settings(live=False), NAME, watch.state(), {})
+        watch = OrderWatch(Settings(live=False), NAME, {}, watch.state())
         part = late[start : start + 4_000]
         with pytest.raises(InputError) if start == 36_000 else nullcontext():
             watch.count(np.where(part, 1, 9), np.full(len(part), 9), ended=start == 36_000)

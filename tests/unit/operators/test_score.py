@@ -13,6 +13,7 @@ import pytest
 from c360_stream.features.columns import Heartbeats
 from c360_stream.features.emissions import TickRows
 from c360_stream.operators.rows import TopicRecords
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.score import ScoreInput, ScoreLogic, ScoreOutput, ScoreStep
 from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, TickScheduler
 from c360_stream.scoring.scorer import ShardVersion
@@ -35,7 +36,9 @@ class Clock:
 
 
 def step(clock: Clock, *, live: bool) -> ScoreStep:
-    return ScoreStep(Settings.model_construct(live=live), SCORING, StateBackend(True, ()), TickScheduler(clock))
+    return ScoreStep(
+        Settings.model_construct(live=live), SCORING, StateBackend(True, ()), RunContext(), TickScheduler(clock)
+    )
 
 
 def interleaved(draw: Random, shard: int) -> list[ScoreInput]:

@@ -14,11 +14,11 @@ from c360_stream import metrics
 from c360_stream.connectors.clickhouse.store import TableStore
 from c360_stream.errors import StateError, TransportError
 from c360_stream.features.definitions import FEATURES
-from c360_stream.operators import sink, stop
+from c360_stream.operators import sink
 from c360_stream.operators.rows import TableRows
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.sink import TableSinkPartition
-from c360_stream.state import outbox
-from c360_stream.state.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.state.outbox import PULSE, Outbox
 
 DEADLINE_SECONDS = 10.0
 
@@ -69,7 +69,7 @@ def partition(monkeypatch: pytest.MonkeyPatch) -> Iterator[TableSinkPartition]:
     """A sink that flushes for reasons of its own only when ten rows wait."""
     monkeypatch.setattr(sink, "ROWS_MAX", 10)
     monkeypatch.setattr(sink, "WAIT_SECONDS", 1e9)
-    built = TableSinkPartition(MemoryTables)
+    built = TableSinkPartition(MemoryTables, RunContext())
     yield built
     built.close()
 
@@ -167,7 +167,7 @@ def test_a_failed_insert_fails_a_later_write(partition: TableSinkPartition) -> N
 
 def test_one_thread_does_all_that_touches_the_database() -> None:
     """The embedded database crashes when the engine's own threads call it."""
-    built = TableSinkPartition(MemoryTables)
+    built = TableSinkPartition(MemoryTables, RunContext())
     store = tables_of(built)
     built.write_batch([rows("outcomes", 1)])
     built.snapshot()
@@ -180,10 +180,11 @@ def test_one_thread_does_all_that_touches_the_database() -> None:
 def test_closing_publishes_nothing_unless_it_is_a_clean_stop() -> None:
     """After a failure in another step, nobody knows whether what waits may be stored."""
     for stopping, stored in ((False, []), (True, [1])):
-        built = TableSinkPartition(MemoryTables)
+        run = RunContext()
+        built = TableSinkPartition(MemoryTables, run)
         built.write_batch([rows("outcomes", 1)])
         if stopping:
-            stop.request_stop()
+            run.shutdown.request()
         built.close()
         assert tables_of(built).rows("outcomes") == stored
 
@@ -201,8 +202,10 @@ class TestOutbox:
     def store(self) -> MemoryTables:
         return MemoryTables()
 
-    def resumed(self, store: MemoryTables, state: bytes | None = None) -> TableSinkPartition:
-        return TableSinkPartition(lambda: store, Outbox("tables 0", state))
+    def resumed(
+        self, store: MemoryTables, state: bytes | None = None, run: RunContext | None = None
+    ) -> TableSinkPartition:
+        return TableSinkPartition(lambda: store, run or RunContext(), Outbox("tables 0", state))
 
     def test_rows_wait_for_the_snapshot_and_the_pulse_after_it(self, store: MemoryTables) -> None:
         partition = self.resumed(store)
@@ -273,24 +276,23 @@ class TestOutbox:
         self.resumed(store, state)
         assert store.rows("outcomes") == [1]
 
-    def test_at_the_end_of_the_input_the_last_snapshot_is_inserted(
-        self, store: MemoryTables, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(outbox, "_unfinished", [])
-        partition = self.resumed(store)
+    def test_at_the_end_of_the_input_the_last_snapshot_is_inserted(self, store: MemoryTables) -> None:
+        run = RunContext()
+        partition = self.resumed(store, run=run)
         partition.write_batch([rows("outcomes", 1)])
         partition.snapshot()
         partition.close()
         assert store.rows("outcomes") == [], "the engine has not stored the snapshot yet"
-        finish_outboxes()
+        run.outboxes.finish()
         assert store.rows("outcomes") == [1]
         assert store.closed
 
     def test_a_stop_leaves_what_waits_to_the_next_start(self, store: MemoryTables) -> None:
-        partition = self.resumed(store)
+        run = RunContext()
+        partition = self.resumed(store, run=run)
         partition.write_batch([rows("outcomes", 1)])
         partition.snapshot()
-        stop.request_stop()
+        run.shutdown.request()
         partition.close()
         assert (store.rows("outcomes"), store.closed) == ([], True)
 

@@ -22,6 +22,7 @@ from c360_stream.features.shard import AccountShard, ShardConfig
 from c360_stream.operators.alignment import ReadAlignment
 from c360_stream.operators.ingest_partition import IngestPartition
 from c360_stream.operators.rows import DeadLetters
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shared_intake import SharedIntake
 from c360_stream.settings import Settings
 from c360_stream.state.codec import pack, unpack
@@ -79,7 +80,9 @@ class Flow:
             accounts = KnownAccounts(SHARDS)
             alignment = ReadAlignment((name,), 0)
             arguments: dict[str, Any] = {"accounts": accounts, "alone": len(self.names) == 1}
-            open_[name] = IngestPartition(settings, reader, name, tuple(seen), SharedIntake(alignment), **arguments)
+            open_[name] = IngestPartition(
+                settings, reader, name, tuple(seen), SharedIntake(alignment, RunContext()), **arguments
+            )
         draw = Random(self.seed)
         while open_:
             name = draw.choice(sorted(open_))
@@ -191,7 +194,7 @@ def test_a_sparse_partition_comes_in_many_batches() -> None:
     settings = Settings(shards=SHARDS, live=False, batch_events=10)
     reader = MemoryReader(A.split("/")[0], events_of(A, steady(0, 100, 0.1)))
     source = IngestPartition(
-        settings, reader, A, (), SharedIntake(ReadAlignment((A,), 0)), accounts=KnownAccounts(SHARDS)
+        settings, reader, A, (), SharedIntake(ReadAlignment((A,), 0), RunContext()), accounts=KnownAccounts(SHARDS)
     )
     positions = list[int]()
     while (position := source.snapshot()[0][0]) < len(reader.values):

@@ -20,6 +20,7 @@ from c360_stream.learning.learner import Learner
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.names import MODELS
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
+from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.score import CountedStats, ScoreLogic, ScoreStep
 from c360_stream.operators.state_layout import ROOTS, common_layout, whole_layout
 from c360_stream.pipeline import monitor_config
@@ -49,9 +50,9 @@ def new(step: str) -> Kept:
         case "learn":
             return Learner(SHARDS, replace(LEARNING, challengers=MODELS))
         case "score":
-            return ScoreLogic(ScoreStep(SETTINGS, SCORING, NOWHERE))
+            return ScoreLogic(ScoreStep(SETTINGS, SCORING, NOWHERE, RunContext()))
         case "monitor":
-            return MonitorLogic(MonitorStep(SETTINGS, monitor_config(SETTINGS), NOWHERE))
+            return MonitorLogic(MonitorStep(SETTINGS, monitor_config(SETTINGS), NOWHERE, RunContext()))
     return Outbox("", None)
 
 
@@ -80,7 +81,7 @@ def filled(step: str, share: float) -> Kept:
 
 def stats() -> list[CountedStats]:
     """What the monitor hears of the company: shard by shard of each tick."""
-    logics = [ScoreLogic(ScoreStep(SETTINGS, SCORING, NOWHERE)) for _ in range(SHARDS)]
+    logics = [ScoreLogic(ScoreStep(SETTINGS, SCORING, NOWHERE, RunContext())) for _ in range(SHARDS)]
     told = []
     for shard, logic in enumerate(logics):
         logic.on_batch([ShardVersion(shard, each.day, each.version) for each in learned_ticks()])

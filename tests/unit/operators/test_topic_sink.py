@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from c360_stream.connectors.logdir import LogDirTransport
-from c360_stream.connectors.ports import OnDelivered, OutRecord, TopicRecord
+from c360_stream.connectors.ports import OnDelivered, OutboxWriter, OutRecord, TopicRecord
 from c360_stream.errors import StateError, TransportError
-from c360_stream.operators import stop, topic_sink
+from c360_stream.operators import topic_sink
+from c360_stream.operators.health import Health
 from c360_stream.operators.rows import TopicRecords
+from c360_stream.operators.run_context import RunContext
+from c360_stream.operators.shutdown import Shutdown, StopRequested
+from c360_stream.operators.sink import NOBODY
 from c360_stream.operators.topic_sink import (
     Begun,
     TopicOutboxPartition,
@@ -23,8 +28,7 @@ from c360_stream.operators.topic_sink import (
     unpack_records,
 )
 from c360_stream.settings import load_settings
-from c360_stream.state import outbox
-from c360_stream.state.outbox import PULSE, Outbox, finish_outboxes
+from c360_stream.state.outbox import PULSE, Outbox
 
 DEADLINE_SECONDS = 10.0
 
@@ -112,6 +116,16 @@ def at_once(*values: bytes) -> TopicRecords:
     return TopicRecords(0, "t", [OutRecord("a", value) for value in values], exact=False)
 
 
+def resumed(
+    kafka: OutboxWriter,
+    state: bytes | None = None,
+    run: RunContext | None = None,
+    on_delivered: Mapping[str, OnDelivered] = NOBODY,
+) -> TopicOutboxPartition:
+    outbox, publisher = Outbox("topics 0", state), ThreadPoolExecutor(1)
+    return TopicOutboxPartition(kafka, outbox, publisher, run or RunContext(), on_delivered)
+
+
 def publish(topic: TopicOutboxPartition) -> None:
     """The pulse after a snapshot, and all that it begins."""
     topic.write_batch([PULSE])
@@ -120,7 +134,7 @@ def publish(topic: TopicOutboxPartition) -> None:
 
 def test_a_topic_is_delivered_at_the_snapshot_and_says_where_it_ends() -> None:
     writer = MemoryWriter()
-    topic = TopicWriterPartition({"t": writer})
+    topic = TopicWriterPartition({"t": writer}, RunContext())
     topic.write_batch([exact(b"1", b"2"), PULSE, exact()])
     assert topic.snapshot() == ("", 1, {"t": (2,)})
     assert [record.value for record in writer.written] == [b"1", b"2"]
@@ -139,7 +153,8 @@ class LoggedTopic:
         self, state: Any, store: str = "store", mark: tuple[str, int] | None = None
     ) -> TopicOutboxPartition | TopicWriterPartition:
         begun = Begun(store, dict.fromkeys(self.settings.output_topics, (0,)), mark)
-        return TopicSink(self.settings, self.transport, recovering=True, begun=begun).build_part("step", "0", state)
+        sink = TopicSink(self.settings, self.transport, RunContext(), recovering=True, begun=begun)
+        return sink.build_part("step", "0", state)
 
     def lived(self, state: Any, *values: bytes, store: str = "store", mark: tuple[str, int] | None = None) -> Any:
         """The newest durable snapshot of a life that wrote records and was killed."""
@@ -184,7 +199,7 @@ def test_a_note_that_is_damaged_is_named(tmp_path: Path) -> None:
 def test_it_is_told_which_records_are_delivered() -> None:
     told: list[OutRecord] = []
     writers = {"t": MemoryWriter(), "other": MemoryWriter("other")}
-    topic = TopicWriterPartition(writers, {"t": told.append})
+    topic = TopicWriterPartition(writers, RunContext(), {"t": told.append})
     other = TopicRecords(0, "other", [OutRecord("a", b"2")])
     topic.write_batch([at_once(b"1"), other, PULSE])
     assert told == []
@@ -195,7 +210,7 @@ def test_it_is_told_which_records_are_delivered() -> None:
 def test_it_is_told_which_records_are_published_at_once_or_from_the_outbox() -> None:
     told: list[OutRecord] = []
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None), {"t": told.append})
+    topic = resumed(kafka, on_delivered={"t": told.append})
     topic.write_batch([at_once(b"1"), TopicRecords(0, "other", [OutRecord("a", b"2")]), at_once(b"3"), PULSE])
     topic.snapshot()
     assert [record.value for record in told] == [b"1"]
@@ -206,7 +221,7 @@ def test_it_is_told_which_records_are_published_at_once_or_from_the_outbox() -> 
 
 def test_a_topic_that_cannot_be_delivered_fails_the_snapshot() -> None:
     writer = MemoryWriter()
-    topic = TopicWriterPartition({"t": writer})
+    topic = TopicWriterPartition({"t": writer}, RunContext())
     topic.write_batch([exact(b"1")])
     writer.failing = True
     with pytest.raises(TransportError, match="not delivered"):
@@ -215,7 +230,7 @@ def test_a_topic_that_cannot_be_delivered_fails_the_snapshot() -> None:
 
 def test_exact_records_wait_for_the_snapshot_and_others_do_not() -> None:
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([at_once(b"moved")])
     topic.write_batch([exact(b"tick")])
     assert (kafka.seen, kafka.unflushed) == ([], [b"moved"])
@@ -227,7 +242,7 @@ def test_exact_records_wait_for_the_snapshot_and_others_do_not() -> None:
 
 def test_a_record_that_may_go_at_once_does_not_overtake_an_exact_one() -> None:
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([exact(b"tick"), at_once(b"moved after it")])
     topic.snapshot()
     topic.write_batch([at_once(b"moved later")])
@@ -238,38 +253,38 @@ def test_a_record_that_may_go_at_once_does_not_overtake_an_exact_one() -> None:
 def test_a_kill_at_any_moment_loses_and_repeats_nothing() -> None:
     kafka = MemoryOutbox()
     state = None
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    topic = resumed(kafka, state)
     for number in range(6):
         topic.write_batch([exact(b"%d" % number)])
         if number % 2:
             state = topic.snapshot()
             publish(topic)
         else:  # killed: what no snapshot holds is made again
-            topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+            topic = resumed(kafka, state)
             topic.write_batch([exact(b"%d" % number)])
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    topic = resumed(kafka, state)
     assert kafka.seen == [b"%d" % number for number in range(6)]
 
 
 def test_a_state_that_is_older_than_what_was_published_is_refused() -> None:
     """What it makes next would have numbers that are taken."""
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([exact(b"1")])
     older = topic.snapshot()
     publish(topic)
-    TopicOutboxPartition(kafka, Outbox("topics 0", older))  # it holds what was published since: a crash gives this
+    resumed(kafka, older)  # it holds what was published since: a crash gives this
     topic.write_batch([exact(b"2")])
     topic.snapshot()
     publish(topic)
     with pytest.raises(StateError, match="older than what has been published"):
-        TopicOutboxPartition(kafka, Outbox("topics 0", older))
+        resumed(kafka, older)
 
 
 def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 3)
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([exact(*(b"%d" % number for number in range(8)))])
     topic.snapshot()
     publish(topic)
@@ -280,7 +295,7 @@ def test_large_output_is_cut_into_chunks_that_are_published_in_order(monkeypatch
 def test_while_chunks_are_published_other_records_wait_for_the_last_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([exact(b"0", b"1", b"2")])
     topic.snapshot()
     kafka.free.clear()
@@ -295,47 +310,46 @@ def test_while_chunks_are_published_other_records_wait_for_the_last_of_them(monk
 def test_a_snapshot_publishes_what_the_one_before_holds_and_what_waited_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_sink, "CHUNK_RECORDS_MAX", 1)
     kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+    topic = resumed(kafka)
     topic.write_batch([exact(b"0", b"1")])
     topic.snapshot()
     topic.write_batch([at_once(b"moved"), exact(b"2"), at_once(b"moved after it")])
     state = topic.snapshot()
     assert kafka.seen == [b"0", b"1", b"moved"]
-    TopicOutboxPartition(kafka, Outbox("topics 0", state))
+    resumed(kafka, state)
     assert kafka.seen == [b"0", b"1", b"moved", b"2", b"moved after it"]
 
 
-def test_at_the_end_of_the_input_the_last_snapshot_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "_unfinished", [])
-    kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+def test_at_the_end_of_the_input_the_last_snapshot_is_published() -> None:
+    kafka, run = MemoryOutbox(), RunContext()
+    topic = resumed(kafka, run=run)
     topic.write_batch([exact(b"last")])
     topic.snapshot()
     topic.close()
     assert (kafka.seen, kafka.closed) == ([], False)
-    finish_outboxes()
+    run.outboxes.finish()
     assert (kafka.seen, kafka.closed) == ([b"last"], True)
 
 
-def test_after_a_failure_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stop, "_failures", [RuntimeError("elsewhere")])
-    monkeypatch.setattr(outbox, "_unfinished", [])
-    kafka = MemoryOutbox()
-    topic = TopicOutboxPartition(kafka, Outbox("topics 0", None))
+def test_after_a_failure_nothing_is_published() -> None:
+    kafka, run = MemoryOutbox(), RunContext()
+    run.shutdown.failed(RuntimeError("elsewhere"))
+    topic = resumed(kafka, run=run)
     topic.write_batch([exact(b"last")])
     topic.snapshot()
     topic.close()
-    finish_outboxes()
+    run.outboxes.finish()
     assert (kafka.seen, kafka.closed) == ([], True)
 
 
-def test_after_another_steps_failure_nobody_waits_for_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_another_steps_failure_nobody_waits_for_a_broker() -> None:
     """The process has to end and say what failed, not wait until the broker is back."""
-    stop.waiting("the broker is away")
-    monkeypatch.setattr(stop, "_failures", [RuntimeError("elsewhere")])
-    with pytest.raises(stop.StopRequested):
-        stop.waiting("the broker is away")
-    assert not stop.gave_up_waiting()
+    shutdown = Shutdown(Health())
+    shutdown.waiting("the broker is away")
+    shutdown.failed(RuntimeError("elsewhere"))
+    with pytest.raises(StopRequested):
+        shutdown.waiting("the broker is away")
+    assert not shutdown.gave_up_waiting
 
 
 @pytest.mark.parametrize("key", ["account", b"\xff", None])

@@ -110,13 +110,13 @@ def test_other_paths_and_methods_are_refused(server: HealthServer, capfd: pytest
 
 def test_an_address_in_use_is_a_configuration_error(server: HealthServer) -> None:
     with pytest.raises(ConfigurationError, match=r"in use; set C360_METRICS_ADDRESS"):
-        HealthServer(server.address)
+        HealthServer(server.address, Health())
 
 
 def test_process_n_of_a_cluster_adds_n_to_the_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1] - 3
-    with closing(HealthServer(f"127.0.0.1:{port}", process=3)) as server:
+    with closing(HealthServer(f"127.0.0.1:{port}", Health(), process=3)) as server:
         assert server.address == f"127.0.0.1:{port + 3}"
 
 

@@ -12,7 +12,7 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.metrics import REGISTRY
 from c360_stream.runtime.cluster import ALONE, ClusterMember
 from c360_stream.runtime.input_order import refuse_disorder
-from c360_stream.runtime.run import _tell, run
+from c360_stream.runtime.run import _show_limits, run
 from c360_stream.runtime.signals import STOP_SIGNALS
 from c360_stream.settings import Settings
 from tests.unit.cli.test_doctor import write_hours
@@ -55,10 +55,10 @@ def test_a_setting_without_effect_is_said_to_be_one(
 
 def test_metrics_tell_the_settings_that_alerts_compare_with(settings: Settings) -> None:
     changed = settings.model_copy(update={"allowed_lateness_seconds": 7200, "early_events_max": 1600, "shards": 16})
-    _tell(changed, ClusterMember(("h:1", "h:2", "h:3"), 2))
+    _show_limits(changed, ClusterMember(("h:1", "h:2", "h:3"), 2))
     names = ("cluster_processes", "allowed_lateness_seconds", "early_events_max", "model_auc_min")
     assert [REGISTRY.get_sample_value(f"c360_{name}") for name in names] == [3, 7200, 100, settings.auc_min]
-    _tell(settings, ALONE)
+    _show_limits(settings, ALONE)
     assert REGISTRY.get_sample_value("c360_cluster_processes") == 1
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from c360_stream.operators.health import Health
+from c360_stream.operators.run_context import RunContext
 from c360_stream.runtime.startup_peers import StartupPeerWatch
 
 Connect = tuple[StartupPeerWatch, list[str], Health, socket.socket, socket.socket]
@@ -25,7 +26,7 @@ def formed() -> Iterator[Connect]:
     with ExitStack() as held:
         server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = server.getsockname()[1]
-        watch = StartupPeerWatch([f"127.0.0.1:{port}", "127.0.0.1:1"], 0, ended.append, health)
+        watch = StartupPeerWatch([f"127.0.0.1:{port}", "127.0.0.1:1"], 0, ended.append, RunContext(health))
         theirs = held.enter_context(socket.create_connection(("127.0.0.1", port)))
         ours = held.enter_context(server.accept()[0])
         yield watch, ended, health, ours, theirs

@@ -13,6 +13,7 @@ from c360_stream.errors import StateError
 from c360_stream.features.emissions import IntradayRows
 from c360_stream.features.volume import VolumeBaseline
 from c360_stream.operators.accounts import AccountsStep
+from c360_stream.operators.run_context import RunContext
 from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scorer import ShardScorer
 from c360_stream.state import backend as module
@@ -38,7 +39,7 @@ def noise(length: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 
 
 def test_a_shard_writes_what_its_events_changed(tmp_path: Path) -> None:
-    step = AccountsStep(shard_config(["p", "b"]), StateBackend(True, (), tmp_path))
+    step = AccountsStep(shard_config(["p", "b"]), StateBackend(True, (), tmp_path), RunContext())
     logic, product, billing = step(None), Partition("product", "p", 1), Partition("billing", "b", 1)
     starts = {"plan": "team", "mrr_cents": 100, "seats": 3}
     for batch in (
