@@ -67,8 +67,7 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
             "directory_bytes": _directory_bytes(recovery),
             "share_of_interval": round(done.wall / INTERVAL_SECONDS, 4),
         }
-        detail = {"cpu_seconds": done.cpu}
-        return Result(name, "seconds", done.wall, floor, floor_is, parameters | sizes, detail=detail)
+        return Result(name, "seconds", done.wall, floor, floor_is, parameters | sizes, detail={"cpu_seconds": done.cpu})
 
     with tempfile.TemporaryDirectory(prefix="c360-bench-") as home:
         recovery = Path(home)
@@ -77,8 +76,8 @@ def measure(settings: Settings, accounts: int, seed: int) -> Iterator[Result]:
         resident = peak_resident_bytes()
         first = timed(_keep, shards, handles)
         state_bytes = _directory_bytes(recovery)
-        parameters |= {"resident_bytes_max": resident, "more_resident_bytes": peak_resident_bytes() - resident}
-        parameters["state_bytes"] = state_bytes
+        more = {"more_resident_bytes": peak_resident_bytes() - resident, "state_bytes": state_bytes}
+        parameters |= {"resident_bytes_max": resident} | more
         yield result("snapshot_first", first, _write(recovery, state_bytes).wall, "writing as many bytes to one file")
         hashing = _hash(state_bytes).wall
         changes: dict[str, Callable[[_Shard], None]] = {
