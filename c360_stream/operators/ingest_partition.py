@@ -22,8 +22,8 @@ from c360_stream.features.columns import NO_TIME, EventColumns, Heartbeats, Shar
 from c360_stream.features.encoding import EventEncoder, KnownAccounts
 from c360_stream.features.plausibility import AHEAD, AHEAD_OF_CLOCK, TimeJudge, Verdicts
 from c360_stream.operators.decode import READ_AT_ONCE, DecodedBatch, ReturningReader
+from c360_stream.operators.late_share import OrderWatch
 from c360_stream.operators.look_schedule import POLL_SECONDS, LookSchedule
-from c360_stream.operators.order import OrderWatch
 from c360_stream.operators.partition_mark import PartitionMark
 from c360_stream.operators.rows import DeadLetters
 from c360_stream.operators.run_context import record_failure

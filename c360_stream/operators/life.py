@@ -15,7 +15,7 @@ from c360_stream.logs.events import LATE_EVENTS_MANY, RUN_ENDED, RUN_STARTED, SU
 from c360_stream.logs.lines import set_up
 from c360_stream.logs.refusals import dead_letter_reasons
 from c360_stream.logs.summaries import most_frequent
-from c360_stream.operators.order import LATE_SHARE_WARNED, LateCounts, sort_command
+from c360_stream.operators.late_share import LATE_SHARE_WARNED, LateCounts, sort_command
 from c360_stream.operators.run_context import RunContext
 from c360_stream.settings import Settings
 from c360_stream.settings.masking import mask_dsn

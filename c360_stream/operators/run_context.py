@@ -14,7 +14,7 @@ from c360_stream.logs.summaries import DeadLetterSummary, SnapshotSummary
 from c360_stream.operators.health import Health
 from c360_stream.operators.in_flight_writes import SinkWrites
 from c360_stream.operators.intake import IntakeWatch
-from c360_stream.operators.order import LateCounts
+from c360_stream.operators.late_share import LateCounts
 from c360_stream.operators.shutdown import Shutdown, StopRequested
 from c360_stream.state.outbox import UnfinishedOutboxes
 

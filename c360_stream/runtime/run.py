@@ -24,7 +24,7 @@ from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.shutdown import Shutdown, StopRequested
 from c360_stream.runtime.cluster import ALONE, ClusterMember, inherited_member, run_cluster
 from c360_stream.runtime.health_server import HealthServer
-from c360_stream.runtime.input_order import refuse_disorder
+from c360_stream.runtime.log_order import refuse_disorder
 from c360_stream.runtime.recovery import begun, explain, inspect, native_file, recovery_store
 from c360_stream.runtime.signals import Listener, listening
 from c360_stream.runtime.startup_peers import StartupPeerWatch

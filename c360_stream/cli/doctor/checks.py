@@ -20,8 +20,8 @@ from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
-from c360_stream.operators.order import LATE_SHARE_WARNED, sort_command
-from c360_stream.runtime.input_order import look_at_heads
+from c360_stream.operators.late_share import LATE_SHARE_WARNED, sort_command
+from c360_stream.runtime.log_order import look_at_heads
 from c360_stream.settings import Settings
 from c360_stream.settings.checks import security_warnings, unknown_settings
 from c360_stream.settings.masking import mask_dsn

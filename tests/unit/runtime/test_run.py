@@ -11,7 +11,7 @@ import pytest
 from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.metrics import REGISTRY
 from c360_stream.runtime.cluster import ALONE, ClusterMember
-from c360_stream.runtime.input_order import refuse_disorder
+from c360_stream.runtime.log_order import refuse_disorder
 from c360_stream.runtime.run import _show_limits, run
 from c360_stream.runtime.signals import STOP_SIGNALS
 from c360_stream.settings import Settings

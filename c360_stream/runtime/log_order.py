@@ -11,9 +11,9 @@ from c360_stream.connectors.ports import RecordReader, Transport
 from c360_stream.contracts.events import US_PER_SECOND, Decoder, is_heartbeat, time_us
 from c360_stream.contracts.kinds import INPUT_KINDS, InputKind
 from c360_stream.errors import ConfigurationError
-from c360_stream.features.order import Order, order_of
+from c360_stream.features.time_order import Order, order_of
 from c360_stream.operators.ingest import partition_name
-from c360_stream.operators.order import sort_command, way_out
+from c360_stream.operators.late_share import sort_command, way_out
 from c360_stream.settings import Settings
 
 HEAD_RECORDS = 20_000

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from c360_stream.errors import InputError
-from c360_stream.operators.order import LATE_MIN, LOOK_EVENTS, LateCounts, OrderWatch
+from c360_stream.operators.late_share import LATE_MIN, LOOK_EVENTS, LateCounts, OrderWatch
 from c360_stream.settings import Settings
 
 NAME = "c360.product.events.v1/3"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c360_stream.contracts.events import US_PER_DAY, US_PER_HOUR
-from c360_stream.features.order import Order, order_of
+from c360_stream.features.time_order import Order, order_of
 
 times = st.lists(st.integers(0, 40 * US_PER_HOUR), max_size=60)
 FAR_US = 30_000 * US_PER_DAY
