@@ -1,4 +1,4 @@
-"""Text from outside on a terminal."""
+"""`escaped`: an identifier from outside, made safe to print on a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often something is logged."""
+"""`Pace`: what may be done again only after an interval, such as logging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many small things come to, for a line of the log now and then: snapshots and refused records."""
+"""Sums of snapshots and of refused records, logged as one line per interval."""
 
 from __future__ import annotations
 

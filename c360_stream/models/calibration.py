@@ -1,4 +1,4 @@
-"""Online calibration."""
+"""Online calibration: maps raw log-odds to those that matured outcomes bear out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the input stands still while steps, snapshots or sinks have the engine."""
+"""`IntakeWatch`: how long the sources have not been read because steps, snapshots or sinks kept the engine."""
 
 from __future__ import annotations
 

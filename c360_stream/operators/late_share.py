@@ -1,4 +1,4 @@
-"""A replay of input that is not in about the order of time stops: most of it would count in no tick."""
+"""The share of late events: a replay whose input is not in about the order of time is stopped by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a worker without input waits."""
+"""`Rest`: pauses a worker of the engine that has no input, instead of polling every millisecond."""
 
 from __future__ import annotations
 

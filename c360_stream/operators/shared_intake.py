@@ -1,4 +1,4 @@
-"""What the input partitions of a process share."""
+"""`SharedIntake`: alignment, pace and held dead letters that the input partitions of a process share."""
 
 from __future__ import annotations
 

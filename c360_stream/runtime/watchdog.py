@@ -1,4 +1,4 @@
-"""What a thread of its own sees to while the flow runs: that it moves, and that it reads every partition."""
+"""The watchdog thread of a run: ends a flow that stands still, and looks for partitions that nobody reads."""
 
 from __future__ import annotations
 
