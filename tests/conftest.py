@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from c360_stream.logs.lines import take_down
 
 LONGEST_FIRST = ("simulation", "integration", "deploy", "flows", "contracts")
 """Folders whose tests begin before all others, so that the processes that share the tests end together."""
+
+
+def pytest_configure() -> None:
+    """Ctrl-C interrupts the programs that tests start, also where a shell runs the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
