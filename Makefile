@@ -26,8 +26,7 @@ SCHEDULES ?= 1000
 soak: .venv/installed  ## run a thousand simulated schedules of crashes, outages, rescaling: SCHEDULES=N for others
 	seq 0 50 $$(($(SCHEDULES) - 1)) | xargs -P 2 -I{} $(BIN)/python -m tests.simulation --first-seed {} --schedules 50
 
-# The changelog is wrapped with a release: until then many branches write into it.
-MARKDOWN := git ls-files -z '*.md' ':!CHANGELOG.md' | xargs -0 $(BIN)/mdformat
+MARKDOWN := git ls-files -z '*.md' | xargs -0 $(BIN)/mdformat
 
 format: .venv/installed  ## format code and Markdown
 	$(BIN)/ruff format .
