@@ -15,7 +15,7 @@ WEEKS = 4
 WEEKS_MIN = 2
 # The longest stretch that is compared.
 WINDOW_HOURS_MAX = HOURS_PER_WEEK
-_HISTORY_HOURS = WEEKS * HOURS_PER_WEEK + WINDOW_HOURS_MAX
+HISTORY_HOURS = WEEKS * HOURS_PER_WEEK + WINDOW_HOURS_MAX
 # Pairs of like windows that an estimate of the spread needs.
 _PAIRS_MIN = 5
 # The upper quartile of chi-square with one degree of freedom.
@@ -52,7 +52,7 @@ class HourlyCounts:
     def push(self, count: int) -> None:
         """Take the count of the next closed hour."""
         self._cumulative.append(self._cumulative[-1] + count)
-        if len(self._cumulative) > _HISTORY_HOURS + 1:
+        if len(self._cumulative) > HISTORY_HOURS + 1:
             del self._cumulative[0]
 
     def counts(self) -> list[int]:

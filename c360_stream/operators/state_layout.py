@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURE_VERSION, FEATURES
 from c360_stream.features.shard import AccountShard
+from c360_stream.features.windows import KINDS, SLOTS
+from c360_stream.labels.ledger import CORRECTION_DAYS
 from c360_stream.learning.learner import Learner
+from c360_stream.monitoring.histograms import BINS, COARSE_BINS, RISK_BINS
+from c360_stream.monitoring.hourly_counts import HISTORY_HOURS
 from c360_stream.operators.monitor import MonitorLogic
 from c360_stream.operators.score import ScoreLogic
 from c360_stream.settings import Settings
@@ -22,11 +26,24 @@ ROOTS: dict[str, type[Kept]] = {
 """What has the state of each step."""
 
 
+STATE_FORMAT = 1
+"""Raise it when stored bytes keep their types and change their meaning: hashes, codes, JSON, what a source stores."""
+
+
 def common_layout(settings: Settings) -> Layout:
-    """What the state of every step depends on."""
+    """What the state of every step depends on, beside the declared fields: settings, and lengths of arrays."""
+    lengths = {
+        "events by day": f"{len(KINDS)} kinds, {SLOTS} days",
+        "events by hour": f"{HISTORY_HOURS} hours",
+        "labels corrected": f"{CORRECTION_DAYS} days",
+        "histograms": f"{BINS} and {COARSE_BINS} bins, {RISK_BINS} of risks",
+    }
     return (
         f"C360_SHARDS: {settings.shards}",
         f"C360_HORIZON_DAYS: {settings.horizon_days}",
+        f"format of state: {STATE_FORMAT}",
+        f"version of features: {FEATURE_VERSION}",
+        *(f"{name}: {length}" for name, length in lengths.items()),
         *(f"features.{name}: float64" for name in FEATURES),
     )
 

@@ -24,7 +24,7 @@ from c360_stream.operators.topic_sink import Begun
 from c360_stream.runtime.engine_store import forget_incomplete_epoch, is_in_use, unreadable_reason
 from c360_stream.settings import Settings
 from c360_stream.state.chunk_store import FULL, RESTORE, STATE_FOLDER
-from c360_stream.state.layout import START_OVER, differences
+from c360_stream.state.layout import START_OVER, checked_layout, differences
 from c360_stream.state.private_files import DIRECTORY_MODE, keep_private, open_private
 
 RECOVERY_PARTITIONS = 16
@@ -275,7 +275,7 @@ def _origin(directory: Path) -> dict[str, Any]:
         mark = kept.get("mark")
         noted = {"place": kept["place"], "prefix": kept["prefix"], "store": str(kept.get("store", ""))}
         noted["mark"] = (str(mark[0]), int(mark[1])) if mark else None
-        layout = [str(line) for line in kept["layout"]] if "layout" in kept else None  # older stores have none
+        layout = checked_layout(kept["layout"]) if "layout" in kept else None  # older stores have none
         return noted | {"begun_at": positions, "features": features, "layout": layout}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is damaged"

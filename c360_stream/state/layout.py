@@ -13,6 +13,13 @@ Layout = tuple[str, ...]
 """Lines `path: how it is stored`, in the order in which fields are stored."""
 
 
+def checked_layout(lines: Iterable[str]) -> Layout:
+    """Lines that were read from outside; raises `ValueError` if they are no layout."""
+    if isinstance(lines, str) or not all(isinstance(line, str) and ": " in line for line in lines):
+        raise ValueError("not the lines of a layout")
+    return tuple(lines)
+
+
 def under(path: str, lines: Iterable[str]) -> Layout:
     """Lines of a part, as lines of what it is a part of.
 

@@ -70,6 +70,7 @@ class Sender:
             patience.progress(self._delivered)
             patience.wait()
         self.raise_failure()
+        patience.progress(self._delivered)  # what follows, such as a commit, has all of the time again
 
     def begin(self) -> None:
         """Forget what failed, and count deliveries from 0: a transaction begins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -12,9 +13,12 @@ from confluent_kafka import KafkaError, Producer
 from c360_stream.connectors.factory import open_transport
 from c360_stream.connectors.kafka import reader as kafka_reader
 from c360_stream.connectors.kafka import records as kafka_records
+from c360_stream.connectors.kafka.connection import Connection
+from c360_stream.connectors.kafka.patience import KafkaPatience
 from c360_stream.connectors.kafka.reader import KafkaReader
+from c360_stream.connectors.kafka.sender import open_sender
 from c360_stream.connectors.kafka.transport import KafkaTransport
-from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch
+from c360_stream.connectors.ports import VALUE_BYTES_MAX, OutRecord, RawBatch, wait_patiently
 from c360_stream.errors import ConfigurationError, TransportError
 from c360_stream.settings import Settings
 from tests.contracts.mock_cluster import MockCluster, RecoveringOffsets, Request, mock_cluster
@@ -63,6 +67,17 @@ def test_keys_and_headers_come_unchanged(transport: KafkaTransport, producer: Pr
     (batch,) = read_all(transport, topic, 0)
     assert batch.keys == [b"\xff\x00", None]
     assert batch.headers == [[("a", b"\xfe"), ("a", None), ("b", b"")], None]
+
+
+def test_what_follows_a_delivery_has_all_of_the_time_again(cluster: MockCluster, topic: str) -> None:
+    settings, connection = Settings(kafka_brokers=cluster.brokers), Connection(cluster.brokers)
+    patience = KafkaPatience(connection, "sending", 60.0, wait_patiently)
+    with closing(open_sender(settings, connection)) as sender:
+        sender.send([(topic, OutRecord(None, b"1"))], patience)
+        patience.left_seconds()  # which begins to count
+        left_seconds = patience.left_seconds()
+        sender.flush(patience)
+    assert patience.left_seconds() > left_seconds
 
 
 def test_a_dead_letter_keeps_its_key_of_any_bytes(transport: KafkaTransport, topic: str) -> None:

@@ -217,6 +217,16 @@ def test_one_of_a_release_that_noted_no_layout_is_refused(settings: Settings, tm
         make(recovery, settings)
 
 
+@pytest.mark.parametrize("layout", ["abc", ["abc"], [["a: b"]], [7], 7, {"a": "b"}, None])
+def test_a_damaged_note_of_its_layout_is_named(settings: Settings, tmp_path: Path, layout: object) -> None:
+    recovery = tmp_path / "recovery"
+    make(recovery, settings)
+    noted = json.loads((recovery / ORIGIN).read_text()) | {"layout": layout}
+    (recovery / ORIGIN).write_text(json.dumps(noted))
+    with pytest.raises(StateError, match=r"origin.json: it is damaged; restore it"):
+        make(recovery, settings)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"place": 1', "[]", '{"place": "p", "prefix": "c360", "begun_at": 7}'])
 def test_a_damaged_note_of_its_input_is_named(settings: Settings, tmp_path: Path, text: str) -> None:
     recovery = tmp_path / "recovery"
