@@ -7,16 +7,7 @@ import pytest
 from c360_stream.metrics import REGISTRY
 from c360_stream.operators.health import STALL_SECONDS_MAX, Health
 from c360_stream.operators.run_context import RunContext
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clocks import Clock
 
 
 @pytest.fixture

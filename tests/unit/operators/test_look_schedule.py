@@ -5,20 +5,12 @@ from __future__ import annotations
 import pytest
 
 from c360_stream.operators.look_schedule import END_TOLD_SECONDS, IDLE_POLL_SECONDS_MAX, POLL_SECONDS, LookSchedule
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    now = 1_000.001
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clocks import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000.001)
 
 
 @pytest.fixture

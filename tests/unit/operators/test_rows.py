@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -121,20 +122,24 @@ def test_shards_join_to_one_block_whose_lists_stay_with_their_rows() -> None:
     assert block.to_pylist() == [row for part in parts for row in arrow_table(table, part.columns).to_pylist()]
 
 
+def dead_letter(value: bytes, headers: Sequence[tuple[str, bytes | None]] = ()) -> DeadLetter:
+    return DeadLetter(
+        topic="t",
+        partition=0,
+        offset=1,
+        stage="decode",
+        exception_class="Refused",
+        exception_message="no",
+        key=None,
+        value=value,
+        headers=[*headers],
+        refused_us=0,
+    )
+
+
 def test_a_block_ends_where_its_text_is_long() -> None:
     def letters(value: bytes) -> TableRows:
-        letter = DeadLetter(
-            topic="t",
-            partition=0,
-            offset=1,
-            stage="decode",
-            exception_class="Refused",
-            exception_message="no",
-            key=None,
-            value=value,
-            headers=[],
-            refused_us=0,
-        )
+        letter = dead_letter(value)
         rows, _ = dead_letter_outputs(SETTINGS, [letter])
         assert isinstance(rows, TableRows)
         return rows
@@ -155,18 +160,7 @@ def test_letters_with_headers_and_without_join_to_one_block(first: int) -> None:
     order = [headers[first], headers[1 - first], headers[first]]
     blocks = Blocks()
     for each in order:
-        letter = DeadLetter(
-            topic="t",
-            partition=0,
-            offset=1,
-            stage="decode",
-            exception_class="Refused",
-            exception_message="no",
-            key=None,
-            value=b"x",
-            headers=each,
-            refused_us=0,
-        )
+        letter = dead_letter(b"x", each)
         rows, _ = dead_letter_outputs(SETTINGS, [letter, letter])
         assert isinstance(rows, TableRows)
         assert blocks.add(rows) is None

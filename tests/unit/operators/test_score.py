@@ -19,20 +19,11 @@ from c360_stream.operators.tick_scheduler import PAUSE_SECONDS, TickScheduler
 from c360_stream.scoring.scorer import ShardVersion
 from c360_stream.settings import Settings
 from c360_stream.state.backend import StateBackend
+from tests.unit.clocks import Clock
 from tests.unit.learning.companies import SCORING, SHARDS, company, learned_ticks
 
 TICK = 20
 NOW, LATER = Heartbeats(0, "p", (1,)), Heartbeats(0, "p", (2,))
-
-
-class Clock:
-    """Monotonic seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def step(clock: Clock, *, live: bool) -> ScoreStep:

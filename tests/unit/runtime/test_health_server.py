@@ -14,16 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from c360_stream.errors import ConfigurationError
 from c360_stream.operators.health import STALL_SECONDS_MAX, WAITING_SECONDS, Health
 from c360_stream.runtime.health_server import CONNECTIONS_MAX, HealthServer
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clocks import Clock
 
 
 @pytest.fixture

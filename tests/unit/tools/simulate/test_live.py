@@ -11,6 +11,7 @@ import pytest
 
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, live, simulate
+from tests.unit.tools.simulate.topics import Memory
 
 START = date(2025, 3, 3)
 SPEC = SimulationSpec(accounts=12, days=6, seed=7, start=START, partitions=1)
@@ -55,18 +56,6 @@ class Topics:
 
     def close(self) -> None:
         raise AssertionError("the caller closes it")
-
-
-class Memory:
-    """What `simulate` writes."""
-
-    def __init__(self) -> None:
-        self.lines: Events = {kind: [] for kind in INPUT_KINDS}
-
-    def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
-        self.lines[topic_kind] += lines
-
-    def close(self) -> None: ...
 
 
 def occurred_at(line: bytes) -> datetime:

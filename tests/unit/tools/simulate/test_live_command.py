@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,30 +17,17 @@ import pytest
 from click.testing import CliRunner
 
 from c360_stream.cli.main import cli
-from c360_stream.cli.top.live import TopicTail
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import ConfigurationError
-from c360_stream.settings import Settings, load_settings
+from c360_stream.settings import Settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, simulate
 from c360_stream.tools.simulate.kafka import KafkaEventSink, find_company, world_header
-from tests.contracts.mock_cluster import mock_cluster
+from tests.unit.tools.simulate.topics import DEADLINE_SECONDS, Memory, read_events
 
-DEADLINE_SECONDS = 60.0
-PARTITIONS = 2
 ACCOUNTS, DAYS, SEED = 8, 4, 7
 WORLD = ("--accounts", str(ACCOUNTS), "--days", str(DAYS), "--seed", str(SEED))
-
-
-@pytest.fixture
-def settings() -> Iterator[Settings]:
-    """Settings for a mock cluster that has the input topics, with several partitions each."""
-    with mock_cluster() as cluster:
-        settings = load_settings(kafka_brokers=cluster.brokers)
-        for kind in INPUT_KINDS:
-            cluster.create_topic(settings.input_topic(kind), PARTITIONS)
-        yield settings
 
 
 def run_until_now(settings: Settings) -> str:
@@ -70,25 +56,6 @@ def run_until_live(settings: Settings, *arguments: str) -> str:
     return "".join(said)
 
 
-def events(settings: Settings) -> dict[str, list[bytes]]:
-    found: dict[str, list[bytes]] = {}
-    with closing(KafkaTransport(settings)) as transport:
-        for kind in INPUT_KINDS:
-            with closing(TopicTail(transport, settings.input_topic(kind), DEADLINE_SECONDS)) as tail:
-                found[kind] = sorted((line for _, line in tail.read()), key=EventPlace.of)
-    return found
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.lines: dict[str, list[bytes]] = {kind: [] for kind in INPUT_KINDS}
-
-    def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
-        self.lines[topic_kind] += lines
-
-    def close(self) -> None: ...
-
-
 def occurred_at(line: bytes) -> datetime:
     return datetime.fromisoformat(json.loads(line)["occurred_at"])
 
@@ -100,7 +67,7 @@ def test_history_is_written_once_and_nothing_of_the_future(settings: Settings, t
     start = json.loads(first[first.index("{") : first.index("}") + 1])["start"]
     assert date.fromisoformat(start) in {(began - timedelta(days=DAYS, minutes=back)).date() for back in (0, -2)}
     assert f"history from {start} first" in first
-    after_first = events(settings)
+    after_first = read_events(settings)
 
     second = run_until_now(settings)
     assert "no history again" in second
@@ -108,7 +75,7 @@ def test_history_is_written_once_and_nothing_of_the_future(settings: Settings, t
     third = run_until_live(settings)
     assert "no history again" in third
     ended = datetime.now(UTC)
-    found = events(settings)
+    found = read_events(settings)
     memory = Memory()
     spec = SimulationSpec(ACCOUNTS, 2 * DAYS, SEED, date.fromisoformat(start), partitions=1)
     told = io.StringIO()

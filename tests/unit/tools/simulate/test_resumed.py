@@ -7,12 +7,10 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli.main import cli
@@ -21,52 +19,20 @@ from c360_stream.connectors.dead_letters import FROM
 from c360_stream.connectors.kafka.transport import KafkaTransport
 from c360_stream.connectors.ports import OutRecord
 from c360_stream.contracts.kinds import INPUT_KINDS
-from c360_stream.settings import Settings, load_settings
+from c360_stream.settings import Settings
 from c360_stream.tools.simulate import EventPlace, SimulationSpec, simulate
 from c360_stream.tools.simulate.kafka import KafkaEventSink, world_header
 from c360_stream.tools.simulate.resumed import Begun, RestSink
-from tests.contracts.mock_cluster import mock_cluster
+from tests.unit.tools.simulate.topics import DEADLINE_SECONDS, Memory, read_events
 
-DEADLINE_SECONDS = 60.0
-PARTITIONS = 2
 SPEC = SimulationSpec(8, 100, 7, partitions=1)
 WORLD = ("--accounts", "8", "--days", "100", "--seed", "7")
-
-
-@pytest.fixture
-def settings() -> Iterator[Settings]:
-    """Settings for a mock cluster that has the input topics, with several partitions each."""
-    with mock_cluster() as cluster:
-        settings = load_settings(kafka_brokers=cluster.brokers)
-        for kind in INPUT_KINDS:
-            cluster.create_topic(settings.input_topic(kind), PARTITIONS)
-        yield settings
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.lines: dict[str, list[bytes]] = {kind: [] for kind in INPUT_KINDS}
-
-    def write(self, topic_kind: str, partition: int, lines: list[bytes]) -> None:
-        self.lines[topic_kind] += lines
-
-    def close(self) -> None: ...
 
 
 def company() -> dict[str, list[bytes]]:
     memory = Memory()
     simulate(SPEC, memory, io.StringIO())
     return memory.lines
-
-
-def events(settings: Settings) -> dict[str, list[bytes]]:
-    """Every event that the topics hold, repeats included, in the order of their ids."""
-    found: dict[str, list[bytes]] = {}
-    with closing(KafkaTransport(settings)) as transport:
-        for kind in INPUT_KINDS:
-            with closing(TopicTail(transport, settings.input_topic(kind), DEADLINE_SECONDS)) as tail:
-                found[kind] = sorted((line for _, line in tail.read()), key=EventPlace.of)
-    return found
 
 
 def again(settings: Settings, *arguments: str) -> Result:
@@ -85,7 +51,7 @@ def test_killed_and_repeated_every_event_is_there_once(settings: Settings) -> No
     finally:
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    left = events(settings)
+    left = read_events(settings)
     whole = company()
     assert 0 < len(left["product"]) < len(whole["product"])
     done = again(settings)
@@ -95,7 +61,7 @@ def test_killed_and_repeated_every_event_is_there_once(settings: Settings) -> No
     everything = sum(map(len, whole.values()))
     assert done.stdout.startswith(f"{everything:,} events ")
     assert f"in {settings.kafka_brokers}, {there:,} of them were there already; " in done.stdout
-    assert events(settings) == {kind: sorted(lines, key=EventPlace.of) for kind, lines in whole.items()}
+    assert read_events(settings) == {kind: sorted(lines, key=EventPlace.of) for kind, lines in whole.items()}
     assert len(Path("truth.jsonl").read_bytes().splitlines()) > 100
 
 
@@ -127,23 +93,23 @@ def test_a_day_with_holes_is_completed_whatever_stands_behind_it(settings: Setti
 
 def test_repeated_when_it_is_whole_it_writes_nothing(settings: Settings) -> None:
     assert again(settings).exit_code == 0
-    before = events(settings)
+    before = read_events(settings)
     done = again(settings)
     count = sum(map(len, before.values()))
     assert f", {count:,} of them were there already; " in done.stdout
-    assert events(settings) == before
+    assert read_events(settings) == before
 
 
 def test_another_company_is_not_mixed_with_it(settings: Settings) -> None:
     with closing(KafkaTransport(settings)) as transport:
         simulate(SimulationSpec(8, 3, 7, partitions=1), KafkaEventSink(transport, settings, SPEC), io.StringIO())
-    before = events(settings)
+    before = read_events(settings)
     for other in (("--seed", "8"), ("--days", "99"), ("--start", "2023-01-01")):
         done = again(settings, *other)
         assert done.exit_code == 2
         assert "holds another simulated company: " in done.stderr
         assert json.loads(done.stderr[done.stderr.index("{") : done.stderr.index("}") + 1])["days"] == 100
-    assert events(settings) == before
+    assert read_events(settings) == before
 
 
 def test_what_is_there_is_held_back_line_by_line() -> None:
