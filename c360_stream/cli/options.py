@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from c360_stream.settings import Settings
 
 PROCESSES_MAX = 64
-SCENARIO_HELP = "steady, price_increase, outage, seasonal or silent_decline."
+SCENARIO_HELP = (
+    "steady, price_increase, outage, seasonal, silent_decline, monthly_rhythm, segments_differ, thresholds, low_rate,"
+    " high_rate, early_hazard, large_stay, outreach or contracts: docs/operations.md tells what is true in each."
+)
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 

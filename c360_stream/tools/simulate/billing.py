@@ -7,16 +7,19 @@ from datetime import timedelta
 import numpy as np
 
 from c360_stream.tools.simulate import hazard
+from c360_stream.tools.simulate.causes import main_cause
 from c360_stream.tools.simulate.events import DayEvents, Notebook, times_of_day
 from c360_stream.tools.simulate.lifecycle import Lifecycle
-from c360_stream.tools.simulate.population import PLANS, SEAT_PRICE_CENTS, Floats, Ints, Population
-from c360_stream.tools.simulate.scenario import SimulationSpec
+from c360_stream.tools.simulate.population import PLANS, SEAT_PRICE_CENTS, TERMS, Floats, Ints, Population
+from c360_stream.tools.simulate.scenario import LARGE_SEATS, SimulationSpec
 
 ATTEMPTS_MAX = 4
 RETRY_DAYS = 3
 RETRY_FAILS = 0.4
 PRICE_RISE = 1.25
 _REASONS = (b"missing_features", b"not_using_it", b"budget", b"switched_vendor", b"support_experience")
+# Of those who leave, how many give the true cause where reasons are true; some of the others give any.
+TRUE_SHARE = 0.7
 
 
 class Billing:
@@ -61,8 +64,11 @@ class Billing:
                 self._mrr_cents(account),
                 self._seats[account],
             )
-            if self._population.annual[account]:
-                fields += b',"renewal_at":"%s"' % self._renewal_at(day + hazard.RENEWAL_DAYS)
+            term = int(self._population.term_days[account])
+            if term:
+                fields += b',"renewal_at":"%s"' % self._renewal_at(day + term)
+            if self._spec.world.terms:
+                fields += b',"contract":"%s"' % TERMS[term].encode()
             notes.note(int(lifecycle.live_from_ms[account]), account, b"subscription_started", fields)
 
     def _bill(self, notes: Notebook, lifecycle: Lifecycle, day: int, at_ms: Ints) -> None:
@@ -88,9 +94,10 @@ class Billing:
             notes.note(when, account, b"invoice_payment_failed" if failed[account] else b"invoice_paid", fields)
 
     def _renew(self, notes: Notebook, lifecycle: Lifecycle, day: int, at_ms: Ints) -> None:
-        due = lifecycle.active & self._population.annual & (lifecycle.age % hazard.RENEWAL_DAYS == 0)
+        term = self._population.term_days
+        due = lifecycle.active & (term > 0) & (lifecycle.age % np.maximum(term, 1) == 0)
         for account in np.flatnonzero(due & (lifecycle.age > 0)).tolist():
-            fields = b',"renewal_at":"%s"' % self._renewal_at(day + hazard.RENEWAL_DAYS)
+            fields = b',"renewal_at":"%s"' % self._renewal_at(day + int(term[account]))
             notes.note(int(at_ms[account]), account, b"subscription_changed", fields)
 
     def _resize(self, notes: Notebook, lifecycle: Lifecycle, at_ms: Ints) -> None:
@@ -98,7 +105,9 @@ class Billing:
         count = self._spec.accounts
         coin, amount, move = self._rng.random(count), self._rng.uniform(0.1, 0.4, count), self._rng.random(count)
         grow = coin < np.where(lifecycle.engagement > 0.2, 0.003, 0.0008)
-        shrink = coin > 1 - np.where(lifecycle.regime == 1, 0.006, 0.0006)
+        small, large = self._spec.world.shrinking
+        often = np.where(self._population.seats >= LARGE_SEATS, large, small)
+        shrink = coin > 1 - np.where(lifecycle.regime == 1, 0.006, 0.0006) * often
         settled = lifecycle.active & (lifecycle.age > 14)
         for account in np.flatnonzero(settled & (grow | shrink)).tolist():
             sign = 1 if grow[account] else -1
@@ -118,6 +127,8 @@ class Billing:
         whim = self._rng.random(self._spec.accounts)
         for account in leaving.tolist():
             reason = b""
-            if whim[account] < 0.85:
+            if whim[account] < TRUE_SHARE and self._spec.world.true_reasons:
+                reason = b',"reason":"%s"' % main_cause(lifecycle, self._population, account).encode()
+            elif whim[account] < 0.85:
                 reason = b',"reason":"%s"' % _REASONS[int(whim[account] / 0.85 * len(_REASONS))]
             notes.note(int(lifecycle.live_until_ms[account]), account, b"subscription_cancelled", reason)

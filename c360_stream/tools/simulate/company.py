@@ -17,7 +17,7 @@ from c360_stream.errors import TransportError
 from c360_stream.tools.simulate.billing import Billing
 from c360_stream.tools.simulate.events import DAY_MS, Column, DayEvents, day_lines
 from c360_stream.tools.simulate.lifecycle import Lifecycle, Truth
-from c360_stream.tools.simulate.population import Bools, draw_population
+from c360_stream.tools.simulate.population import Bools, draw_population, with_habits
 from c360_stream.tools.simulate.product import ProductUse
 from c360_stream.tools.simulate.scenario import SimulationSpec
 from c360_stream.tools.simulate.sinks import EventSink
@@ -52,15 +52,17 @@ class Company:
     """
 
     def __init__(self, spec: SimulationSpec) -> None:
-        people, life, product, billing, support = (
-            np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(spec.seed).spawn(5)
+        people, life, product, billing, support, habits = (
+            np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(spec.seed).spawn(6)
         )
+        world = spec.world
         self._spec = spec
-        self.population = draw_population(spec.accounts, spec.days, people)
+        drawn = draw_population(spec.accounts, spec.days, people, world.founding_share)
+        self.population = with_habits(drawn, habits, asking=world.ticket_spread > 0, terms=world.terms)
         self._lifecycle = Lifecycle(spec, self.population, life)
         self._product = ProductUse(spec, self.population, product)
         self._billing = Billing(spec, self.population, billing)
-        self._support = SupportDesk(self.population, support)
+        self._support = SupportDesk(spec, self.population, support)
         self.subscriptions = self.cancellations = 0
 
     def step(self, day: int) -> tuple[Truth, dict[InputKind, DayEvents]]:

@@ -6,8 +6,10 @@ traits, age, contract. The probability of cancelling on that day is
 
 .. math:: hazard_{1d} = 1 - \exp(-\exp(a_t + w_f f_t + w_k k_t - \beta x_t))
 
-with a_t the log-linear part of `baseline`. Each day the state moves whatever happened (doubly stochastic: the walk does
-not know whether the account cancels), so with H the sum of the 60 daily rates, risk_60d = 1 - E[exp(-H) | state].
+with a_t what `baseline` gives, w and beta the `Weights`. A scenario may bend the line -beta x into a U, give large
+accounts other weights, and add outreach, whose level decays like the shocks' and whose weight is negative. Each day
+the state moves whatever happened (doubly stochastic: the walk does not know whether the account cancels), so with H the
+sum of the 60 daily rates, risk_60d = 1 - E[exp(-H) | state].
 
 `RiskTable` computes that expectation without sampling. For a constant baseline A it is a backward recursion over
 (regime, x), exact but for the grid (Gauss-Hermite nodes for the walk's step). A moving baseline is replaced by the
@@ -20,11 +22,13 @@ schedule of a scenario holds for those 60 days is part of the state: before a pr
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from c360_stream.tools.simulate.population import Floats, Ints, Population
+from c360_stream.tools.simulate.weights import Weights
 
 HORIZON_DAYS = 60
 
@@ -36,18 +40,15 @@ ONSET = 0.0009
 ONSET_SLOPE = 2.4
 ONSET_MAX = 0.04
 RECOVERY = 0.006
-SLOPE = 2.2
 
-FAILURE_DECAY, FAILURE_WEIGHT = 0.955, 0.9
-INCIDENT_DECAY, INCIDENT_WEIGHT = 0.95, 0.6
-BILLING_DAYS, RENEWAL_DAYS = 30, 365
+FAILURE_DECAY, INCIDENT_DECAY = 0.955, 0.95
+BILLING_DAYS = 30
 # A failed invoice is tried again and fails again with probability 0.4: mean length of a run of failures.
 FAILURES_A_RUN = 1.6
 
-BASE = -8.35
 # Accounts that have adopted the features stay. Once prices have risen that counts for little, and unused paid seats
 # count for much: small companies with idle seats leave, the others a little less than before.
-ADOPTION_WEIGHT, PRICE_ADOPTION_WEIGHT = -7.0, -1.0
+PRICE_ADOPTION_WEIGHT = -1.0
 PRICE_JUMP = 9.0
 PRICE_RELIEF = -1.5
 
@@ -69,7 +70,38 @@ def adoption(ceiling: Floats, pace_days: Floats, age: Ints) -> Floats:
     return np.asarray(ceiling * (1.0 - np.exp(-(age + 12.0) / pace_days)))
 
 
-def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_day: int | None) -> Floats:
+def traits(population: Population, weights: Weights) -> Floats:
+    """The part of every account's log hazard that never changes."""
+    plan = np.array(weights.plans)[population.plan] if weights.plans else weights.plan * (population.plan - 0.8)
+    fixed = weights.fill * (population.fill - 0.72) + weights.fit * population.fit + plan
+    if weights.ceiling:
+        fixed = fixed + weights.ceiling * (population.ceiling - 0.4)
+    if weights.misfill:
+        fixed = fixed + weights.misfill * (np.abs(population.fill - 0.72) - 0.16)
+    if weights.size:
+        fixed = fixed + weights.size * np.log2(population.seats / 10)
+    if weights.calls:
+        fixed = fixed + weights.calls * (np.abs(population.asking) - 0.8)
+    return np.asarray(fixed)
+
+
+def at_ages(ages: Ints, weights: Weights) -> Floats:
+    """The part of the log hazard that a scenario adds at some ages (days), in their shape."""
+    added = np.where(ages < weights.early_days, weights.early, 0.0) + np.where(ages >= weights.old_days, weights.old, 0)
+    for middle in weights.bump_days:
+        added += weights.bump * np.exp(-0.5 * ((ages - middle) / weights.bump_width_days) ** 2)
+    return np.asarray(added)
+
+
+def walk_effect(x: Floats, weights: Weights) -> Floats:
+    """The part of the log hazard that engagement makes."""
+    effect = -weights.engagement * x
+    return effect + weights.intense * np.maximum(x - weights.intense_from, 0.0) if weights.intense else effect
+
+
+def baseline(
+    population: Population, accounts: Ints, age: Ints, weights: Weights, *, day: int, price_day: int | None
+) -> Floats:
     """The part of the log hazard that does not depend on the walk or on shocks, today and on the days to come.
 
     Parameters
@@ -80,6 +112,8 @@ def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_
         Which of them, shape (n,).
     age
         Days since their subscription started, shape (n,).
+    weights
+        Of all of these accounts.
     day
         Today, counted from the simulation's first day.
     price_day
@@ -93,12 +127,13 @@ def baseline(population: Population, accounts: Ints, age: Ints, day: int, price_
     ages = age[:, None] + ahead
     taken_up = adoption(population.ceiling[accounts, None], population.pace_days[accounts, None], ages)
     risen = np.zeros(HORIZON_DAYS, np.bool_) if price_day is None else day + ahead >= price_day
-    log_hazard = np.where(risen, PRICE_ADOPTION_WEIGHT, ADOPTION_WEIGHT) * (taken_up - 0.4)
-    log_hazard += 1.2 * np.exp(-ages / 45.0)
-    to_renewal = RENEWAL_DAYS - ages % RENEWAL_DAYS
-    log_hazard += np.where(population.annual[accounts, None], 2.4 * np.exp(-to_renewal / 14.0) - 0.5, 0.0)
-    traits = -2.5 * (population.fill - 0.72) - 0.15 * population.fit - 0.45 * (population.plan - 0.8)
-    log_hazard += BASE + traits[accounts, None]
+    log_hazard = np.where(risen, PRICE_ADOPTION_WEIGHT, weights.adoption) * (taken_up - 0.4)
+    log_hazard += weights.young * np.exp(-ages / 45.0)
+    term = population.term_days[accounts, None]
+    to_renewal = term - ages % np.maximum(term, 1)
+    log_hazard += np.where(term > 0, weights.renewal * np.exp(-to_renewal / 14.0) + weights.in_term, 0.0)
+    log_hazard += weights.base + traits(population, weights)[accounts, None]
+    log_hazard += at_ages(ages, weights)
     hurt = PRICE_JUMP * population.price_sensitivity[accounts] + PRICE_RELIEF
     log_hazard += np.where(risen, hurt[:, None], 0.0)
     return np.asarray(log_hazard)
@@ -130,16 +165,20 @@ class RiskTable:
     ----------
     fade_pull
         The scenario's share of the way that a fading account falls a day.
+    weights
+        What engagement does to the hazard; the others do not matter.
     """
 
-    def __init__(self, fade_pull: float) -> None:
+    def __init__(self, fade_pull: float, weights: Weights) -> None:
         self._low, self._step = -5.0, 0.05
         self._x = np.asarray(self._low + self._step * np.arange(151), np.float64)
-        self._base_low, self._base_step = -14.0, 0.2
-        bases = self._base_low + self._base_step * np.arange(76)
-        rate = np.exp(-SLOPE * self._x)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(7)
-        self._nodes = [(float(z), float(w / weights.sum())) for z, w in zip(nodes, weights, strict=True)]
+        # Where the level is low, more below.
+        below = max(0, -9 - math.floor(weights.base))
+        self._base_low, self._base_step = -14.0 - below, 0.2
+        bases = self._base_low + self._base_step * np.arange(76 + 5 * below)
+        rate = np.exp(walk_effect(self._x, weights))
+        nodes, shares = np.polynomial.hermite_e.hermegauss(7)
+        self._nodes = [(float(z), float(w / shares.sum())) for z, w in zip(nodes, shares, strict=True)]
         self._fade_pull = fade_pull
 
         ahead = [np.stack([rate, rate])[:, :, None]]
@@ -192,6 +231,6 @@ class RiskTable:
 
 
 @lru_cache(maxsize=8)
-def risk_table(fade_pull: float) -> RiskTable:
+def risk_table(fade_pull: float, weights: Weights) -> RiskTable:
     """The table of a scenario, computed once."""
-    return RiskTable(fade_pull)
+    return RiskTable(fade_pull, weights)

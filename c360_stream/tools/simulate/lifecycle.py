@@ -9,7 +9,8 @@ import numpy as np
 from c360_stream.tools.simulate import hazard
 from c360_stream.tools.simulate.events import DAY_MS, DayEvents, times_of_day
 from c360_stream.tools.simulate.population import Bools, Floats, Ints, Population
-from c360_stream.tools.simulate.scenario import SimulationSpec
+from c360_stream.tools.simulate.scenario import LARGE_SEATS, SimulationSpec
+from c360_stream.tools.simulate.weights import Weights
 
 RETURN_SHARE = 0.1
 # Accounts projected at once: bounds memory, and 60 days of them stay in the processor's cache.
@@ -41,6 +42,10 @@ class Lifecycle:
         State of the walk; regime 1 is fading.
     failures, incidents
         Decayed payment failures and serious tickets.
+    outreach
+        Decayed contacts, shape (playbooks of the scenario, accounts).
+    weights, weighed_by
+        Weights of the hazard, and the index of each account's.
     live_from_ms, live_until_ms
         When today the account may produce events; the whole day unless it starts or cancels.
     """
@@ -51,7 +56,10 @@ class Lifecycle:
         self._population = population
         self._rng = rng
         self._fade_pull = spec.world.fade_pull
-        self._table = hazard.risk_table(self._fade_pull)
+        world = spec.world
+        self.weights: tuple[Weights, ...] = (world.weights, *([world.weights_large] if world.weights_large else []))
+        self._tables = [hazard.risk_table(self._fade_pull, weights) for weights in self.weights]
+        self.weighed_by: Ints = np.where(population.seats >= LARGE_SEATS, len(self.weights) - 1, 0)
         self._starts_on = population.start_day.copy()
         self.active: Bools = np.zeros(count, np.bool_)
         self.age: Ints = np.zeros(count, np.int64)
@@ -59,6 +67,7 @@ class Lifecycle:
         self.regime: Ints = np.zeros(count, np.int64)
         self.failures: Floats = np.zeros(count)
         self.incidents: Floats = np.zeros(count)
+        self.outreach: Floats = np.zeros((len(world.playbooks), count))
         self.live_from_ms: Ints = np.zeros(count, np.int64)
         self.live_until_ms: Ints = np.full(count, DAY_MS)
 
@@ -83,6 +92,7 @@ class Lifecycle:
         self.engagement[starting] = 0.2 + 0.4 * walk[starting]
         self.regime[starting] = 0
         self.failures[starting] = self.incidents[starting] = 0.0
+        self.outreach[:, starting] = 0.0
         self.live_from_ms[starting] = moment[starting]
         return truth, starting, leaving
 
@@ -96,6 +106,7 @@ class Lifecycle:
         self.regime = np.where(turn, 1 - self.regime, self.regime)
         self.failures *= hazard.FAILURE_DECAY
         self.incidents *= hazard.INCIDENT_DECAY
+        self.outreach *= np.array([playbook.decay for playbook in self._spec.world.playbooks]).reshape(-1, 1)
         self.age += 1
         self.active[leaving] = False
         back = leaving[comeback[leaving] < RETURN_SHARE]
@@ -111,21 +122,26 @@ class Lifecycle:
         hazards, risks = np.empty(len(accounts)), np.empty(len(accounts))
         for begin in range(0, len(accounts), BLOCK):
             rows = slice(begin, begin + BLOCK)
-            hazards[rows], risks[rows] = self._probabilities(accounts[rows], day)
+            block = accounts[rows]
+            group = self.weighed_by[block]
+            for index in np.unique(group).tolist():
+                mine = group == index
+                hazards[rows][mine], risks[rows][mine] = self._probabilities(block[mine], day, index)
         return Truth(accounts, hazards, risks)
 
-    def _probabilities(self, accounts: Ints, day: int) -> tuple[Floats, Floats]:
-        population, x = self._population, self.engagement[accounts]
-        log_hazard = hazard.baseline(population, accounts, self.age[accounts], day, self._spec.price_day)
+    def _probabilities(self, accounts: Ints, day: int, index: int) -> tuple[Floats, Floats]:
+        """Of accounts with the same weights: those at an index."""
+        population, x, weights = self._population, self.engagement[accounts], self.weights[index]
+        log_hazard = hazard.baseline(
+            population, accounts, self.age[accounts], weights, day=day, price_day=self._spec.price_day
+        )
         failure_rate = population.failure_rate[accounts] * hazard.FAILURES_A_RUN / hazard.BILLING_DAYS
+        log_hazard += hazard.shocks_ahead(self.failures[accounts], failure_rate, hazard.FAILURE_DECAY, weights.failure)
         log_hazard += hazard.shocks_ahead(
-            self.failures[accounts], failure_rate, hazard.FAILURE_DECAY, hazard.FAILURE_WEIGHT
+            self.incidents[accounts], population.incident_rate[accounts], hazard.INCIDENT_DECAY, weights.incident
         )
-        log_hazard += hazard.shocks_ahead(
-            self.incidents[accounts],
-            population.incident_rate[accounts],
-            hazard.INCIDENT_DECAY,
-            hazard.INCIDENT_WEIGHT,
-        )
-        today = -np.expm1(-np.exp(log_hazard[:, 0] - hazard.SLOPE * x))
-        return today, self._table.risk(log_hazard, x, self.regime[accounts])
+        for level, playbook in zip(self.outreach, self._spec.world.playbooks, strict=True):
+            rate = np.full(len(accounts), playbook.rate)
+            log_hazard += hazard.shocks_ahead(level[accounts], rate, playbook.decay, playbook.weight)
+        today = -np.expm1(-np.exp(log_hazard[:, 0] + hazard.walk_effect(x, weights)))
+        return today, self._tables[index].risk(log_hazard, x, self.regime[accounts])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import calendar
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from c360_stream.errors import ConfigurationError
+from c360_stream.tools.simulate.weights import Playbook, Weights
 
 OUTAGE_HOURS = 48
 # What the input contract takes as an event time.
 FIRST_DAY, END = date(1970, 1, 1), date(2100, 1, 1)
+LARGE_SEATS = 12
+STEADY = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,22 @@ class Scenario:
         All product events are lost for 48 hours at about 70% of the period. Nobody cancels for it.
     december_dip
         Usage is 45% lower from 15 December to 3 January. Nobody cancels for it.
+    month_end_peak
+        Usage is that share above its level as a month turns, and below it in the middle. Nobody cancels for it.
+    weights, weights_large
+        Of the hazard; and those of accounts with at least `LARGE_SEATS` seats at signing, if they differ.
+    founding_share
+        Accounts that subscribe within the first 30 days; the others come evenly over the rest of the period.
+    ticket_spread
+        Deviation of the log of the accounts' habit of asking questions; 0: all alike.
+    shrinking
+        How many times as often as in the steady world small and large accounts give up seats.
+    terms
+        Contracts of 3, 12 and 24 months beside monthly ones, named in the events, instead of monthly and yearly ones.
+    playbooks
+        Customer success calls at random, with these effects, instead of where it looks bad and without any.
+    true_reasons
+        A reason that an account gives for leaving is mostly the greatest part of its hazard, instead of any.
     """
 
     description: str
@@ -37,6 +58,15 @@ class Scenario:
     price_increase: bool = False
     outage: bool = False
     december_dip: bool = False
+    month_end_peak: float = 0.0
+    weights: Weights = STEADY
+    weights_large: Weights | None = None
+    founding_share: float = 0.65
+    ticket_spread: float = 0.0
+    shrinking: tuple[float, float] = (1.0, 1.0)
+    terms: bool = False
+    playbooks: tuple[Playbook, ...] = ()
+    true_reasons: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -47,6 +77,62 @@ SCENARIOS: dict[str, Scenario] = {
     "outage": Scenario("product events stop for 48 hours; nobody leaves for it", outage=True),
     "seasonal": Scenario("usage dips by 45% around the turn of the year", december_dip=True),
     "silent_decline": Scenario("accounts fade over months instead of breaking off", fade_pull=0.03),
+    "monthly_rhythm": Scenario(
+        "usage peaks as months turn and dips in their middle; nobody leaves for it", month_end_peak=0.4
+    ),
+    "segments_differ": Scenario(
+        "what makes small accounts leave keeps large ones, and the other way round",
+        weights_large=Weights(base=-6.6, engagement=-1.2, adoption=5.0, fill=2.5, incident=-0.6),
+        true_reasons=True,
+    ),
+    "thresholds": Scenario(
+        "very little and very much of usage, tickets or filled seats is bad, and so are certain ages",
+        weights=Weights(
+            base=-7.9,
+            engagement=1.5,
+            intense=6.0,
+            adoption=-3.0,
+            fill=0.0,
+            misfill=6.0,
+            calls=1.0,
+            bump=1.6,
+            bump_days=(90, 180, 270),
+            old=1.0,
+        ),
+        ticket_spread=1.2,
+        true_reasons=True,
+    ),
+    "low_rate": Scenario(
+        "about 1% of the accounts cancel within 60 days", weights=Weights(base=-12.6), true_reasons=True
+    ),
+    "high_rate": Scenario(
+        "about 40% of the accounts cancel within 60 days",
+        weights=Weights(base=-3.7, adoption=0.0, ceiling=-6.0, young=0.4),
+        founding_share=0.25,
+        true_reasons=True,
+    ),
+    "early_hazard": Scenario(
+        "accounts cancel three times as often in their first 90 days as later",
+        weights=Weights(base=-8.0, engagement=1.5, adoption=0.0, ceiling=-6.0, young=0.0, early=1.7),
+        true_reasons=True,
+    ),
+    "large_stay": Scenario(
+        "large accounts leave less often and shrink more: a year costs 18% of the accounts and 25% of the revenue",
+        weights=Weights(base=-11.2, size=-0.4),
+        shrinking=(0.44, 0.88),
+        true_reasons=True,
+    ),
+    "outreach": Scenario(
+        "customer success calls at random: training helps a lot, check_in a little",
+        playbooks=(Playbook("training", -1.2), Playbook("check_in", -0.2)),
+        true_reasons=True,
+    ),
+    "contracts": Scenario(
+        "contracts of 1, 3, 12 and 24 months are left when they end, and plans differ",
+        weights=Weights(base=-7.9, plans=(0.3, 0.9, -0.5, -1.2), in_term=-2.0, renewal=4.5),
+        terms=True,
+        true_reasons=True,
+    ),
 }
 
 
@@ -133,7 +219,9 @@ class SimulationSpec:
         return begin, begin + timedelta(hours=OUTAGE_HOURS)
 
     def usage_factor(self, day: date) -> float:
-        """What the calendar does to usage on a day: weekends 15%, and the December dip."""
+        """What the calendar does to usage on a day: weekends 15%, the December dip, and the rhythm of a month."""
         factor = 0.15 if day.weekday() >= 5 else 1.0
         holidays = (day.month == 12 and day.day >= 15) or (day.month == 1 and day.day <= 3)
-        return factor * (0.55 if holidays and self.world.december_dip else 1.0)
+        factor *= 0.55 if holidays and self.world.december_dip else 1.0
+        passed = (day.day - 0.5) / calendar.monthrange(day.year, day.month)[1]
+        return factor * (1.0 + self.world.month_end_peak * math.cos(2.0 * math.pi * passed))

@@ -9,6 +9,7 @@ import numpy as np
 from c360_stream.tools.simulate.events import DayEvents, Notebook, times_of_day
 from c360_stream.tools.simulate.lifecycle import Lifecycle
 from c360_stream.tools.simulate.population import Bools, Floats, Ints, Population
+from c360_stream.tools.simulate.scenario import SimulationSpec
 
 _SUBJECTS = (
     b"Cannot log in",
@@ -30,7 +31,8 @@ class SupportDesk:
     lot or are losing heart, and move nothing.
     """
 
-    def __init__(self, population: Population, rng: np.random.Generator) -> None:
+    def __init__(self, spec: SimulationSpec, population: Population, rng: np.random.Generator) -> None:
+        self._world = spec.world
         self._population = population
         self._rng = rng
         self._tickets = 0
@@ -45,6 +47,8 @@ class SupportDesk:
         at_ms = times_of_day(self._rng, count)
         serious = lifecycle.active & (self._rng.random(count) < self._population.incident_rate)
         plain_rate = 0.012 * np.exp(np.clip(-0.5 * mood, -1.5, 1.2)) * np.sqrt(self._population.seats / 10)
+        if self._world.ticket_spread:
+            plain_rate *= 3.0 * np.exp(self._world.ticket_spread * self._population.asking)
         plain = lifecycle.active & (self._rng.random(count) < plain_rate)
         lifecycle.incidents[serious] += 1.0
         self._solve(notes, lifecycle, day, mood)
@@ -97,7 +101,13 @@ class SupportDesk:
                 notes.note(int(at_ms[0]), account, b"nps_submitted", b',"score":%d%s' % (score, comment))
 
     def _reach_out(self, notes: Notebook, lifecycle: Lifecycle) -> None:
-        """Customer success calls now and then, more where it looks bad. It changes nothing: no effect is simulated."""
+        """Customer success calls now and then, more where it looks bad.
+
+        It changes nothing, unless the scenario has playbooks with an effect: those are drawn by lot.
+        """
+        if self._world.playbooks:
+            self._follow_playbooks(notes, lifecycle)
+            return
         at_ms = times_of_day(self._rng, len(lifecycle.active))
         rate = np.where((lifecycle.engagement < -1.0) | (lifecycle.failures > 0.5), 0.012, 0.003)
         reached = lifecycle.active & (self._rng.random(len(rate)) < rate)
@@ -108,3 +118,16 @@ class SupportDesk:
                 _CHANNELS[int(channel * len(_CHANNELS))],
             )
             notes.note(int(at_ms[account]), account, b"success_contacted", fields)
+
+    def _follow_playbooks(self, notes: Notebook, lifecycle: Lifecycle) -> None:
+        for level, playbook in zip(lifecycle.outreach, self._world.playbooks, strict=True):
+            count = len(lifecycle.active)
+            at_ms, coin, channel = times_of_day(self._rng, count), self._rng.random(count), self._rng.random(count)
+            reached = lifecycle.active & (coin < playbook.rate)
+            # Who leaves before the call comes is not reached.
+            reached &= (at_ms >= lifecycle.live_from_ms) & (at_ms <= lifecycle.live_until_ms)
+            level[reached] += 1.0
+            for account in np.flatnonzero(reached).tolist():
+                by = _CHANNELS[int(channel[account] * len(_CHANNELS))]
+                fields = b',"playbook":"%s","channel":"%s"' % (playbook.name.encode(), by)
+                notes.note(int(at_ms[account]), account, b"success_contacted", fields)
