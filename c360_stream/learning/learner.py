@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -177,7 +177,7 @@ class Learner(Kept):
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
         scores = self.term.champion
         trusted = versions[scores].calibrated and not self._latch.holds("concept_drift")
-        versions[scores] = replace(versions[scores], calibrated=trusted, curve=self._horizons.curve())
+        versions[scores] = versions[scores].revised(calibrated=trusted, curve=self._horizons.curve())
         self._opened = ExampleBlock.merged([part.opened for part in parts])
         self._open(day, versions)
         return LearnedTick(
