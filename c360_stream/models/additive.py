@@ -10,11 +10,12 @@ from typing import ClassVar, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.contracts.records import ExplainedBy
 from c360_stream.features.definitions import INDEX
 from c360_stream.models.columns import Floats
 from c360_stream.models.exposure import corrected
 from c360_stream.models.horizons import PlainCurve, RiskCurve
-from c360_stream.models.version import ExplainedBy, Scored, bounded, canonical_json, probabilities, version_name
+from c360_stream.models.version import Scored, bounded, canonical_json, probabilities, version_name
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.contracts.records import ExplainedBy
 from c360_stream.features.definitions import FEATURE_VERSION
 from c360_stream.models.classifier import LOG_ODDS_MAX
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import RiskCurve
-
-ExplainedBy = Literal["contributions", "occlusion"]
-"""How contributions are found: as the model adds them up, or by what changes when a group of features is averaged."""
 
 
 class Scored(NamedTuple):
