@@ -35,6 +35,7 @@ AlarmKind = Literal[
     "freshness",
     "completeness",
 ]
+ExplainedBy = Literal["contributions", "occlusion"]
 Segment = Literal["at_risk", "dormant", "new", "shrinking", "growing", "loyal", "steady"]
 Severity = Literal["warning", "critical"]
 
@@ -183,6 +184,9 @@ class RiskScore(msgspec.Struct, frozen=True, gc=False):
         list[Reason], Meta(examples=[[Reason("nps_score", 9.0, -0.12, "The latest NPS answer was 9 of 10")]])
     ] = []
     """What lowers the risk, the strongest first."""
+    explained_by: Annotated[ExplainedBy, Meta(examples=["contributions"])] = "contributions"
+    """How contributions were found: parts that the model adds up, or, by `occlusion`, what changes when a group of
+    features is replaced by its average."""
 
 
 class DriftAlarm(msgspec.Struct, frozen=True):

@@ -26,13 +26,14 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.classifier import LOG_ODDS_MAX, logit, logits, sigmoid
 from c360_stream.models.columns import Floats
 from c360_stream.models.names import SchemeName
 from c360_stream.models.treatment import Treatment
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.quality import RISK_MARGIN
 from c360_stream.state.fields import Kept, fields
 
@@ -204,7 +205,7 @@ class Blend(Contender):
         other = second.model.linear(slope * weight, calibrated=False)
         base = one.base + other.base + slope * weight * second.start + self._map.offset
         curves = {name: _added(curve, other.curves[name]) for name, curve in one.curves.items()}
-        return ModelVersion(self.name, tick_day, base, curves, exposures)
+        return AdditiveVersion(self.name, tick_day, base, curves, exposures)
 
 
 def _added(one: Curve, other: Curve) -> Curve:

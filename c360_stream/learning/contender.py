@@ -6,6 +6,7 @@ import numpy as np
 
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.schemes import TrainingBatch, scheme_named
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.catalogue import BASE_RATE, entry_named
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import logit
@@ -66,8 +67,10 @@ class Contender(Kept):
         if self.name == BASE_RATE:
             counted = self.model.outcomes + PRIOR_OUTCOMES
             rate = (self.model.churned + PRIOR_OUTCOMES * config.prior_churn_rate) / counted
-            return ModelVersion(self.name, tick_day, logit(rate), {}, exposures)
-        return ModelVersion(self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures, False)
+            return AdditiveVersion(self.name, tick_day, logit(rate), {}, exposures)
+        return AdditiveVersion(
+            self.name, tick_day, logit(config.prior_churn_rate), inactivity_curves(), exposures, False
+        )
 
     def raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
         """Log-odds before calibration, which calibrate the model once the labels mature; shape (n,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge,
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.model_metrics import contest_rows, horizon_rows
 from c360_stream.learning.replay_buffer import ReplayBuffer
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
@@ -31,7 +32,6 @@ from c360_stream.monitoring.alarms import AlarmLatch
 from c360_stream.monitoring.concept import ConceptDrift
 from c360_stream.monitoring.delay_watch import DelayWatch
 from c360_stream.monitoring.monitor import MetricRow
-from c360_stream.monitoring.quality import measure
 from c360_stream.monitoring.seasons import Seasons
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.state.fields import Kept, PlainState, fields, known, of_kind
@@ -177,7 +177,7 @@ class Learner(Kept):
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
         scores = self.term.champion
         trusted = versions[scores].calibrated and not self._latch.holds("concept_drift")
-        versions[scores] = replace(versions[scores], calibrated=trusted, curve=self._horizons.curve())
+        versions[scores] = versions[scores].revised(calibrated=trusted, curve=self._horizons.curve())
         self._opened = ExampleBlock.merged([part.opened for part in parts])
         self._open(day, versions)
         return LearnedTick(
@@ -218,11 +218,12 @@ class Learner(Kept):
 
     def _open(self, day: int, versions: dict[str, ModelVersion]) -> None:
         """Keep every model's predictions for the examples taken at this tick."""
-        opened, as_of_us = self._opened, day * US_PER_DAY
+        # Of more than are judged nobody looks at the others, and some models take long to predict.
+        opened, as_of_us = self._opened.take(self._opened.judged_rows()), day * US_PER_DAY
         if len(opened):
             # A model that is not warm scores with the prior rule, by which it must not be judged.
             ready = {name: versions[name] for name, each in self.contenders.items() if each.ready}
-            risk = {name: version.score(opened.features, as_of_us).risk for name, version in ready.items()}
+            risk = {name: version.risks(opened.features, as_of_us) for name, version in ready.items()}
             raw = {name: contender.raw_log_odds(opened, as_of_us) for name, contender in self.contenders.items()}
             self._contest.add_predictions(day, opened, risk, raw)
             # A blend that is not warm scores with its first part.
@@ -296,41 +297,12 @@ class Learner(Kept):
         return Contender(*given)
 
     def _metrics(self, day: int, versions: dict[str, ModelVersion]) -> list[MetricRow]:
-        """How every model stands in the contest: rows of the segment `contest`."""
-        rows = []
-        for name, version in versions.items():
-            standing = self._contest.standing(name, self.term.champion)
-            values = {"log_loss": self._contest.loss(name), "gain": standing.gain, "gain_t": standing.t}
-            rows += [
-                MetricRow(
-                    as_of_us=day * US_PER_DAY,
-                    model_name=name,
-                    model_version=version.model_version,
-                    segment="contest",
-                    metric=metric,
-                    value=value,
-                    examples=int(standing.examples),
-                )
-                for metric, value in values.items()
-                if not np.isnan(value)
-            ]
-        return rows + self._curve_metrics(day, versions[self.term.champion])
-
-    def _curve_metrics(self, day: int, version: ModelVersion) -> list[MetricRow]:
-        """How well the risks of each horizon were calibrated, on the examples fully observed since the last time."""
-        rows: list[MetricRow] = []
-        if not self._settled:
-            return rows
-        after = np.concatenate([each.cancelled_after for each in self._settled])
-        predicted = np.concatenate([each.predicted for each in self._settled]).astype(np.float64)
-        for days, risk in zip(self._settled[0].days, predicted.T, strict=True):
-            churned = (after > 0) & (after <= days)
-            rows += [
-                MetricRow(day * US_PER_DAY, version.model_name, version.model_version, *each)
-                for each in measure(f"horizon_{days}d", churned, np.ascontiguousarray(risk))
-            ]
-        self._settled = []
-        return rows
+        settled, self._settled = self._settled, []
+        champion = self.term.champion
+        return [
+            *contest_rows(day, versions, self._contest, champion),
+            *horizon_rows(day, versions[champion], settled),
+        ]
 
     def restore(self, state: PlainState) -> None:
         """Restore what `state` gave. Models that the settings have added begin now; those they have dropped are gone.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from river import compose
 
 from c360_stream.features.definitions import FEATURES
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.calibration import PlattScaling
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.columns import Floats
@@ -21,7 +22,7 @@ from c360_stream.models.names import TreatedPolicy
 from c360_stream.models.preprocessing import MISSING, NullImputer, Ramps, StandardScaler
 from c360_stream.models.prior import prior_version
 from c360_stream.models.treatment import Treated, Treatment
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
 from c360_stream.state.fields import Kept, copied, fields, of_kind
 
 MODEL_NAME = "online-logistic"
@@ -189,7 +190,7 @@ class ChurnModel(Kept):
         recent = self.recent_exposures(tick_day)
         if not self.warm:
             return prior_version(tick_day, self.config.prior_churn_rate, recent)
-        return ModelVersion(self.name, tick_day, *self.linear(1.0), recent)
+        return AdditiveVersion(self.name, tick_day, *self.linear(1.0), recent)
 
     def linear(self, factor: float, *, calibrated: bool = True) -> Linear:
         """The log-odds, times a factor, as a base and one curve per feature."""

@@ -16,8 +16,9 @@ These are judgements, not estimates: they order accounts sensibly, and the model
 
 from __future__ import annotations
 
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.classifier import logit
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
 
 MODEL_NAME = "prior-rule"
 
@@ -47,4 +48,4 @@ def prior_version(tick_day: int, churn_rate: float, exposures: dict[int, float])
     exposures
         As in `ModelVersion`.
     """
-    return ModelVersion(MODEL_NAME, tick_day, logit(churn_rate), _CURVES, exposures, calibrated=False)
+    return AdditiveVersion(MODEL_NAME, tick_day, logit(churn_rate), _CURVES, exposures, calibrated=False)

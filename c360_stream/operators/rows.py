@@ -154,6 +154,7 @@ def _plain_columns(settings: Settings, scores: ScoredRows) -> dict[str, list[Any
         "model_version": [scores.version.model_version] * n,
         "feature_version": [FEATURE_VERSION] * n,
         "trigger": [scores.trigger] * n,
+        "explained_by": [scores.version.explained_by] * n,
         "segment": [SEGMENTS[i] for i in scores.segment.tolist()],
         "expected_months": nullable(scores.expected_months),
         "lifetime_value_cents": _cents(np.rint(scores.lifetime_value_cents)),

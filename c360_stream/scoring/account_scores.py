@@ -130,8 +130,7 @@ class AccountScores(Kept):
 
     def between_ticks(self, rows: IntradayRows, ids: list[str], version: ModelVersion) -> ScoredRows | None:
         """Score accounts that events moved, if any has changed materially; arguments as for `at_tick`."""
-        scored = version.score(rows.features, rows.as_of_us)
-        risk = scored.risk
+        risk = version.risks(rows.features, rows.as_of_us)
         last, tier = self._risk[1, rows.account], self._tier[1, rows.account]
         change = np.abs(risk - last)  # NaN, so never material, before the first tick
         raised = self.tiers.between(risk, tier)
@@ -141,9 +140,8 @@ class AccountScores(Kept):
             return None
         account, as_of_us, features = rows.account[chosen], rows.as_of_us[chosen], rows.features[chosen]
         scored_from = _ScoredFrom(account, [ids[i] for i in account.tolist()], as_of_us, features)
-        # A row's bits do not depend on the other rows, so the scores above need not be made again.
-        chosen_scored = Scored(risk[chosen], scored.contributions[chosen], scored.base_log_odds)
-        scores = self._scored("event", scored_from, version, chosen_scored, raised[chosen])
+        # A row's bits do not depend on the other rows, so these risks are those above.
+        scores = self._scored("event", scored_from, version, version.score(features, as_of_us), raised[chosen])
         self._risk[1, account], self._tier[1, account] = scores.risk, scores.tier
         self._since.update(zip(account.tolist(), zip(as_of_us.tolist(), features, strict=True), strict=True))
         return scores

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from c360_stream.errors import StateError
 from c360_stream.features.definitions import FEATURE_VERSION, FEATURES
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.churn_model import ChurnModel
 from c360_stream.models.prior import prior_version
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
+from c360_stream.models.version_json import version_from_json
 from tests.unit.learning.rows import DAY_US, feature_rows, outcomes
 
 TICK = 20_000
@@ -63,14 +65,14 @@ def test_contributions_add_up_to_the_log_odds(version: ModelVersion, row: np.nda
 @given(st.floats(-200, 200), st.floats(-200, 200), st.floats(-14, 14))
 def test_contributions_add_up_even_out_of_bounds(first: float, second: float, base: float) -> None:
     curves = {name: Curve((0.0,), (push,), 0.0) for name, push in zip(FEATURES, (first, second), strict=False)}
-    risk, contributions, _ = ModelVersion("m", 1, base, curves).score(np.zeros((1, len(FEATURES))), 0)
+    risk, contributions, _ = AdditiveVersion("m", 1, base, curves).score(np.zeros((1, len(FEATURES))), 0)
     assert 0 < risk[0] < 1
     assert base + contributions[0].sum() == pytest.approx(np.log(risk[0]) - np.log1p(-risk[0]), abs=1e-9)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.model_name)
 def test_json_gives_the_version_back_bit_for_bit(version: ModelVersion) -> None:
-    back = ModelVersion.from_json(version.to_json())
+    back = version_from_json(version.to_json())
     rows = feature_rows(500, seed=3)
     assert back == version
     assert back.model_version == version.model_version
@@ -85,17 +87,15 @@ def test_equal_parameters_have_equal_names_and_others_do_not() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", f'{{"feature_version":{FEATURE_VERSION},"curves":[]}}'])
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(StateError, match="not a model version"):
-        ModelVersion.from_json(text)
+        version_from_json(text)
     other = json.loads(VERSIONS[0].to_json()) | {"feature_version": FEATURE_VERSION + 1}
     with pytest.raises(StateError, match=f"feature version {FEATURE_VERSION + 1}"):
-        ModelVersion.from_json(json.dumps(other))
+        version_from_json(json.dumps(other))
 
 
 def test_a_version_from_before_curves_can_still_score() -> None:
     kept = json.loads(VERSIONS[0].to_json())
-    older = ModelVersion.from_json(
-        json.dumps({name: kept[name] for name in kept if name not in ("curve", "calibrated")})
-    )
+    older = version_from_json(json.dumps({name: kept[name] for name in kept if name not in ("curve", "calibrated")}))
     rows = feature_rows(50, seed=3)
     assert older.score(rows, AS_OF).risk.tobytes() == VERSIONS[0].score(rows, AS_OF).risk.tobytes()
 

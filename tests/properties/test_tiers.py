@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from c360_stream.contracts.events import US_PER_DAY
 from c360_stream.features.definitions import FEATURES
 from c360_stream.features.emissions import IntradayRows, TickRows
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.classifier import logit
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
 from c360_stream.scoring.account_scores import ScoringConfig
 from c360_stream.scoring.scored import FinalOutcomes, ScoredTick, ScorerOutput
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
@@ -94,7 +95,7 @@ def test_more_risk_is_never_a_lower_tier(one: float, other: float, previous: int
 
 def flat(day: int) -> ModelVersion:
     """A version whose log-odds are the first feature."""
-    return ModelVersion("flat", day, 0.0, {FEATURES[0]: Curve((-9.0, 9.0), (-9.0, 9.0), 0.0)})
+    return AdditiveVersion("flat", day, 0.0, {FEATURES[0]: Curve((-9.0, 9.0), (-9.0, 9.0), 0.0)})
 
 
 def features_of(values: list[float]) -> NDArray[np.float64]:

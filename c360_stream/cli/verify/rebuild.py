@@ -29,6 +29,7 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.logs.lines import printable
 from c360_stream.models.version import ModelVersion, Scored
+from c360_stream.models.version_json import version_from_json
 from c360_stream.settings import Settings
 from c360_stream.settings.masking import mask_dsn
 
@@ -153,7 +154,7 @@ def find_score(tables: TableStore, place: str, account: str, as_of: datetime | N
     if not versions:
         raise StateError(f"{place}: model_versions has no {name} {number}, which made the score", "restore that table")
     moment = Moment(account, score["as_of_ms"] * 1000, score["trigger"])
-    version, features = ModelVersion.from_json(versions[0]["parameters"]), _known(tables, score, key)
+    version, features = version_from_json(versions[0]["parameters"]), _known(tables, score, key)
     return Stored(moment, score["risk"], version, features, score["reasons"], score["mitigations"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def trained_version(settings: Settings, seed: int, day: int) -> ModelVersion:
     """A version for a tick that scores with what was learnt, and has a risk curve."""
     horizons = learning_config(settings).horizons
     curve = HorizonLearner(settings.horizon_days, horizons, settings.prior_churn_rate).curve()
-    return replace(trained_model(seed).version(day), curve=curve)
+    return trained_model(seed).version(day).revised(calibrated=True, curve=curve)
 
 
 def measure(rows: int, seed: int, repeats: int) -> Iterator[Result]:

@@ -69,6 +69,7 @@ SCORES = st.builds(
     expected_months=st.none() | st.floats(0, 240),
     lifetime_value_cents=st.none() | CENTS,
     mitigations=st.lists(REASONS, max_size=3),
+    explained_by=st.sampled_from(["contributions", "occlusion"]),
 )
 
 

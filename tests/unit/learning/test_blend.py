@@ -13,9 +13,9 @@ from c360_stream.learning.blend import HALF_LIFE_DAYS, WEIGHT_START, Blend, Mixt
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.learner import LearningConfig
 from c360_stream.learning.schemes import TrainingBatch
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.classifier import logit, sigmoid
-from c360_stream.models.version import ModelVersion
 from c360_stream.state.codec import pack, unpack
 from tests.unit.learning.rows import DAY_US, feature_rows
 
@@ -163,6 +163,7 @@ def test_reasons_are_the_blends() -> None:
     made = models()
     taught(made, range(DAY - 150, DAY), "active_days_30d")
     version, rows = made[0].version(DAY), feature_rows(200, seed=8)
+    assert isinstance(version, AdditiveVersion)
     before = rows.copy()
     risk, contributions, base = version.score(rows, DAY * DAY_US)
     np.testing.assert_array_equal(rows, before)
@@ -170,7 +171,7 @@ def test_reasons_are_the_blends() -> None:
     for row, strengths, whole in zip(rows, contributions, risk.tolist(), strict=True):
         top = FEATURES[int(np.argmax(np.abs(strengths)))]
         others = {feature: curve for feature, curve in version.curves.items() if feature != top}
-        without = ModelVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
+        without = AdditiveVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
         assert np.sign(whole - without) == np.sign(strengths[FEATURES.index(top)])
     assert len(pack("s", made[0].state())) < 2_000
 

@@ -12,10 +12,10 @@ from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.catalogue import CATALOGUE, RETRAINED, entry_named
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.names import MODELS, ModelName
-from c360_stream.models.version import ModelVersion
 from c360_stream.state.codec import pack, unpack
 from c360_stream.state.fields import codec_of
 from tests.unit.learning.rows import DAY_US, as_dict, feature_rows, outcomes
@@ -106,6 +106,7 @@ def test_goes_on_from_a_small_state(name: ModelName) -> None:
 def test_reasons_are_the_models(name: ModelName) -> None:
     """Contributions add up to the log-odds, and without the strongest one the score moves as its sign says."""
     version = taught(name).version(DAY)
+    assert isinstance(version, AdditiveVersion)
     rows = feature_rows(300, seed=5)
     risk, contributions, base = version.score(rows, DAY * DAY_US)
     assert base + contributions.sum(axis=1) == pytest.approx(np.log(risk) - np.log1p(-risk), abs=1e-9)
@@ -114,7 +115,7 @@ def test_reasons_are_the_models(name: ModelName) -> None:
         if not np.abs(strengths).max():
             continue
         others = {feature: curve for feature, curve in version.curves.items() if feature != top}
-        without = ModelVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
+        without = AdditiveVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
         assert np.sign(whole - without) == np.sign(strengths[FEATURES.index(top)])
 
 

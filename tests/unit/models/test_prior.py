@@ -7,7 +7,7 @@ import pytest
 
 from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.models.prior import prior_version
-from c360_stream.models.version import ModelVersion
+from c360_stream.models.version_json import version_from_json
 
 VERSION = prior_version(20_000, 0.08, {})
 CALM = {"days_since_last_activity": 3.0, "usage_trend_ratio_7d_30d": 1.0}
@@ -45,4 +45,4 @@ def test_an_account_that_was_never_active_is_at_risk() -> None:
 
 def test_says_what_it_is_and_is_kept_like_any_version() -> None:
     assert VERSION.model_name == "prior-rule"
-    assert ModelVersion.from_json(VERSION.to_json()) == VERSION
+    assert version_from_json(VERSION.to_json()) == VERSION

@@ -12,6 +12,7 @@ from c360_stream.features.definitions import FEATURES
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.catalogue import CATALOGUE
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import sigmoid
@@ -165,6 +166,7 @@ def test_a_version_scores_as_if_nobody_were_contacted_and_contributions_add_up(n
     contender = taught(name, config("model"))
     rows = feature_rows(300, seed=5)
     version = contender.version(DAY)
+    assert isinstance(version, AdditiveVersion)
     assert set(version.curves) == set(FEATURES)
     risk, contributions, base = version.score(rows, DAY * DAY_US)
     assert base + contributions.sum(axis=1) == pytest.approx(np.log(risk) - np.log1p(-risk), abs=1e-9)

@@ -14,8 +14,8 @@ from c360_stream.connectors.clickhouse.tables import TABLES, arrow_table
 from c360_stream.contracts.records import DeadLetter, RiskScore, Trigger
 from c360_stream.contracts.validation import model_of
 from c360_stream.features.definitions import FEATURES
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.horizons import HorizonLearner
-from c360_stream.models.version import ModelVersion
 from c360_stream.operators.rows import Clock, TableRows, TopicRecords, dead_letter_outputs, score_outputs
 from c360_stream.operators.sink import BLOCK_BYTES_MAX, Blocks
 from c360_stream.scoring.reasons import MODEL
@@ -57,7 +57,7 @@ def scored(n: int, trigger: Trigger, *, curve: bool = True) -> ScoredRows:
         expected_months=rng.random(n) * 60 if curve else unknown,
         lifetime_value_cents=rng.random(n) * 1e6 if curve else unknown,
         segment=rng.integers(0, 7, n).astype(np.int8),
-        version=ModelVersion("m", DAY, -2.0, {}, curve=horizons),
+        version=AdditiveVersion("m", DAY, -2.0, {}, curve=horizons),
     )
 
 

@@ -17,9 +17,11 @@ from c360_stream.features.definitions import FEATURES
 from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.learning.learner import LearnedTick
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.models.churn_model import ChurnModel
 from c360_stream.models.classifier import logit
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.version import ModelVersion
+from c360_stream.models.version_json import version_from_json
 from c360_stream.monitoring.lead import NEVER
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
@@ -51,7 +53,7 @@ def test_a_score_is_a_function_of_features_and_version(shard: int) -> None:
     triggers = set()
     for rows in scored_rows(shard):
         triggers.add(rows.trigger)
-        version = ModelVersion.from_json(rows.version.to_json())
+        version = version_from_json(rows.version.to_json())
         for i, as_of_us in enumerate(rows.as_of_us.tolist()):
             again = version.score(rows.features[i : i + 1], as_of_us)
             assert again.risk.tobytes() == rows.risk[i : i + 1].tobytes()
@@ -130,7 +132,7 @@ def test_a_resumed_scorer_goes_on_identically(seed: int, shard: int) -> None:
 
 def flat(day: int, log_odds: float) -> ModelVersion:
     """A version by which everybody has the same risk, but for the first feature, which adds itself."""
-    return ModelVersion("flat", day, log_odds, {FEATURES[0]: Curve((-9.0, 9.0), (-9.0, 9.0), 0.0)})
+    return AdditiveVersion("flat", day, log_odds, {FEATURES[0]: Curve((-9.0, 9.0), (-9.0, 9.0), 0.0)})
 
 
 def tick_rows(day: int, values: list[float], new_ids: list[str], gone: tuple[int, ...] = ()) -> TickRows:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.models.version import Curve, ModelVersion
+from c360_stream.models.additive import AdditiveVersion, Curve
 from c360_stream.scoring.reasons import Reasons
 from c360_stream.scoring.scored import ScoredRows
 from c360_stream.scoring.tiers import HIGH
@@ -19,7 +19,7 @@ from tests.unit.operators.test_rows import scored
 
 Floats = NDArray[np.float64]
 
-VERSION = ModelVersion(
+VERSION = AdditiveVersion(
     "m",
     20_000,
     -1.0,
