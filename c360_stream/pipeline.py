@@ -195,6 +195,7 @@ def learning_config(settings: Settings) -> LearningConfig:
         retrain_loss_share_max=settings.retrain_loss_share_max,
         retrain_on_drift=settings.retrain_on_drift,
         replay_examples_max=settings.replay_examples_max,
+        trees_examples_max=settings.trees_examples_max,
         horizons=_learnt_horizons(settings),
         seasons=settings.seasons,
     )

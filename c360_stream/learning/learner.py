@@ -20,13 +20,14 @@ from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.model_metrics import contest_rows, horizon_rows
+from c360_stream.learning.refitted_trees import RefittedTrees
 from c360_stream.learning.replay_buffer import ReplayBuffer
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, entry_named, fresh_name, without_suffix
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import HorizonLearner, Judged
-from c360_stream.models.names import AUTO, SchemeName
+from c360_stream.models.names import AUTO, LIGHTGBM, SchemeName, trees_installed
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.alarms import AlarmLatch
 from c360_stream.monitoring.concept import ConceptDrift
@@ -50,6 +51,7 @@ class LearningConfig:
     retrain_loss_share_max: float = 1.05
     retrain_on_drift: bool = True
     replay_examples_max: int = 10_000
+    trees_examples_max: int = 30_000
     horizons: tuple[int, ...] = (7, 30, 90)
     seasons: tuple[tuple[str, str], ...] = ()
 
@@ -65,8 +67,11 @@ class LearningConfig:
 
     @property
     def contenders(self) -> tuple[str, ...]:
-        """Names of all models, each once: blends before their parts, since they have to learn first."""
-        wanted = (self.first, *self.challengers)
+        """Names of all models, each once: blends before their parts, since they have to learn first.
+
+        Challengers whose library is not installed are left out.
+        """
+        wanted = (self.first, *(name for name in self.challengers if name != LIGHTGBM or trees_installed()))
         parts = [part for name in wanted for part in entry_named(name).parts]
         names = dict.fromkeys((*wanted, *parts, *BASELINES))
         return tuple(sorted(names, key=lambda name: entry_named(name).kind != "blend"))
@@ -129,7 +134,8 @@ class Learner(Kept):
         self._delay = DelayWatch()
         self._barrier = _ExamplesBarrier(shards)
         self._baseline = VolumeBaseline()
-        self._replay = ReplayBuffer(config.replay_examples_max)
+        trees = any(isinstance(each, RefittedTrees) for each in self.contenders.values())
+        self._replay = ReplayBuffer(max(config.replay_examples_max, config.trees_examples_max * trees))
         self._corrections = Corrections()
         self._opened = ExampleBlock.none()
         self._horizons = HorizonLearner(horizon_days, config.horizons, config.model.prior_churn_rate)
@@ -251,10 +257,17 @@ class Learner(Kept):
             if change is not None:
                 self.term = ChampionTerm(change.new, day)
                 alarms.append(change_alarm(change, day))
+        self._refit(day, asked=bool(reason))
         if reason and len(self._replay):
-            name = self._start_fresh_challenger(day)
-            alarms.append(fresh_alarm(name, reason, len(self._replay), day))
+            examples = self._replay.examples(self.config.replay_examples_max)
+            name = self._start_fresh_challenger(day, examples)
+            alarms.append(fresh_alarm(name, reason, len(examples), day))
         return alarms
+
+    def _refit(self, day: int, *, asked: bool) -> None:
+        for contender in self.contenders.values():
+            if isinstance(contender, RefittedTrees):
+                contender.refit(day, partial(self._replay.examples, self.config.trees_examples_max), asked=asked)
 
     def _reason_to_retrain(self, day: int) -> str:
         """Why a fresh challenger is due; empty if none is. At most one per horizon."""
@@ -274,12 +287,11 @@ class Learner(Kept):
             return f"The loss of {self.term.champion}, {own:.4f}, is {own / base:.3f} times that of the base rate."
         return ""
 
-    def _start_fresh_challenger(self, day: int) -> str:
-        """Start a model that has learnt the replay buffer, in place of one that does not score; its name."""
+    def _start_fresh_challenger(self, day: int, examples: ExampleBlock) -> str:
+        """Start a model that has learnt the examples, in place of one that does not score; its name."""
         name = fresh_name(self.term.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
-        examples = self._replay.examples()
         fresh.model.learn(examples.features, examples.churned, examples.as_of_day * US_PER_DAY, examples.treated)
         self.contenders[name] = fresh
         self._contest.reset(name)
@@ -292,6 +304,8 @@ class Learner(Kept):
         match entry_named(name).kind:
             case "blend":
                 return Blend(*given, self.contenders, stride_days=self.config.example_stride_days)
+            case "trees":
+                return RefittedTrees(*given)
             case "baseline":
                 return Baseline(*given)
         return Contender(*given)

@@ -36,9 +36,12 @@ class ReplayBuffer(Kept):
         while self._count - len(self._days[0]) >= self._examples_max:
             self._count -= len(self._days.popleft())
 
-    def examples(self) -> ExampleBlock:
-        """All of them, in canonical order."""
-        return ExampleBlock.merged(list(self._days))
+    def examples(self, most: int | None = None) -> ExampleBlock:
+        """All of them, in canonical order, or as many of the newest as a buffer of `most` would have kept."""
+        days, count = list(self._days), self._count
+        while most is not None and days and count - len(days[0]) >= most:
+            count -= len(days.pop(0))
+        return ExampleBlock.merged(days)
 
     def restored(self) -> None:
         """Count what is there."""

@@ -31,7 +31,7 @@ class Entry:
     name
         What its versions are called.
     kind
-        Whether it learns by itself, blends others, or never learns.
+        Whether it learns by itself, blends others, is refitted as trees, or never learns.
     description
         One line.
     classifier
@@ -43,7 +43,7 @@ class Entry:
     """
 
     name: ModelName
-    kind: Literal["learner", "blend", "baseline"]
+    kind: Literal["learner", "blend", "trees", "baseline"]
     description: str
     classifier: ClassifierFactory = SecondOrderLogistic
     scheme: SchemeName | None = None
@@ -86,6 +86,11 @@ _ENTRIES = (
         "learner",
         "logistic regression by adaptive gradient steps on the same curves: cheaper, slower to learn",
         GradientLogistic,
+    ),
+    Entry(
+        "lightgbm",
+        "trees",
+        "boosted trees, fitted anew every 28 days to the last outcomes; needs the extra trees",
     ),
     Entry("inactivity-rule", "baseline", "a fixed curve of the days since the last activity; never learns"),
     Entry("base-rate", "baseline", "everybody's risk is the share that churned so far; looks at no feature"),

@@ -8,10 +8,14 @@ from typing import Any
 
 from c360_stream.errors import StateError
 from c360_stream.features.definitions import FEATURE_VERSION
+from c360_stream.models import trees
 from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.version import ModelVersion
 
-_BY_KIND: dict[str, Callable[[Any], ModelVersion]] = {"additive": AdditiveVersion.from_plain}
+_BY_KIND: dict[str, Callable[[Any], ModelVersion]] = {
+    "additive": AdditiveVersion.from_plain,
+    trees.KIND: trees.TreesVersion.from_plain,
+}
 
 
 def version_from_json(text: str | bytes) -> ModelVersion:

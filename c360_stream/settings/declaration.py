@@ -17,7 +17,15 @@ from pydantic_settings import (
 from c360_stream.contracts.kinds import InputKind
 from c360_stream.features.definitions import FEATURES
 from c360_stream.logs.lines import LogFormat, LogLevel
-from c360_stream.models.names import ChampionName, ModelName, SchemeName, TreatedPolicy
+from c360_stream.models.names import (
+    LIGHTGBM,
+    ChampionName,
+    ModelName,
+    SchemeName,
+    TreatedPolicy,
+    default_challengers,
+    trees_installed,
+)
 from c360_stream.settings.masking import mask_dsn
 from c360_stream.settings.sources import CONFIG_FILE, ENV_PREFIX, SecretFiles
 
@@ -132,7 +140,8 @@ class Settings(BaseSettings):
     )
     champion: ChampionName = Field("auto", description="which model scores; auto: the one that has proved best")
     challengers: tuple[ModelName, ...] = Field(
-        ("online-logistic-fast", "online-logistic-hazard"), description="models that learn in shadow: c360 models"
+        default_factory=default_challengers,
+        description="models that learn in shadow: c360 models; lightgbm is one of them where it is installed",
     )
     retrain_days: int = Field(0, ge=0, description="days after which a fresh challenger is begun; 0: never")
     retrain_loss_share_max: float = Field(
@@ -140,6 +149,7 @@ class Settings(BaseSettings):
     )
     retrain_on_drift: bool = Field(True, description="begin one when other accounts leave than expected")
     replay_examples_max: int = Field(10_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger learns")
+    trees_examples_max: int = Field(30_000, ge=1, le=1_000_000, description="outcomes that lightgbm is fitted to")
     risk_curve_days: tuple[Annotated[int, Field(ge=1, le=365)], ...] = Field(
         (7, 30, 60, 90), description="horizons of the risk curve in each score; empty: no curve"
     )
@@ -208,6 +218,13 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65_535:
             raise ValueError("must be host:port")
+        return value
+
+    @field_validator("champion")
+    @classmethod
+    def _installed(cls, value: ChampionName) -> ChampionName:
+        if value == LIGHTGBM and not trees_installed():
+            raise ValueError("lightgbm is not installed: pip install 'c360-stream[trees]'")
         return value
 
     @field_validator("topic_partitions", "topic_replication")

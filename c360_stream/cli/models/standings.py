@@ -90,7 +90,7 @@ def _show(rows: Sequence[Row], why: str) -> None:
 def _row(settings: Settings, name: str, scores: str, standing: Row | None) -> Row:
     fresh = name != without_suffix(name)
     entry = entry_named(name)
-    own = {"baseline": "never", "blend": "as its parts"}
+    own = {"baseline": "never", "blend": "as its parts", "trees": "every 28 days"}
     figures = standing or {}
     return {
         "model_name": name,

@@ -25,8 +25,9 @@ CONFIG = ModelConfig(warmup_outcomes=100, warmup_churned=10)
 LEARNERS = [name for name in MODELS if CATALOGUE[name].kind == "learner"]
 STATE_BYTES_MAX = 100_000
 
-# A blend is nothing without its parts: see test_blend.
-every_model = pytest.mark.parametrize("name", [name for name in MODELS if CATALOGUE[name].kind != "blend"])
+# A blend is nothing without its parts, and trees nothing without a buffer: see test_blend and test_refitted_trees.
+ALONE = [name for name in MODELS if CATALOGUE[name].kind not in ("blend", "trees")]
+every_model = pytest.mark.parametrize("name", ALONE)
 every_learner = pytest.mark.parametrize("name", LEARNERS)
 
 
