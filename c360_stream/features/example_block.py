@@ -49,12 +49,16 @@ class ExampleBlock:
         return ExampleBlock(self.as_of_day[order], ids, self.features[order], self.churned[order], self.treated[order])
 
     def judged_rows(self) -> NDArray[np.int64]:
-        """The rows of a day's examples that are judged later: at most 2,000, chosen by the ids alone; ascending."""
-        if len(self) <= JUDGED_A_DAY_MAX:
+        """The rows of a day's examples that are judged later: at most 2,000."""
+        return self.sampled_rows(JUDGED_A_DAY_MAX)
+
+    def sampled_rows(self, most: int) -> NDArray[np.int64]:
+        """As many rows of a day's examples, chosen by the ids alone; ascending."""
+        if len(self) <= most:
             return np.arange(len(self))
         hashes = [(zlib.crc32(account.encode()), account) for account in self.ids]
         order = sorted(range(len(self)), key=hashes.__getitem__)
-        return np.sort(np.array(order[:JUDGED_A_DAY_MAX]))
+        return np.sort(np.array(order[:most]))
 
     @classmethod
     def none(cls) -> ExampleBlock:

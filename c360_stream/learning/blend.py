@@ -5,8 +5,10 @@ compared with it, and the one that would have been less surprised gets more of t
 the two err differently and the blend is as good as the better one. When other accounts leave than before, the weight
 moves within weeks to the one that has seen it.
 
-The blend is a weighted mean of log-odds, so it is a sum of curves, as its parts are. It is calibrated to the matured
-labels with a long memory: the relation of the risk of a week to that of the horizon does not depend on who leaves.
+The blend is a weighted sum of log-odds, so it is a sum of curves, as its parts are. How much of it, and of what parts
+them, is right for the horizon is learnt from matured labels, with a long memory: the relation of the risk of a week to
+that of the horizon does not depend on who leaves. It scores only where it has been better than its first part, or where
+the last weeks are plain: of many companies' data the risk of a week says little about that of two months.
 
 References
 ----------
@@ -26,11 +28,12 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.labels.ledger import HAZARD_DAYS_MAX
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
-from c360_stream.models.additive import AdditiveVersion, Curve
+from c360_stream.models.additive import AdditiveVersion, summed_grids
 from c360_stream.models.calibration import LogOddsMap
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.classifier import LOG_ODDS_MAX, logit, logits, sigmoid
 from c360_stream.models.columns import Floats
+from c360_stream.models.logistic import SecondOrderLogistic
 from c360_stream.models.names import SchemeName
 from c360_stream.models.treatment import Treatment
 from c360_stream.models.version import ModelVersion
@@ -44,8 +47,12 @@ _KEEP = 0.5 ** (1 / HALF_LIFE_DAYS)
 _TEMPER = 0.1
 # Of the second model without evidence: it is the noisier one.
 WEIGHT_START = 1 / 3
-# Of the calibration: it remembers ten times as long as that of a model by itself.
+# Of the stack: it remembers ten times as long as the calibration of a model by itself.
 _FORGETTING = 1e-8
+# Share of the second model at which the last weeks are plain enough.
+_WEIGHT_PLAIN = 0.75
+_KEEP_LEAD = 0.5 ** (1 / 90)
+_STACK_VARIANCE, _STACK_OFFSET_VARIANCE = 0.1, 0.25
 
 
 class Mixture(Kept):
@@ -113,7 +120,7 @@ class Blend(Contender):
         Between the examples of one account.
     """
 
-    kept = Baseline.kept | fields(_mixture=Mixture, _map=LogOddsMap)
+    kept = Baseline.kept | fields(_mixture=Mixture, _stack=SecondOrderLogistic, _lead=float, _squares=float, _leads=bool)
 
     def __init__(
         self,
@@ -128,7 +135,18 @@ class Blend(Contender):
         self._contenders = contenders
         self._treatment = Treatment(config.treated_examples, config.treated_weight)
         self._mixture = Mixture(config.horizon_days, stride_days)
-        self._map = LogOddsMap(forgetting=_FORGETTING)
+        self._stack = SecondOrderLogistic(
+            ("mixed", "contrast"),
+            prior_variance=_STACK_VARIANCE,
+            intercept=0.0,
+            intercept_variance=_STACK_OFFSET_VARIANCE,
+            forgetting=_FORGETTING,
+            start=(1.0, 0.0),
+        )
+        # Log loss that it has saved against its first part, and squared by example; older outcomes count less.
+        self._lead = self._squares = 0.0
+        self._leads = False
+        self._overlap = math.ceil(config.horizon_days / stride_days)
 
     @property
     def _parts(self) -> tuple[Contender, Contender]:
@@ -143,10 +161,22 @@ class Blend(Contender):
     def learn(self, batch: TrainingBatch) -> None:
         """Learn the calibration from what matured, and the weight from the examples that are a week old."""
         matured = batch.matured
-        counts = self._treatment.importance(matured.treated)
-        for row in self._treatment.calibrating(matured.treated).tolist():
-            if not math.isnan(batch.raw_log_odds[row]):
-                self._map.learn(float(batch.raw_log_odds[row]), float(matured.churned[row]), float(counts[row]))
+        self._lead *= _KEEP_LEAD
+        self._squares *= _KEEP_LEAD
+        if batch.matured_part_log_odds is not None:
+            first, second = batch.matured_part_log_odds
+            said = np.column_stack([batch.raw_log_odds, second - first])
+            rows = self._treatment.calibrating(matured.treated)
+            rows = rows[~np.isnan(said[rows]).any(axis=1)]
+            counts, outcomes = self._treatment.importance(matured.treated)[rows], matured.churned[rows]
+            blended = self._stack.learn_rows(said[rows], outcomes.astype(np.float64), counts)
+            for z, w, y in zip(first[rows].tolist(), blended.tolist(), outcomes.tolist(), strict=True):
+                saved = _loss(z, y) - _loss(w, y)
+                self._lead += saved
+                self._squares += saved * saved
+        # By a standard error, as if all examples of an account within a horizon were one. It gives up behind.
+        error = math.sqrt(self._squares * self._overlap)
+        self._leads = self._lead > (0.0 if self._leads else error)
         # It is warm once it has been calibrated to outcomes of its own predictions.
         self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
@@ -172,8 +202,12 @@ class Blend(Contender):
 
     @property
     def ready(self) -> bool:
-        """Whether it has been calibrated to outcomes of its own, and both parts know enough."""
-        return self.model.warm and self._parts_ready
+        """Whether it has been calibrated to outcomes of its own, both parts know enough, and there is reason for it.
+
+        Either it has foreseen the outcomes of the horizon better than its first part, or the last weeks show plainly
+        that the second one is right, long before there are such outcomes.
+        """
+        return self.model.warm and self._parts_ready and (self._leads or self.weight > _WEIGHT_PLAIN)
 
     @property
     def _parts_ready(self) -> bool:
@@ -200,15 +234,17 @@ class Blend(Contender):
         exposures = self.model.recent_exposures(tick_day)
         if not self.ready:
             return first.version(tick_day)
-        slope, weight = self._map.slope, self.weight
-        one = first.model.linear(slope * (1.0 - weight))
-        other = second.model.linear(slope * weight, calibrated=False)
-        base = one.base + other.base + slope * weight * second.start + self._map.offset
-        curves = {name: _added(curve, other.curves[name]) for name, curve in one.curves.items()}
-        return AdditiveVersion(self.name, tick_day, base, curves, exposures)
+        offset, slope, contrast = self._stack.weights.tolist()
+        share = slope * self.weight + contrast
+        one = first.model.linear(slope - share)
+        other = second.model.linear(share, calibrated=False)
+        base = one.base + other.base + share * second.start + offset
+        curves = {name: curve.plus(other.curves[name]) for name, curve in one.curves.items()}
+        pairs = summed_grids((*one.pairs, *other.pairs))
+        return AdditiveVersion(self.name, tick_day, base, curves, exposures, pairs=pairs)
 
 
-def _added(one: Curve, other: Curve) -> Curve:
-    """The sum of two curves over the same points."""
-    heights = tuple(a + b for a, b in zip(one.log_odds, other.log_odds, strict=True))
-    return Curve(one.at, heights, one.null + other.null)
+def _loss(log_odds: float, churned: bool) -> float:
+    """Log loss of a prediction."""
+    risk = sigmoid(log_odds)
+    return -math.log(max(risk if churned else 1.0 - risk, RISK_MARGIN))

@@ -7,6 +7,7 @@ import numpy as np
 from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.schemes import TrainingBatch, scheme_named
 from c360_stream.models.additive import AdditiveVersion
+from c360_stream.models.basis import Basis
 from c360_stream.models.catalogue import BASE_RATE, entry_named
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import logit
@@ -58,6 +59,11 @@ class Contender(Kept):
             self._scheme.learn(self.model, batch)
         else:
             self.model.count(batch.matured.churned)
+
+    def begin(self, basis: Basis, matured: ExampleBlock, week_old: ExampleBlock) -> None:
+        """Begin a generation: another basis, and the examples of before learnt again; see `Scheme.learn_again`."""
+        self.model.begin(basis)
+        self._scheme.learn_again(self.model, matured, week_old)
 
     def version(self, tick_day: int) -> ModelVersion:
         """The version from the tick at the start of `tick_day` on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge,
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.generations import Generations
 from c360_stream.learning.model_metrics import contest_rows, horizon_rows
 from c360_stream.learning.refitted_trees import RefittedTrees
 from c360_stream.learning.replay_buffer import ReplayBuffer
@@ -50,7 +51,7 @@ class LearningConfig:
     retrain_days: int = 0
     retrain_loss_share_max: float = 1.05
     retrain_on_drift: bool = True
-    replay_examples_max: int = 10_000
+    replay_examples_max: int = 20_000
     trees_examples_max: int = 30_000
     horizons: tuple[int, ...] = (7, 30, 90)
     seasons: tuple[tuple[str, str], ...] = ()
@@ -115,6 +116,7 @@ class Learner(Kept):
         _baseline=VolumeBaseline,
         _replay=ReplayBuffer,
         _corrections=Corrections,
+        _generations=Generations,
         _opened=ExampleBlock,
         _horizons=HorizonLearner,
         _settled=list[Judged],
@@ -137,6 +139,7 @@ class Learner(Kept):
         trees = any(isinstance(each, RefittedTrees) for each in self.contenders.values())
         self._replay = ReplayBuffer(max(config.replay_examples_max, config.trees_examples_max * trees))
         self._corrections = Corrections()
+        self._generations = Generations(horizon_days, config.example_stride_days, config.replay_examples_max)
         self._opened = ExampleBlock.none()
         self._horizons = HorizonLearner(horizon_days, config.horizons, config.model.prior_churn_rate)
         self._settled: list[Judged] = []
@@ -173,11 +176,20 @@ class Learner(Kept):
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
             raw = _over_all_rows(predictions.raw.get(name), predictions, len(matured))
-            part_log_odds = (
-                self._part_log_odds(contender, week_old) if isinstance(contender, Blend) and len(week_old) else None
-            )
-            contender.learn(TrainingBatch(matured, week_old, churned, self._opened, raw, part_log_odds))
+            batch = TrainingBatch(matured, week_old, churned, self._opened, raw)
+            if isinstance(contender, Blend):
+                batch = replace(
+                    batch,
+                    part_log_odds=self._part_log_odds(contender, week_old) if len(week_old) else None,
+                    matured_part_log_odds=contender.past_log_odds(
+                        lambda part: _over_all_rows(predictions.risk.get(part), predictions, len(matured)),
+                        lambda part: _over_all_rows(predictions.raw.get(part), predictions, len(matured)),
+                    ),
+                )
+            contender.learn(batch)
         self._replay.add(matured)
+        self._generations.add(matured, week_old)
+        self._begin_generation()
         alarms += self._judge_champion(day)
         self._learn_curve(day, parts)
         versions = {name: contender.version(day) for name, contender in self.contenders.items()}
@@ -215,6 +227,18 @@ class Learner(Kept):
             *self._concept.on_tick(day, watched, week_old, risk, self._latch),
             *self._delay.on_tick(day, late_days, self._latch),
         ]
+
+    def _begin_generation(self) -> None:
+        """Give the additive models another basis if it is time; copies that were begun afresh have theirs."""
+        learners = {name: each for name, each in self.contenders.items() if each.learns}
+        if not learners or not self._generations.due(next(iter(learners.values())).model, self._replay):
+            return
+        examples = self._replay.examples(self.config.replay_examples_max)
+        basis = self._generations.basis(examples, self.model.model.exposures)
+        for name, contender in learners.items():
+            if name == without_suffix(name):
+                contender.begin(basis, examples, self._generations.week_old())
+                self._corrections.forget(name)
 
     def _note_exposure(self, day: int, product_events: int) -> None:
         exposure = self._baseline.day_exposure(day, product_events)
@@ -292,6 +316,7 @@ class Learner(Kept):
         name = fresh_name(self.term.champion)
         fresh = self._contender(name)
         fresh.model.exposures = dict(self.model.model.exposures)
+        fresh.model.begin(self._generations.basis(examples, fresh.model.exposures))
         fresh.model.learn(examples.features, examples.churned, examples.as_of_day * US_PER_DAY, examples.treated)
         self.contenders[name] = fresh
         self._contest.reset(name)

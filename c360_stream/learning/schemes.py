@@ -49,6 +49,8 @@ class TrainingBatch:
         Log-odds before calibration that the model gave each matured example at its as-of; NaN where it gave none.
     part_log_odds
         To a blend: log-odds that its parts gave each week-old example at its as-of; NaN where one gave none.
+    matured_part_log_odds
+        The same of each matured example.
     """
 
     matured: ExampleBlock
@@ -57,6 +59,7 @@ class TrainingBatch:
     opened: ExampleBlock
     raw_log_odds: Floats
     part_log_odds: tuple[Floats, Floats] | None = None
+    matured_part_log_odds: tuple[Floats, Floats] | None = None
 
 
 class Scheme(Protocol):
@@ -64,6 +67,15 @@ class Scheme(Protocol):
 
     def learn(self, model: ChurnModel, batch: TrainingBatch) -> None:
         """Learn what a tick has to teach."""
+
+    def learn_again(self, model: ChurnModel, matured: ExampleBlock, week_old: ExampleBlock) -> None:
+        """Teach a model that has begun a generation the examples of earlier ones, which it has counted already.
+
+        Parameters
+        ----------
+        matured, week_old
+            Examples of many days, in canonical order: with the label of the horizon, and with that of a week.
+        """
 
     def start(self, horizon_days: int) -> float:
         """Log-odds that the calibration adds before any example."""
@@ -77,6 +89,10 @@ class Matured:
         block = batch.matured
         if len(block):
             model.learn(block.features, block.churned, _as_of_us(block), block.treated)
+
+    def learn_again(self, model: ChurnModel, matured: ExampleBlock, week_old: ExampleBlock) -> None:
+        """Learn the labels of the horizon."""
+        model.teach(matured.features, matured.churned, _as_of_us(matured), matured.treated)
 
     def start(self, horizon_days: int) -> float:
         """No correction."""
@@ -96,7 +112,13 @@ class FakeNegativeWeighted:
             risk = np.array([sigmoid(z) for z in model.raw_log_odds(block.features, as_of_us).tolist()])
             importance = 1.0 + risk if outcome else (1.0 - risk) * (1.0 + risk)
             outcomes = np.full(len(block), outcome)
-            model.learn_weighted(block.features, outcomes, importance, as_of_us, new=not outcome)
+            model.learn_weighted(block.features, outcomes, importance, as_of_us)
+
+    def learn_again(self, model: ChurnModel, matured: ExampleBlock, week_old: ExampleBlock) -> None:
+        """Learn the labels of the horizon, which are known by now."""
+        outcomes = matured.churned.astype(np.float64)
+        before = model.learn_weighted(matured.features, outcomes, np.ones(len(matured)), _as_of_us(matured))
+        model.calibrate(before, matured.churned, matured.treated)
 
     def start(self, horizon_days: int) -> float:
         """No correction."""
@@ -113,7 +135,17 @@ class Hazard:
         if len(block):
             outcomes = block.churned.astype(np.float64)
             counts = np.ones(len(block))
-            model.learn_weighted(block.features, outcomes, counts, _as_of_us(block), block.treated, new=True)
+            model.learn_weighted(block.features, outcomes, counts, _as_of_us(block), block.treated)
+
+    def learn_again(self, model: ChurnModel, matured: ExampleBlock, week_old: ExampleBlock) -> None:
+        """Learn the labels of a week; calibrate by what it said of each example before it learnt it."""
+        counts, outcomes = np.ones(len(week_old)), week_old.churned.astype(np.float64)
+        before = model.learn_weighted(week_old.features, outcomes, counts, _as_of_us(week_old), week_old.treated)
+        said = dict(zip(zip(week_old.as_of_day.tolist(), week_old.ids, strict=True), before.tolist(), strict=True))
+        keys = zip(matured.as_of_day.tolist(), matured.ids, strict=True)
+        raw = np.array([said.get(key, math.nan) for key in keys], np.float64)
+        known = ~np.isnan(raw)
+        model.calibrate(raw[known], matured.churned[known], matured.treated[known])
 
     def start(self, horizon_days: int) -> float:
         """As many times the odds as the horizon has weeks."""

@@ -10,24 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from river import compose
 
-from c360_stream.features.definitions import FEATURES
-from c360_stream.models.additive import AdditiveVersion, Curve
+from c360_stream.features.definitions import SPECS
+from c360_stream.models.additive import AdditiveVersion, Curve, PairGrid
+from c360_stream.models.basis import Basis
 from c360_stream.models.calibration import PlattScaling
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.columns import Floats
-from c360_stream.models.curves import CURVES, NULLABLE
 from c360_stream.models.exposure import WINDOW_DAYS_MAX, corrected
 from c360_stream.models.logistic import SecondOrderLogistic
 from c360_stream.models.names import TreatedPolicy
-from c360_stream.models.preprocessing import MISSING, NullImputer, Ramps, StandardScaler
 from c360_stream.models.prior import prior_version
 from c360_stream.models.treatment import Treated, Treatment
 from c360_stream.models.version import ModelVersion
-from c360_stream.state.fields import Kept, copied, fields, of_kind
+from c360_stream.state.fields import Kept, PlainState, copied, fields, of_kind
 
 MODEL_NAME = "online-logistic"
 # Rows prepared at once: bounds memory; what is learnt does not depend on it.
 _ROWS_MAX = 4096
+EXPOSURES_KEPT_DAYS = 730
+"""A new generation learns the examples of the replay buffer, however old they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,23 @@ class ModelConfig:
     horizon_days: int = 60
     treated_examples: TreatedPolicy = "keep"
     treated_weight: float = 0.5
+    monotone_features: tuple[str, ...] = ()
 
 
 class Linear(NamedTuple):
-    """A sum of curves: log-odds of the average account, and one curve per feature."""
+    """A sum of curves and grids: log-odds of the average account, one curve per feature, one grid per pair."""
 
     base: float
     curves: dict[str, Curve]
+    pairs: tuple[PairGrid, ...]
 
 
 class ChurnModel(Kept):
     """Learns the probability of churn within the horizon, one matured example after another.
 
     `pipeline` is an ordinary River pipeline over dicts of features; `learn` feeds the same steps with arrays.
-    What has been learnt is a function of the sequence of examples; how it was cut into calls changes last bits only.
+    The first generation has the basis that is shipped, the next ones have what `begin` is given. What has been learnt
+    is a function of the sequence of examples; how it was cut into calls changes last bits only.
     `models/treatment.py` decides what treated examples teach; where none are given there are none.
 
     Parameters
@@ -72,8 +76,7 @@ class ChurnModel(Kept):
         outcomes=int,
         churned=int,
         exposures=copied(dict[int, float]),
-        _imputer=NullImputer,
-        _scaler=StandardScaler,
+        _basis=Basis,
         _classifier=of_kind("classifier"),
         _calibration=PlattScaling,
     )
@@ -90,13 +93,23 @@ class ChurnModel(Kept):
         self.outcomes = 0
         self.churned = 0
         self.exposures: dict[int, float] = {}
-        self._imputer = NullImputer(FEATURES, NULLABLE)
-        self._ramps = Ramps(CURVES, (*FEATURES, *(name + MISSING for name in NULLABLE)))
-        self._scaler = StandardScaler(self._ramps.output_names)
         self._treatment = Treatment(self.config.treated_examples, self.config.treated_weight)
-        self._classifier = classifier((*self._ramps.output_names, *self._treatment.columns))
-        self._calibration = PlattScaling(self._classifier, start=calibration_start)
-        self.pipeline = compose.Pipeline(self._imputer, self._ramps, self._scaler, self._calibration)
+        self._make_classifier, self._calibration_start = classifier, calibration_start
+        self.begin(Basis.shipped())
+
+    def begin(self, basis: Basis) -> None:
+        """Begin a generation: forget what was learnt, but not how many outcomes are known, and take another basis."""
+        self._basis = basis
+        self._classifier = self._make_classifier((*basis.output_names, *self._treatment.columns))
+        self._calibration = PlattScaling(self._classifier, start=self._calibration_start)
+        self._directions = basis.directions(
+            {spec.name: spec.bad for spec in SPECS if spec.bad and spec.name in self.config.monotone_features}
+        )
+
+    @property
+    def pipeline(self) -> compose.Pipeline:
+        """What learns and scores, over dicts of features."""
+        return compose.Pipeline(self._basis, self._calibration)
 
     def learn(
         self,
@@ -118,13 +131,23 @@ class ChurnModel(Kept):
         treated
             Whether the account of each was contacted, bool of shape (n,).
         """
+        self.teach(features, churned, as_of_us, treated)
+        self.count(churned)
+
+    def teach(
+        self,
+        features: Floats,
+        churned: NDArray[np.bool_] | Floats,
+        as_of_us: NDArray[np.int64],
+        treated: Treated | None = None,
+    ) -> None:
+        """`learn` without counting: these outcomes were counted by an earlier generation."""
         outcomes = np.asarray(churned, dtype=np.float64)
         treated = _known(treated, len(outcomes))
         importance = self._treatment.importance(treated)
         for part in _parts(self._treatment.teaching(treated)):
-            rows = self._prepared(features[part], as_of_us[part], treated[part], learn=True)
+            rows = self._prepared(features[part], as_of_us[part], treated[part])
             self._calibration.learn_rows(rows, outcomes[part], importance[part])
-        self.count(outcomes)
 
     def learn_weighted(
         self,
@@ -133,21 +156,20 @@ class ChurnModel(Kept):
         importance: Floats,
         as_of_us: NDArray[np.int64],
         treated: Treated | None = None,
-        *,
-        new: bool,
-    ) -> None:
+    ) -> Floats:
         """Teach the classifier alone, examples of some importance; `calibrate` has to follow once labels mature.
 
-        Parameters
-        ----------
-        new
-            Whether these examples are seen for the first time: only then do means and deviations heed them.
+        Returns
+        -------
+        Log-odds of each example from just before it was learnt, shape (n,); NaN for one that teaches nothing.
         """
         treated = _known(treated, len(outcomes))
         importance = importance * self._treatment.importance(treated)
+        before = np.full(len(outcomes), np.nan)
         for part in _parts(self._treatment.teaching(treated)):
-            rows = self._prepared(features[part], as_of_us[part], treated[part], learn=new)
-            self._classifier.learn_rows(rows, outcomes[part], importance[part])
+            rows = self._prepared(features[part], as_of_us[part], treated[part])
+            before[part] = self._classifier.learn_rows(rows, outcomes[part], importance[part])
+        return before
 
     def calibrate(self, raw_log_odds: Floats, churned: NDArray[np.bool_], treated: Treated | None = None) -> None:
         """Learn the calibration from the log-odds predicted at the as-of of n examples that have matured."""
@@ -163,18 +185,19 @@ class ChurnModel(Kept):
     def raw_log_odds(self, features: Floats, as_of_us: NDArray[np.int64]) -> Floats:
         """Log-odds before calibration of accounts that nobody is going to contact, shape (n,)."""
         nobody = _known(None, len(features))
-        return self._classifier.log_odds_rows(self._prepared(features, as_of_us, nobody, learn=False))
+        return self._classifier.log_odds_rows(self._prepared(features, as_of_us, nobody), self._held_weights())
 
-    def _prepared(self, features: Floats, as_of_us: NDArray[np.int64], treated: Treated, *, learn: bool) -> Floats:
+    def _prepared(self, features: Floats, as_of_us: NDArray[np.int64], treated: Treated) -> Floats:
         """Rows as the classifier takes them."""
-        features = corrected(features, as_of_us, self.exposures)
-        if learn:
-            rows = self._ramps.transform_rows(self._imputer.learn_transform_rows(features))
-            rows = self._scaler.learn_transform_rows(rows)
-        else:
-            rows = self._ramps.transform_rows(self._imputer.transform_rows(features))
-            rows = self._scaler.transform_rows(rows)
+        rows = self._basis.transform_rows(corrected(features, as_of_us, self.exposures))
         return self._treatment.with_columns(rows, treated)
+
+    def _held_weights(self) -> Floats:
+        """The classifier's weights, steps of curves that have a direction held to it; shape (1 + columns,)."""
+        weights = self._classifier.weights
+        steps = weights[1 : len(self._directions) + 1]
+        steps[self._directions * steps < 0.0] = 0.0
+        return weights
 
     def expose(self, day: int, share: float) -> None:
         """Note that only `share` (0..1) of a day's usual usage could happen; examples not yet learnt heed it."""
@@ -190,45 +213,35 @@ class ChurnModel(Kept):
         recent = self.recent_exposures(tick_day)
         if not self.warm:
             return prior_version(tick_day, self.config.prior_churn_rate, recent)
-        return AdditiveVersion(self.name, tick_day, *self.linear(1.0), recent)
+        base, curves, pairs = self.linear(1.0)
+        return AdditiveVersion(self.name, tick_day, base, curves, recent, pairs=pairs)
 
     def linear(self, factor: float, *, calibrated: bool = True) -> Linear:
-        """The log-odds, times a factor, as a base and one curve per feature."""
+        """The log-odds, times a factor, as a base, one curve per feature and one grid per pair."""
         slope, offset = (self._calibration.slope, self._calibration.offset) if calibrated else (1.0, 0.0)
-        base = factor * (slope * float(self._classifier.weights[0]) + offset)
-        return Linear(base, self._curves(factor * slope))
+        weights = self._held_weights()
+        base = factor * (slope * float(weights[0]) + offset)
+        # The column of treated examples is 0 for every scored account.
+        columns = len(self._basis.centre)
+        return Linear(base, *self._basis.curves(factor * slope * weights[1 : columns + 1]))
 
     def calibrated(self, raw_log_odds: Floats) -> Floats:
         """Log-odds after calibration, shape (n,)."""
         return self._calibration.slope * raw_log_odds + self._calibration.offset
 
     def recent_exposures(self, tick_day: int) -> dict[int, float]:
-        """The exposures that windows reach from `tick_day` on; forgets those that nothing reaches any more."""
-        oldest = tick_day - self.config.horizon_days - 2 * WINDOW_DAYS_MAX
+        """The exposures that windows reach from `tick_day` on; forgets those that no example to learn reaches."""
+        oldest = tick_day - EXPOSURES_KEPT_DAYS
         self.exposures = {day: share for day, share in sorted(self.exposures.items()) if day >= oldest}
         # A day more than windows reach: the last scores are made again, to explain what has moved since.
         return {day: share for day, share in self.exposures.items() if day >= tick_day - WINDOW_DAYS_MAX - 1}
 
-    def _curves(self, slope: float) -> dict[str, Curve]:
-        """Each feature's ramps and indicator, weighted and added up: the same model with nothing left to multiply."""
-        means, deviations = self._scaler.moments
-        # The column of treated examples is 0 for every scored account.
-        weights = slope * self._classifier.weights[1 : len(deviations) + 1] / deviations
-        column = {name: i for i, name in enumerate(self._ramps.output_names)}
-        curves = {}
-        for name, imputed in zip(FEATURES, self._imputer.means.tolist(), strict=True):
-            points, heights = CURVES[name]
-            present, null = np.zeros(len(points)), 0.0
-            for ramp, height in zip(self._ramps.ramps_of(name), heights, strict=True):
-                i = column[ramp]
-                present += weights[i] * (np.array(height) - means[i])
-                null += weights[i] * (float(np.interp(imputed, points, height)) - means[i])
-            if name in NULLABLE:
-                i = column[name + MISSING]
-                present += weights[i] * (0.0 - means[i])
-                null += weights[i] * (1.0 - means[i])
-            curves[name] = Curve(points, tuple(present.tolist()), float(null))
-        return curves
+    def restore(self, state: PlainState) -> None:
+        """Restore what `state` gave, of whatever basis."""
+        basis = Basis()
+        basis.restore(state["basis"])
+        self.begin(basis)
+        super().restore(state)
 
     def restored(self) -> None:
         """The model that was kept may be of another policy, with more columns or fewer."""

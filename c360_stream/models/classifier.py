@@ -76,10 +76,19 @@ class RowClassifier(base.Classifier, Kept):
         self._grow(len(self._columns))
         return float(self.log_odds_rows(self._columns.row(x, absent=0.0)[None, :])[0])
 
-    def log_odds_rows(self, rows: Floats) -> Floats:
-        """Log-odds of True, shape (n,)."""
-        log_odds = np.full(len(rows), self._weights[0])
-        for weight, column in zip(self._weights[1:], rows.T, strict=True):
+    def log_odds_rows(self, rows: Floats, weights: Floats | None = None) -> Floats:
+        """Log-odds of True, shape (n,).
+
+        Parameters
+        ----------
+        rows
+            Shape (n, columns).
+        weights
+            What stands in for the learnt ones, shape (1 + columns,).
+        """
+        weights = self._weights if weights is None else weights
+        log_odds = np.full(len(rows), weights[0])
+        for weight, column in zip(weights[1:], rows.T, strict=True):
             log_odds += weight * column
         return log_odds
 

@@ -143,12 +143,17 @@ class Settings(BaseSettings):
         default_factory=default_challengers,
         description="models that learn in shadow: c360 models; lightgbm is one of them where it is installed",
     )
+    monotone_features: tuple[str, ...] = Field(
+        (), description="features whose curve may only rise towards the values that are declared bad"
+    )
     retrain_days: int = Field(0, ge=0, description="days after which a fresh challenger is begun; 0: never")
     retrain_loss_share_max: float = Field(
         1.05, gt=0, description="begin one when the champion's log loss is more than this times the base rate's"
     )
     retrain_on_drift: bool = Field(True, description="begin one when other accounts leave than expected")
-    replay_examples_max: int = Field(10_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger learns")
+    replay_examples_max: int = Field(
+        20_000, ge=1, le=1_000_000, description="outcomes that a fresh challenger, or a new generation, learns"
+    )
     trees_examples_max: int = Field(30_000, ge=1, le=1_000_000, description="outcomes that lightgbm is fitted to")
     risk_curve_days: tuple[Annotated[int, Field(ge=1, le=365)], ...] = Field(
         (7, 30, 60, 90), description="horizons of the risk curve in each score; empty: no curve"

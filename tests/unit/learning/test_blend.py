@@ -99,7 +99,8 @@ def taught(made: Models, days: range, hurt: str, matured_hurt: str | None = None
         raw = raw_by_day.pop(day - 60, np.full(60, np.nan))
         for name, contender in contenders.items():
             of_this = raw if contender is blend else np.full(60, np.nan)
-            contender.learn(TrainingBatch(matured, week_old, NONE, NONE, of_this, part_log_odds.get(day - 7)))
+            said = (part_log_odds.get(day - 7), part_log_odds.get(day - 60))
+            contender.learn(TrainingBatch(matured, week_old, NONE, NONE, of_this, *said))
             assert name in contenders
         opened = block(day, 60, rng, hurt)
         raw_by_day[day] = blend.raw_log_odds(opened, day * DAY_US)
@@ -116,23 +117,28 @@ def test_after_a_change_it_says_what_the_early_part_says() -> None:
     rows = feature_rows(400, seed=5)
     z = {name: np.log(p / (1 - p)) for name, p in risks(made[1], rows).items()}
     near, far = (np.corrcoef(z["online-logistic-blend"], z[name])[0, 1] for name in reversed(PARTS))
-    assert near > 0.97 > far
+    assert near > 0.9 > far
 
 
 def risks(contenders: dict[str, Contender], rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: each.version(DAY).score(rows, DAY * DAY_US).risk for name, each in contenders.items()}
 
 
-def test_the_version_is_the_mean_of_the_parts_in_log_odds() -> None:
+def of_rows(rows: np.ndarray) -> ExampleBlock:
+    nobody = np.zeros(len(rows), np.bool_)
+    return ExampleBlock(np.full(len(rows), DAY), ["a"] * len(rows), rows, nobody, nobody)
+
+
+def test_the_version_is_the_weighted_sum_of_the_parts_in_log_odds() -> None:
     made = models()
     taught(made, range(DAY - 150, DAY), "active_days_30d")
     blend, contenders = made
     rows = feature_rows(300, seed=6)
-    raw = blend.raw_log_odds(
-        ExampleBlock(np.full(300, DAY), ["a"] * 300, rows, *np.zeros((2, 300), np.bool_)), DAY * DAY_US
-    )
-    slope, offset = blend.state()["map"]["slope"], blend.state()["map"]["offset"]
-    expected = [sigmoid(slope * z + offset) for z in raw.tolist()]
+    raw = blend.raw_log_odds(of_rows(rows), DAY * DAY_US)
+    first, second = blend._log_odds(of_rows(rows), np.full(300, DAY * DAY_US))
+    offset, slope, contrast = blend._stack.weights.tolist()
+    expected = [sigmoid(slope * z + contrast * v + offset) for z, v in zip(raw, second - first, strict=True)]
+    blend._leads = True
     np.testing.assert_allclose(risks(contenders, rows)["online-logistic-blend"], expected, rtol=1e-9)
     assert blend.version(DAY).model_name == "online-logistic-blend"
     assert slope != 1.0
@@ -173,7 +179,7 @@ def test_reasons_are_the_blends() -> None:
         others = {feature: curve for feature, curve in version.curves.items() if feature != top}
         without = AdditiveVersion("m", DAY, base, others, version.exposures).score(row[None, :], DAY * DAY_US).risk[0]
         assert np.sign(whole - without) == np.sign(strengths[FEATURES.index(top)])
-    assert len(pack("s", made[0].state())) < 2_000
+    assert len(pack("s", made[0].state())) < 3_000
 
 
 def test_parts_learn_whether_or_not_they_are_asked_for() -> None:

@@ -117,7 +117,7 @@ def test_a_fresh_challenger_heeds_what_treated_examples_teach() -> None:
         assert not examples.treated.all()
         found[policy] = learner.contenders[
             learner._start_fresh_challenger(1, learner._replay.examples())
-        ].model._scaler.state()["count"]
+        ].model._classifier.state()["examples"]
     assert found == {"keep": len(examples), "leave_out": len(examples) - int(examples.treated.sum())}
 
 

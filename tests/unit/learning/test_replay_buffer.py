@@ -10,16 +10,27 @@ from tests.unit.models.test_catalogue import block
 
 
 def test_keeps_the_newest_whole_days() -> None:
-    buffer = ReplayBuffer(25)
+    buffer = ReplayBuffer(300)
     buffer.add(ExampleBlock.none())
-    for day in range(10):
+    for day in range(30):
+        assert buffer.complete
         buffer.add(block(10, seed=day, day=day))
-    assert len(buffer) == len(buffer.examples()) == 30
-    assert sorted(set(buffer.examples().as_of_day.tolist())) == [7, 8, 9]
+    buffer.add(block(10, seed=30, day=30))
+    assert len(buffer) == len(buffer.examples()) == 300
+    assert sorted(set(buffer.examples().as_of_day.tolist())) == [*range(1, 31)]
+    assert buffer.newest_day == 30
+    assert not buffer.complete
+
+
+def test_of_many_examples_a_day_it_keeps_so_many_that_four_weeks_fit() -> None:
+    buffer = ReplayBuffer(28)
+    buffer.add(block(10, seed=0, day=0))
+    assert len(buffer) == 1
+    assert not buffer.complete
 
 
 def test_goes_on_from_a_packed_state() -> None:
-    buffer, resumed = ReplayBuffer(25), ReplayBuffer(25)
+    buffer, resumed = ReplayBuffer(280), ReplayBuffer(280)
     for day in range(4):
         buffer.add(block(10, seed=day, day=day))
     resumed.restore(unpack("learn", pack("learn", buffer.state())))

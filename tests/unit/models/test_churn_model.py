@@ -85,7 +85,7 @@ def test_exposures_are_in_versions_while_windows_reach_them_and_then_forgotten()
     assert model.version(TICK + 28).exposures == {TICK - 3: 0.1}, "yesterday's windows still reach it"
     assert model.version(TICK + 29).exposures == {}
     assert model.exposures == {TICK - 3: 0.1}
-    model.version(TICK + 200)
+    model.version(TICK + 731)
     assert model.exposures == {}
 
 

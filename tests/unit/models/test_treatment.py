@@ -63,7 +63,7 @@ def taught(name: str, settings: ModelConfig, *, seeds: range = range(6), count: 
 def learnt(contender: Contender) -> bytes:
     """What it has learnt, without what it has counted."""
     state = contender.model.state()
-    return pack("m", {name: state[name] for name in ("imputer", "scaler", "classifier", "calibration")})
+    return pack("m", {name: state[name] for name in ("basis", "classifier", "calibration")})
 
 
 @every_learner
@@ -94,7 +94,7 @@ def test_a_weight_of_one_is_keep(name: ModelName) -> None:
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if CATALOGUE[name].scheme != "fake_negative_weighted"])
 def test_leave_out_is_learning_from_the_untreated_alone(name: ModelName) -> None:
-    """Weights, calibration and scaler, to the bit; all outcomes are counted all the same."""
+    """Weights and calibration, to the bit; all outcomes are counted all the same."""
     left_out = taught(name, config("leave_out"))
     alone = Contender(name, config("keep"), "matured")
     for seed in range(6):
@@ -178,10 +178,10 @@ def test_a_version_scores_as_if_nobody_were_contacted_and_contributions_add_up(n
 def test_the_column_is_neither_scaled_nor_a_feature() -> None:
     model = ChurnModel(config("model"))
     lesson = block(50, seed=3)
-    rows = model._prepared(lesson.features, lesson.as_of_day * DAY_US, lesson.treated, learn=True)
+    rows = model._prepared(lesson.features, lesson.as_of_day * DAY_US, lesson.treated)
     assert rows[:, -1].tolist() == lesson.treated.astype(float).tolist()
     assert TREATED not in FEATURES
-    assert rows.shape[1] == len(model._scaler.moments[0]) + 1
+    assert rows.shape[1] == len(model._basis.output_names) + 1
 
 
 @every_learner
@@ -209,7 +209,7 @@ def test_a_changed_setting_takes_up_what_was_learnt(
         == old.version(DAY).score(rows, DAY * DAY_US).risk.tolist()
     )
     new.learn(lessons(new, block(500, seed=9)))
-    columns = len(new.model._ramps.output_names) + (after == "model")
+    columns = len(new.model._basis.output_names) + (after == "model")
     assert len(new.model._classifier.weights) == columns + 1
 
 
