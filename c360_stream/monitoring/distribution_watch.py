@@ -20,6 +20,7 @@ from c360_stream.monitoring.drift import (
     WARMUP_DAYS_BY_FEATURE,
     Psi,
     SlidingWindows,
+    UsualPsi,
     Window,
     psi,
 )
@@ -27,7 +28,7 @@ from c360_stream.monitoring.histograms import BINS, RISK_BINS, median_feature, m
 from c360_stream.monitoring.quality import Measure
 from c360_stream.monitoring.seasons import NO_SEASONS, Seasons
 from c360_stream.monitoring.tick_stats import TickStats
-from c360_stream.state.fields import Kept, fields
+from c360_stream.state.fields import Kept, dict_of, fields
 
 # Standard deviations by which a null share must rise beyond what the number of accounts explains.
 _NULL_SIGMAS = 4.0
@@ -59,6 +60,8 @@ class DistributionWatch(Kept):
         _first_tick=int | None,
         _features=SlidingWindows,
         _risk=SlidingWindows,
+        _usual=dict_of(str, UsualPsi),
+        _usual_risk=UsualPsi,
         _model_name=str,
         _model_since=int,
     )
@@ -81,6 +84,8 @@ class DistributionWatch(Kept):
         self._first_tick: int | None = None
         self._features = SlidingWindows(len(FEATURES) * (BINS + 1))
         self._risk = SlidingWindows(RISK_BINS + 1)
+        self._usual = {name: UsualPsi() for name in FEATURES}
+        self._usual_risk = UsualPsi()
         self._model_name, self._model_since = "", 0
 
     def on_tick(self, stats: TickStats, latch: AlarmLatch) -> tuple[list[DriftAlarm], list[Measure]]:
@@ -94,6 +99,7 @@ class DistributionWatch(Kept):
         if stats.model_name != self._model_name:
             # Another model spreads its risks differently: its reference starts with it.
             self._model_name, self._risk = stats.model_name, SlidingWindows(RISK_BINS + 1)
+            self._usual_risk = UsualPsi()
             self._model_since = stats.tick
         self._risk.push(stats.tick, int(stats.risk_counts.sum()), np.append(stats.risk_counts, 0))
         found = [
@@ -118,8 +124,11 @@ class DistributionWatch(Kept):
                 continue
             found = smallest_psi(befores, now)
             yield Measure("all", f"psi:{name}", found.value, stats.rows)
-            warning, critical = (max(limit, found.noise) for limit in self._thresholds[name])
+            usual = self._usual[name]
+            warning, critical = usual.limits(found, self._thresholds[name])
             reached = level(found.value, warning, critical)
+            if reached == NORMAL and not latch.holds("feature_drift", name):
+                usual.take(stats.tick, found.value)
             if latch.rises("feature_drift", name, reached, cleared=found.value < CLEAR_SHARE * warning):
                 yield drift_alarm(
                     stats.tick * US_PER_DAY,
@@ -162,10 +171,15 @@ class DistributionWatch(Kept):
             return
         found = smallest_psi(windows.references(), windows.current)
         yield Measure("all", "psi:risk", found.value, stats.rows)
-        if min(age - WARMUP_DAYS, stats.tick - self._model_since - SETTLE_DAYS) < RING_TICKS - 1:
-            return  # the scores grow up with the features, and a model that has just begun to score settles
-        warning, critical = (max(limit, found.noise) for limit in self._score_thresholds)
+        if age - WARMUP_DAYS < RING_TICKS - 1:
+            return  # the scores grow up with the features
+        settling = stats.tick - self._model_since - SETTLE_DAYS < RING_TICKS - 1
+        warning, critical = self._usual_risk.limits(found, self._score_thresholds)
         reached = level(found.value, warning, critical)
+        if settling or (reached == NORMAL and not latch.holds("score_drift", stats.model_name)):
+            self._usual_risk.take(stats.tick, found.value)
+        if settling:
+            return  # a model that has just begun to score
         if latch.rises("score_drift", stats.model_name, reached, cleared=found.value < CLEAR_SHARE * warning):
             yield drift_alarm(
                 stats.tick * US_PER_DAY,

@@ -22,6 +22,9 @@ REFERENCE_TICKS = 28
 GAP_TICKS = 28
 RING_TICKS = GAP_TICKS + REFERENCE_TICKS
 QUANTILES = 10
+# A distribution that moves anyway, since its company or its model does, has drifted at so many times its usual PSI.
+USUAL_FACTOR = 2.5
+USUAL_WEEKS = 30
 
 # Days until a log's beginning no longer shows: the features' windows fill, and all accounts begin young. After 30 days
 # alone, five features of every simulated company drifted that did nothing but grow up.
@@ -206,3 +209,45 @@ class SlidingWindows(Kept):
         ticks, self._ticks = self._ticks, deque()
         for tick in ticks:
             self._take(tick)
+
+
+class UsualPsi(Kept):
+    """The PSI that a distribution often reached lately without an alarm: what it does anyway is no news.
+
+    Of each week the greatest, in the half year that ended four weeks ago, so that what begins now is not taken for usual. State: a number a week.
+
+    Examples
+    --------
+    >>> usual = UsualPsi()
+    >>> for tick in range(70):
+    ...     usual.take(tick, 0.5 if tick >= 60 else 0.03 * (tick % 3))
+    >>> usual.value
+    0.06
+    """
+
+    kept = fields(_weeks=deque[tuple[int, float]])
+
+    def __init__(self) -> None:
+        self._weeks: deque[tuple[int, float]] = deque(maxlen=USUAL_WEEKS)
+
+    def take(self, tick: int, value: float) -> None:
+        """Take the value of a tick at which nothing was alarmed."""
+        week = tick // 7
+        if self._weeks and self._weeks[-1][0] == week:
+            value = max(value, self._weeks.pop()[1])
+        self._weeks.append((week, value))
+
+    @property
+    def value(self) -> float:
+        """The upper quartile of the weeks; 0 while nothing is known."""
+        if not self._weeks:
+            return 0.0
+        last = self._weeks[-1][0] - GAP_TICKS // 7
+        past = sorted(value for week, value in self._weeks if week <= last)
+        return past[(len(past) - 1) * 3 // 4] if past else 0.0
+
+    def limits(self, found: Psi, thresholds: tuple[float, float]) -> tuple[float, float]:
+        """Warning and critical: the thresholds, where noise and what is usual do not reach as far."""
+        warning, critical = thresholds
+        usual = USUAL_FACTOR * self.value
+        return max(warning, found.noise, usual), max(critical, found.noise, usual * critical / warning)
