@@ -214,7 +214,8 @@ class SlidingWindows(Kept):
 class UsualPsi(Kept):
     """The PSI that a distribution often reached lately without an alarm: what it does anyway is no news.
 
-    Of each week the greatest, in the half year that ended four weeks ago, so that what begins now is not taken for usual. State: a number a week.
+    Of each week the greatest, in the half year that ended four weeks ago, so that what begins now is not taken for
+    usual. State: a number a week.
 
     Examples
     --------
