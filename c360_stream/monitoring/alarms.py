@@ -86,6 +86,8 @@ class AlarmLatch(Kept):
             self._levels.pop(key, None)
         return False
 
-    def holds(self, kind: AlarmKind) -> bool:
-        """Whether a condition of this kind has been alarmed and not cleared, whatever its subject."""
+    def holds(self, kind: AlarmKind, subject: str | None = None) -> bool:
+        """Whether a condition of this kind has been alarmed and not cleared, of this subject or of any."""
+        if subject is not None:
+            return f"{kind} {subject}" in self._levels
         return any(key.startswith(f"{kind} ") for key in self._levels)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import calendar
 from collections import deque
+from datetime import timedelta
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import utc_time
 from c360_stream.monitoring.histograms import Counts
 from c360_stream.state.fields import Kept, fields
 
@@ -18,6 +22,9 @@ REFERENCE_TICKS = 28
 GAP_TICKS = 28
 RING_TICKS = GAP_TICKS + REFERENCE_TICKS
 QUANTILES = 10
+# A distribution that moves anyway, since its company or its model does, has drifted at so many times its usual PSI.
+USUAL_FACTOR = 2.5
+USUAL_WEEKS = 30
 
 # Days until a log's beginning no longer shows: the features' windows fill, and all accounts begin young. After 30 days
 # alone, five features of every simulated company drifted that did nothing but grow up.
@@ -102,8 +109,31 @@ def _chi_square_quantile(freedom: int) -> float:
     return float(freedom * (1 - spread + _NORMAL_QUANTILE * spread**0.5) ** 3)
 
 
-# Accounts, the cells in use, and their counts: 32 bits, since snapshots hold 56 of these.
-_Tick = tuple[int, NDArray[np.int32], NDArray[np.int32]]
+def month_before(day: int) -> tuple[int, ...]:
+    """The same days of the month before, in days since the epoch: counted from its beginning, and from its end.
+
+    Some rhythms follow the one and some the other: months differ in length.
+
+    >>> march_10, march_30 = 19_792, 19_812
+    >>> [utc_time(each * US_PER_DAY).date().isoformat() for each in (*month_before(march_10), *month_before(march_30))]
+    ['2024-02-10', '2024-02-08', '2024-02-29', '2024-02-28']
+    """
+    date = utc_time(day * US_PER_DAY).date()
+    end = day - date.day  # the last day of the month before
+    last = date - timedelta(days=date.day)
+    length = calendar.monthrange(date.year, date.month)[1]
+    return end - last.day + min(date.day, last.day), end - min(length - date.day, last.day - 1)
+
+
+# Day, accounts, the cells in use, and their counts: 32 bits, since snapshots hold 56 of these.
+_Tick = tuple[int, int, NDArray[np.int32], NDArray[np.int32]]
+
+
+class Window(NamedTuple):
+    """Pooled counts of some ticks, and the mean number of accounts in one."""
+
+    counts: Counts
+    accounts: float
 
 
 class SlidingWindows(Kept):
@@ -119,29 +149,29 @@ class SlidingWindows(Kept):
 
     def __init__(self, cells: int) -> None:
         self._ticks: deque[_Tick] = deque()
-        self.current = np.zeros(cells, np.int64)
-        self.reference = np.zeros(cells, np.int64)
+        self._current = np.zeros(cells, np.int64)
+        self._reference = np.zeros(cells, np.int64)
         self._current_rows = 0
         self._reference_rows = 0
 
-    def push(self, rows: int, counts: Counts) -> None:
-        """Take the counts of the next tick, over `rows` accounts."""
+    def push(self, day: int, rows: int, counts: Counts) -> None:
+        """Take the counts of the next tick, over `rows` accounts. Days may be left out."""
         used = np.flatnonzero(counts).astype(np.int32)
-        self._take((rows, used, counts[used].astype(np.int32)))
+        self._take((day, rows, used, counts[used].astype(np.int32)))
 
     def _take(self, tick: _Tick) -> None:
         self._ticks.append(tick)
-        self._current_rows += self._move(self.current, tick, 1)
+        self._current_rows += self._move(self._current, tick, 1)
         if len(self._ticks) > CURRENT_TICKS:
-            self._current_rows += self._move(self.current, self._ticks[-1 - CURRENT_TICKS], -1)
+            self._current_rows += self._move(self._current, self._ticks[-1 - CURRENT_TICKS], -1)
         if len(self._ticks) > GAP_TICKS:
-            self._reference_rows += self._move(self.reference, self._ticks[-1 - GAP_TICKS], 1)
+            self._reference_rows += self._move(self._reference, self._ticks[-1 - GAP_TICKS], 1)
         if len(self._ticks) > RING_TICKS:
-            self._reference_rows += self._move(self.reference, self._ticks.popleft(), -1)
+            self._reference_rows += self._move(self._reference, self._ticks.popleft(), -1)
 
     @staticmethod
     def _move(window: Counts, tick: _Tick, sign: int) -> int:
-        rows, used, counts = tick
+        _, rows, used, counts = tick
         window[used] += sign * counts
         return sign * rows
 
@@ -151,17 +181,74 @@ class SlidingWindows(Kept):
         return len(self._ticks) == RING_TICKS and self._current_rows > 0 and self._reference_rows > 0
 
     @property
-    def current_accounts(self) -> float:
-        """Mean accounts per tick in the current window."""
-        return self._current_rows / CURRENT_TICKS
+    def current(self) -> Window:
+        """The last 7 ticks."""
+        return Window(self._current, self._current_rows / CURRENT_TICKS)
 
     @property
-    def reference_accounts(self) -> float:
-        """Mean accounts per tick in the reference window."""
-        return self._reference_rows / REFERENCE_TICKS
+    def reference(self) -> Window:
+        """The 28 ticks that ended 28 ticks ago."""
+        return Window(self._reference, self._reference_rows / REFERENCE_TICKS)
+
+    def references(self) -> list[Window]:
+        """What the current window is held against: the reference, and the same days of the month before.
+
+        Those are left out if they are not there, or were without accounts.
+        """
+        found = [self.reference]
+        for last in month_before(self._ticks[-1][0]):
+            same = [tick for tick in self._ticks if last - CURRENT_TICKS < tick[0] <= last]
+            counts = np.zeros_like(self._reference)
+            rows = sum(self._move(counts, tick, 1) for tick in same)
+            if len(same) == CURRENT_TICKS and rows:
+                found.append(Window(counts, rows / CURRENT_TICKS))
+        return found
 
     def restored(self) -> None:
         """The windows are the sums of their ticks."""
         ticks, self._ticks = self._ticks, deque()
         for tick in ticks:
             self._take(tick)
+
+
+class UsualPsi(Kept):
+    """The PSI that a distribution often reached lately without an alarm: what it does anyway is no news.
+
+    Of each week the greatest, in the half year that ended four weeks ago, so that what begins now is not taken for
+    usual. State: a number a week.
+
+    Examples
+    --------
+    >>> usual = UsualPsi()
+    >>> for tick in range(70):
+    ...     usual.take(tick, 0.5 if tick >= 60 else 0.03 * (tick % 3))
+    >>> usual.value
+    0.06
+    """
+
+    kept = fields(_weeks=deque[tuple[int, float]])
+
+    def __init__(self) -> None:
+        self._weeks: deque[tuple[int, float]] = deque(maxlen=USUAL_WEEKS)
+
+    def take(self, tick: int, value: float) -> None:
+        """Take the value of a tick at which nothing was alarmed."""
+        week = tick // 7
+        if self._weeks and self._weeks[-1][0] == week:
+            value = max(value, self._weeks.pop()[1])
+        self._weeks.append((week, value))
+
+    @property
+    def value(self) -> float:
+        """The upper quartile of the weeks; 0 while nothing is known."""
+        if not self._weeks:
+            return 0.0
+        last = self._weeks[-1][0] - GAP_TICKS // 7
+        past = sorted(value for week, value in self._weeks if week <= last)
+        return past[(len(past) - 1) * 3 // 4] if past else 0.0
+
+    def limits(self, found: Psi, thresholds: tuple[float, float]) -> tuple[float, float]:
+        """Warning and critical: the thresholds, where noise and what is usual do not reach as far."""
+        warning, critical = thresholds
+        usual = USUAL_FACTOR * self.value
+        return max(warning, found.noise, usual), max(critical, found.noise, usual * critical / warning)

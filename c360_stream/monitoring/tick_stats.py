@@ -28,9 +28,9 @@ class TickStats:
     rows
         Accounts with a feature row.
     counts, nulls
-        Of `feature_histogram`: shapes (features, BINS) and (features,).
+        Of `feature_histogram`: shapes (features, BINS) and (features,). Only of accounts whose windows are filled.
     risk_counts
-        Of `risk_histogram`.
+        Of `risk_histogram`, of the same accounts.
     model_name, model_version
         The model that scored this tick.
     calibrated

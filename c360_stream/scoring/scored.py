@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.contracts.records import TIERS, Trigger
+from c360_stream.features.definitions import INDEX
 from c360_stream.features.emissions import TickLabels
+from c360_stream.models.exposure import WINDOW_DAYS_MAX
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.histograms import feature_histogram, risk_histogram
 from c360_stream.monitoring.lead import Leads
@@ -137,7 +139,9 @@ def shard_stats(tick: ScoredTick) -> ShardStats:
 
 
 def _tick_stats(tick: ScoredTick) -> TickStats:
-    counts, nulls = feature_histogram(tick.scores.features)
+    # Of accounts whose windows are filled: the others grow up, and how many of them there are is growth, not drift.
+    settled = tick.scores.features[:, INDEX["account_age_days"]] >= WINDOW_DAYS_MAX
+    counts, nulls = feature_histogram(tick.scores.features[settled])
     labels, matured, version = tick.labels, tick.matured, tick.scores.version
     scored = np.flatnonzero(~np.isnan(matured.risk))
     return TickStats(
@@ -145,7 +149,7 @@ def _tick_stats(tick: ScoredTick) -> TickStats:
         rows=len(tick.scores.ids),
         counts=counts,
         nulls=nulls,
-        risk_counts=risk_histogram(tick.scores.risk),
+        risk_counts=risk_histogram(tick.scores.risk[settled]),
         model_name=version.model_name,
         model_version=version.model_version,
         calibrated=version.calibrated,

@@ -135,10 +135,14 @@ def _pooled_ratios(worlds: Sequence[Figures], run: str, against: str) -> dict[in
 
 def _alarms(worlds: Sequence[Figures], run: str, scenario: str) -> list[Figures]:
     runs = [world["runs"][run] for world in worlds]
+
+    def few() -> list[Figures]:
+        a_year = fmean(one["alarms"]["per_year"] for one in runs)
+        return [_row("alarms_per_year", "mean alarms a year", a_year, (None, 2.0))]
+
     checks: dict[str, Callable[[], list[Figures]]] = {
-        "steady": lambda: [
-            _row("alarms_per_year", "mean alarms a year", fmean(one["alarms"]["per_year"] for one in runs), (None, 2.0))
-        ],
+        "steady": few,
+        "monthly_rhythm": few,
         "price_increase": lambda: _change_alarms(worlds, runs),
         "outage": lambda: _outage(runs),
     }

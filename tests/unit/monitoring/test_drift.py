@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from datetime import timedelta
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from c360_stream.monitoring.drift import RING_TICKS, Psi, SlidingWindows, _chi_square_quantile, psi
+from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.contracts.records import utc_time
+from c360_stream.monitoring.drift import (
+    RING_TICKS,
+    USUAL_WEEKS,
+    Psi,
+    SlidingWindows,
+    UsualPsi,
+    _chi_square_quantile,
+    month_before,
+    psi,
+)
 from c360_stream.monitoring.histograms import BINS, Counts, bins
 
 
@@ -57,12 +73,56 @@ def test_windows_hold_the_last_week_and_the_weeks_a_month_before() -> None:
     windows = SlidingWindows(RING_TICKS * 2)
     for tick in range(100):
         assert windows.full == (tick >= RING_TICKS)
-        windows.push(tick, np.bincount([tick], minlength=RING_TICKS * 2))
-    assert np.flatnonzero(windows.current).tolist() == list(range(93, 100))
-    assert np.flatnonzero(windows.reference).tolist() == list(range(44, 72))
-    assert windows.current_accounts == 96
-    assert windows.reference_accounts == np.mean(range(44, 72))
+        windows.push(tick, tick, np.bincount([tick], minlength=RING_TICKS * 2))
+    assert np.flatnonzero(windows.current.counts).tolist() == list(range(93, 100))
+    assert np.flatnonzero(windows.reference.counts).tolist() == list(range(44, 72))
+    assert windows.current.accounts == 96
+    assert windows.reference.accounts == np.mean(range(44, 72))
     again = SlidingWindows(RING_TICKS * 2)
     again.restore(windows.state())
-    np.testing.assert_array_equal(again.reference, windows.reference)
-    np.testing.assert_array_equal(again.current, windows.current)
+    np.testing.assert_array_equal(again.reference.counts, windows.reference.counts)
+    np.testing.assert_array_equal(again.current.counts, windows.current.counts)
+
+
+def test_the_same_days_of_the_month_before_are_a_reference_where_they_are_whole() -> None:
+    march_31 = 19_813
+    windows = SlidingWindows(RING_TICKS * 2)
+    for place in range(RING_TICKS):
+        day = march_31 - RING_TICKS + 1 + place
+        windows.push(day, 10, np.bincount([place], minlength=RING_TICKS * 2))
+    pooled, *same = windows.references()
+    assert pooled.counts is windows.reference.counts
+    # Counted from the month's beginning and from its end, both end on 29 February.
+    last = RING_TICKS - 1 - 31
+    assert [np.flatnonzero(each.counts).tolist() for each in same] == [list(range(last - 6, last + 1))] * 2
+    assert [each.accounts for each in same] == [10.0, 10.0]
+    windows.push(march_31 + 40, 10, np.bincount([0], minlength=RING_TICKS * 2))
+    assert len(windows.references()) == 1, "a month that was left out is no reference"
+
+
+@given(st.integers(0, 40_000))
+def test_a_month_before_is_a_day_of_the_month_before(day: int) -> None:
+    date = utc_time(day * US_PER_DAY).date()
+    from_begin, from_end = (utc_time(each * US_PER_DAY).date() for each in month_before(day))
+    for found in (from_begin, from_end):
+        assert (date.year * 12 + date.month) - (found.year * 12 + found.month) == 1
+    assert from_begin.day == date.day or (from_begin + timedelta(days=1)).day == 1
+    left = monthrange(date.year, date.month)[1] - date.day
+    assert monthrange(from_end.year, from_end.month)[1] - from_end.day == left or from_end.day == 1
+    assert 28 <= day - month_before(day)[0] <= 31
+
+
+def test_what_is_usual_leaves_out_the_last_weeks_and_few_peaks() -> None:
+    usual = UsualPsi()
+    assert usual.limits(Psi(0.0, 0.01), (0.1, 0.2)) == (0.1, 0.2)
+    for tick in range(140):
+        usual.take(tick, 0.9 if tick in {14, 139} else 0.08)
+    assert usual.value == 0.08
+    assert usual.limits(Psi(0.0, 0.01), (0.1, 0.2)) == pytest.approx((0.2, 0.4))
+    assert usual.limits(Psi(0.0, 0.3), (0.1, 0.2)) == pytest.approx((0.3, 0.4))
+    again = UsualPsi()
+    again.restore(usual.state())
+    assert again.value == usual.value
+    for tick in range(140, 600):
+        usual.take(tick, 0.01)
+    assert len(usual.state()["weeks"]) == USUAL_WEEKS

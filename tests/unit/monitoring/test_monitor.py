@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -26,7 +29,11 @@ HORIZON = 60
 
 @dataclass
 class Company:
-    """Accounts with levels of their own that wander; outcomes drawn from the risks, `churn_factor` times the odds."""
+    """Accounts with levels of their own that wander; outcomes drawn from the risks, `churn_factor` times the odds.
+
+    With a `rhythm` usage is that share higher as a month turns, and lower in its middle. With a `trend` the model gives
+    that much more log-odds a day.
+    """
 
     accounts: int
     seed: int = 1
@@ -36,6 +43,14 @@ class Company:
     churn_factor: float = 1.0
     discrimination: float = 1.0
     calibrated: bool = True
+    rhythm: float = 0.0
+    trend: float = 0.0
+
+    def usage_at(self, day: int) -> float:
+        """Of the 7 days before a midnight."""
+        dates = [utc_time((day - back) * US_PER_DAY).date() for back in range(1, 8)]
+        passed = [(date.day - 0.5) / monthrange(date.year, date.month)[1] for date in dates]
+        return self.usage * fmean(1 + self.rhythm * math.cos(2 * math.pi * share) for share in passed)
 
     def ticks(self, days: range) -> Iterator[TickStats]:
         rng = np.random.default_rng(self.seed)
@@ -47,9 +62,9 @@ class Company:
         for day in range(days.stop):
             wander = 0.9 * wander + rng.normal(0, 0.2, level.shape)
             features = level * np.exp(wander)
-            features[:, INDEX["avg_dau_7d"]] *= self.usage
+            features[:, INDEX["avg_dau_7d"]] *= self.usage_at(START + day)
             features[rng.random(self.accounts) < self.null_share, INDEX["avg_csat_30d"]] = np.nan
-            risk = 1 / (1 + np.exp(3 - weight))
+            risk = 1 / (1 + np.exp(3 - weight - self.trend * (day - 240)))
             due = np.flatnonzero((phase + day) % 7 == 0)
             odds = self.churn_factor * np.exp(self.discrimination * weight[due] - 3)
             # Horizons overlap: an account's fate holds for as long as one.
@@ -118,6 +133,30 @@ def test_a_shifted_feature_alarms_once_and_again_after_it_cleared() -> None:
     assert alarms[0].statistic > alarms[0].threshold
     again, _ = watch(monitor, Company(500), range(300, 360))
     assert subjects(again) in (down, down[1:])
+
+
+def test_a_monthly_rhythm_is_no_drift_and_a_change_within_it_is() -> None:
+    monitor = Monitor(MonitorConfig())
+    assert watch(monitor, Company(500, rhythm=0.4), range(500))[0] == []
+    alarms, _ = watch(monitor, Company(500, rhythm=0.4, usage=0.4), range(500, 530))
+    assert {alarm.subject for alarm in alarms} == {"avg_dau_7d"}
+    assert alarms[0].as_of.timestamp() * 1e6 <= (START + 510) * US_PER_DAY
+
+
+def test_scores_that_move_all_the_time_have_not_drifted_until_they_move_more() -> None:
+    """A model that follows what its company does anyway is no news."""
+    monitor = Monitor(MonitorConfig())
+    watch(monitor, Company(500, model="first"), range(100))
+    company = Company(500, trend=0.02)
+    alarms, rows = watch(monitor, company, range(100, 370))
+    assert alarms == []
+    moves = [row.value for row in rows if row.metric == "psi:risk" and row.as_of_us > (START + 211) * US_PER_DAY]
+    assert min(moves) > 0.1, "each would be an alarm of a company that stands still"
+    for stats in company.ticks(range(370, 380)):
+        stats.risk_counts = np.roll(stats.risk_counts, 10)
+        alarms += monitor.on_tick(stats)[0]
+    assert {alarm.kind for alarm in alarms} == {"score_drift"}
+    assert "critical" in {alarm.severity for alarm in alarms}
 
 
 def test_a_feature_that_drifts_by_nature_is_watched_on_demand_only() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c360_stream.contracts.events import US_PER_DAY
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURES, INDEX
 from c360_stream.features.emissions import IntradayRows, TickRows
 from c360_stream.labels.ledger import KnownLabels
 from c360_stream.learning.learner import LearnedTick
@@ -22,9 +22,10 @@ from c360_stream.models.churn_model import ChurnModel
 from c360_stream.models.classifier import logit
 from c360_stream.models.version import ModelVersion
 from c360_stream.models.version_json import version_from_json
+from c360_stream.monitoring.histograms import feature_histogram
 from c360_stream.monitoring.lead import NEVER
 from c360_stream.monitoring.tick_stats import MONDAY
-from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput
+from c360_stream.scoring.scored import FinalOutcomes, ScoredRows, ScoredTick, ScorerOutput, shard_stats
 from c360_stream.scoring.scorer import ShardScorer, ShardVersion
 from c360_stream.scoring.tiers import NO_TIER
 from c360_stream.state.codec import pack, unpack
@@ -86,6 +87,22 @@ def test_ticks_are_a_chain_of_their_own(shard: int) -> None:
         assert scores.previous_tier.tolist() == [tier.get(account, NO_TIER) for account in scores.ids]
         expected = [risk.get(account, np.nan) for account in scores.ids]
         np.testing.assert_array_equal(scores.previous_risk, expected)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_monitors_count_the_accounts_whose_windows_are_filled(shard: int) -> None:
+    """The others grow up: how many of them there are is growth, and no drift."""
+    young = 0
+    for tick in ticks(shard):
+        stats, rows = shard_stats(tick).stats, tick.scores
+        settled = rows.features[:, INDEX["account_age_days"]] >= 30
+        counts, nulls = feature_histogram(rows.features[settled])
+        np.testing.assert_array_equal(stats.counts, counts)
+        np.testing.assert_array_equal(stats.nulls, nulls)
+        assert stats.risk_counts.sum() == settled.sum()
+        assert stats.rows == len(rows.ids)
+        young += int((~settled).sum())
+    assert young > 100
 
 
 def interleaved(draw: Random, shard: int) -> list[Message]:
