@@ -19,12 +19,13 @@ from c360_stream.scoring.tiers import HIGH, NO_TIER
 from c360_stream.tools.evaluate.criteria import criteria
 from c360_stream.tools.evaluate.detectors import detector_row
 from c360_stream.tools.evaluate.figures import Judged, expected_roc_auc, recovery, scorer_figures
+from c360_stream.tools.evaluate.floor import floor
 from c360_stream.tools.evaluate.lead import lead_time
 from c360_stream.tools.evaluate.ledger import Matrices
 from c360_stream.tools.evaluate.log_replay import ReplayedTick
 from c360_stream.tools.evaluate.matured import NEVER, Examples, day_of
 from c360_stream.tools.evaluate.maturity import LabelCounts
-from c360_stream.tools.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
+from c360_stream.tools.evaluate.peers import WarmUp, baselines, refitted_lightgbm
 from tests.unit.features.deliveries import tick_labels
 
 HORIZON = 60
