@@ -9,18 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.features.definitions import FEATURES
-from c360_stream.models.classifier import logit
 from c360_stream.models.curves import CURVES, NULLABLE
 from c360_stream.models.preprocessing import Ramps
 from c360_stream.tools.evaluate.figures import expected_roc_auc
 from c360_stream.tools.evaluate.matured import Examples
-from c360_stream.tools.evaluate.peers import LIGHTGBM, ROUNDS
+from c360_stream.tools.evaluate.newton import sigmoid, weights, with_one
 
 FOLDS = 5
-_RIDGE = 1.0
-_RIDGE_CONSTANT = 1e-3
-_STEPS_MAX, _HALVINGS_MAX = 25, 20
-_LOSS_GAIN_MIN = 1e-9
+ROUNDS = 100
+LIGHTGBM: dict[str, Any] = {
+    "objective": "cross_entropy",
+    "seed": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+"""Parameters of its trees; all others are LightGBM's defaults: probabilities teach more than outcomes do."""
 _NULLABLE = [FEATURES.index(name) for name in NULLABLE]
 
 Floats = NDArray[np.float64]
@@ -63,7 +68,7 @@ def _out_of_fold(fit: Any, features: Floats, target: Floats, fold: NDArray[np.in
 def _boosted(features: Floats, target: Floats, asked: Floats) -> Floats:
     import lightgbm
 
-    model = lightgbm.train(LIGHTGBM | {"objective": "cross_entropy"}, lightgbm.Dataset(features, target), ROUNDS)
+    model = lightgbm.train(LIGHTGBM, lightgbm.Dataset(features, target), ROUNDS)
     return np.asarray(model.predict(asked, num_threads=1), np.float64)
 
 
@@ -73,49 +78,12 @@ def _logistic(features: Floats, target: Floats, asked: Floats) -> Floats:
     means = np.where(known, features, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     columns, asked_columns = _curves(features, means), _curves(asked, means)
     centre, spread = columns.mean(axis=0), np.maximum(columns.std(axis=0), 0.1)
-    columns, asked_columns = (_with_one((each - centre) / spread) for each in (columns, asked_columns))
-    return _sigmoid(asked_columns @ _weights(columns, target))
-
-
-def _weights(columns: Floats, target: Floats) -> Floats:
-    """Newton's method, its steps halved where they would overshoot; the last column, a constant, is not held back."""
-    weights = np.zeros(columns.shape[1])
-    weights[-1] = logit(float(np.clip(target.mean(), 1e-6, 1 - 1e-6)))
-    penalty = np.full(len(weights), _RIDGE)
-    penalty[-1] = _RIDGE_CONSTANT
-    loss = _loss(columns, target, weights, penalty)
-    for _ in range(_STEPS_MAX):
-        predicted = _sigmoid(columns @ weights)
-        gradient = columns.T @ (predicted - target) + penalty * weights
-        curvature = (columns * (predicted * (1 - predicted))[:, None]).T @ columns + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        for _ in range(_HALVINGS_MAX):
-            tried = _loss(columns, target, weights - step, penalty)
-            if tried <= loss:
-                break
-            step = step / 2
-        else:
-            break
-        weights, gained, loss = weights - step, loss - tried, tried
-        if gained < _LOSS_GAIN_MIN * len(target):
-            break
-    return weights
-
-
-def _loss(columns: Floats, target: Floats, weights: Floats, penalty: Floats) -> float:
-    log_odds = columns @ weights
-    return float(np.sum(np.logaddexp(0.0, log_odds) - target * log_odds) + np.sum(penalty * weights**2) / 2)
+    columns, asked_columns = (with_one((each - centre) / spread) for each in (columns, asked_columns))
+    found = weights(lambda: iter([(slice(0, len(columns)), columns)]), target, columns.shape[1])
+    return sigmoid(asked_columns @ found)
 
 
 def _curves(features: Floats, means: Floats) -> Floats:
     known = np.isfinite(features)
     ramps = Ramps(CURVES, FEATURES).transform_rows(np.where(known, features, means))
     return np.concatenate([ramps, ~known[:, _NULLABLE]], axis=1)
-
-
-def _with_one(columns: Floats) -> Floats:
-    return np.concatenate([columns, np.ones((len(columns), 1))], axis=1)
-
-
-def _sigmoid(values: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -40.0, 40.0))))

@@ -65,8 +65,9 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, report: ReportProg
             )
         report("reading the truth", 0, 0)
         truth_note = _take_truth(replayed, truth, world)
-    report("fitting the peers", 0, 0)
-    figures = world_figures(world, replayed) | {"truth_note": truth_note}
+    report("fitting the batch models, drawing accounts again", 0, 0)
+    figures = world_figures(world, replayed, ablated=sweep.ablation) | {"truth_note": truth_note}
+    latency = figures.pop("latency")
     window = world.spec().outage_window if world.log_dir is None else None
     if window is not None:
         twins = _twin(world, sweep, scratch, window, report)
@@ -74,7 +75,7 @@ def evaluate_world(world: World, sweep: Sweep, scratch: Path, report: ReportProg
             run = figures["runs"][contestant.name]
             run["outage"] = outage_figures(contestant.history.alarms, window, contestant.ledger.matrices(), twin)
     peak = peak_resident_bytes() / 2**20
-    return figures | {"cost": {"seconds": time.perf_counter() - began, "peak_mebibytes": peak}}
+    return figures | {"cost": {"seconds": time.perf_counter() - began, "peak_mebibytes": peak, "latency": latency}}
 
 
 @contextlib.contextmanager
@@ -102,7 +103,11 @@ def _replay(sweep: Sweep, log_dir: Path, world: World, report: ReportProgress, u
     for tick in replay.ticks():
         first, last = (tick.day if first < 0 else first), tick.day
         worked: dict[str, WorkedTick] = {each.name: each.work(tick) for each in contestants}
-        log.take(tick, {name: each.scored for name, each in worked.items()})
+        log.take(
+            tick,
+            {name: each.scored for name, each in worked.items()},
+            {name: each.contenders for name, each in worked.items()},
+        )
         labels.take(tick)
         report("replaying", last - first + 1, world.days if world.log_dir is None else 0)
         if until is not None and tick.day >= until:
