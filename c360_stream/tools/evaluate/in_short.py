@@ -7,14 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from c360_stream.tools.evaluate.clusters import Estimate
-from c360_stream.tools.evaluate.names import BASE_RATE, SILENCE
+from c360_stream.tools.evaluate.names import BASE_RATE, BATCH_NAMES, SILENCE
 from c360_stream.tools.evaluate.pooled import Pool, interval
-
-BATCH_NAMES = {
-    "lightgbm-28d": "LightGBM",
-    "stumps-28d": "trees of depth 1",
-    "logistic-28d": "logistic regression",
-}
 
 
 def in_short(pool: Pool) -> Iterator[str]:
@@ -37,7 +31,9 @@ def in_short(pool: Pool) -> Iterator[str]:
         above = pool.log_loss_above(losses)
         assert above is not None  # noqa: S101 - it was chosen by this
         lower = Estimate(-above.value, above.error)
-        how = _how(lower, "closer to what happened than", "as close to what happened as", "further from it than")
+        how = _how(
+            lower, "closer to what happened than", "as close to what happened as", "further from what happened than"
+        )
         yield f"Its percentages are {how} those of the best one ({BATCH_NAMES[losses]})."
     silence = pool.above(SILENCE)
     if silence is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 LIGHTGBM, STUMPS, REGRESSION = "lightgbm-28d", "stumps-28d", "logistic-28d"
 BATCH = (LIGHTGBM, STUMPS, REGRESSION)
 """The batch models, which are refitted every 28 days."""
+BATCH_NAMES = {LIGHTGBM: "LightGBM", STUMPS: "trees of depth 1", REGRESSION: "logistic regression"}
 FLOOR, ORACLE = "floor", "oracle"
 RULE, BASE_RATE = "inactivity-rule", "base-rate"
 SILENCE = "silence"
@@ -15,9 +16,7 @@ PEERS = (*BATCH, FLOOR, ORACLE, RULE, BASE_RATE, SILENCE, STORED)
 """All of them; no run can have one of these names."""
 
 SCORER_NAMES = {
-    LIGHTGBM: "LightGBM every 28 days",
-    STUMPS: "trees of depth 1 every 28 days",
-    REGRESSION: "logistic regression every 28 days",
+    **{name: f"{text} every 28 days" for name, text in BATCH_NAMES.items()},
     FLOOR: "best of these features",
     ORACLE: "true risks",
     RULE: "rule: inactivity",

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from c360_stream.tools.evaluate.newton import sigmoid, weights, with_one
 
 PIECES = 10
-_ROWS = 16_384
+ROWS = 16_384
 # Numbers in columns that are kept between passes, 8 bytes each; more are made anew.
-_KEPT_MAX = 1 << 24
+KEPT_MAX = 1 << 24
 _SPREAD_MIN = 0.1
 
 Floats = NDArray[np.float64]
@@ -76,28 +76,31 @@ class RampRegression:
         Shape (n, k), NaN for null.
     target
         Outcomes, shape (n,), 0 or 1.
+    rows, kept_max
+        Rows that are worked on at a time, and numbers in columns that are kept between passes: memory for time.
     """
 
-    def __init__(self, features: Floats, target: Floats) -> None:
+    def __init__(self, features: Floats, target: Floats, *, rows: int = ROWS, kept_max: int = KEPT_MAX) -> None:
+        slices = [slice(begin, min(begin + rows, len(features))) for begin in range(0, len(features), rows)]
         self._ramps = DecileRamps(features)
         sums, squares = np.zeros(self._ramps.width), np.zeros(self._ramps.width)
-        for rows in _slices(len(features)):
-            columns = self._ramps.columns(features[rows])
+        for part in slices:
+            columns = self._ramps.columns(features[part])
             sums += columns.sum(axis=0)
             squares += (columns**2).sum(axis=0)
         self._centre = sums / len(features)
         self._spread = np.sqrt(np.maximum(squares / len(features) - self._centre**2, _SPREAD_MIN**2))
 
         kept: list[tuple[slice, Floats]] = []
-        if len(features) * self._ramps.width <= _KEPT_MAX:
-            kept = [(rows, self._columns(features[rows])) for rows in _slices(len(features))]
+        if len(features) * self._ramps.width <= kept_max:
+            kept = [(part, self._columns(features[part])) for part in slices]
 
         def parts() -> Iterator[tuple[slice, Floats]]:
             if kept:
                 yield from kept
                 return
-            for rows in _slices(len(features)):
-                yield rows, self._columns(features[rows])
+            for part in slices:
+                yield part, self._columns(features[part])
 
         self._weights = weights(parts, target, self._ramps.width + 1)
 
@@ -107,7 +110,3 @@ class RampRegression:
 
     def _columns(self, features: Floats) -> Floats:
         return with_one((self._ramps.columns(features) - self._centre) / self._spread)
-
-
-def _slices(count: int) -> Iterator[slice]:
-    return (slice(begin, min(begin + _ROWS, count)) for begin in range(0, count, _ROWS))

@@ -15,7 +15,8 @@ from c360_stream.tools.evaluate.judgement import losses
 
 RESAMPLES = 300
 SEED = 1
-_CELLS = 1 << 21
+CELLS_MAX = 1 << 21
+"""Weights of examples that are worked on at a time, 8 bytes each, in some arrays."""
 _LOW, _HIGH = 2.5, 97.5
 _UNDEFINED_SHARE_MAX = 0.05
 
@@ -43,16 +44,20 @@ class Resamples:
         Number of each example's account, int64 of shape (n,).
     churned
         The outcomes, shape (n,).
+    cells_max
+        Bounds the memory: how many weights of examples are worked on at a time.
     """
 
-    def __init__(self, account: NDArray[np.int64], churned: Flags) -> None:
+    def __init__(self, account: NDArray[np.int64], churned: Flags, cells_max: int = CELLS_MAX) -> None:
+        self._cells_max = cells_max
         ids, self._account = np.unique(account, return_inverse=True)
         self._churned = churned
         self._count = len(ids)
         generator = np.random.default_rng(SEED)
         drawn = [np.ones(len(ids), np.int64)]
         drawn += [np.bincount(generator.integers(0, len(ids), len(ids)), minlength=len(ids)) for _ in range(RESAMPLES)]
-        self._times = np.array(drawn, np.float64)
+        # Row 0 takes each account once, the others as often as it was drawn.
+        self.times = np.array(drawn, np.float64)
         self._examples = self._sums(np.ones(len(account)))
         self._churners = self._sums(churned.astype(np.float64))
 
@@ -62,11 +67,11 @@ class Resamples:
         sorted_order = order[rank]
         first = np.flatnonzero(np.append(True, sorted_order[1:] != sorted_order[:-1]))
         account, churned = self._account[rank], self._churned[rank].astype(np.float64)
-        found = {name: np.empty(len(self._times)) for name in ("roc_auc", "pr_auc")}
-        step = max(1, _CELLS // len(order))
-        for begin in range(0, len(self._times), step):
+        found = {name: np.empty(len(self.times)) for name in ("roc_auc", "pr_auc")}
+        step = max(1, self._cells_max // len(order))
+        for begin in range(0, len(self.times), step):
             at = slice(begin, begin + step)
-            times = self._times[at][:, account]
+            times = self.times[at][:, account]
             rows = np.add.reduceat(times, first, axis=1)
             times *= churned
             hits = np.add.reduceat(times, first, axis=1)
@@ -83,7 +88,7 @@ class Resamples:
             }
 
     def _sums(self, values: Floats) -> Floats:
-        return np.asarray(self._times @ np.bincount(self._account, values, minlength=self._count))
+        return np.asarray(self.times @ np.bincount(self._account, values, minlength=self._count))
 
 
 def _areas(rows: Floats, hits: Floats) -> tuple[Floats, Floats]:

@@ -8,8 +8,8 @@ from typing import Any
 from c360_stream.monitoring.quality import Z_95, wilson_interval
 from c360_stream.tools.evaluate.calls import IN_TIME_DAYS
 from c360_stream.tools.evaluate.clusters import Estimate
-from c360_stream.tools.evaluate.in_short import BATCH_NAMES, from_second_month, in_short
-from c360_stream.tools.evaluate.names import BATCH, SILENCE
+from c360_stream.tools.evaluate.in_short import from_second_month, in_short
+from c360_stream.tools.evaluate.names import BATCH, BATCH_NAMES, SILENCE
 from c360_stream.tools.evaluate.pooled import Calls, Part, Pool, interval
 
 Figures = dict[str, Any]
@@ -121,8 +121,6 @@ def _ranking(pool: Pool) -> Iterator[str]:
     )
     names = {SILENCE: "ordering by days since the last activity, longest first"}
     names |= {rival: f"{BATCH_NAMES[rival]} refitted every 28 days" for rival in BATCH}
-    if pool.best_peer() is None:
-        yield "There is no comparison with LightGBM or another batch model: too few outcomes were known to fit it."
     for rival, name in names.items():
         above = pool.above(rival)
         if above is None:
@@ -139,6 +137,8 @@ def _ranking(pool: Pool) -> Iterator[str]:
             f"On the same scores this is {how} {name}, with {auc.value - above.value:.3f}: the difference is"
             f" {above.value:+.3f} ({_range(above, '+.3f')})."
         )
+    if pool.best_peer() is None:
+        yield "There is no comparison with LightGBM or another batch model: too few outcomes were known to fit it."
 
 
 def _off(pool: Pool) -> bool:

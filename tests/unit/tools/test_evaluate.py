@@ -84,12 +84,13 @@ def evaluated(hostile_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     found = figures(evaluated)
     assert found.keys() == {
-        *("format", "runs", "lightgbm", "verdicts", "criteria", "summary", "run_summary", "detector_summary"),
-        *("worlds", "environment"),
+        *("format", "runs", "lightgbm", "stumps", "verdicts", "criteria", "summary", "run_summary"),
+        *("detector_summary", "worlds", "environment"),
     }
     [world] = found["worlds"]
     scorers = world["scorers"]
-    assert list(scorers) == ["default", "lightgbm-28d", "floor", "oracle", "inactivity-rule", "base-rate"]
+    batch = ["lightgbm-28d", "stumps-28d", "logistic-28d"]
+    assert list(scorers) == ["default", *batch, "floor", "oracle", "inactivity-rule", "base-rate", "silence"]
     assert world["change"] == "2024-05-10"
     assert world["judged_from"] == world["lightgbm_fits"][0]
     assert world["refused"] == 3

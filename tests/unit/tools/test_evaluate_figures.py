@@ -16,6 +16,7 @@ from c360_stream.labels.ledger import KnownLabels
 from c360_stream.monitoring.profit import Campaign
 from c360_stream.monitoring.quality import roc_auc
 from c360_stream.scoring.tiers import HIGH, NO_TIER
+from c360_stream.tools.evaluate.baselines import baselines
 from c360_stream.tools.evaluate.criteria import criteria
 from c360_stream.tools.evaluate.detectors import detector_row
 from c360_stream.tools.evaluate.figures import Judged, expected_roc_auc, recovery, scorer_figures
@@ -25,7 +26,7 @@ from c360_stream.tools.evaluate.ledger import Matrices
 from c360_stream.tools.evaluate.log_replay import ReplayedTick
 from c360_stream.tools.evaluate.matured import NEVER, Examples, day_of
 from c360_stream.tools.evaluate.maturity import LabelCounts
-from c360_stream.tools.evaluate.peers import WarmUp, baselines, refitted_lightgbm
+from c360_stream.tools.evaluate.refits import WarmUp, boosted, refitted, schedule
 from tests.unit.features.deliveries import tick_labels
 
 HORIZON = 60
@@ -45,6 +46,7 @@ def judged(seed: int, *, days: int = 300, a_day: int = 20, change: int | None = 
         churned=churned,
         true_risk=true_risk,
         mrr_cents=mrr,
+        account=np.tile(np.arange(a_day), days),
         first_day=START,
         last_day=START + days - 1,
         change=change,
@@ -304,7 +306,8 @@ def examples(seed: int, weeks: int = 30, accounts: int = 60) -> Examples:
 
 
 def lightgbm(given: Examples) -> tuple[NDArray[np.float64], list[int]]:
-    return refitted_lightgbm(given, START, HORIZON, WarmUp(100, 10))
+    refits = schedule(given, START, HORIZON, WarmUp(100, 10))
+    return refitted(given.features, refits, boosted).risk, [refit.day for refit in refits]
 
 
 def test_lightgbm_is_refitted_every_28_days_and_knows_no_outcome_too_early() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from c360_stream.monitoring.quality import roc_auc
+from c360_stream.monitoring.quality import log_loss, roc_auc
 from c360_stream.tools.evaluate import clusters
 from c360_stream.tools.evaluate.calls import MONDAY, CallLists
 from c360_stream.tools.evaluate.figures import Judged
-from c360_stream.tools.evaluate.judgement import BATCH, SILENCE, judgement
+from c360_stream.tools.evaluate.judgement import judgement
+from c360_stream.tools.evaluate.names import LIGHTGBM, SILENCE, STUMPS
 from c360_stream.tools.evaluate.pooled import Calls, Pool, pooled
 from c360_stream.tools.evaluate.verdict import HEADLINES, verdict, verdicts
 
@@ -147,18 +148,25 @@ def test_judgement_of_risks_that_are_right_and_of_bands_and_times() -> None:
         churned=churned,
         true_risk=true_risk,
         mrr_cents=np.zeros(len(as_of)),
+        account=account,
         first_day=START,
         last_day=START + 149,
         change=None,
         horizon_days=HORIZON,
     )
-    silent = np.where(rng.random(len(as_of)) < 0.2, np.nan, rng.random(len(as_of)))
-    found = judgement(judged, account, {"own": true_risk, SILENCE: silent}, "own", (0.1, 0.25, 0.5))
+    silent = np.where(rng.random(len(as_of)) < 0.2, np.inf, rng.random(len(as_of)))
+    worse = true_risk**2
+    found = judgement(judged, {"own": true_risk, SILENCE: silent, STUMPS: worse}, "own", (0.1, 0.25, 0.5))
     assert (found["accounts"], found["left"], found["stayed"]) == (40, 40, 40)
     assert found["roc_auc"]["value"] == pytest.approx(roc_auc(churned, true_risk))
-    most = np.nan_to_num(silent, nan=9.0)
-    assert found["against"].keys() == {SILENCE}
-    assert found["against"][SILENCE]["value"] == pytest.approx(roc_auc(churned, true_risk) - roc_auc(churned, most))
+    assert found["against"].keys() == {SILENCE, STUMPS}
+    assert found["against"][SILENCE]["value"] == pytest.approx(roc_auc(churned, true_risk) - roc_auc(churned, silent))
+    saved = log_loss(churned, worse) - log_loss(churned, true_risk)
+    assert found["log_loss_against"].keys() == {STUMPS}
+    assert found["log_loss_against"][STUMPS]["value"] == pytest.approx(-saved)
+    assert saved > 3 * found["log_loss_against"][STUMPS]["error"] > 0
+    counts = (found["first_day"], found["last_day"], found["examples"], found["churners"])
+    assert counts == ("2024-01-01", "2024-05-29", 6000, churned.sum())
     for part in (found["bands"], found["times"]):
         for each in part:
             assert abs(each["gap"]["value"]) < 4 * each["gap"]["error"]
@@ -188,7 +196,8 @@ def world(**changes: Any) -> dict[str, Any]:
     """A world's figures, as far as the verdict looks: a good model of which all is known, but for the changes."""
     told: dict[str, Any] = {
         "left": 90, "stayed": 280, "accounts": 300, "churners": 1000, "mean_risk": 0.101,
-        "roc_auc": estimate(0.82), "silence": estimate(0.08), "batch": estimate(0.03), "gap": estimate(-0.001, 0.006),
+        "roc_auc": estimate(0.82), "silence": estimate(0.08), "batch": estimate(0.03), "stumps": None,
+        "batch_loss": estimate(-0.01, 0.001), "second_month": None, "gap": estimate(-0.001, 0.006),
         "bands": [(0.0, 0.1, part(0.04, 0.045)), (0.1, 0.5, part(0.2, 0.19)), (0.5, 1.0, part(0.6, 0.58, 0.05))],
         "times": [("2024-05-01", "2024-06-29", part(0.1, 0.11))],
         "model": {"mondays": 50, "calls": 1500, "followed": 600, "new_per_monday": 8.0, "cancellations": 80},
@@ -196,19 +205,26 @@ def world(**changes: Any) -> dict[str, Any]:
         "segments": {},
     } | changes  # fmt: skip
     calls = told["model"] | {"caught": told["caught"], "days": told["days"]}
-    against = {SILENCE: told["silence"], BATCH: told["batch"]}
-    judged = {name: told[name] for name in ("left", "stayed", "accounts", "roc_auc", "gap")} | {
+    against = {SILENCE: told["silence"], LIGHTGBM: told["batch"], STUMPS: told["stumps"]}
+    named = ("left", "stayed", "accounts", "churners", "mean_risk", "roc_auc", "gap")
+    judged = {name: told[name] for name in named} | {
+        "first_day": "2024-03-26",
+        "last_day": "2025-04-24",
+        "examples": 10_000,
         "against": {name: value for name, value in against.items() if value is not None},
+        "log_loss_against": {} if told["batch"] is None else {LIGHTGBM: told["batch_loss"]},
         "bands": [{"risk_low": low, "risk_high": high} | each for low, high, each in told["bands"]],
         "times": [{"first_day": first, "last_day": last} | each for first, last, each in told["times"]],
     }
     lists = {"model": calls, "rule": calls | {"followed": calls["followed"] * 2 // 3, "caught": told["caught"] // 2}}
     seed = {} if told["seed"] is None else {"seed": told["seed"]}
     return {
-        "world": {"scenario": "steady"} | seed, "examples": 10_000, "churners": told["churners"], "horizon_days": 60,
-        "judged_from": "2024-03-26", "judged_to": "2025-04-24",
-        "scorers": {"default": {"segments": {"all": {"mean_risk": told["mean_risk"]}} | told["segments"]}},
-        "runs": {"default": {"judgement": judged, "calls": lists | {"model_above_rule": told["above_rule"]}}},
+        "world": {"scenario": "steady"} | seed, "horizon_days": 60, "second_month": None,
+        "scorers": {"default": {"segments": told["segments"]}},
+        "runs": {
+            "default": {"judgement": judged, "calls": lists | {"model_above_rule": told["above_rule"]}}
+            | {"second_month": told["second_month"]}
+        },
     }  # fmt: skip
 
 
