@@ -129,14 +129,8 @@ def evaluate(
         If a process fails or the results cannot be written.
     """
     sweep, worlds = _asked(sweep_file, log_dir, truth, change, simulated or {})
-    if ablation:
-        sweep = sweep.model_copy(update={"ablation": True})
-    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigurationError(
-            f"c360 evaluate needs {' and '.join(missing)}",
-            "in the checkout: pip install --require-hashes -r requirements.lock",
-        )
+    sweep = sweep.model_copy(update={"ablation": ablation or sweep.ablation})
+    _need_libraries()
     began = time.perf_counter()
     with writing(out) as scratch, Board(len(worlds)) as board:
         found = evaluate_worlds(worlds, sweep, scratch, processes, board)
@@ -152,6 +146,15 @@ def evaluate(
     _write(out / REPORT_FILE, report(figures).encode())
     click.echo(_shown(figures))
     click.echo(f"report in {out / REPORT_FILE}, all figures in {out / JSON_FILE}")
+
+
+def _need_libraries() -> None:
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"c360 evaluate needs {' and '.join(missing)}",
+            "in the checkout: pip install --require-hashes -r requirements.lock",
+        )
 
 
 def _asked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from c360_stream.tools.evaluate.cells import DASH, Table, number, percent
@@ -20,7 +21,7 @@ def ranged(figure: Figures | None, form: str = ".3f") -> str:
     """
     if figure is None:
         return DASH
-    if figure["low"] is None:
+    if figure["low"] is None or figure["low"] == figure["high"]:
         return number(figure["value"], form)
     return f"{number(figure['value'], form)} ({number(figure['low'], form)} to {number(figure['high'], form)})"
 
@@ -44,7 +45,7 @@ def side_by_side(found: Figures) -> Table:
         cells = [ranged(one.get("roc_auc")), ranged(one.get("pr_auc")), ranged(one.get("log_loss"), ".4f")]
         cells += [ranged(against.get("roc_auc"), "+.3f"), ranged(against.get("log_loss"), "+.4f")]
         rows.append((named(name), *cells))
-    above = (f"#{named(run)} above it: ROC-AUC", "#log loss")
+    above = (f"#{named(run)} less this: ROC-AUC", "#log loss")
     return Table(("scorer", "#ROC-AUC", "#PR-AUC", "#log loss", *above), rows)
 
 
@@ -69,10 +70,10 @@ def thirds(found: Figures) -> Table:
 
 
 def contenders(world: Figures, run: str, latency: Figures) -> Table:
-    """Every model of a run's contest beside what the run stored and the batch models, with what each costs."""
+    """Every model of a run's contest beside what the run stored and the batch models, least log loss first."""
     found = world["runs"][run]["contenders"]
     rows = []
-    for name, one in found["scorers"].items():
+    for name, one in sorted(found["scorers"].items(), key=_log_loss):
         contends = name in found["models"]
         costs = latency["runs"][run].get(name, {}) if contends else latency["batch"].get(name, {})
         kind = "contender" if contends else "batch" if name in BATCH else ""
@@ -85,8 +86,13 @@ def contenders(world: Figures, run: str, latency: Figures) -> Table:
         costs = latency["runs"][run].get(name, {})
         times = [number(costs.get(f"microseconds_a{each}"), ".2f") for each in ("_row", "n_example")]
         rows.append((f"{name}: predicted {examples:,} only", "contender", *[DASH] * 4, *times))
-    columns = ("#ROC-AUC", "#PR-AUC", "#log loss", "#the flow's log loss above it")
+    columns = ("#ROC-AUC", "#PR-AUC", "#log loss", "#the flow's log loss less this")
     return Table(("model", "", *columns, "#\N{MICRO SIGN}s a scored row", "#\N{MICRO SIGN}s a learnt example"), rows)
+
+
+def _log_loss(scorer: tuple[str, Figures]) -> float:
+    figure = scorer[1].get("log_loss")
+    return math.inf if figure is None else float(figure["value"])
 
 
 def worth(world: Figures) -> Table:

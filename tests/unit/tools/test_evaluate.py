@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli.main import cli
+from c360_stream.features.definitions import FEATURES, GROUPS
 from c360_stream.tools.evaluate.command import writing
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, simulate
 
@@ -103,7 +104,27 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     assert scorers["oracle"]["segments"]["all"]["calibration_ratio_true"] == 1.0
     order = [scorers[name]["segments"]["all"]["expected_roc_auc"] for name in ("oracle", "floor", "base-rate")]
     assert order == sorted(order, reverse=True)
+    assert "log_loss" not in scorers["silence"]["segments"]["all"], "an order is no risk"
+    assert not any(name.startswith("roc_auc_") for name in scorers["default"]["segments"]["all"])
+    compared = world["comparison"]
+    assert compared.keys() == {name for name, one in scorers["default"]["segments"].items() if one["examples"]}
+    for name, one in scorers.items():
+        assert compared["all"]["scorers"][name]["roc_auc"]["value"] == one["segments"]["all"]["roc_auc"]
+    second = world["second_month"]
+    assert second["first_day"] > "2024-01-30"
+    assert second["examples"] > world["examples"], "it does not wait for LightGBM"
+    assert second["scorers"].keys() == {"default", "oracle", "inactivity-rule", "base-rate", "silence"}
+    assert len(world["lightgbm_rounds"]) == len(world["lightgbm_fits"])
+    assert set(world["importance"]) == set(GROUPS)
+    assert world["ablation"] is None
     run = world["runs"]["default"]
+    assert set(run["contributions"]["groups"]) == set(GROUPS)
+    assert max(run["contributions"]["groups"].values()) > 0
+    assert {"online-logistic", "inactivity-rule"} <= run["contenders"]["scorers"].keys()
+    latency = found["environment"]["worlds"][0]["latency"]
+    assert latency["batch"].keys() == set(batch)
+    assert latency["runs"]["default"]["online-logistic"]["microseconds_an_example"] > 0
+    assert latency["runs"]["default"]["base-rate"]["microseconds_an_example"] is None
     assert run["champions"][0]["model"] == "prior-rule"
     assert run["champions"][-1]["last_day"] == world["last_tick"]
     judged, calls = run["judgement"], run["calls"]
@@ -153,6 +174,38 @@ def test_the_verdict_comes_first_and_the_projects_own_limits_last(evaluated: Pat
     assert all(page.index(row["what"]) > limits > rest[-1] for row in found["criteria"])
 
 
+def test_what_features_are_worth(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", accounts=80, days=170)
+    done = evaluate("--log-dir", log, "--ablation", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    [world] = figures(tmp_path / "out")["worlds"]
+    assert world["ablation"]["groups"].keys() == set(GROUPS)
+    assert world["ablation"]["features"].keys() == set(FEATURES)
+    assert any(one["roc_auc"]["value"] for one in world["ablation"]["features"].values())
+    page = unescape((tmp_path / "out" / "report.html").read_text())
+    assert "LightGBM without each single feature" in page
+    assert all(f"<td>{name}</td>" in page for name in (*GROUPS, *FEATURES))
+
+
+def test_a_company_too_small_for_a_batch_model_is_judged_from_the_second_month_on(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_text(
+        "[worlds]\nseeds = [2]\naccounts = 120\ndays = 300\nevents_per_account_day = 6\n"
+        "[settings]\nwarmup_outcomes = 100000\n"
+    )
+    done = evaluate("--sweep", tmp_path / "sweep.toml", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    found = figures(tmp_path / "out")
+    [world] = found["worlds"]
+    assert world["lightgbm_fits"] == []
+    assert not {"lightgbm-28d", "stumps-28d", "logistic-28d"} & world["scorers"].keys()
+    assert world["comparison"]["all"]["best_peer"] == {}
+    assert (world["importance"], world["ablation"]) == (None, None)
+    assert world["second_month"]["first_day"] == "2024-02-05"
+    [verdict] = found["verdicts"]
+    assert verdict["in_short"][0] == "No batch model could be fitted to compare with: too few outcomes were known."
+    assert any(each.startswith("From the second month on (2024-02-05)") for each in verdict["ranking"])
+
+
 def test_the_terminal_says_the_verdict_first(tmp_path: Path) -> None:
     done = evaluate("--log-dir", write_log(tmp_path / "log"), "--out", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
@@ -192,6 +245,11 @@ def test_a_model_that_is_the_rule_is_not_called_better_than_it(tmp_path: Path) -
     grades = {one["run"]: one["grade"] for one in figures(tmp_path / "out")["verdicts"]}
     assert grades["rule"] in {"as_rule", "worse_than_rule"}
     assert grades["base"] in {"chance", "worse_than_rule"}
+    [world] = figures(tmp_path / "out")["worlds"]
+    contest = world["runs"]["rule"]["contenders"]
+    assert "inactivity-rule" in contest["models"]
+    assert contest["scorers"]["stored"] == contest["scorers"]["inactivity-rule"], "which is all that ever scored"
+    assert world["runs"]["base"]["contenders"]["scorers"]["stored"] != contest["scorers"]["stored"]
 
 
 def test_the_report_needs_nothing_from_elsewhere_and_runs_nothing(evaluated: Path) -> None:

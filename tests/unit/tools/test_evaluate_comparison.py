@@ -73,8 +73,8 @@ def test_the_draws_do_not_depend_on_how_many_fit_into_memory() -> None:
 def test_saying_the_same_of_an_account_nine_times_adds_no_certainty() -> None:
     given, risk = judged(3, accounts=120, weeks=1)
     once = interval(Resamples(given.account, given.churned).ranking(risk)["roc_auc"])
-    account, churned, nine = (np.repeat(each, 9) for each in (given.account, given.churned, risk))
-    again = interval(Resamples(account, churned).ranking(nine)["roc_auc"])
+    account, churned = np.repeat(given.account, 9), np.repeat(given.churned, 9)
+    again = interval(Resamples(account, churned).ranking(np.repeat(risk, 9))["roc_auc"])
     assert once is not None
     assert again == pytest.approx(once)
     assert once.low is not None

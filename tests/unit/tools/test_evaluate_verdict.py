@@ -364,6 +364,44 @@ def test_a_log_that_is_too_short_for_a_list_or_for_lightgbm() -> None:
     assert found["ranking"][-1].startswith("There is no comparison with LightGBM")
 
 
+def test_in_short_it_is_held_against_the_best_batch_model() -> None:
+    found = of()["in_short"]
+    assert found == [
+        "It ranks accounts better than the best batch model that we fitted anew every month (LightGBM): of one account"
+        " that left and one that stayed, it put the one that left first 82 times in 100, the batch model 79 times in"
+        " 100.",
+        "Its percentages are closer to what happened than those of the best one (LightGBM).",
+        "It ranks better than a list of who has been silent longest, which needs no model and puts the one that left"
+        " first 74 times in 100.",
+    ]
+    other = of(stumps=estimate(-0.02, 0.005), batch_loss=estimate(0.01, 0.001))
+    assert "worse than the best batch model that we fitted anew every month (trees of depth 1)" in other["in_short"][0]
+    assert "the batch model 84 times" in other["in_short"][0]
+    assert other["in_short"][1].startswith("Its percentages are further from what happened than")
+    assert any("a model refitted monthly ranks better by 0.020" in limit for limit in other["limits"])
+    alike = of(batch=estimate(0.01), batch_loss=estimate(0.001, 0.001), silence=estimate(-0.01))
+    assert alike["in_short"][0].startswith("It ranks accounts as well as the best batch model")
+    assert alike["in_short"][1].startswith("Its percentages are as close to what happened as those")
+    assert alike["in_short"][2].startswith("It ranks no better than a list")
+    assert of(batch=None)["in_short"][0].startswith("No batch model could be fitted")
+
+
+def test_the_verdict_is_on_all_from_the_second_month_if_the_time_of_batch_models_has_too_few_outcomes() -> None:
+    [whole] = world()["runs"].values()
+    early = whole["judgement"] | {"first_day": "2024-01-31", "examples": 12_000, "against": {SILENCE: estimate(0.05)}}
+    second = {"judgement": early | {"log_loss_against": {}}, "calls": whole["calls"]}
+    [few] = verdicts([world(left=12, second_month=second)], ["default"])
+    assert few["grade"] == "act"
+    basis = " ".join(few["basis"])
+    assert "12,000 risks of 300 accounts, one a week each from 2024-01-31" in basis
+    assert "All from the second month on is judged" in basis
+    assert few["in_short"][0].startswith("No batch model could be fitted")
+    [enough] = verdicts([world(second_month=second)], ["default"])
+    assert "10,000 risks" in enough["basis"][0]
+    [too_few] = verdicts([world(left=12, second_month=second | {"judgement": early | {"left": 29}})], ["default"])
+    assert too_few["grade"] == "too_few"
+
+
 def test_worlds_of_a_scenario_are_pooled() -> None:
     other = world(left=30, roc_auc=estimate(0.72, 0.03), silence=None, churners=3000)
     [found] = verdicts([world(), other], ["default"])
