@@ -285,14 +285,14 @@ def _basis(pool: Pool) -> Iterator[str]:
         "All out of sample: the log was replayed as the live flow would have met it, each risk was stored before its"
         " outcome could be known, and learnt from outcomes known by then. Nothing was fitted to what is judged here."
     )
-    yield (
-        "Intervals (95%) take all scores of an account together, since one cancellation settles the outcome of many."
-        + (
-            " All from the second month on is judged: a batch model came too late, or never, to wait for it."
-            if pool.early
-            else " The time before LightGBM can first be fitted is not judged here, for anybody."
-        )
-    )
+    yield f"Intervals (95%) take all scores of an account together: one cancellation settles many. {_begin(pool)}"
+
+
+def _begin(pool: Pool) -> str:
+    """From when on is judged."""
+    if not pool.early and pool.best_peer() is not None:
+        return "The time before LightGBM can first be fitted is not judged here, for anybody."
+    return "All from the second month on is judged: a batch model came too late, or never, to wait for it."
 
 
 def _range(estimate: Estimate, form: str = ".3f") -> str:

@@ -48,7 +48,7 @@ def world_figures(world: World, replayed: Replayed, *, ablated: bool = False) ->
     settings, examples = replayed.contestants[0].settings, replayed.examples
     scorers = scorers_of(world, replayed)
     scores = scorers.scores
-    kept = np.all([~np.isnan(risk) for risk in scores.values()], axis=0)
+    kept = _kept(replayed, scorers)
     judged = _judged(world, replayed, kept)
     kept_scores = {name: risk[kept] for name, risk in scores.items()}
     campaign = Campaign(settings.contact_cost_cents, settings.offer_cost_cents, settings.margin_share)
@@ -89,8 +89,15 @@ def world_figures(world: World, replayed: Replayed, *, ablated: bool = False) ->
     return figures | _worth(examples, scorers, kept, judged, ablated) | {"latency": _latency(replayed, scorers)}
 
 
+def _kept(replayed: Replayed, scorers: Scorers) -> Flags:
+    """The examples that every scorer has scored; if there is no batch model to wait for, from the second month on."""
+    kept = np.all([~np.isnan(risk) for risk in scorers.scores.values()], axis=0)
+    later = kept & (replayed.examples.as_of_day >= replayed.first_day + SECOND_MONTH_DAYS)
+    return np.asarray(later if not scorers.refits and later.any() else kept)
+
+
 def _judged(world: World, replayed: Replayed, kept: Flags) -> Judged:
-    """The examples that every scorer has scored. Before LightGBM's first fit, or the first score, there are none."""
+    """What is judged: before LightGBM's first fit, or the first score, nothing."""
     if not kept.any():
         raise ConfigurationError("no example was scored by every scorer", "evaluate a longer log")
     judged = _all_examples(world, replayed).of(np.flatnonzero(kept))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import date
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -200,10 +201,14 @@ def test_a_company_too_small_for_a_batch_model_is_judged_from_the_second_month_o
     assert not {"lightgbm-28d", "stumps-28d", "logistic-28d"} & world["scorers"].keys()
     assert world["comparison"]["all"]["best_peer"] == {}
     assert (world["importance"], world["ablation"]) == (None, None)
-    assert world["second_month"]["first_day"] == "2024-02-05"
+    second = date.fromisoformat(world["second_month"]["first_day"])
+    assert 30 <= (second - date.fromisoformat(world["first_tick"])).days < 37
+    assert world["judged_from"] == world["second_month"]["first_day"]
+    assert world["examples"] == world["second_month"]["examples"]
     [verdict] = found["verdicts"]
     assert verdict["in_short"][0] == "No batch model could be fitted to compare with: too few outcomes were known."
-    assert any(each.startswith("From the second month on (2024-02-05)") for each in verdict["ranking"])
+    assert "All from the second month on is judged" in " ".join(verdict["basis"])
+    assert any(each.startswith(f"From the second month on ({second})") for each in verdict["ranking"])
 
 
 def test_the_terminal_says_the_verdict_first(tmp_path: Path) -> None:
