@@ -15,7 +15,7 @@ from c360_stream.tools.evaluate.resamples import Draws, Resamples, interval
 
 THIRDS = 3
 CONTENDER_SHARE_MIN = 0.5
-"""Of the judged examples a model has to have predicted, to be compared on those that all predicted."""
+"""Of what the model that predicted most did, another has to have predicted, to be compared on what all predicted."""
 _DIFFERENCES = ("roc_auc", "pr_auc", "log_loss")
 
 Floats = NDArray[np.float64]
@@ -92,7 +92,8 @@ def contest_comparison(
     if there is no example that all predicted.
     """
     predicted = {name: ~np.isnan(risk) for name, risk in contenders.items()}
-    enough = {name for name, known in predicted.items() if known.mean() >= CONTENDER_SHARE_MIN}
+    most = max((int(known.sum()) for known in predicted.values()), default=0)
+    enough = {name for name, known in predicted.items() if known.sum() >= max(CONTENDER_SHARE_MIN * most, 1)}
     rows = np.flatnonzero(
         np.all([np.ones(len(judged.churned), np.bool_), *(predicted[name] for name in enough)], axis=0)
     )

@@ -212,6 +212,20 @@ def test_criteria_pool_the_blocks_of_all_worlds_and_hold_each_limit() -> None:
     assert "roc_auc_against_lightgbm" not in found, "nothing is known of it"
 
 
+def test_criteria_hold_a_run_against_the_better_peer() -> None:
+    def scorer(roc_auc: float, log_loss: float) -> dict[str, Any]:
+        return {"segments": {"all": {"roc_auc": roc_auc, "log_loss": log_loss}}, "blocks": []}
+
+    peers = {"lightgbm-28d": scorer(0.80, 0.30), "stumps-28d": scorer(0.82, 0.32)}
+    scorers = {"default": scorer(0.81, 0.29)} | peers
+    run = {"recovery": {}, "alarms": {"per_year": 1.0}}
+    steady = {"world": {"scenario": "steady"}, "change": None, "scorers": scorers, "runs": {"default": run}}
+    found = {row["name"]: (row["value"], row["met"]) for row in criteria([steady], "default")}
+    assert found["roc_auc_against_lightgbm"] == (pytest.approx(0.01), True)
+    assert found["roc_auc_share_of_best_peer"] == (pytest.approx(0.81 / 0.82), False)
+    assert found["log_loss_against_best_peer"] == (pytest.approx(-0.01), True)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_lead_time_against_counting(seed: int) -> None:
     rng = np.random.default_rng(seed)
