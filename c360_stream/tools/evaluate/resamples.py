@@ -15,7 +15,7 @@ from c360_stream.tools.evaluate.judgement import losses
 
 RESAMPLES = 300
 SEED = 1
-CELLS_MAX = 1 << 21
+CELLS_MAX = 1 << 18
 """Weights of examples that are worked on at a time, 8 bytes each, in some arrays."""
 _LOW, _HIGH = 2.5, 97.5
 _UNDEFINED_SHARE_MAX = 0.05
@@ -67,6 +67,9 @@ class Resamples:
         sorted_order = order[rank]
         first = np.flatnonzero(np.append(True, sorted_order[1:] != sorted_order[:-1]))
         account, churned = self._account[rank], self._churned[rank].astype(np.float64)
+        # Thresholds between which nobody left are one: neither area can tell them apart.
+        left = np.add.reduceat(churned, first) > 0
+        first = first[left | np.append(True, left[:-1])]
         found = {name: np.empty(len(self.times)) for name in ("roc_auc", "pr_auc")}
         step = max(1, self._cells_max // len(order))
         for begin in range(0, len(self.times), step):
