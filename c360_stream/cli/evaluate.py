@@ -26,6 +26,7 @@ from c360_stream.cli.options import FILE, PROCESSES_MAX, SCENARIO_HELP, c360_com
 )
 @click.option("--change", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Day of a known change, UTC.")
 @click.option("--truth", type=FILE, metavar="FILE", help="True risks of the log.  [default: truth.jsonl in it, if any]")
+@click.option("--ablation", is_flag=True, help="What each feature is worth: LightGBM refitted without it. Takes long.")
 @click.option("--out", type=directory(), default="evaluate-out", show_default=True, help="Where the results go.")
 @click.option(
     "--processes",
@@ -37,8 +38,9 @@ from c360_stream.cli.options import FILE, PROCESSES_MAX, SCENARIO_HELP, c360_com
 def command(change: datetime | None, **options: Any) -> None:
     """Measure how good the scores are.
 
-    Replays a log, or a simulated company's, and compares with LightGBM refitted every 28 days and, where the true
-    risks are known, with the best there could be. Writes report.html, to look at, and evaluate.json, all figures.
+    Replays a log, or a simulated company's, and compares with batch models refitted every 28 days (LightGBM, trees of
+    depth 1, logistic regression) and, where the true risks are known, with the best there could be.
+    Writes report.html, to look at, and evaluate.json, all figures.
     """
     from c360_stream.tools.evaluate import evaluate
 

@@ -155,6 +155,10 @@ class Learner(Kept):
         parts = self._barrier.put(part.day, part.shard, part)
         return self._learn(parts) if parts else None
 
+    def pending_risks(self, day: int, block: ExampleBlock) -> dict[str, Floats]:
+        """By model the risks of a day's examples that wait for their outcome, shape (n,), NaN where it kept none."""
+        return {name: self._contest.pending_predictions(day, block, name) for name in self.contenders}
+
     def _learn(self, parts: list[TickExamples]) -> LearnedTick:
         day = parts[0].day
         self._note_exposure(day - 1, sum(part.events_by_topic[PRODUCT] for part in parts))

@@ -75,17 +75,21 @@ def roc_auc(churned: Flags, risk: Floats, account: Clusters, beside: Floats | No
 
 
 def rate_gap(churned: Flags, risk: Floats, account: Clusters) -> Estimate | None:
-    """Share that churned less mean risk; None with fewer than two accounts.
+    """Share that churned less mean risk; None with fewer than two accounts."""
+    return mean(churned - risk, account)
+
+
+def mean(values: Floats, account: Clusters) -> Estimate | None:
+    """Mean over examples, shape (n,); None with fewer than two accounts.
 
     The error is that of a ratio of sums over accounts (linearised).
     """
     clusters = len(np.unique(account))
     if clusters < CLUSTERS_MIN:
         return None
-    gap = churned - risk
-    value = float(gap.mean())
-    residual = np.bincount(account, gap - value)
-    return Estimate(value, math.sqrt(float(np.sum(residual**2)) * clusters / (clusters - 1)) / len(gap))
+    value = float(values.mean())
+    residual = np.bincount(account, values - value)
+    return Estimate(value, math.sqrt(float(np.sum(residual**2)) * clusters / (clusters - 1)) / len(values))
 
 
 def sum_over(sums: Floats, count: int) -> Estimate | None:

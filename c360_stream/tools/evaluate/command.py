@@ -7,34 +7,43 @@ shares are 0 to 1; figures have six digits. Two runs over the same worlds give t
 |---|---|
 | `format` | 1; goes up when a key changes its meaning |
 | `runs` | by run: every setting that a run may differ in |
-| `lightgbm` | the peer's parameters, rounds and days between fits |
-| `verdicts` | by scenario and run: is it good enough to act on, in words; see `verdict.py` |
+| `lightgbm`, `stumps` | parameters, rounds and days between fits of the boosted trees, and of those of depth 1 |
+| `verdicts` | by scenario and run: is it good enough to act on, in words (`in_short` first); see `verdict.py` |
 | `criteria` | what was promised: `name`, `scenario`, `run`, `what`, `value`, `at_least`, `at_most`, `met`, `note` |
 | `summary` | by `scenario`, `scorer`, `segment`: of each metric `mean` and `sd` over the worlds (`sd` null of one) |
 | `run_summary` | by `scenario`, `run`: alarms a year, recovery, lead time and tiers, each `mean` and `sd` |
 | `detector_summary` | by `scenario`, `detector`: `false_per_year` and `delay_days`, each `mean` and `sd`; `detected` |
 | `worlds` | a list, below |
-| `environment` | machine, seconds and memory: the only key that differs between two runs |
+| `environment` | machine, seconds, memory, and by world `latency`: the only key that differs between two runs |
 
 A world has `world` (what it is), `change`, `first_tick`, `last_tick`, `judged_from` and `judged_to` (as-ofs that every
 scorer scored: from LightGBM's first fit on), `events`, `refused`, `refusals` (by reason), `examples`, `churners`,
-`horizon_days`, `tier_high`, `lightgbm_fits`, `floor_kinds` (which model the floor is, before and after the change),
-`truth_note` (why there is no truth, or empty), and
+`horizon_days`, `tier_high`, `lightgbm_fits`, `lightgbm_rounds` (of each fit), `floor_kinds` (which model the floor is,
+before and after the change), `truth_note` (why there is no truth, or empty), and
 
 | key | holds |
 |---|---|
 | `scorers` | by run and by peer: `segments`, `blocks`, `reliability`, `gains`, `precision_recall`, `profit`, `moving` |
+| `comparison` | by segment: all scorers with intervals by accounts, differences, thirds; see `comparison.py` |
+| `second_month` | the same of the as-ofs from 30 days after the first tick on, without what has to be fitted; or null |
+| `importance` | by group of features how much LightGBM's figures change if its values are shuffled; null without it |
+| `ablation` | with `--ablation`, else null: `groups`, `features`: how much they change if it is refitted without |
 | `segments` | `all`; with a change `before` (horizons that end before it), `after_60d`, `late` (as-ofs after those) |
 | `blocks` | the same by 60 days: `block` counts from the change, or from the first day; `whole`: all days were judged |
 | `runs` | by run: `alarms`, `recovery`, `lead_time`, `tiers`, `reasons`, `champions`, `contest` (by model), in an |
-| | outage `outage`; `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of |
+| | outage `outage`; `judgement` (see `judgement.py`) and `calls` (see `calls.py`), which the verdict is made of, and |
+| | in `second_month` both from the second month on; `contenders` (a comparison of all models of the contest on the |
+| | examples that all predicted, in which `stored` is the run; `models`, `left_out`), `contributions` (mean absolute |
+| | contributions of the run's scores, log-odds: `groups`, `features`) |
 | `detectors` | `fed_with` (a run), `runs` and `river`: by name `detections`, `false_per_year`, `delay_days` |
 | `labels` | `by_age` (share of scores labelled at that age, days), `after`, `as_ofs`, `through_time` |
 
-Peers are `lightgbm-28d`, `floor`, `oracle`, `inactivity-rule` and `base-rate`. A segment or block has `first_day`,
-`last_day`, `examples`, `churners`, `mean_risk`, the measures of `monitoring/quality.py` by their names, and with truth
-`mean_true_risk`, `calibration_ratio_true` and `expected_roc_auc` (that of outcomes drawn from the true risks). Alarms
-have `list`, `per_year`, `per_year_by_kind` and, with a change, `concept_delay_days` and `promoted_after_change`.
+Peers are `lightgbm-28d`, `stumps-28d`, `logistic-28d`, `floor`, `oracle`, `inactivity-rule`, `base-rate` and `silence`,
+which is an order: it has what looks at ranks alone. A segment or block has `first_day`, `last_day`, `examples`,
+`churners`, `mean_risk`, `observed_rate`, the measures of `monitoring/quality.py` by their names (of the intervals only
+that of `calibration_ratio`, which takes all examples of an account together; others are in `comparison`), and with
+truth `mean_true_risk`, `calibration_ratio_true` and `expected_roc_auc` (that of outcomes drawn from the true risks).
+Alarms have `list`, `per_year`, `per_year_by_kind` and, with a change, `concept_delay_days` and `promoted_after_change`.
 """
 
 from __future__ import annotations
@@ -62,8 +71,8 @@ import msgspec
 
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.tools.evaluate.criteria import criteria
-from c360_stream.tools.evaluate.peers import LIGHTGBM, REFIT_DAYS, ROUNDS
 from c360_stream.tools.evaluate.progress import Board
+from c360_stream.tools.evaluate.refits import LIGHTGBM, REFIT_DAYS, ROUNDS, STUMP_ROUNDS, STUMPS
 from c360_stream.tools.evaluate.report import report
 from c360_stream.tools.evaluate.summary import detectors_summarised, runs_summarised, summarised
 from c360_stream.tools.evaluate.sweep import Sweep, read_sweep, run_settings
@@ -88,6 +97,7 @@ def evaluate(
     truth: Path | None = None,
     change: date | None = None,
     processes: int = 1,
+    ablation: bool = False,
     simulated: dict[str, Any] | None = None,
 ) -> None:
     """Evaluate, with progress on stderr and a summary on stdout.
@@ -106,6 +116,8 @@ def evaluate(
         Day on which something is known to have changed.
     processes
         Worlds that are worked on at a time.
+    ablation
+        Whether LightGBM is refitted without each feature and group too, which takes some thirty times its time.
     simulated
         Of `World`: scenario, seed, accounts, days of the simulated world, those that were given.
 
@@ -117,12 +129,8 @@ def evaluate(
         If a process fails or the results cannot be written.
     """
     sweep, worlds = _asked(sweep_file, log_dir, truth, change, simulated or {})
-    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigurationError(
-            f"c360 evaluate needs {' and '.join(missing)}",
-            "in the checkout: pip install --require-hashes -r requirements.lock",
-        )
+    sweep = sweep.model_copy(update={"ablation": ablation or sweep.ablation})
+    _need_libraries()
     began = time.perf_counter()
     with writing(out) as scratch, Board(len(worlds)) as board:
         found = evaluate_worlds(worlds, sweep, scratch, processes, board)
@@ -138,6 +146,15 @@ def evaluate(
     _write(out / REPORT_FILE, report(figures).encode())
     click.echo(_shown(figures))
     click.echo(f"report in {out / REPORT_FILE}, all figures in {out / JSON_FILE}")
+
+
+def _need_libraries() -> None:
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"c360 evaluate needs {' and '.join(missing)}",
+            "in the checkout: pip install --require-hashes -r requirements.lock",
+        )
 
 
 def _asked(
@@ -210,6 +227,7 @@ def _figures(sweep: Sweep, worlds: list[dict[str, Any]], environment: dict[str, 
         "format": FORMAT,
         "runs": {run: {name: shown[name] for name in names} for run, shown in settings.items()},
         "lightgbm": LIGHTGBM | {"rounds": ROUNDS, "refit_days": REFIT_DAYS},
+        "stumps": STUMPS | {"rounds": STUMP_ROUNDS, "refit_days": REFIT_DAYS},
         "verdicts": verdicts(worlds, [run.name for run in sweep.runs]),
         "criteria": promised,
         "summary": summarised(worlds),
@@ -262,8 +280,8 @@ def _shown(figures: dict[str, Any]) -> str:
 
 
 def _wrapped(verdict: dict[str, Any]) -> list[str]:
-    """The sentences of a verdict about its ranking, its probabilities and its calls."""
-    sentences = (*verdict["ranking"][:2], *verdict["probabilities"], *verdict["calls"])
+    """The sentences of a verdict in short, and about its ranking, its probabilities and its calls."""
+    sentences = (*verdict["in_short"], *verdict["ranking"][:1], *verdict["probabilities"], *verdict["calls"])
     return [
         line for each in sentences for line in wrap(each, initial_indent="- ", subsequent_indent="  ", width=_WIDTH)
     ]

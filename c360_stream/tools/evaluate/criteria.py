@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from c360_stream.learning.champion import GAIN_SHARE_MIN, T_MIN
+from c360_stream.tools.evaluate.names import BATCH, FLOOR, LIGHTGBM
 
 Figures = dict[str, Any]
 
@@ -55,12 +56,26 @@ def _ranking(worlds: Sequence[Figures], run: str) -> list[Figures]:
     stable = "before" if changed else "all"
     when = "before the change" if changed else "over all as-ofs"
 
-    def of(scorer: str, segment: str = stable) -> float | None:
-        return _of_segment(worlds, scorer, segment, "roc_auc")
+    def of(scorer: str, segment: str = stable, metric: str = "roc_auc") -> float | None:
+        return _of_segment(worlds, scorer, segment, metric)
 
-    own, peer, best = of(run), of("lightgbm-28d"), of("floor")
+    own, peer, best = of(run), of(LIGHTGBM), of(FLOOR)
+    peers = [value for name in BATCH if (value := of(name)) is not None]
+    losses = [value for name in BATCH if (value := of(name, metric="log_loss")) is not None]
     rows = [
         _row("roc_auc_against_lightgbm", f"mean ROC-AUC less LightGBM's, {when}", _less(own, peer), (0.0, None)),
+        _row(
+            "roc_auc_share_of_best_peer",
+            f"mean ROC-AUC over that of the best batch model, {when}",
+            own / max(peers) if own is not None and peers else None,
+            (1.0, None),
+        ),
+        _row(
+            "log_loss_against_best_peer",
+            f"mean log loss less that of the best batch model, {when}",
+            _less(of(run, metric="log_loss"), min(losses, default=None)),
+            (None, 0.0),
+        ),
         _row(
             "roc_auc_share_of_floor",
             f"mean ROC-AUC over that of the best these features allow, {when}",
@@ -69,7 +84,7 @@ def _ranking(worlds: Sequence[Figures], run: str) -> list[Figures]:
         ),
     ]
     if changed:
-        gain = _less(of(run, "after_60d"), of("lightgbm-28d", "after_60d"))
+        gain = _less(of(run, "after_60d"), of(LIGHTGBM, "after_60d"))
         rows.append(
             _row(
                 "roc_auc_after_against_lightgbm",

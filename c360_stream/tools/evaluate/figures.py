@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.monitoring.profit import Campaign
-from c360_stream.monitoring.quality import measure, reliability, roc_auc
+from c360_stream.monitoring.quality import Z_95, measure, reliability, roc_auc
+from c360_stream.tools.evaluate import clusters
 from c360_stream.tools.evaluate.matured import iso
 
 BLOCK_DAYS = 60
 MOVING_DAYS = 28
 RECOVERED_SHARE = 0.985
+ORDER_MEASURES = ("roc_auc", "roc_auc_skipped", "pr_auc", "precision_at_recall_80", "lift_top_decile")
+"""What an order has that is no risk."""
 _CURVE_POINTS = 100
 
 Floats = NDArray[np.float64]
@@ -27,8 +30,9 @@ class Judged:
 
     Parameters
     ----------
-    as_of_day, churned, true_risk, mrr_cents
-        Shape (n,); the true risk is None without truth, the MRR at the as-of NaN where it is unknown.
+    as_of_day, churned, true_risk, mrr_cents, account
+        Shape (n,); the true risk is None without truth, the MRR at the as-of NaN where it is unknown, the account a
+        number.
     first_day, last_day
         Of the as-ofs that are judged.
     change
@@ -41,6 +45,7 @@ class Judged:
     churned: Flags
     true_risk: Floats | None
     mrr_cents: Floats
+    account: NDArray[np.int64]
     first_day: int
     last_day: int
     change: int | None
@@ -68,6 +73,20 @@ class Judged:
         begin, end = np.searchsorted(self.as_of_day, [first, last + 1])
         return np.arange(begin, end)
 
+    def of(self, rows: NDArray[np.int64]) -> Judged:
+        """Some of the rows, ascending, one at least."""
+        days = self.as_of_day[rows]
+        return replace(
+            self,
+            as_of_day=days,
+            churned=self.churned[rows],
+            true_risk=None if self.true_risk is None else self.true_risk[rows],
+            mrr_cents=self.mrr_cents[rows],
+            account=self.account[rows],
+            first_day=int(days[0]),
+            last_day=int(days[-1]),
+        )
+
 
 def expected_roc_auc(true_risk: Floats, risk: Floats) -> float:
     """ROC-AUC to be expected if outcomes are drawn from `true_risk`: free of the luck of the draw; NaN if undefined.
@@ -89,10 +108,26 @@ def expected_roc_auc(true_risk: Floats, risk: Floats) -> float:
     return right / pairs if pairs > 0 else float("nan")
 
 
-def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, Any]:
+def calibration(churned: Flags, risk: Floats, account: NDArray[np.int64]) -> dict[str, float | None]:
+    """Mean risk, share that churned, and their ratio with a 95% interval, all examples of an account taken together.
+
+    The interval is that of the share, which the mean risk is divided by.
+    """
+    mean_risk, rate = float(risk.mean()), float(churned.mean())
+    found = {"mean_risk": mean_risk, "observed_rate": rate, "calibration_ratio": mean_risk / rate if rate else None}
+    gap = clusters.rate_gap(churned, risk, account)
+    low, high = (None, None) if gap is None else (rate - Z_95 * gap.error, rate + Z_95 * gap.error)
+    found["calibration_ratio_low"] = mean_risk / high if high else None
+    found["calibration_ratio_high"] = mean_risk / low if low is not None and low > 0 else None
+    return found
+
+
+def segment(judged: Judged, risk: Floats, first: int, last: int, *, order: bool = False) -> dict[str, Any]:
     """All measures of the as-ofs from `first` to `last`; see `quality.measure` for their names.
 
-    With truth also `calibration_ratio_true`, mean risk over mean true risk, and `expected_roc_auc`.
+    With truth also `calibration_ratio_true`, mean risk over mean true risk, and `expected_roc_auc`. The only interval
+    is that of the calibration ratio: `quality` takes examples as independent, which those of an account are not. Of an
+    order that is no risk there is what only looks at ranks.
     """
     rows = judged.rows(first, last)
     churned, predicted = judged.churned[rows], risk[rows]
@@ -104,8 +139,11 @@ def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, An
     }
     if not len(rows):
         return found
-    found["mean_risk"] = float(np.mean(predicted))
-    found |= {each.metric: each.value for each in measure("all", churned, predicted)}
+    measures = {each.metric: each.value for each in measure("all", churned, predicted)}
+    if order:
+        return found | {name: measures[name] for name in ORDER_MEASURES if name in measures}
+    found |= {name: value for name, value in measures.items() if not name.endswith(("_low", "_high"))}
+    found |= calibration(churned, predicted, judged.account[rows])
     if judged.true_risk is not None:
         true_risk = judged.true_risk[rows]
         found["mean_true_risk"] = float(np.mean(true_risk))
@@ -114,18 +152,24 @@ def segment(judged: Judged, risk: Floats, first: int, last: int) -> dict[str, An
     return found
 
 
-def scorer_figures(judged: Judged, risk: Floats, campaign: Campaign) -> dict[str, Any]:
-    """Everything about one scorer: its segments, blocks and curves."""
+def scorer_figures(judged: Judged, risk: Floats, campaign: Campaign, *, order: bool = False) -> dict[str, Any]:
+    """Everything about one scorer: its segments, blocks and curves; of an order, what only looks at ranks."""
     blocks = []
     for number, first, last in judged.blocks:
         whole = first >= judged.first_day and last <= judged.last_day
         inside = (max(first, judged.first_day), min(last, judged.last_day))
-        blocks.append({"block": number, "whole": whole} | segment(judged, risk, *inside))
-    return {
-        "segments": {name: segment(judged, risk, *days) for name, days in judged.segments.items()},
+        blocks.append({"block": number, "whole": whole} | segment(judged, risk, *inside, order=order))
+    found = {
+        "segments": {name: segment(judged, risk, *days, order=order) for name, days in judged.segments.items()},
         "blocks": blocks,
-        "reliability": [row._asdict() for row in reliability(judged.churned, risk)],
         **_curves(judged.churned, risk),
+    }
+    return found if order else found | _of_risks(judged, risk, campaign)
+
+
+def _of_risks(judged: Judged, risk: Floats, campaign: Campaign) -> dict[str, Any]:
+    return {
+        "reliability": [row._asdict() for row in reliability(judged.churned, risk)],
         "profit": _profit(judged, risk, campaign),
         "moving": _moving_points(judged, risk),
     }

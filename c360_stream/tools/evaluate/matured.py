@@ -21,6 +21,8 @@ TRUTH_HORIZON_DAYS = 60
 _EPOCH = date(1970, 1, 1).toordinal()
 NEVER = np.iinfo(np.int64).max
 
+Floats = NDArray[np.float64]
+
 
 def day_of(when: date) -> int:
     """Days since the Unix epoch."""
@@ -56,15 +58,18 @@ class Examples:
         By run: float64, shape (n,), the stored risk, NaN where there was none.
     true_risk
         float64, shape (n,), or None without truth.
+    contenders
+        By run and model of its contest: float64, shape (n,), the risk that it gave, NaN where none was kept.
     """
 
     as_of_day: NDArray[np.int64]
     ids: list[str]
-    features: NDArray[np.float64]
+    features: Floats
     churned: NDArray[np.bool_]
     corrected_day: NDArray[np.int64]
-    risk: dict[str, NDArray[np.float64]]
-    true_risk: NDArray[np.float64] | None = None
+    risk: dict[str, Floats]
+    true_risk: Floats | None = None
+    contenders: dict[str, dict[str, Floats]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,16 +81,19 @@ class Examples:
 
 @dataclass(slots=True)
 class ExampleLog:
-    """Collects examples tick by tick. Memory: 200 bytes per example, and 8 more per run."""
+    """Collects examples tick by tick. Memory: 200 bytes per example, and 8 more per run and model of its contest."""
 
     runs: tuple[str, ...]
     _blocks: list[ExampleBlock] = field(default_factory=list)
     _corrected: list[dict[int, int]] = field(default_factory=list)
-    _risk: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    _risk: dict[str, list[Floats]] = field(default_factory=dict)
+    _contenders: dict[str, list[dict[str, Floats]]] = field(default_factory=dict)
     _recent: dict[int, int] = field(default_factory=dict)
 
-    def take(self, tick: ReplayedTick, scored: Mapping[str, list[ScoredTick]]) -> None:
-        """Take the examples that matured at a tick, with each run's risks."""
+    def take(
+        self, tick: ReplayedTick, scored: Mapping[str, list[ScoredTick]], contenders: Mapping[str, dict[str, Floats]]
+    ) -> None:
+        """Take the examples that matured at a tick, with each run's risks and those of its contenders."""
         self._correct(tick)
         block = ExampleBlock.merged([part.matured for part in tick.examples])
         if not len(block):
@@ -100,6 +108,7 @@ class ExampleLog:
             risk = np.concatenate([part.matured.risk for part in scored[run]])
             order = sorted(range(len(ids)), key=ids.__getitem__)
             self._risk.setdefault(run, []).append(risk[order])
+            self._contenders.setdefault(run, []).append(contenders[run])
 
     def _correct(self, tick: ReplayedTick) -> None:
         for part in tick.examples:
@@ -119,7 +128,16 @@ class ExampleLog:
             begin += len(block)
         churned = whole.churned | (corrected_day != NEVER)
         risk = {run: np.concatenate(parts) for run, parts in self._risk.items()}
-        return Examples(whole.as_of_day, whole.ids, whole.features, churned, corrected_day, risk)
+        contenders = {run: self._of_contenders(parts) for run, parts in self._contenders.items()}
+        return Examples(whole.as_of_day, whole.ids, whole.features, churned, corrected_day, risk, contenders=contenders)
+
+    def _of_contenders(self, parts: list[dict[str, Floats]]) -> dict[str, Floats]:
+        """Each model's risks over all blocks; one that joined later has none of the earlier ones."""
+        missing = [np.full(len(block), np.nan) for block in self._blocks]
+        return {
+            name: np.concatenate([part.get(name, none) for part, none in zip(parts, missing, strict=True)])
+            for name in dict.fromkeys(name for part in parts for name in part)
+        }
 
 
 class _TruthLine(msgspec.Struct):
@@ -128,7 +146,7 @@ class _TruthLine(msgspec.Struct):
     risk_60d: float
 
 
-def read_truth(path: Path, examples: Examples) -> NDArray[np.float64]:
+def read_truth(path: Path, examples: Examples) -> Floats:
     """The true risk of each example, float64 of shape (n,); NaN where the file is silent.
 
     Raises

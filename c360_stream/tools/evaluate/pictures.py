@@ -218,7 +218,8 @@ def _precision_recall(world: Figures, axes: Any) -> None:
 def _profit(world: Figures, axes: Any) -> None:
     _curves(world, axes, lambda scorer: [(share, cents / 100) for share, cents in scorer["profit"]["curve"]])
     axes.axhline(0, color=_INK, linewidth=0.8)
-    most = max(y / 100 for key in world["scorers"] for _, y in world["scorers"][key]["profit"]["curve"])
+    curves = [scorer["profit"]["curve"] for scorer in world["scorers"].values() if "profit" in scorer]
+    most = max(y / 100 for curve in curves for _, y in curve)
     axes.set_ylim(-most, 1.1 * most if most > 0 else None)
     _percent(axes, "x")
     axes.set_xlabel("share of accounts contacted, riskiest first")

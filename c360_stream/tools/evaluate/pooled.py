@@ -10,6 +10,7 @@ from typing import Any
 
 from c360_stream.monitoring.quality import Z_95
 from c360_stream.tools.evaluate.clusters import Estimate
+from c360_stream.tools.evaluate.names import BATCH
 
 Figures = dict[str, Any]
 
@@ -103,21 +104,27 @@ class Pool:
         The worlds' figures.
     run
         Its name.
+    early
+        Whether all is judged from the second month on, instead of the day on which batch models were first fitted.
     """
 
-    def __init__(self, worlds: Sequence[Figures], run: str) -> None:
+    def __init__(self, worlds: Sequence[Figures], run: str, *, early: bool = False) -> None:
         self.worlds = worlds
         self.run = run
-        self._runs = [world["runs"][run] for world in worlds]
+        self.early = early
+        runs = [world["runs"][run] for world in worlds]
+        self._runs = [one["second_month"] for one in runs] if early else runs
         self._judged = [one["judgement"] for one in self._runs]
-        self.examples = sum(world["examples"] for world in worlds)
-        self.churned = sum(world["churners"] for world in worlds)
+        self.first_day = min(one["first_day"] for one in self._judged)
+        self.last_day = max(one["last_day"] for one in self._judged)
+        self.examples = sum(one["examples"] for one in self._judged)
+        self.churned = sum(one["churners"] for one in self._judged)
         self.accounts = sum(one["accounts"] for one in self._judged)
         self.stayed = sum(one["stayed"] for one in self._judged)
         self.left = sum(one["left"] for one in self._judged)
         self.roc_auc = pooled(one["roc_auc"] for one in self._judged)
-        self.gap = pooled((one["gap"] for one in self._judged), [world["examples"] for world in worlds])
-        risks = [world["scorers"][run]["segments"]["all"]["mean_risk"] * world["examples"] for world in worlds]
+        self.gap = pooled((one["gap"] for one in self._judged), [one["examples"] for one in self._judged])
+        risks = [one["mean_risk"] * one["examples"] for one in self._judged]
         self.horizon_days: int = worlds[0]["horizon_days"]
         self.mean_risk = sum(risks) / self.examples
         self.observed = self.churned / self.examples
@@ -125,6 +132,18 @@ class Pool:
     def above(self, rival: str) -> Estimate | None:
         """How much the ROC-AUC is above a rival's."""
         return pooled(one["against"].get(rival) for one in self._judged)
+
+    def log_loss_above(self, rival: str) -> Estimate | None:
+        """How much the log loss is above a rival's."""
+        return pooled(one["log_loss_against"].get(rival) for one in self._judged)
+
+    def best_peer(self, by: str = "roc_auc") -> str | None:
+        """The batch model with the best figure, `roc_auc` or `log_loss`, over all worlds; None if none was fitted."""
+        above = {name: self.above(name) if by == "roc_auc" else self.log_loss_above(name) for name in BATCH}
+        known = {name: estimate.value for name, estimate in above.items() if estimate is not None}
+        if not known:
+            return None
+        return (min if by == "roc_auc" else max)(known, key=known.__getitem__)
 
     def bands(self) -> list[Part]:
         """By bands of risk, lowest first."""

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from c360_stream.logs.refusals import reason_lines
-from c360_stream.tools.evaluate import tables
+from c360_stream.tools.evaluate import comparison_tables, tables
 from c360_stream.tools.evaluate.pictures import draw
 from c360_stream.tools.evaluate.reason_check import reason_table
 from c360_stream.tools.evaluate.tiers import tier_table
@@ -26,6 +26,7 @@ def report(figures: Figures) -> str:
     return pages.get_template("report.html").render(
         figures=figures,
         tables=tables,
+        comparisons=comparison_tables,
         reason_table=reason_table,
         tier_table=tier_table,
         world_facts=_world_facts,
@@ -55,9 +56,13 @@ def _world_facts(world: Figures) -> list[str]:
 def _measured_on(figures: Figures) -> list[str]:
     environment = figures["environment"]
     machine = environment["machine"]
-    peer = ", ".join(f"{name}={value}" for name, value in figures["lightgbm"].items())
     return [
         f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; {environment['seconds']:.0f} s in"
         f" {environment['processes']} process{'' if environment['processes'] == 1 else 'es'}",
-        f"LightGBM: {peer}; the rest as LightGBM has it",
+        f"LightGBM: {_listed(figures['lightgbm'])}; the rest as LightGBM has it",
+        f"trees of depth 1, by LightGBM too: {_listed(figures['stumps'])}",
     ]
+
+
+def _listed(values: Figures) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())

@@ -14,11 +14,10 @@ from c360_stream.learning.learner import LearningConfig
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.monitoring.monitor import MonitorConfig
 from c360_stream.settings import Settings, load_settings
+from c360_stream.tools.evaluate.names import PEERS
 from c360_stream.tools.simulate import SCENARIOS
 
 DEFAULT_RUN = "default"
-PEERS = ("lightgbm-28d", "floor", "oracle", "inactivity-rule", "base-rate")
-"""Names of what every run is compared with; no run can have one of them."""
 RUNS_MAX = 16
 _SHARED = frozenset({"horizon_days", "example_stride_days"})
 """The account shards take these too, and all runs of a world share the shards."""
@@ -74,6 +73,7 @@ class Sweep(_Strict):
     worlds: Worlds = Worlds()
     settings: dict[str, Any] = Field(default_factory=dict)
     runs: Annotated[tuple[Run, ...], Field(min_length=1, max_length=RUNS_MAX)] = (Run(name=DEFAULT_RUN),)
+    ablation: bool = False
 
     @model_validator(mode="after")
     def _names(self) -> Sweep:

@@ -7,16 +7,10 @@ from functools import partial
 from typing import Any
 
 from c360_stream.tools.evaluate.cells import DASH, PLUS_MINUS, Cell, Table, number, percent
+from c360_stream.tools.evaluate.names import BASE_RATE, LIGHTGBM, SILENCE, named
 
 Figures = dict[str, Any]
 
-SCORER_NAMES = {
-    "lightgbm-28d": "LightGBM every 28 days",
-    "floor": "best of these features",
-    "oracle": "true risks",
-    "inactivity-rule": "rule: inactivity",
-    "base-rate": "rule: base rate",
-}
 SEGMENT_NAMES = {
     "all": "all",
     "before": "before the change",
@@ -35,11 +29,6 @@ _MEASURES = (
     ("calibration_ratio_true", "#ratio, true", ".3f"),
     ("ece", "#ECE", ".4f"),
 )
-
-
-def named(scorer: str) -> str:
-    """What the report calls a scorer."""
-    return SCORER_NAMES.get(scorer, scorer)
 
 
 def verdicts(figures: Figures) -> Table:
@@ -99,8 +88,9 @@ def segments(world: Figures) -> Table:
     for scorer, one in world["scorers"].items():
         for name, segment in one["segments"].items():
             cells = [number(segment.get(metric), form) for metric, _, form in _MEASURES]
-            low, high = segment.get("roc_auc_low"), segment.get("roc_auc_high")
-            interval = f"{number(low)} to {number(high)}" if low is not None else DASH
+            compared = world["comparison"].get(name, {"scorers": {}})["scorers"].get(scorer, {})
+            auc = compared.get("roc_auc") or {"low": None}
+            interval = f"{number(auc['low'])} to {number(auc['high'])}" if auc["low"] is not None else DASH
             counts = (f"{segment['examples']:,}", f"{segment['churners']:,}")
             rows.append((named(scorer), SEGMENT_NAMES[name], *counts, cells[0], interval, *cells[1:]))
     measures = [name for _, name, _ in _MEASURES]
@@ -108,9 +98,9 @@ def segments(world: Figures) -> Table:
 
 
 def blocks(world: Figures) -> Table:
-    """Every run and LightGBM by blocks of 60 days."""
+    """Every run, LightGBM, silence and the base rate by blocks of 60 days."""
     rows = []
-    for scorer in (*world["runs"], "lightgbm-28d"):
+    for scorer in (*world["runs"], LIGHTGBM, SILENCE, BASE_RATE):
         for block in world["scorers"].get(scorer, {"blocks": []})["blocks"]:
             days = f"{block['first_day']} to {block['last_day']}" + ("" if block["whole"] else ", in part")
             interval = DASH
@@ -126,11 +116,12 @@ def blocks(world: Figures) -> Table:
                     days,
                     *counts,
                     number(block.get("roc_auc")),
+                    number(block.get("pr_auc")),
                     *ratios,
                     *rest,
                 )
             )
-    columns = ("scorer", "#block", "as-ofs", "#examples", "#churned", "#ROC-AUC", "#ratio, happened")
+    columns = ("scorer", "#block", "as-ofs", "#examples", "#churned", "#ROC-AUC", "#PR-AUC", "#ratio, happened")
     return Table((*columns, "#95% interval", "#ratio, true", "#ECE", "#log loss"), rows)
 
 

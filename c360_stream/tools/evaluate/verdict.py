@@ -8,7 +8,8 @@ from typing import Any
 from c360_stream.monitoring.quality import Z_95, wilson_interval
 from c360_stream.tools.evaluate.calls import IN_TIME_DAYS
 from c360_stream.tools.evaluate.clusters import Estimate
-from c360_stream.tools.evaluate.judgement import BATCH, SILENCE
+from c360_stream.tools.evaluate.in_short import from_second_month, in_short
+from c360_stream.tools.evaluate.names import BATCH, BATCH_NAMES, SILENCE
 from c360_stream.tools.evaluate.pooled import Calls, Part, Pool, interval
 
 Figures = dict[str, Any]
@@ -40,17 +41,26 @@ HEADLINES = {
 def verdicts(worlds: Sequence[Figures], runs: Sequence[str]) -> list[Figures]:
     """One verdict per scenario and run.
 
-    Each has `scenario`, `run`, `worlds`, `grade` (a key of `HEADLINES`), `headline`, and sentences: `ranking`,
-    `probabilities`, `calls`, `limits` (uses that it is not good enough for) and `basis` (the evidence); and `bands`,
-    rows of mean risks and outcomes.
+    Each has `scenario`, `run`, `worlds`, `grade` (a key of `HEADLINES`), `headline`, and sentences: `in_short`,
+    `ranking`, `probabilities`, `calls`, `limits` (uses that it is not good enough for) and `basis` (the evidence); and
+    `bands`, rows of mean risks and outcomes.
     """
     scenarios = dict.fromkeys(world["world"]["scenario"] for world in worlds)
     found = []
     for scenario in scenarios:
         same = [world for world in worlds if world["world"]["scenario"] == scenario]
         for run in runs:
-            found.append({"scenario": scenario, "run": run, "worlds": len(same)} | verdict(Pool(same, run)))
+            found.append({"scenario": scenario, "run": run, "worlds": len(same)} | verdict(_pool(same, run)))
     return found
+
+
+def _pool(worlds: Sequence[Figures], run: str) -> Pool:
+    """What the verdict is on: the time in which batch models can be compared; if that has too few outcomes, all."""
+    pool = Pool(worlds, run)
+    if min(pool.left, pool.stayed) >= LEFT_MIN or not all(world["runs"][run]["second_month"] for world in worlds):
+        return pool
+    early = Pool(worlds, run, early=True)
+    return early if min(early.left, early.stayed) >= LEFT_MIN else pool
 
 
 def verdict(pool: Pool) -> Figures:
@@ -59,7 +69,8 @@ def verdict(pool: Pool) -> Figures:
     return {
         "grade": grade,
         "headline": _headline(pool, grade),
-        "ranking": list(_ranking(pool)),
+        "in_short": list(in_short(pool)),
+        "ranking": [*_ranking(pool), *from_second_month(pool)],
         "probabilities": list(_probabilities(pool)),
         "bands": [_band_row(band) for band in pool.bands()],
         "calls": list(_calls(pool)),
@@ -108,14 +119,11 @@ def _ranking(pool: Pool) -> Iterator[str]:
         "Take an account that left and one that stayed: the one that left had been given the higher risk in"
         f" {auc.value:.0%} of all cases (ROC-AUC {auc.value:.3f}, 95% interval {_range(auc)}; chance is 0.5)."
     )
-    names = {
-        SILENCE: "ordering by days since the last activity, longest first",
-        BATCH: "LightGBM refitted every 28 days",
-    }
+    names = {SILENCE: "ordering by days since the last activity, longest first"}
+    names |= {rival: f"{BATCH_NAMES[rival]} refitted every 28 days" for rival in BATCH}
     for rival, name in names.items():
         above = pool.above(rival)
         if above is None:
-            yield f"There is no comparison with {name}: too few outcomes were known to fit it."
             continue
         low, high = interval(above)
         how = (
@@ -129,6 +137,8 @@ def _ranking(pool: Pool) -> Iterator[str]:
             f"On the same scores this is {how} {name}, with {auc.value - above.value:.3f}: the difference is"
             f" {above.value:+.3f} ({_range(above, '+.3f')})."
         )
+    if pool.best_peer() is None:
+        yield "There is no comparison with LightGBM or another batch model: too few outcomes were known to fit it."
 
 
 def _off(pool: Pool) -> bool:
@@ -235,7 +245,8 @@ def _limits(pool: Pool, grade: str) -> Iterator[str]:
         yield "Replacing a rule that you have: both serve about as well, and a rule is easier to explain."
     if _wrong(pool):
         yield "Adding up revenue at risk, or weighing a risk against the cost of an offer: the percentages are off."
-    batch = pool.above(BATCH)
+    peer = pool.best_peer()
+    batch = None if peer is None else pool.above(peer)
     if batch is not None and interval(batch)[1] < 0:
         yield f"Getting the most out of these features: a model refitted monthly ranks better by {-batch.value:.3f}."
     yield from _limits_of_calls(pool.calls("model"))
@@ -264,22 +275,24 @@ def _limits_of_calls(calls: Calls | None) -> Iterator[str]:
 
 
 def _basis(pool: Pool) -> Iterator[str]:
-    first, last = (
-        pick(world[key] for world in pool.worlds) for pick, key in ((min, "judged_from"), (max, "judged_to"))
-    )
     worlds = f", in {len(pool.worlds)} companies" if len(pool.worlds) > 1 else ""
     yield (
-        f"By {pool.examples:,} risks of {_count(pool.accounts, 'account')}{worlds}, one a week each from {first} to"
-        f" {last}; {_count(pool.left, 'account')} left within {pool.horizon_days} days of one."
+        f"By {pool.examples:,} risks of {_count(pool.accounts, 'account')}{worlds}, one a week each from"
+        f" {pool.first_day} to {pool.last_day}; {_count(pool.left, 'account')} left within {pool.horizon_days} days of"
+        " one."
     )
     yield (
         "All out of sample: the log was replayed as the live flow would have met it, each risk was stored before its"
         " outcome could be known, and learnt from outcomes known by then. Nothing was fitted to what is judged here."
     )
-    yield (
-        "Intervals (95%) take all scores of an account together, since one cancellation settles the outcome of many."
-        " The time before LightGBM can first be fitted is not judged, for anybody."
-    )
+    yield f"Intervals (95%) take all scores of an account together: one cancellation settles many. {_begin(pool)}"
+
+
+def _begin(pool: Pool) -> str:
+    """From when on is judged."""
+    if not pool.early and pool.best_peer() is not None:
+        return "The time before LightGBM can first be fitted is not judged here, for anybody."
+    return "All from the second month on is judged: a batch model came too late, or never, to wait for it."
 
 
 def _range(estimate: Estimate, form: str = ".3f") -> str:

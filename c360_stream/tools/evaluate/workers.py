@@ -13,7 +13,8 @@ from typing import Any
 from c360_stream.errors import C360Error
 from c360_stream.tools.evaluate.progress import Board
 from c360_stream.tools.evaluate.sweep import Sweep
-from c360_stream.tools.evaluate.world import World, evaluate_world
+from c360_stream.tools.evaluate.world import World
+from c360_stream.tools.evaluate.world_replay import evaluate_world
 
 Figures = dict[str, Any]
 STOP_SECONDS = 5.0

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import date
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c360_stream.cli.main import cli
+from c360_stream.features.definitions import FEATURES, GROUPS
 from c360_stream.tools.evaluate.command import writing
 from c360_stream.tools.simulate import LogDirectorySink, SimulationSpec, simulate
 
@@ -84,12 +86,13 @@ def evaluated(hostile_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     found = figures(evaluated)
     assert found.keys() == {
-        *("format", "runs", "lightgbm", "verdicts", "criteria", "summary", "run_summary", "detector_summary"),
-        *("worlds", "environment"),
+        *("format", "runs", "lightgbm", "stumps", "verdicts", "criteria", "summary", "run_summary"),
+        *("detector_summary", "worlds", "environment"),
     }
     [world] = found["worlds"]
     scorers = world["scorers"]
-    assert list(scorers) == ["default", "lightgbm-28d", "floor", "oracle", "inactivity-rule", "base-rate"]
+    batch = ["lightgbm-28d", "stumps-28d", "logistic-28d"]
+    assert list(scorers) == ["default", *batch, "floor", "oracle", "inactivity-rule", "base-rate", "silence"]
     assert world["change"] == "2024-05-10"
     assert world["judged_from"] == world["lightgbm_fits"][0]
     assert world["refused"] == 3
@@ -102,7 +105,27 @@ def test_the_json_has_what_it_promises(evaluated: Path) -> None:
     assert scorers["oracle"]["segments"]["all"]["calibration_ratio_true"] == 1.0
     order = [scorers[name]["segments"]["all"]["expected_roc_auc"] for name in ("oracle", "floor", "base-rate")]
     assert order == sorted(order, reverse=True)
+    assert "log_loss" not in scorers["silence"]["segments"]["all"], "an order is no risk"
+    assert not any(name.startswith("roc_auc_") for name in scorers["default"]["segments"]["all"])
+    compared = world["comparison"]
+    assert compared.keys() == {name for name, one in scorers["default"]["segments"].items() if one["examples"]}
+    for name, one in scorers.items():
+        assert compared["all"]["scorers"][name]["roc_auc"]["value"] == one["segments"]["all"]["roc_auc"]
+    second = world["second_month"]
+    assert second["first_day"] > "2024-01-30"
+    assert second["examples"] > world["examples"], "it does not wait for LightGBM"
+    assert second["scorers"].keys() == {"default", "oracle", "inactivity-rule", "base-rate", "silence"}
+    assert len(world["lightgbm_rounds"]) == len(world["lightgbm_fits"])
+    assert set(world["importance"]) == set(GROUPS)
+    assert world["ablation"] is None
     run = world["runs"]["default"]
+    assert set(run["contributions"]["groups"]) == set(GROUPS)
+    assert max(run["contributions"]["groups"].values()) > 0
+    assert {"online-logistic", "inactivity-rule"} <= run["contenders"]["scorers"].keys()
+    latency = found["environment"]["worlds"][0]["latency"]
+    assert latency["batch"].keys() == set(batch)
+    assert latency["runs"]["default"]["online-logistic"]["microseconds_an_example"] > 0
+    assert latency["runs"]["default"]["base-rate"]["microseconds_an_example"] is None
     assert run["champions"][0]["model"] == "prior-rule"
     assert run["champions"][-1]["last_day"] == world["last_tick"]
     judged, calls = run["judgement"], run["calls"]
@@ -152,6 +175,42 @@ def test_the_verdict_comes_first_and_the_projects_own_limits_last(evaluated: Pat
     assert all(page.index(row["what"]) > limits > rest[-1] for row in found["criteria"])
 
 
+def test_what_features_are_worth(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", accounts=80, days=170)
+    done = evaluate("--log-dir", log, "--ablation", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    [world] = figures(tmp_path / "out")["worlds"]
+    assert world["ablation"]["groups"].keys() == set(GROUPS)
+    assert world["ablation"]["features"].keys() == set(FEATURES)
+    assert any(one["roc_auc"]["value"] for one in world["ablation"]["features"].values())
+    page = unescape((tmp_path / "out" / "report.html").read_text())
+    assert "LightGBM without each single feature" in page
+    assert all(f"<td>{name}</td>" in page for name in (*GROUPS, *FEATURES))
+
+
+def test_a_company_too_small_for_a_batch_model_is_judged_from_the_second_month_on(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_text(
+        "[worlds]\nseeds = [2]\naccounts = 120\ndays = 300\nevents_per_account_day = 6\n"
+        "[settings]\nwarmup_outcomes = 100000\n"
+    )
+    done = evaluate("--sweep", tmp_path / "sweep.toml", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    found = figures(tmp_path / "out")
+    [world] = found["worlds"]
+    assert world["lightgbm_fits"] == []
+    assert not {"lightgbm-28d", "stumps-28d", "logistic-28d"} & world["scorers"].keys()
+    assert world["comparison"]["all"]["best_peer"] == {}
+    assert (world["importance"], world["ablation"]) == (None, None)
+    second = date.fromisoformat(world["second_month"]["first_day"])
+    assert 30 <= (second - date.fromisoformat(world["first_tick"])).days < 37
+    assert world["judged_from"] == world["second_month"]["first_day"]
+    assert world["examples"] == world["second_month"]["examples"]
+    [verdict] = found["verdicts"]
+    assert verdict["in_short"][0] == "No batch model could be fitted to compare with: too few outcomes were known."
+    assert "All from the second month on is judged" in " ".join(verdict["basis"])
+    assert any(each.startswith(f"From the second month on ({second})") for each in verdict["ranking"])
+
+
 def test_the_terminal_says_the_verdict_first(tmp_path: Path) -> None:
     done = evaluate("--log-dir", write_log(tmp_path / "log"), "--out", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
@@ -191,6 +250,11 @@ def test_a_model_that_is_the_rule_is_not_called_better_than_it(tmp_path: Path) -
     grades = {one["run"]: one["grade"] for one in figures(tmp_path / "out")["verdicts"]}
     assert grades["rule"] in {"as_rule", "worse_than_rule"}
     assert grades["base"] in {"chance", "worse_than_rule"}
+    [world] = figures(tmp_path / "out")["worlds"]
+    contest = world["runs"]["rule"]["contenders"]
+    assert "inactivity-rule" in contest["models"]
+    assert contest["scorers"]["stored"] == contest["scorers"]["inactivity-rule"], "which is all that ever scored"
+    assert world["runs"]["base"]["contenders"]["scorers"]["stored"] != contest["scorers"]["stored"]
 
 
 def test_the_report_needs_nothing_from_elsewhere_and_runs_nothing(evaluated: Path) -> None:

@@ -16,15 +16,17 @@ from c360_stream.labels.ledger import KnownLabels
 from c360_stream.monitoring.profit import Campaign
 from c360_stream.monitoring.quality import roc_auc
 from c360_stream.scoring.tiers import HIGH, NO_TIER
+from c360_stream.tools.evaluate.baselines import baselines
 from c360_stream.tools.evaluate.criteria import criteria
 from c360_stream.tools.evaluate.detectors import detector_row
 from c360_stream.tools.evaluate.figures import Judged, expected_roc_auc, recovery, scorer_figures
+from c360_stream.tools.evaluate.floor import floor
 from c360_stream.tools.evaluate.lead import lead_time
 from c360_stream.tools.evaluate.ledger import Matrices
 from c360_stream.tools.evaluate.log_replay import ReplayedTick
 from c360_stream.tools.evaluate.matured import NEVER, Examples, day_of
 from c360_stream.tools.evaluate.maturity import LabelCounts
-from c360_stream.tools.evaluate.peers import WarmUp, baselines, floor, refitted_lightgbm
+from c360_stream.tools.evaluate.refits import WarmUp, boosted, refitted, schedule
 from tests.unit.features.deliveries import tick_labels
 
 HORIZON = 60
@@ -44,6 +46,7 @@ def judged(seed: int, *, days: int = 300, a_day: int = 20, change: int | None = 
         churned=churned,
         true_risk=true_risk,
         mrr_cents=mrr,
+        account=np.tile(np.arange(a_day), days),
         first_day=START,
         last_day=START + days - 1,
         change=change,
@@ -209,6 +212,20 @@ def test_criteria_pool_the_blocks_of_all_worlds_and_hold_each_limit() -> None:
     assert "roc_auc_against_lightgbm" not in found, "nothing is known of it"
 
 
+def test_criteria_hold_a_run_against_the_better_peer() -> None:
+    def scorer(roc_auc: float, log_loss: float) -> dict[str, Any]:
+        return {"segments": {"all": {"roc_auc": roc_auc, "log_loss": log_loss}}, "blocks": []}
+
+    peers = {"lightgbm-28d": scorer(0.80, 0.30), "stumps-28d": scorer(0.82, 0.32)}
+    scorers = {"default": scorer(0.81, 0.29)} | peers
+    run = {"recovery": {}, "alarms": {"per_year": 1.0}}
+    steady = {"world": {"scenario": "steady"}, "change": None, "scorers": scorers, "runs": {"default": run}}
+    found = {row["name"]: (row["value"], row["met"]) for row in criteria([steady], "default")}
+    assert found["roc_auc_against_lightgbm"] == (pytest.approx(0.01), True)
+    assert found["roc_auc_share_of_best_peer"] == (pytest.approx(0.81 / 0.82), False)
+    assert found["log_loss_against_best_peer"] == (pytest.approx(-0.01), True)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_lead_time_against_counting(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -303,7 +320,8 @@ def examples(seed: int, weeks: int = 30, accounts: int = 60) -> Examples:
 
 
 def lightgbm(given: Examples) -> tuple[NDArray[np.float64], list[int]]:
-    return refitted_lightgbm(given, START, HORIZON, WarmUp(100, 10))
+    refits = schedule(given, START, HORIZON, WarmUp(100, 10))
+    return refitted(given.features, refits, boosted).risk, [refit.day for refit in refits]
 
 
 def test_lightgbm_is_refitted_every_28_days_and_knows_no_outcome_too_early() -> None:

@@ -54,6 +54,11 @@ def test_a_file_without_runs_has_the_settings_as_they_are(tmp_path: Path, monkey
     assert sweep.settings_of(sweep.runs[0], tmp_path).auc_min == 0.7
 
 
+def test_a_file_can_ask_what_features_are_worth(tmp_path: Path) -> None:
+    assert read_sweep(sweep_file(tmp_path, "ablation = true")).ablation
+    assert not read_sweep(sweep_file(tmp_path, "[worlds]\nseeds = [1]")).ablation
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from c360_stream.monitoring.quality import roc_auc
+from c360_stream.monitoring.quality import log_loss, roc_auc
 from c360_stream.tools.evaluate import clusters
 from c360_stream.tools.evaluate.calls import MONDAY, CallLists
 from c360_stream.tools.evaluate.figures import Judged
-from c360_stream.tools.evaluate.judgement import BATCH, SILENCE, judgement
+from c360_stream.tools.evaluate.judgement import judgement
+from c360_stream.tools.evaluate.names import LIGHTGBM, SILENCE, STUMPS
 from c360_stream.tools.evaluate.pooled import Calls, Pool, pooled
 from c360_stream.tools.evaluate.verdict import HEADLINES, verdict, verdicts
 
@@ -147,18 +148,25 @@ def test_judgement_of_risks_that_are_right_and_of_bands_and_times() -> None:
         churned=churned,
         true_risk=true_risk,
         mrr_cents=np.zeros(len(as_of)),
+        account=account,
         first_day=START,
         last_day=START + 149,
         change=None,
         horizon_days=HORIZON,
     )
-    silent = np.where(rng.random(len(as_of)) < 0.2, np.nan, rng.random(len(as_of)))
-    found = judgement(judged, account, {"own": true_risk, SILENCE: silent}, "own", (0.1, 0.25, 0.5))
+    silent = np.where(rng.random(len(as_of)) < 0.2, np.inf, rng.random(len(as_of)))
+    worse = true_risk**2
+    found = judgement(judged, {"own": true_risk, SILENCE: silent, STUMPS: worse}, "own", (0.1, 0.25, 0.5))
     assert (found["accounts"], found["left"], found["stayed"]) == (40, 40, 40)
     assert found["roc_auc"]["value"] == pytest.approx(roc_auc(churned, true_risk))
-    most = np.nan_to_num(silent, nan=9.0)
-    assert found["against"].keys() == {SILENCE}
-    assert found["against"][SILENCE]["value"] == pytest.approx(roc_auc(churned, true_risk) - roc_auc(churned, most))
+    assert found["against"].keys() == {SILENCE, STUMPS}
+    assert found["against"][SILENCE]["value"] == pytest.approx(roc_auc(churned, true_risk) - roc_auc(churned, silent))
+    saved = log_loss(churned, worse) - log_loss(churned, true_risk)
+    assert found["log_loss_against"].keys() == {STUMPS}
+    assert found["log_loss_against"][STUMPS]["value"] == pytest.approx(-saved)
+    assert saved > 3 * found["log_loss_against"][STUMPS]["error"] > 0
+    counts = (found["first_day"], found["last_day"], found["examples"], found["churners"])
+    assert counts == ("2024-01-01", "2024-05-29", 6000, churned.sum())
     for part in (found["bands"], found["times"]):
         for each in part:
             assert abs(each["gap"]["value"]) < 4 * each["gap"]["error"]
@@ -188,7 +196,8 @@ def world(**changes: Any) -> dict[str, Any]:
     """A world's figures, as far as the verdict looks: a good model of which all is known, but for the changes."""
     told: dict[str, Any] = {
         "left": 90, "stayed": 280, "accounts": 300, "churners": 1000, "mean_risk": 0.101,
-        "roc_auc": estimate(0.82), "silence": estimate(0.08), "batch": estimate(0.03), "gap": estimate(-0.001, 0.006),
+        "roc_auc": estimate(0.82), "silence": estimate(0.08), "batch": estimate(0.03), "stumps": None,
+        "batch_loss": estimate(-0.01, 0.001), "second_month": None, "gap": estimate(-0.001, 0.006),
         "bands": [(0.0, 0.1, part(0.04, 0.045)), (0.1, 0.5, part(0.2, 0.19)), (0.5, 1.0, part(0.6, 0.58, 0.05))],
         "times": [("2024-05-01", "2024-06-29", part(0.1, 0.11))],
         "model": {"mondays": 50, "calls": 1500, "followed": 600, "new_per_monday": 8.0, "cancellations": 80},
@@ -196,19 +205,26 @@ def world(**changes: Any) -> dict[str, Any]:
         "segments": {},
     } | changes  # fmt: skip
     calls = told["model"] | {"caught": told["caught"], "days": told["days"]}
-    against = {SILENCE: told["silence"], BATCH: told["batch"]}
-    judged = {name: told[name] for name in ("left", "stayed", "accounts", "roc_auc", "gap")} | {
+    against = {SILENCE: told["silence"], LIGHTGBM: told["batch"], STUMPS: told["stumps"]}
+    named = ("left", "stayed", "accounts", "churners", "mean_risk", "roc_auc", "gap")
+    judged = {name: told[name] for name in named} | {
+        "first_day": "2024-03-26",
+        "last_day": "2025-04-24",
+        "examples": 10_000,
         "against": {name: value for name, value in against.items() if value is not None},
+        "log_loss_against": {} if told["batch"] is None else {LIGHTGBM: told["batch_loss"]},
         "bands": [{"risk_low": low, "risk_high": high} | each for low, high, each in told["bands"]],
         "times": [{"first_day": first, "last_day": last} | each for first, last, each in told["times"]],
     }
     lists = {"model": calls, "rule": calls | {"followed": calls["followed"] * 2 // 3, "caught": told["caught"] // 2}}
     seed = {} if told["seed"] is None else {"seed": told["seed"]}
     return {
-        "world": {"scenario": "steady"} | seed, "examples": 10_000, "churners": told["churners"], "horizon_days": 60,
-        "judged_from": "2024-03-26", "judged_to": "2025-04-24",
-        "scorers": {"default": {"segments": {"all": {"mean_risk": told["mean_risk"]}} | told["segments"]}},
-        "runs": {"default": {"judgement": judged, "calls": lists | {"model_above_rule": told["above_rule"]}}},
+        "world": {"scenario": "steady"} | seed, "horizon_days": 60, "second_month": None,
+        "scorers": {"default": {"segments": told["segments"]}},
+        "runs": {
+            "default": {"judgement": judged, "calls": lists | {"model_above_rule": told["above_rule"]}}
+            | {"second_month": told["second_month"]}
+        },
     }  # fmt: skip
 
 
@@ -346,6 +362,44 @@ def test_a_log_that_is_too_short_for_a_list_or_for_lightgbm() -> None:
     found = of(model=none, caught=0, days=[0] * 61, above_rule=None, batch=None)
     assert found["calls"] == ["What calling the riskiest would have met is unknown: no list is old enough."]
     assert found["ranking"][-1].startswith("There is no comparison with LightGBM")
+
+
+def test_in_short_it_is_held_against_the_best_batch_model() -> None:
+    found = of()["in_short"]
+    assert found == [
+        "It ranks accounts better than the best batch model that we fitted anew every month (LightGBM): of one account"
+        " that left and one that stayed, it put the one that left first 82 times in 100, the batch model 79 times in"
+        " 100.",
+        "Its percentages are closer to what happened than those of the best one (LightGBM).",
+        "It ranks better than a list of who has been silent longest, which needs no model and puts the one that left"
+        " first 74 times in 100.",
+    ]
+    other = of(stumps=estimate(-0.02, 0.005), batch_loss=estimate(0.01, 0.001))
+    assert "worse than the best batch model that we fitted anew every month (trees of depth 1)" in other["in_short"][0]
+    assert "the batch model 84 times" in other["in_short"][0]
+    assert other["in_short"][1].startswith("Its percentages are further from what happened than")
+    assert any("a model refitted monthly ranks better by 0.020" in limit for limit in other["limits"])
+    alike = of(batch=estimate(0.01), batch_loss=estimate(0.001, 0.001), silence=estimate(-0.01))
+    assert alike["in_short"][0].startswith("It ranks accounts as well as the best batch model")
+    assert alike["in_short"][1].startswith("Its percentages are as close to what happened as those")
+    assert alike["in_short"][2].startswith("It ranks no better than a list")
+    assert of(batch=None)["in_short"][0].startswith("No batch model could be fitted")
+
+
+def test_the_verdict_is_on_all_from_the_second_month_if_the_time_of_batch_models_has_too_few_outcomes() -> None:
+    [whole] = world()["runs"].values()
+    early = whole["judgement"] | {"first_day": "2024-01-31", "examples": 12_000, "against": {SILENCE: estimate(0.05)}}
+    second = {"judgement": early | {"log_loss_against": {}}, "calls": whole["calls"]}
+    [few] = verdicts([world(left=12, second_month=second)], ["default"])
+    assert few["grade"] == "act"
+    basis = " ".join(few["basis"])
+    assert "12,000 risks of 300 accounts, one a week each from 2024-01-31" in basis
+    assert "All from the second month on is judged" in basis
+    assert few["in_short"][0].startswith("No batch model could be fitted")
+    [enough] = verdicts([world(second_month=second)], ["default"])
+    assert "10,000 risks" in enough["basis"][0]
+    [too_few] = verdicts([world(left=12, second_month=second | {"judgement": early | {"left": 29}})], ["default"])
+    assert too_few["grade"] == "too_few"
 
 
 def test_worlds_of_a_scenario_are_pooled() -> None:
