@@ -20,6 +20,7 @@ from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
+from c360_stream.models.names import LIGHTGBM, trees_installed
 from c360_stream.operators.late_share import LATE_SHARE_WARNED, sort_command
 from c360_stream.runtime.log_order import look_at_heads
 from c360_stream.settings import Settings
@@ -111,9 +112,21 @@ def checks(settings: Settings) -> Iterator[Check]:
         yield Check(f"setting {name}", "unknown, and without effect", "fix its name or remove it")
     for warning in security_warnings(settings):
         yield Warned("security", warning)
+    yield _trees(settings)
     yield from _topics(settings)
     yield from _slow(settings)
     yield _tables(settings)
+
+
+def _trees(settings: Settings) -> Check:
+    """Whether LightGBM contends: it is optional, and on where it is installed."""
+    subject = f"model {LIGHTGBM}"
+    if not trees_installed():
+        return Check(subject, "does not contend: it is not installed (pip install 'c360-stream[trees]')")
+    if settings.champion == LIGHTGBM:
+        return Check(subject, "scores")
+    named = LIGHTGBM in settings.challengers
+    return Check(subject, "contends" if named else "installed, does not contend: C360_CHALLENGERS leaves it out")
 
 
 def _topics(settings: Settings) -> Iterator[Check]:

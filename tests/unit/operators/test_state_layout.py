@@ -16,6 +16,7 @@ from c360_stream.features.definitions import FEATURES
 from c360_stream.features.emissions import HourCounts
 from c360_stream.features.shard import AccountShard
 from c360_stream.learning.barrier import TickBarrier
+from c360_stream.learning.calibrated import CalibratedContender
 from c360_stream.learning.learner import Learner
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.names import MODELS
@@ -39,7 +40,7 @@ T = TypeVar("T")
 NOWHERE = StateBackend(False, ())
 SETTINGS = Settings.model_construct(live=False, shards=SHARDS)
 DELIVERY = Delivery(seed=1, batch_events=40, reorder=0.5, duplicates=0.02)
-OPEN = {TickBarrier, RowClassifier}
+OPEN = {TickBarrier, RowClassifier, CalibratedContender}
 """Bases, of which only classes that declare what is in them are kept."""
 
 
