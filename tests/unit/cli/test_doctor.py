@@ -67,7 +67,7 @@ def test_the_verdict_comes_first_then_problems_and_settings_last(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 problems, 1 warning"
     words = [line.split()[0] for line in lines[2:] if line and " = " not in line]
-    assert words == ["problem"] * 3 + ["warning", "ok"]
+    assert words == ["problem"] * 3 + ["warning", "ok", "ok"]
     first_setting = next(number for number, line in enumerate(lines) if line.startswith("kafka_brokers = "))
     assert lines[first_setting - 1] == ""
     assert all(" = " in line for line in lines[first_setting:])
@@ -79,7 +79,7 @@ def test_as_json_it_is_one_object_with_secrets_masked(settings: Settings, capsys
     shown = capsys.readouterr()
     found = json.loads(shown.out)
     assert (found["ready"], found["problems"], found["warnings"]) == (False, 2, 0)
-    assert [check["status"] for check in found["checks"]] == ["problem", "problem", "ok"]
+    assert [check["status"] for check in found["checks"]] == ["problem", "problem", "ok", "ok"]
     assert found["checks"][0]["hint"].startswith("run c360 setup")
     assert found["checks"][2]["hint"] is None
     assert found["settings"]["kafka_sasl_password"] == "***"
