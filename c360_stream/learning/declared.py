@@ -61,6 +61,8 @@ class DeclaredContender(CalibratedContender):
         self._learnt = declaration.make
         self.failure = ""
         self._told = False
+        self._pickled = b""
+        self._pickle()
 
     @property
     def ready(self) -> bool:
@@ -71,37 +73,32 @@ class DeclaredContender(CalibratedContender):
     def _prior_log_odds(self) -> float:
         return logit(self.model.config.prior_churn_rate)
 
-    @property
-    def _pickled(self) -> bytes:
-        """The model; empty once it has failed."""
-        if not self.failure:
-            try:
-                content = pickle.dumps(self._classifier, protocol=5)
-                if len(content) > MODEL_BYTES_MAX:
-                    raise ValueError(f"it weighs {len(content):,} bytes, more than {MODEL_BYTES_MAX:,}")
-                return content
-            except Exception as error:
-                self._fail("could not be kept", error)
-        return b""
-
-    @_pickled.setter
-    def _pickled(self, content: bytes) -> None:
-        if content:
-            try:
-                self._classifier = pickle.loads(content)  # noqa: S301 - from the recovery directory alone
-            except Exception as error:
-                raise StateError(
-                    f"model {self.name} cannot be restored: {type(error).__name__}: {error}",
-                    "run with the packages that it was made with, or declare it under another name",
-                ) from None
+    def _pickle(self) -> None:
+        """Pickle it as it is now: at ticks alone, so that a failure does not depend on when snapshots are taken."""
+        try:
+            content = pickle.dumps(self._classifier, protocol=5)
+            if len(content) > MODEL_BYTES_MAX:
+                raise ValueError(f"it weighs {len(content):,} bytes, more than {MODEL_BYTES_MAX:,}")
+            self._pickled = content
+        except Exception as error:
+            self._fail("could not be kept", error)
 
     def restored(self) -> None:
-        """Refuse the state of a model that another function made."""
+        """Take up the model; refuse that of another function."""
         if self._made_by != self._declaration.make:
             raise StateError(
                 f"model {self.name} was made by {self._made_by}, and is declared as {self._declaration.make}",
                 "declare the new one under another name",
             )
+        if self.failure:
+            return
+        try:
+            self._classifier = pickle.loads(self._pickled)  # noqa: S301 - from the recovery directory alone
+        except Exception as error:
+            raise StateError(
+                f"model {self.name} cannot be restored: {type(error).__name__}: {error}",
+                "run with the packages that it was made with, or declare it under another name",
+            ) from None
 
     def learn(self, batch: TrainingBatch) -> None:
         """Learn the calibration, then the examples that have matured."""
@@ -119,17 +116,13 @@ class DeclaredContender(CalibratedContender):
                 self._classifier.learn_one(x, churned)
         except Exception as error:
             self._fail("could not learn", error)
+            return
+        self._pickle()
 
     def _version(self, tick_day: int, exposures: dict[int, float]) -> ModelVersion:
         means = tuple(self._imputer.means.tolist())
         calibration = self._prior_log_odds, self._map.slope, self._map.offset
         return RiverVersion(self.name, tick_day, self._pickled, self._learnt, means, *calibration, exposures)
-
-    def version(self, tick_day: int) -> ModelVersion:
-        """The version from the tick at the start of `tick_day` on; the prior rule while it is not ready."""
-        version = super().version(tick_day)
-        # Pickling may have been what failed.
-        return super().version(tick_day) if self.failure else version
 
     def _raw_log_odds(self, block: ExampleBlock, as_of_us: int) -> Floats:
         rows = imputed(corrected(block.features, as_of_us, self.model.exposures), self._imputer.means)
@@ -143,6 +136,7 @@ class DeclaredContender(CalibratedContender):
     def _fail(self, what: str, error: Exception) -> None:
         detail = _ADDRESS.sub("0x...", f"{type(error).__name__}: {error}".replace("\n", " "))
         self.failure = f"{self.name} {what}: {detail}"[:_DETAIL_MAX]
+        self._pickled = b""
 
     def new_failure(self, day: int, champion: str, *, scored: bool) -> DriftAlarm | None:
         """The alarm that it is out of the contest, once.

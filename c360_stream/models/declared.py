@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import re
 import sys
 from collections.abc import Callable, Hashable, Iterator
@@ -58,6 +59,12 @@ def _checked(make: Any, where: str) -> Callable[[], base.Classifier]:
         raise ConfigurationError(
             f"{where} returned {type(model).__name__}, which is no river.base.Classifier", "return one"
         )
+    try:
+        pickle.dumps(model)
+    except Exception as error:
+        raise ConfigurationError(
+            f"{where} returned a model that cannot be pickled: {error}", "a snapshot keeps its pickle: hold no lambda"
+        ) from None
     checked: Callable[[], base.Classifier] = make
     return checked
 

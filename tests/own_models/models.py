@@ -145,6 +145,12 @@ def curious() -> base.Classifier:
     return Curious()
 
 
+def holds_a_lambda() -> base.Classifier:
+    model = Silence()
+    model.weigh = lambda x: x  # type: ignore[attr-defined]
+    return model
+
+
 def no_model() -> object:
     return "a forest"
 

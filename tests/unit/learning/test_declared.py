@@ -160,6 +160,7 @@ def test_a_state_of_another_function_is_refused() -> None:
         ("tests.own_models.models:nothing", "cannot be imported: AttributeError"),
         ("tests.own_models.models:no_model", "returned str, which is no river.base.Classifier"),
         ("tests.own_models.models:breaks", "failed: ZeroDivisionError: no trees here"),
+        ("tests.own_models.models:holds_a_lambda", "returned a model that cannot be pickled"),
         ("tests.own_models.models", "is not package.module:function"),
     ],
 )
