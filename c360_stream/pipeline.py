@@ -196,6 +196,7 @@ def learning_config(settings: Settings) -> LearningConfig:
         retrain_on_drift=settings.retrain_on_drift,
         replay_examples_max=settings.replay_examples_max,
         trees_examples_max=settings.trees_examples_max,
+        declared_models=settings.declared_models,
         horizons=_learnt_horizons(settings),
         seasons=settings.seasons,
     )

@@ -24,6 +24,7 @@ from c360_stream.logs.lines import log_failure, printable
 
 COMMANDS = {
     "bench": "Run the benchmarks; one JSON object per result.",
+    "declare": "Check what the configuration file declares.",
     "demo": "Show the whole system on a simulated company.",
     "doctor": "Check the setup and show how to fix it.",
     "evaluate": "Measure how good the scores are.",

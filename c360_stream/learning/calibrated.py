@@ -11,6 +11,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.calibration import LogOddsMap
+from c360_stream.models.catalogue import Entry
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.columns import Floats
 from c360_stream.models.names import SchemeName
@@ -25,14 +26,14 @@ class CalibratedContender(Contender):
 
     Parameters
     ----------
-    name, config, scheme
+    name, config, scheme, entry
         As of any contender.
     """
 
     kept = Baseline.kept | fields(_map=LogOddsMap)
 
-    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName) -> None:
-        super().__init__(name, config, scheme)
+    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName, entry: Entry | None = None) -> None:
+        super().__init__(name, config, scheme, entry)
         self._treatment = Treatment(config.treated_examples, config.treated_weight)
         self._map = LogOddsMap()
 

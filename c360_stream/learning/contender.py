@@ -8,7 +8,7 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.schemes import TrainingBatch, scheme_named
 from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.basis import Basis
-from c360_stream.models.catalogue import BASE_RATE, entry_named
+from c360_stream.models.catalogue import BASE_RATE, Entry, entry_named
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.models.classifier import logit
 from c360_stream.models.columns import Floats
@@ -30,13 +30,15 @@ class Contender(Kept):
         Settings of the models.
     scheme
         How a learner learns whose catalogue entry names no scheme.
+    entry
+        Of a model that is not in the catalogue.
     """
 
     kept = fields(model=ChurnModel)
 
-    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName) -> None:
+    def __init__(self, name: str, config: ModelConfig, scheme: SchemeName, entry: Entry | None = None) -> None:
         self.name = name
-        self.entry = entry_named(name)
+        self.entry = entry or entry_named(name)
         self.learns = self.entry.kind == "learner"
         self._scheme_name = self.entry.scheme or scheme
         self._scheme = scheme_named(self._scheme_name)

@@ -19,6 +19,7 @@ from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge,
 from c360_stream.learning.contender import Baseline, Contender
 from c360_stream.learning.contest import Contest, Predictions
 from c360_stream.learning.corrections import Corrections
+from c360_stream.learning.declared import DeclaredContender, failed
 from c360_stream.learning.generations import Generations
 from c360_stream.learning.model_metrics import contest_rows, horizon_rows
 from c360_stream.learning.refitted_trees import RefittedTrees
@@ -28,7 +29,7 @@ from c360_stream.models.catalogue import BASE_RATE, BASELINES, FIRST_CHAMPION, e
 from c360_stream.models.churn_model import ModelConfig
 from c360_stream.models.columns import Floats
 from c360_stream.models.horizons import HorizonLearner, Judged
-from c360_stream.models.names import AUTO, LIGHTGBM, SchemeName, trees_installed
+from c360_stream.models.names import AUTO, LIGHTGBM, ModelDeclaration, SchemeName, trees_installed
 from c360_stream.models.version import ModelVersion
 from c360_stream.monitoring.alarms import AlarmLatch
 from c360_stream.monitoring.concept import ConceptDrift
@@ -53,6 +54,7 @@ class LearningConfig:
     retrain_on_drift: bool = True
     replay_examples_max: int = 20_000
     trees_examples_max: int = 30_000
+    declared_models: tuple[ModelDeclaration, ...] = ()
     horizons: tuple[int, ...] = (7, 30, 90)
     seasons: tuple[tuple[str, str], ...] = ()
 
@@ -64,7 +66,7 @@ class LearningConfig:
     @property
     def watched(self) -> str:
         """The model whose surprise is a sign of drift: the first, or of a blend the part that waits for labels."""
-        return (*entry_named(self.first).parts, self.first)[0]
+        return (*self._parts(self.first), self.first)[0]
 
     @property
     def contenders(self) -> tuple[str, ...]:
@@ -72,10 +74,20 @@ class LearningConfig:
 
         Challengers whose library is not installed are left out.
         """
-        wanted = (self.first, *(name for name in self.challengers if name != LIGHTGBM or trees_installed()))
-        parts = [part for name in wanted for part in entry_named(name).parts]
+        challengers = (name for name in self.challengers if name != LIGHTGBM or trees_installed())
+        wanted = (self.first, *challengers, *self.declared)
+        parts = [part for name in wanted for part in self._parts(name)]
         names = dict.fromkeys((*wanted, *parts, *BASELINES))
-        return tuple(sorted(names, key=lambda name: entry_named(name).kind != "blend"))
+        return tuple(sorted(names, key=lambda name: not self._parts(name)))
+
+    @property
+    def declared(self) -> dict[str, ModelDeclaration]:
+        """Declared models by name: all of them contend."""
+        return {each.name: each for each in self.declared_models}
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """The models that a blend is made of."""
+        return () if name in self.declared else entry_named(name).parts
 
 
 @dataclass(slots=True)
@@ -279,9 +291,11 @@ class Learner(Kept):
     def _judge_champion(self, day: int) -> list[DriftAlarm]:
         """Let the best model score from now on, and begin a fresh one if there is reason to."""
         alarms = []
+        alarms += self._take_out_failed(day)
         reason = self._reason_to_retrain(day)
         if self.config.champion == AUTO and self.model.model.warm:
-            change = challenge(self.term, self._contest, self.contenders, day, self.config.model.horizon_days)
+            sound = [name for name, contender in self.contenders.items() if not failed(contender)]
+            change = challenge(self.term, self._contest, sound, day, self.config.model.horizon_days)
             if change is not None:
                 self.term = ChampionTerm(change.new, day)
                 alarms.append(change_alarm(change, day))
@@ -291,6 +305,21 @@ class Learner(Kept):
             name = self._start_fresh_challenger(day, examples)
             alarms.append(fresh_alarm(name, reason, len(examples), day))
         return alarms
+
+    def _take_out_failed(self, day: int) -> list[DriftAlarm]:
+        """Tell which declared models have failed; one that scored gives way to the best of the others."""
+        before = self.term.champion
+        if failed(self.model):
+            others = [name for name, each in self.contenders.items() if each.ready and name not in BASELINES]
+            losses = {name: self._contest.loss(name) for name in (*others, *BASELINES)}
+            best = min(losses, key=lambda name: np.inf if np.isnan(losses[name]) else losses[name])
+            self.term = ChampionTerm(best, day)
+        told = [
+            contender.new_failure(day, self.term.champion, scored=contender.name == before)
+            for contender in self.contenders.values()
+            if isinstance(contender, DeclaredContender)
+        ]
+        return [alarm for alarm in told if alarm is not None]
 
     def _refit(self, day: int, *, asked: bool) -> None:
         for contender in self.contenders.values():
@@ -330,6 +359,8 @@ class Learner(Kept):
 
     def _contender(self, name: str) -> Contender:
         given = (name, self.config.model, self.config.learning_scheme)
+        if name in self.config.declared:
+            return DeclaredContender(self.config.declared[name], *given[1:])
         match entry_named(name).kind:
             case "blend":
                 return Blend(*given, self.contenders, stride_days=self.config.example_stride_days)
@@ -359,7 +390,8 @@ class Learner(Kept):
         for name in self.contenders:  # in the order of the settings, in every process
             if name not in state["contenders"]:
                 self._contest.reset(name)
-        if self.config.champion != AUTO or self.term.champion not in self.contenders:
+        pinned = self.config.champion != AUTO and not failed(self.contenders[self.config.first])
+        if pinned or self.term.champion not in self.contenders:
             self.term = ChampionTerm(self.config.first, 0)
 
 

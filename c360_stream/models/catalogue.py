@@ -10,10 +10,8 @@ from typing import Literal
 from c360_stream.models.classifier import RowClassifier
 from c360_stream.models.gradient import GradientLogistic
 from c360_stream.models.logistic import SecondOrderLogistic
-from c360_stream.models.names import ModelName, SchemeName
+from c360_stream.models.names import RETRAINED, ModelName, SchemeName
 
-RETRAINED = ("-retrained", "-retrained-2")
-"""What fresh copies of a learner are called; the second while the first scores."""
 BASE_RATE = "base-rate"
 FIRST_CHAMPION: ModelName = "online-logistic-blend"
 _FIRST_LEARNER: ModelName = "online-logistic"
@@ -31,7 +29,7 @@ class Entry:
     name
         What its versions are called.
     kind
-        Whether it learns by itself, blends others, is refitted as trees, or never learns.
+        Whether it learns by itself, blends others, is refitted as trees, is a user's, or never learns.
     description
         One line.
     classifier
@@ -42,8 +40,8 @@ class Entry:
         Of a blend: the models that it is made of.
     """
 
-    name: ModelName
-    kind: Literal["learner", "blend", "trees", "baseline"]
+    name: str
+    kind: Literal["learner", "blend", "trees", "declared", "baseline"]
     description: str
     classifier: ClassifierFactory = SecondOrderLogistic
     scheme: SchemeName | None = None
@@ -98,6 +96,11 @@ _ENTRIES = (
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
+def declared_entry(name: str, make: str) -> Entry:
+    """The entry of a model that a user declares."""
+    return Entry(name, "declared", f"declared: made by {make}")
+
+
 def entry_named(name: str) -> Entry:
     """The entry of a name, or of the learner that it is a fresh copy of.
 
@@ -128,5 +131,5 @@ def fresh_name(champion: str) -> str:
     ('online-logistic-retrained', 'online-logistic-retrained-2', 'gradient-logistic-retrained')
     """
     base = without_suffix(champion)
-    base = base if entry_named(base).kind == "learner" else _FIRST_LEARNER
+    base = base if base in CATALOGUE and entry_named(base).kind == "learner" else _FIRST_LEARNER
     return next(base + suffix for suffix in RETRAINED if base + suffix != champion)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from c360_stream.errors import StateError
 from c360_stream.features.definitions import FEATURE_VERSION
-from c360_stream.models import trees
+from c360_stream.models import river_version, trees
 from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.version import ModelVersion
 
 _BY_KIND: dict[str, Callable[[Any], ModelVersion]] = {
     "additive": AdditiveVersion.from_plain,
     trees.KIND: trees.TreesVersion.from_plain,
+    river_version.KIND: river_version.RiverVersion.from_plain,
 }
 
 
@@ -43,3 +45,24 @@ def version_from_json(text: str | bytes) -> ModelVersion:
         raise StateError(
             f"not a model version: {type(error).__name__} {error}", "take the text that was stored"
         ) from None
+
+
+PlainVersion = tuple[str, bytes]
+"""A version as a snapshot holds it: its JSON, and the model where that is not in it."""
+
+
+def version_state(version: ModelVersion) -> PlainVersion:
+    """Plain data for `version_from_state`."""
+    return version.to_json(), version.pickled if isinstance(version, river_version.RiverVersion) else b""
+
+
+def version_from_state(state: PlainVersion) -> ModelVersion:
+    """What `version_state` gave; raises as `version_from_json`."""
+    text, pickled = state
+    version = version_from_json(text)
+    return replace(version, pickled=pickled) if isinstance(version, river_version.RiverVersion) else version
+
+
+def is_without_model(version: ModelVersion) -> bool:
+    """Whether a version cannot score: one of a declared model, read from JSON."""
+    return isinstance(version, river_version.RiverVersion) and not version.pickled

@@ -18,6 +18,7 @@ from c360_stream import metrics
 from c360_stream.errors import C360Error, ConfigurationError
 from c360_stream.logs.crash_output import enable_faulthandler, log_crash_output, native_output
 from c360_stream.logs.events import CLUSTER_JOINED, METRICS_SERVED, SETTING_UNKNOWN, STATE_NEW
+from c360_stream.models.declared import factory
 from c360_stream.operators.health import Health
 from c360_stream.operators.life import RunLife, log_from
 from c360_stream.operators.run_context import RunContext
@@ -81,6 +82,8 @@ def run(
     """
     enable_faulthandler()
     inherited = inherited_member()
+    for declaration in settings.declared_models:
+        factory(declaration)
     log_from(settings, process=None if processes > 1 and inherited is None else (inherited or member).process)
     with nullcontext(listener) if listener is not None else listening() as active:
         if inherited is not None:  # the parent has the recovery store

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import methodcaller
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from c360_stream.features.definitions import INDEX
 from c360_stream.features.emissions import FinalLabels, IntradayRows, TickRows
 from c360_stream.models.classifier import logits
 from c360_stream.models.version import ModelVersion
-from c360_stream.models.version_json import version_from_json
+from c360_stream.models.version_json import PlainVersion, version_from_state, version_state
 from c360_stream.monitoring.tick_stats import MONDAY
 from c360_stream.monitoring.value_check import ValueCheck
 from c360_stream.scoring.account_scores import AccountScores, ScoringConfig
@@ -27,7 +26,7 @@ from c360_stream.scoring.value import ValueLedger, lifetimes
 from c360_stream.state.codec import IDS_PER_PAGE
 from c360_stream.state.fields import Kept, deque_of, dict_of, fields, one_of, optional, paged_list, stored_as
 
-_VERSION = stored_as(str, methodcaller("to_json"), version_from_json)
+_VERSION = stored_as(PlainVersion, version_state, version_from_state)
 
 
 @dataclass(frozen=True, slots=True)

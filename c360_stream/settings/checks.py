@@ -5,19 +5,25 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import tomllib
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from c360_stream.settings.config_file import DECLARED_MODELS, read_config
 from c360_stream.settings.declaration import Settings, secret_fields
-from c360_stream.settings.loading import broken_file
 from c360_stream.settings.masking import mask_dsn
-from c360_stream.settings.sources import CONFIG_FILE, ENV_PREFIX
+from c360_stream.settings.sources import CONFIG_VARIABLE, ENV_PREFIX
 
 INTERNAL_VARIABLES = frozenset(
-    {"C360_PEERS", "C360_PROCESS", "C360_ALIGNMENT_FILE", "C360_REQUIRE_KAFKA", "C360_REQUIRE_STACK", "C360_PARENT_FD"}
+    {
+        CONFIG_VARIABLE,
+        "C360_PEERS",
+        "C360_PROCESS",
+        "C360_ALIGNMENT_FILE",
+        "C360_REQUIRE_KAFKA",
+        "C360_REQUIRE_STACK",
+        "C360_PARENT_FD",
+    }
 )
 """Set by this program for its own processes, and by its tests."""
 
@@ -28,18 +34,20 @@ def unknown_settings() -> list[str]:
     Raises
     ------
     ConfigurationError
-        If `c360.toml` cannot be read.
+        If the configuration file cannot be read.
     """
-    fields = list(Settings.model_fields)
+    fields = [name for name in Settings.model_fields if name != DECLARED_MODELS]
     variables = [f"{ENV_PREFIX}{name.upper()}" for name in fields]
     variables += [f"{ENV_PREFIX}{name.upper()}_FILE" for name in secret_fields()]
     strange = [name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX)]
-    found = [_guess(name, variables) for name in strange if name.upper() not in {*variables, *INTERNAL_VARIABLES}]
-    try:
-        content = tomllib.loads(Path(CONFIG_FILE).read_text()) if Path(CONFIG_FILE).is_file() else {}
-    except (OSError, ValueError) as error:
-        raise broken_file(error) from None
-    return found + [f"{_guess(name, fields)} in {CONFIG_FILE}" for name in content if name not in fields]
+    found = [
+        _guess(name, variables)
+        for name in strange
+        if name.upper() not in {*variables, *INTERNAL_VARIABLES, CONFIG_VARIABLE}
+    ]
+    config = read_config()
+    place = ", ".join(map(str, config.files))
+    return found + [f"{_guess(name, fields)} in {place}" for name in config.values if name not in fields]
 
 
 def _guess(name: str, known: list[str]) -> str:

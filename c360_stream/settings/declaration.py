@@ -6,28 +6,29 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from c360_stream.contracts.kinds import InputKind
 from c360_stream.features.definitions import FEATURES
 from c360_stream.logs.lines import LogFormat, LogLevel
 from c360_stream.models.names import (
+    AUTO,
     LIGHTGBM,
-    ChampionName,
-    ModelName,
+    MODELS,
+    ModelDeclaration,
     SchemeName,
     TreatedPolicy,
     default_challengers,
     trees_installed,
 )
+from c360_stream.settings.config_file import ConfigFile
 from c360_stream.settings.masking import mask_dsn
-from c360_stream.settings.sources import CONFIG_FILE, ENV_PREFIX, SecretFiles
+from c360_stream.settings.sources import ENV_PREFIX, SecretFiles
 
 MonthDay = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 
@@ -53,7 +54,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
-        toml_file=CONFIG_FILE,
         extra="ignore",
         frozen=True,
         validate_default=True,
@@ -138,8 +138,9 @@ class Settings(BaseSettings):
     treated_weight: float = Field(
         0.5, ge=0, le=1, description="of treated_examples = weight: what such an example counts"
     )
-    champion: ChampionName = Field("auto", description="which model scores; auto: the one that has proved best")
-    challengers: tuple[ModelName, ...] = Field(
+    declared_models: tuple[ModelDeclaration, ...] = Field((), description="[[model]] of the configuration file")
+    champion: str = Field("auto", description="which model scores; auto: the one that has proved best")
+    challengers: tuple[str, ...] = Field(
         default_factory=default_challengers,
         description="models that learn in shadow: c360 models; lightgbm is one of them where it is installed",
     )
@@ -214,8 +215,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence: arguments, environment (a secret may be in a file that it names), `c360.toml`."""
-        return init_settings, env_settings, SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+        """Order of precedence: arguments, environment (a secret may be in a file that it names), configuration file."""
+        return init_settings, env_settings, SecretFiles(settings_cls), ConfigFile(settings_cls)
 
     @field_validator("metrics_address")
     @classmethod
@@ -225,9 +226,17 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port")
         return value
 
-    @field_validator("champion")
+    @field_validator("champion", "challengers")
     @classmethod
-    def _installed(cls, value: ChampionName) -> ChampionName:
+    def _models_exist(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
+        names = [AUTO] if isinstance(value, str) else []
+        names += [*MODELS, *(each.name for each in info.data.get("declared_models", ()))]
+        for name in [value] if isinstance(value, str) else value:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, 1)
+                raise ValueError(
+                    f"there is no model {name}: " + (f"did you mean {close[0]}?" if close else "see c360 models")
+                )
         if value == LIGHTGBM and not trees_installed():
             raise ValueError("lightgbm is not installed: pip install 'c360-stream[trees]'")
         return value

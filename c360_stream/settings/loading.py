@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -36,10 +35,3 @@ def load_settings(**overrides: Any) -> Settings:
         named = re.search(r'field "(\w+)"', str(error))
         setting = f"setting {named[1]}: {ENV_PREFIX}{named[1].upper()} is no JSON" if named else str(error)
         raise ConfigurationError(setting, "write lists and tables as JSON in the environment") from None
-    except (OSError, ValueError) as error:
-        raise broken_file(error) from None
-
-
-def broken_file(error: Exception) -> ConfigurationError:
-    """What to raise when the configuration file cannot be read."""
-    return ConfigurationError(f"{CONFIG_FILE} in {os.getcwd()}: {error}", "fix or remove the file")

@@ -12,6 +12,8 @@ from pydantic_settings import PydanticBaseSettingsSource
 from c360_stream.errors import ConfigurationError
 
 CONFIG_FILE = "c360.toml"
+CONFIG_VARIABLE = "C360_CONFIG"
+"""Names the configuration file, where it is another one."""
 ENV_PREFIX = "C360_"
 _SECRET_BYTES_MAX = 65_536
 

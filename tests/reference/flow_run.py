@@ -26,6 +26,8 @@ SETTINGS = {
     "C360_HORIZON_DAYS": "30",
     "C360_WARMUP_OUTCOMES": "60",
     "C360_WARMUP_CHURNED": "5",
+    # Without LightGBM, which would cost each of some hundred runs a second: test_contenders has it.
+    "C360_CHALLENGERS": '["online-logistic-fast", "online-logistic-hazard"]',
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from c360_stream.errors import ConfigurationError
+from c360_stream.models import names
 from c360_stream.settings import Settings, load_settings
 from c360_stream.settings.checks import security_warnings, unknown_settings
 from c360_stream.settings.declaration import secret_fields
@@ -257,3 +258,10 @@ def test_what_makes_secrets_readable_or_useless_is_said(overrides: dict[str, str
     assert len(found) == (warning is not None)
     assert warning is None or re.search(warning, found[0])
     assert "hunter2" not in str(found)
+
+
+def test_trees_that_are_not_installed_cannot_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "find_spec", lambda _: None)
+    assert load_settings().challengers == ("online-logistic-fast", "online-logistic-hazard")
+    with pytest.raises(ConfigurationError, match=r"setting champion: .*pip install 'c360-stream\[trees\]'"):
+        load_settings(champion="lightgbm")

@@ -20,12 +20,14 @@ from c360_stream.connectors.factory import open_transport
 from c360_stream.contracts.kinds import INPUT_KINDS
 from c360_stream.errors import C360Error
 from c360_stream.logs.lines import printable
+from c360_stream.models.declared import factory
+from c360_stream.models.names import LIGHTGBM, trees_installed
 from c360_stream.operators.late_share import LATE_SHARE_WARNED, sort_command
 from c360_stream.runtime.log_order import look_at_heads
 from c360_stream.settings import Settings
 from c360_stream.settings.checks import security_warnings, unknown_settings
+from c360_stream.settings.config_file import config_path, read_config
 from c360_stream.settings.masking import mask_dsn
-from c360_stream.settings.sources import CONFIG_FILE
 
 Status = Literal["problem", "warning", "ok"]
 
@@ -105,15 +107,42 @@ def verdict(problems: int, warnings: int) -> str:
 
 def checks(settings: Settings) -> Iterator[Check]:
     """Run the checks, one after the other."""
-    config = Path(CONFIG_FILE).absolute()
-    yield Check("configuration", f"read {config}" if config.is_file() else f"no {config}: environment and defaults")
+    files = read_config().files
+    none = f"no {config_path().absolute()}: environment and defaults"
+    yield Check("configuration", f"read {', '.join(str(each.absolute()) for each in files)}" if files else none)
+    yield from declared_models(settings)
     for name in unknown_settings():
         yield Check(f"setting {name}", "unknown, and without effect", "fix its name or remove it")
     for warning in security_warnings(settings):
         yield Warned("security", warning)
+    yield _trees(settings)
     yield from _topics(settings)
     yield from _slow(settings)
     yield _tables(settings)
+
+
+def declared_models(settings: Settings) -> Iterator[Check]:
+    """Every declared model, imported and made."""
+    for declaration in settings.declared_models:
+        subject = f"[[model]] {declaration.name}"
+        try:
+            kind = type(factory(declaration)()).__name__
+        except C360Error as error:
+            yield _problem(subject, error, "fix the declaration or the function")
+            continue
+        part = "scores" if settings.champion == declaration.name else "contends"
+        yield Check(subject, f"{part}: {declaration.make} makes a {kind}")
+
+
+def _trees(settings: Settings) -> Check:
+    """Whether LightGBM contends: it is optional, and on where it is installed."""
+    subject = f"model {LIGHTGBM}"
+    if not trees_installed():
+        return Check(subject, "does not contend: it is not installed (pip install 'c360-stream[trees]')")
+    if settings.champion == LIGHTGBM:
+        return Check(subject, "scores")
+    named = LIGHTGBM in settings.challengers
+    return Check(subject, "contends" if named else "installed, does not contend: C360_CHALLENGERS leaves it out")
 
 
 def _topics(settings: Settings) -> Iterator[Check]:

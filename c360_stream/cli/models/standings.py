@@ -17,7 +17,7 @@ from c360_stream.cli.json_output import print_json
 from c360_stream.connectors.clickhouse.connection import connect, lock_holder
 from c360_stream.errors import C360Error
 from c360_stream.learning.learner import LearningConfig
-from c360_stream.models.catalogue import CATALOGUE, entry_named, without_suffix
+from c360_stream.models.catalogue import CATALOGUE, Entry, declared_entry, entry_named, without_suffix
 from c360_stream.settings import Settings
 
 # The rows of the newest week, and the model that scored its last tick.
@@ -56,7 +56,7 @@ def models(settings: Settings, *, as_json: bool = False) -> None:
         failure = error
     rows = [
         _row(settings, name, scores, standings.get(name))
-        for name in [*CATALOGUE, *sorted(set(standings) - set(CATALOGUE))]
+        for name in dict.fromkeys([*CATALOGUE, *_config(settings).declared, *sorted(standings)])
     ]
     if as_json:
         known = next(iter(standings.values()), {})
@@ -89,8 +89,8 @@ def _show(rows: Sequence[Row], why: str) -> None:
 
 def _row(settings: Settings, name: str, scores: str, standing: Row | None) -> Row:
     fresh = name != without_suffix(name)
-    entry = entry_named(name)
-    own = {"baseline": "never", "blend": "as its parts", "trees": "every 28 days"}
+    entry = _entry(settings, name)
+    own = {"baseline": "never", "blend": "as its parts", "trees": "every 28 days", "declared": "matured"}
     figures = standing or {}
     return {
         "model_name": name,
@@ -101,12 +101,26 @@ def _row(settings: Settings, name: str, scores: str, standing: Row | None) -> Ro
     }
 
 
+def _config(settings: Settings) -> LearningConfig:
+    return LearningConfig(
+        champion=settings.champion, challengers=settings.challengers, declared_models=settings.declared_models
+    )
+
+
+def _entry(settings: Settings, name: str) -> Entry:
+    """The entry of a model, declared or not; one that is no longer declared left only its standing."""
+    declared = _config(settings).declared
+    if name in declared:
+        return declared_entry(name, declared[name].make)
+    return entry_named(name) if without_suffix(name) in CATALOGUE else Entry(name, "declared", "no longer declared")
+
+
 def _part(settings: Settings, name: str, scores: str) -> str:
-    config = LearningConfig(champion=settings.champion, challengers=settings.challengers)
+    config = _config(settings)
     if name == (scores or config.first):
         return "champion" if settings.champion == "auto" else "champion, pinned"
     if name in config.contenders or name != without_suffix(name):
-        return "baseline" if entry_named(name).kind == "baseline" else "challenger"
+        return "baseline" if _entry(settings, name).kind == "baseline" else "challenger"
     return "not in use"
 
 

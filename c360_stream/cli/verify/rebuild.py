@@ -29,7 +29,7 @@ from c360_stream.errors import ConfigurationError, StateError
 from c360_stream.features.definitions import INDEX, SPECS
 from c360_stream.logs.lines import printable
 from c360_stream.models.version import ModelVersion, Scored
-from c360_stream.models.version_json import version_from_json
+from c360_stream.models.version_json import is_without_model, version_from_json
 from c360_stream.settings import Settings
 from c360_stream.settings.masking import mask_dsn
 
@@ -84,7 +84,8 @@ class Stored:
 class Rebuilt:
     """A score made again, with the late events or without.
 
-    `differing` names the features that are not as stored; `risk_equal` means every bit.
+    `differing` names the features that are not as stored; `risk_equal` means every bit. The risk of a declared model
+    cannot be made again, since the tables do not hold the model: there `scored` is of NaN, and features alone count.
     """
 
     features: Features
@@ -92,6 +93,7 @@ class Rebuilt:
     differing: list[str]
     risk_equal: bool
     with_late: bool
+    has_model: bool = True
 
     @property
     def risk(self) -> float:
@@ -195,10 +197,14 @@ def rebuild(settings: Settings, stored: Stored, history: History) -> Rebuilt:
 def _rebuilt(settings: Settings, stored: Stored, history: History, *, late: bool) -> Rebuilt:
     columns = [*history.in_time, *history.late] if late else history.in_time
     features = features_at(settings, stored.moment, columns)
-    scored = stored.version.score(features[None, :], stored.moment.as_of_us)
+    if has_model := not is_without_model(stored.version):
+        scored = stored.version.score(features[None, :], stored.moment.as_of_us)
+    else:
+        scored = Scored(np.full(1, np.nan), np.full((1, len(features)), np.nan), np.nan)
     made = dict(zip(INDEX, features.tolist(), strict=True))
     differing = [name for name, value in stored.features.items() if not np.array_equal(made[name], value, True)]
-    return Rebuilt(features, scored, differing, float(scored.risk[0]) == stored.risk, late)
+    risk_equal = not has_model or float(scored.risk[0]) == stored.risk
+    return Rebuilt(features, scored, differing, risk_equal, late, has_model)
 
 
 def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
@@ -216,7 +222,8 @@ def _show(stored: Stored, rebuilt: Rebuilt, history: History) -> None:
     ):
         lines = [f" {printable(each['text'])}" for each in reasons] or [" none"]
         console.print(Text("\n").join([Text(title, style="bold"), *map(Text, lines)]))
-    console.print(Text(f"\nrisk rebuilt {rebuilt.risk!r}\n     stored  {stored.risk!r}\n"))
+    risk = repr(rebuilt.risk) if rebuilt.has_model else "not possible: a declared model"
+    console.print(Text(f"\nrisk rebuilt {risk}\n     stored  {stored.risk!r}\n"))
     verdict, style = ("equal", "bold green") if rebuilt.equal else ("NOT equal", "bold red")
     console.print(Text.assemble((verdict, style), ": ", _explanation(stored, rebuilt, history)))
 
@@ -234,15 +241,15 @@ def _record(stored: Stored, rebuilt: Rebuilt, history: History) -> dict[str, obj
         "equal": rebuilt.equal,
         "explanation": _explanation(stored, rebuilt, history),
         "risk": stored.risk,
-        "risk_rebuilt": rebuilt.risk,
-        "base_log_odds": float(rebuilt.scored.base_log_odds),
+        "risk_rebuilt": rebuilt.risk if rebuilt.has_model else None,
+        "base_log_odds": float(rebuilt.scored.base_log_odds) if rebuilt.has_model else None,
         "features": [
             {
                 "feature": spec.name,
                 "group": spec.group,
                 "value": stored.features.get(spec.name),
                 "value_rebuilt": value,
-                "contribution": contribution,
+                "contribution": contribution if rebuilt.has_model else None,
                 "equal": spec.name not in rebuilt.differing if spec.name in stored.features else None,
             }
             for spec, value, contribution in rows
@@ -261,6 +268,9 @@ def _explanation(stored: Stored, rebuilt: Rebuilt, history: History) -> str:
         what = "all 21 features" if stored.moment.trigger == "tick" else "the features of its reasons and mitigations"
         how = "which the score counted, too" if rebuilt.with_late else "after the score was made"
         note = f"; {late}, {how}" if history.late else ""
+        if not rebuilt.has_model:
+            name = stored.version.model_name
+            return f"{what}, bit for bit{note}; not the risk: {name} is a declared model, which the tables do not hold."
         return f"{what} and the risk, bit for bit{note}."
     what = f"{len(rebuilt.differing)} feature(s)" if rebuilt.differing else ""
     what += " and " if what and not rebuilt.risk_equal else ""

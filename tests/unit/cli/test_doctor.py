@@ -21,6 +21,7 @@ from c360_stream.connectors.clickhouse.connection import connect
 from c360_stream.connectors.clickhouse.migrations import load_migrations
 from c360_stream.contracts.events import EPOCH
 from c360_stream.contracts.kinds import INPUT_KINDS
+from c360_stream.models import names
 from c360_stream.operators.health import Health
 from c360_stream.runtime.health_server import HealthServer
 from c360_stream.settings import Settings, load_settings
@@ -66,7 +67,7 @@ def test_the_verdict_comes_first_then_problems_and_settings_last(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 problems, 1 warning"
     words = [line.split()[0] for line in lines[2:] if line and " = " not in line]
-    assert words == ["problem"] * 3 + ["warning", "ok"]
+    assert words == ["problem"] * 3 + ["warning", "ok", "ok"]
     first_setting = next(number for number, line in enumerate(lines) if line.startswith("kafka_brokers = "))
     assert lines[first_setting - 1] == ""
     assert all(" = " in line for line in lines[first_setting:])
@@ -78,7 +79,7 @@ def test_as_json_it_is_one_object_with_secrets_masked(settings: Settings, capsys
     shown = capsys.readouterr()
     found = json.loads(shown.out)
     assert (found["ready"], found["problems"], found["warnings"]) == (False, 2, 0)
-    assert [check["status"] for check in found["checks"]] == ["problem", "problem", "ok"]
+    assert [check["status"] for check in found["checks"]] == ["problem", "problem", "ok", "ok"]
     assert found["checks"][0]["hint"].startswith("run c360 setup")
     assert found["checks"][2]["hint"] is None
     assert found["settings"]["kafka_sasl_password"] == "***"
@@ -241,3 +242,14 @@ def test_a_small_log_with_somebodys_late_history_is_no_problem(settings: Setting
 def test_only_the_beginning_of_a_partition_is_looked_at(settings: Settings) -> None:
     write_hours(settings, 0, [*range(12_000), *reversed(range(12_000))])
     assert str(order_of_events(settings)).startswith("ok       order of events: of the first 10,000 events")
+
+
+def test_it_says_whether_lightgbm_contends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(settings: Settings) -> str:
+        return next(check.found for check in checks(settings) if check.subject == "model lightgbm")
+
+    assert found(settings.model_copy(update={"challengers": ("lightgbm",)})) == "contends"
+    assert found(settings.model_copy(update={"champion": "lightgbm"})) == "scores"
+    assert "C360_CHALLENGERS leaves it out" in found(settings.model_copy(update={"challengers": ()}))
+    monkeypatch.setattr(names, "find_spec", lambda _: None)
+    assert "pip install 'c360-stream[trees]'" in found(settings)

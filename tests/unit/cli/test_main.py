@@ -42,7 +42,7 @@ def assert_one_line(stderr: str) -> str:
 def test_the_commands_are_those_of_the_product() -> None:
     assert set(cli.commands) == {
         *("demo", "simulate", "run", "setup", "doctor", "models", "interventions", "top", "verify", "evaluate"),
-        *("heartbeat", "redrive", "bench", "sort"),
+        *("heartbeat", "redrive", "bench", "sort", "declare"),
     }
 
 

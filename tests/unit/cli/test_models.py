@@ -65,7 +65,7 @@ def test_a_model_that_does_not_exist_is_a_wrong_setting(
     monkeypatch.setenv("C360_CHAMPION", wrong)
     done = CliRunner().invoke(cli, ["models", "--log-dir", str(tmp_path)], prog_name="c360")
     assert done.exit_code == 2
-    assert done.stderr.startswith("c360: error: setting champion: Input should be 'auto'")
+    assert done.stderr.startswith(f"c360: error: setting champion: Value error, there is no model {wrong}")
 
 
 def test_tables_that_cannot_be_read_are_an_error_below_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:

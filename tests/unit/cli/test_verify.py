@@ -79,7 +79,7 @@ def store_score(tables: TableStore, settings: Settings, change: float = 0.0, tri
         "reasons": [[("model", None, 0.4, NO_TOPIC), ("nps_score", None, 0.3, "No NPS answer so far")]],
         "mitigations": [[("avg_dau_7d", features[INDEX["avg_dau_7d"]], -0.2, "Many active users")]],
     }
-    nothing |= told
+    nothing |= told | {"explained_by": ["contributions"]}
     tables.insert("risk_scores", {**key, **score, **rest, **nothing, **names, **numbers, **unknown})
 
 

@@ -115,9 +115,8 @@ def test_a_fresh_challenger_heeds_what_treated_examples_teach() -> None:
         examples = learner._replay.examples()
         assert examples.treated.any()
         assert not examples.treated.all()
-        found[policy] = learner.contenders[
-            learner._start_fresh_challenger(1, learner._replay.examples())
-        ].model._classifier.state()["examples"]
+        name = learner._start_fresh_challenger(1, examples)
+        found[policy] = learner.contenders[name].model._classifier.state()["examples"]
     assert found == {"keep": len(examples), "leave_out": len(examples) - int(examples.treated.sum())}
 
 

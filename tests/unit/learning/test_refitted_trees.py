@@ -96,8 +96,8 @@ def test_the_text_holds_what_predictions_and_contributions_need() -> None:
     short = trees.compact(text)
     assert len(short) < 0.65 * len(text)
     kept, asked = trees.ensemble(short), feature_rows(200, 9)
-    assert kept.log_odds(asked).tobytes() == booster.predict(asked, raw_score=True).tobytes()
-    parts = booster.predict(asked, pred_contrib=True)
+    assert kept.log_odds(asked).tolist() == np.asarray(booster.predict(asked, raw_score=True)).tolist()
+    parts = np.asarray(booster.predict(asked, pred_contrib=True))
     assert kept.contributions(asked).tobytes() == np.ascontiguousarray(parts[:, :-1]).tobytes()
 
 

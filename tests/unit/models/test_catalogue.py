@@ -13,9 +13,9 @@ from c360_stream.features.example_block import ExampleBlock
 from c360_stream.learning.contender import Contender
 from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.additive import AdditiveVersion
-from c360_stream.models.catalogue import CATALOGUE, RETRAINED, entry_named
+from c360_stream.models.catalogue import CATALOGUE, entry_named
 from c360_stream.models.churn_model import ModelConfig
-from c360_stream.models.names import MODELS, ModelName
+from c360_stream.models.names import MODELS, RETRAINED, ModelName
 from c360_stream.state.codec import pack, unpack
 from c360_stream.state.fields import codec_of
 from tests.unit.learning.rows import DAY_US, as_dict, feature_rows, outcomes

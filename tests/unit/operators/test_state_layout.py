@@ -16,9 +16,10 @@ from c360_stream.features.definitions import FEATURES
 from c360_stream.features.emissions import HourCounts
 from c360_stream.features.shard import AccountShard
 from c360_stream.learning.barrier import TickBarrier
+from c360_stream.learning.calibrated import CalibratedContender
 from c360_stream.learning.learner import Learner
 from c360_stream.models.classifier import RowClassifier
-from c360_stream.models.names import MODELS
+from c360_stream.models.names import MODELS, ModelDeclaration
 from c360_stream.operators.monitor import MonitorLogic, MonitorStep
 from c360_stream.operators.run_context import RunContext
 from c360_stream.operators.score import CountedStats, ScoreLogic, ScoreStep
@@ -36,10 +37,11 @@ from tests.unit.features.deliveries import Delivery, shard_config
 from tests.unit.learning.companies import LEARNING, SCORING, SHARDS, company, learn, learned_ticks
 
 T = TypeVar("T")
+OWN = ModelDeclaration("own", "tests.own_models.models:silence")
 NOWHERE = StateBackend(False, ())
 SETTINGS = Settings.model_construct(live=False, shards=SHARDS)
 DELIVERY = Delivery(seed=1, batch_events=40, reorder=0.5, duplicates=0.02)
-OPEN = {TickBarrier, RowClassifier}
+OPEN = {TickBarrier, RowClassifier, CalibratedContender}
 """Bases, of which only classes that declare what is in them are kept."""
 
 
@@ -48,7 +50,7 @@ def new(step: str) -> Kept:
         case "accounts":
             return AccountShard(0, shard_config(DELIVERY.names()))
         case "learn":
-            return Learner(SHARDS, replace(LEARNING, challengers=MODELS))
+            return Learner(SHARDS, replace(LEARNING, challengers=MODELS, declared_models=(OWN,)))
         case "score":
             return ScoreLogic(ScoreStep(SETTINGS, SCORING, NOWHERE, RunContext()))
         case "monitor":
