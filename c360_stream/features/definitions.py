@@ -99,3 +99,14 @@ SPECS: tuple[Feature, ...] = (
 FEATURES: tuple[str, ...] = tuple(spec.name for spec in SPECS)
 INDEX: dict[str, int] = {name: column for column, name in enumerate(FEATURES)}
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(spec.group for spec in SPECS))
+NULLABLE: tuple[str, ...] = (
+    "usage_trend_ratio_7d_30d",
+    "action_trend_ratio_7d_30d",
+    "seat_utilization_30d",
+    "avg_csat_30d",
+    "nps_score",
+    "days_since_last_activity",
+    "mrr_cents",
+    "days_to_renewal",
+)
+"""Features that have no value for some accounts."""

@@ -120,7 +120,9 @@ class Blend(Contender):
         Between the examples of one account.
     """
 
-    kept = Baseline.kept | fields(_mixture=Mixture, _stack=SecondOrderLogistic, _lead=float, _squares=float, _leads=bool)
+    kept = Baseline.kept | fields(
+        _mixture=Mixture, _stack=SecondOrderLogistic, _lead=float, _squares=float, _leads=bool
+    )
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,13 @@ class Predictions(NamedTuple):
     rows: NDArray[np.int64]
     risk: dict[str, Floats]
     raw: dict[str, Floats]
+
+    def over_block(self, values: Mapping[str, Floats], name: str, count: int) -> Floats:
+        """A model's values over all rows of the block, shape (count,); NaN where it gave none."""
+        spread = np.full(count, np.nan)
+        if name in values:
+            spread[self.rows] = values[name]
+        return spread
 
 
 class Contest(Kept):

@@ -17,7 +17,7 @@ from c360_stream.learning.barrier import TickBarrier
 from c360_stream.learning.blend import Blend
 from c360_stream.learning.champion import EXAMPLES_MIN, ChampionTerm, challenge, change_alarm, fresh_alarm
 from c360_stream.learning.contender import Baseline, Contender
-from c360_stream.learning.contest import Contest, Predictions
+from c360_stream.learning.contest import Contest
 from c360_stream.learning.corrections import Corrections
 from c360_stream.learning.declared import DeclaredContender, failed
 from c360_stream.learning.generations import Generations
@@ -191,15 +191,15 @@ class Learner(Kept):
         self._contest.judge(predictions, matured.churned[predictions.rows])
         self._corrections.before(day, matured, self.contenders)
         for name, contender in self.contenders.items():
-            raw = _over_all_rows(predictions.raw.get(name), predictions, len(matured))
+            raw = predictions.over_block(predictions.raw, name, len(matured))
             batch = TrainingBatch(matured, week_old, churned, self._opened, raw)
             if isinstance(contender, Blend):
                 batch = replace(
                     batch,
                     part_log_odds=self._part_log_odds(contender, week_old) if len(week_old) else None,
                     matured_part_log_odds=contender.past_log_odds(
-                        lambda part: _over_all_rows(predictions.risk.get(part), predictions, len(matured)),
-                        lambda part: _over_all_rows(predictions.raw.get(part), predictions, len(matured)),
+                        lambda part: predictions.over_block(predictions.risk, part, len(matured)),
+                        lambda part: predictions.over_block(predictions.raw, part, len(matured)),
                     ),
                 )
             contender.learn(batch)
@@ -393,11 +393,3 @@ class Learner(Kept):
         pinned = self.config.champion != AUTO and not failed(self.contenders[self.config.first])
         if pinned or self.term.champion not in self.contenders:
             self.term = ChampionTerm(self.config.first, 0)
-
-
-def _over_all_rows(values: Floats | None, predictions: Predictions, rows: int) -> Floats:
-    """Values of `predictions.rows` over all rows, NaN elsewhere."""
-    spread = np.full(rows, np.nan)
-    if values is not None:
-        spread[predictions.rows] = values
-    return spread

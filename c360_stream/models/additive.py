@@ -1,4 +1,4 @@
-"""The additive model version: a sum of curves, one per feature, and of grids, one per pair that is looked at together."""
+"""The additive model version: a sum of curves, one per feature, and of grids, one per pair of them that matters."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from river import base
 from c360_stream.features.definitions import FEATURES
 from c360_stream.models.additive import Curve, PairGrid
 from c360_stream.models.columns import Columns, Floats, grown
+from c360_stream.models.preprocessing import MISSING
 from c360_stream.models.shipped import SHIPPED_BREAKPOINTS
 from c360_stream.state.fields import Kept, fields
 
-MISSING = "_missing"
 COLUMNS_MAX = 192
 """Of a basis: bounds the covariance that a second-order learner keeps of them, to 300 kB."""
 # What single features may take of it; the rest is for pairs.
@@ -131,6 +131,8 @@ class Basis(base.Transformer, Kept):
                 break
             taken.append(pair)
         whole = cls(basis.breakpoints, nullable, coarse, taken)
+        if not len(features):
+            return whole
         return cls(*whole._parts, centre=np.asarray(whole.transform_rows(features).mean(axis=0)))
 
     @property

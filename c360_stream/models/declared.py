@@ -13,9 +13,8 @@ import numpy as np
 from river import base
 
 from c360_stream.errors import ConfigurationError
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURES, NULLABLE
 from c360_stream.models.columns import Floats
-from c360_stream.models.curves import NULLABLE
 from c360_stream.models.names import MAKE_PATTERN, ModelDeclaration
 from c360_stream.models.preprocessing import MISSING, NullImputer
 

@@ -21,10 +21,9 @@ from river import base
 
 from c360_stream.contracts.records import ExplainedBy
 from c360_stream.errors import StateError
-from c360_stream.features.definitions import FEATURES, GROUPS, SPECS
+from c360_stream.features.definitions import FEATURES, GROUPS, NULLABLE, SPECS
 from c360_stream.models.classifier import LOG_ODDS_MAX, logit
 from c360_stream.models.columns import Floats
-from c360_stream.models.curves import NULLABLE
 from c360_stream.models.declared import Row, as_dicts, imputed, probability
 from c360_stream.models.exposure import corrected
 from c360_stream.models.horizons import PlainCurve, RiskCurve

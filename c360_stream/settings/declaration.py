@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from c360_stream.contracts.kinds import InputKind
-from c360_stream.features.definitions import FEATURES
+from c360_stream.features.definitions import FEATURES, SPECS
 from c360_stream.logs.lines import LogFormat, LogLevel
 from c360_stream.models.names import (
     AUTO,
@@ -257,6 +257,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"there is no feature {name}" + (f": did you mean {close[0]}?" if close else ""))
             if not 0 < warning <= critical:
                 raise ValueError(f"of {name}: 0 < warning <= critical must hold")
+        return value
+
+    @field_validator("monotone_features")
+    @classmethod
+    def _directions_are_declared(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        directed = [spec.name for spec in SPECS if spec.bad]
+        for name in value:
+            if name not in directed:
+                close = difflib.get_close_matches(name, directed, 1)
+                raise ValueError(
+                    f"no direction is declared of {name}" + (f": did you mean {close[0]}?" if close else "")
+                )
         return value
 
     @model_validator(mode="after")

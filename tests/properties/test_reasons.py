@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from c360_stream.contracts.records import Move, Reason
 from c360_stream.features.definitions import GROUPS, INDEX, SPECS
-from c360_stream.models.curves import CURVES
+from c360_stream.models.shipped import SHIPPED_BREAKPOINTS
 from c360_stream.scoring.reason_groups import changes, tones, topics
 from c360_stream.scoring.reasons import MODEL, MOVE_MIN, Reasons, RiskDeltas, reasons, risk_deltas
 from tests.unit.scoring.plain_reasons import plain_moves, plain_reasons
@@ -39,7 +39,7 @@ def features_of(codes: NDArray[np.uint16]) -> Floats:
     kinds, places = codes % KINDS, codes // KINDS
     features = np.empty(codes.shape)
     for column, spec in enumerate(SPECS):
-        points = CURVES[spec.name][0]
+        points = SHIPPED_BREAKPOINTS[spec.name]
         turns = np.array([*points, *(each for each in (spec.bad_at, spec.good_at) if each is not None), np.nan])
         place = places[:, column]
         value = place / (2**16 // KINDS) * 1.2 * points[-1]

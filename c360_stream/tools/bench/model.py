@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
-from c360_stream.features.definitions import FEATURES, INDEX
+from c360_stream.features.definitions import FEATURES, INDEX, NULLABLE
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
-from c360_stream.models.curves import NULLABLE
 from c360_stream.models.horizons import HorizonLearner
 from c360_stream.models.version import ModelVersion
 from c360_stream.pipeline import learning_config

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c360_stream.contracts.events import US_PER_DAY
+from c360_stream.models.additive import AdditiveVersion
 from c360_stream.models.classifier import logit
 from c360_stream.models.horizons import PRIOR_OUTCOMES
 from c360_stream.models.prior import inactivity_curves
-from c360_stream.models.version import ModelVersion
 from c360_stream.tools.evaluate.matured import Examples
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ def baselines(examples: Examples, horizon_days: int, prior_rate: float) -> Mappi
     quiet = np.empty(len(examples))
     for day in np.unique(examples.as_of_day).tolist():
         rows = np.flatnonzero(examples.as_of_day == day)
-        rule = ModelVersion("inactivity-rule", day, logit(float(rate[rows[0]])), inactivity_curves(), {})
+        rule = AdditiveVersion("inactivity-rule", day, logit(float(rate[rows[0]])), inactivity_curves(), {})
         quiet[rows] = rule.score(examples.features[rows], day * US_PER_DAY).risk
     return {"inactivity-rule": quiet, "base-rate": rate}
 

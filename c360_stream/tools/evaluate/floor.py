@@ -8,9 +8,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.definitions import FEATURES
-from c360_stream.models.curves import CURVES, NULLABLE
-from c360_stream.models.preprocessing import Ramps
+from c360_stream.models.basis import Basis
 from c360_stream.tools.evaluate.figures import expected_roc_auc
 from c360_stream.tools.evaluate.matured import Examples
 from c360_stream.tools.evaluate.newton import sigmoid, weights, with_one
@@ -26,7 +24,6 @@ LIGHTGBM: dict[str, Any] = {
     "verbosity": -1,
 }
 """Parameters of its trees; all others are LightGBM's defaults: probabilities teach more than outcomes do."""
-_NULLABLE = [FEATURES.index(name) for name in NULLABLE]
 
 Floats = NDArray[np.float64]
 
@@ -73,17 +70,8 @@ def _boosted(features: Floats, target: Floats, asked: Floats) -> Floats:
 
 
 def _logistic(features: Floats, target: Floats, asked: Floats) -> Floats:
-    """Logistic regression on the flow's curves, fitted to probabilities by Newton's method, with a ridge of 1."""
-    known = np.isfinite(features)
-    means = np.where(known, features, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    columns, asked_columns = _curves(features, means), _curves(asked, means)
-    centre, spread = columns.mean(axis=0), np.maximum(columns.std(axis=0), 0.1)
-    columns, asked_columns = (with_one((each - centre) / spread) for each in (columns, asked_columns))
+    """Logistic regression on ramps between quantiles, fitted to probabilities by Newton's method, with a ridge of 1."""
+    basis = Basis.learnt(features, float(np.sum(target)))
+    columns, asked_columns = (with_one(basis.transform_rows(each)) for each in (features, asked))
     found = weights(lambda: iter([(slice(0, len(columns)), columns)]), target, columns.shape[1])
     return sigmoid(asked_columns @ found)
-
-
-def _curves(features: Floats, means: Floats) -> Floats:
-    known = np.isfinite(features)
-    ramps = Ramps(CURVES, FEATURES).transform_rows(np.where(known, features, means))
-    return np.concatenate([ramps, ~known[:, _NULLABLE]], axis=1)

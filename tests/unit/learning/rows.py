@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from c360_stream.features.definitions import FEATURES, INDEX
-from c360_stream.models.curves import CURVES, NULLABLE
+from c360_stream.features.definitions import FEATURES, INDEX, NULLABLE
+from c360_stream.models.shipped import SHIPPED_BREAKPOINTS
 
 DAY_US = 86_400_000_000
 Floats = NDArray[np.float64]
@@ -17,7 +17,7 @@ def feature_rows(count: int, seed: int, null_share: float = 0.1) -> Floats:
     random = np.random.default_rng(seed)
     rows = np.empty((count, len(FEATURES)))
     for name, column in INDEX.items():
-        points = CURVES[name][0]
+        points = SHIPPED_BREAKPOINTS[name]
         rows[:, column] = np.abs(random.normal(0.4, 0.5, count)) * (points[-1] - points[0]) + points[0]
         if name in NULLABLE:
             rows[random.random(count) < null_share, column] = np.nan

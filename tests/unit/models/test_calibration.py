@@ -17,7 +17,7 @@ class Stubborn(SecondOrderLogistic):
     def learn_rows(self, rows: np.ndarray, outcomes: np.ndarray, importance: np.ndarray | None = None) -> np.ndarray:
         return rows[:, 0].copy()
 
-    def log_odds_rows(self, rows: np.ndarray) -> np.ndarray:
+    def log_odds_rows(self, rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return rows[:, 0].copy()
 
 
