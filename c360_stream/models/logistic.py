@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from c360_stream.arrays.blas import one_blas_thread
 from c360_stream.models.classifier import RowClassifier, sigmoid
 from c360_stream.models.columns import Floats, grown
 from c360_stream.state.fields import copied, fields
@@ -67,6 +68,7 @@ class SecondOrderLogistic(RowClassifier):
         *,
         start: tuple[float, ...] | None = None,
     ) -> None:
+        one_blas_thread()
         self.names = names
         self.prior_variance = prior_variance
         self.intercept = intercept
