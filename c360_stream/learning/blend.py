@@ -49,8 +49,10 @@ _TEMPER = 0.1
 WEIGHT_START = 1 / 3
 # Of the stack: it remembers ten times as long as the calibration of a model by itself.
 _FORGETTING = 1e-8
-# Share of the second model at which the last weeks are plain enough.
-_WEIGHT_PLAIN = 0.75
+# Standard errors by which it has to lead.
+LEAD_ERRORS = 2.0
+# Share of the second model at which the last weeks are plain enough, and at which they are no more.
+_WEIGHT_PLAIN, _WEIGHT_NO_LONGER_PLAIN = 0.9, 0.5
 _KEEP_LEAD = 0.5 ** (1 / 90)
 _STACK_VARIANCE, _STACK_OFFSET_VARIANCE = 0.1, 0.25
 
@@ -147,7 +149,7 @@ class Blend(Contender):
         )
         # Log loss that it has saved against its first part, and squared by example; older outcomes count less.
         self._lead = self._squares = 0.0
-        self._leads = False
+        self._leads = self._plain = False
         self._overlap = math.ceil(config.horizon_days / stride_days)
 
     @property
@@ -176,9 +178,9 @@ class Blend(Contender):
                 saved = _loss(z, y) - _loss(w, y)
                 self._lead += saved
                 self._squares += saved * saved
-        # By a standard error, as if all examples of an account within a horizon were one. It gives up behind.
+        # As if all examples of an account within a horizon were one. It gives up once it is behind.
         error = math.sqrt(self._squares * self._overlap)
-        self._leads = self._lead > (0.0 if self._leads else error)
+        self._leads = self._lead > (0.0 if self._leads else LEAD_ERRORS * error)
         # It is warm once it has been calibrated to outcomes of its own predictions.
         self.model.count(matured.churned[~np.isnan(batch.raw_log_odds)])
         self._mixture.fade()
@@ -188,6 +190,7 @@ class Blend(Contender):
             rows = rows[~np.isnan(first[rows] + second[rows])]
             churned = batch.week_old.churned[rows].astype(np.float64)
             self._mixture.judge(first[rows], second[rows], churned)
+        self._plain = self.weight > (_WEIGHT_NO_LONGER_PLAIN if self._plain else _WEIGHT_PLAIN)
 
     def past_log_odds(
         self, risk_of: Callable[[str], Floats], raw_log_odds_of: Callable[[str], Floats]
@@ -209,7 +212,7 @@ class Blend(Contender):
         Either it has foreseen the outcomes of the horizon better than its first part, or the last weeks show plainly
         that the second one is right, long before there are such outcomes.
         """
-        return self.model.warm and self._parts_ready and (self._leads or self.weight > _WEIGHT_PLAIN)
+        return self.model.warm and self._parts_ready and (self._leads or self._plain)
 
     @property
     def _parts_ready(self) -> bool:

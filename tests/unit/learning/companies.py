@@ -31,7 +31,7 @@ LEARNING = LearningConfig(
     replay_examples_max=50,
     horizons=learnt_horizons(HORIZON_DAYS, CURVE_DAYS),
 )
-SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 3, 0.01, CURVE_DAYS)
+SCORING = ScoringConfig(HORIZON_DAYS, (0.10, 0.25, 0.50), 0.1, 3, 0.002, CURVE_DAYS)
 
 
 @dataclass

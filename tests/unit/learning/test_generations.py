@@ -16,8 +16,8 @@ from c360_stream.learning.schemes import TrainingBatch
 from c360_stream.models.basis import Basis
 from c360_stream.models.churn_model import ChurnModel, ModelConfig
 from c360_stream.state.codec import pack, unpack
+from tests.unit.learning.companies import LEARNING, SHARDS, company, learn
 from tests.unit.learning.rows import DAY_US, feature_rows, outcomes, true_risk
-from tests.unit.learning.test_learner import LEARNING, SHARDS, company, learn
 
 CONFIG = ModelConfig(warmup_outcomes=100, warmup_churned=5)
 NONE = ExampleBlock.none()

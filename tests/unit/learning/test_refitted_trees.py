@@ -137,7 +137,7 @@ def test_days_of_an_outage_are_made_up_for_in_old_examples_too() -> None:
     contender.model.expose(DAY - 65, 0.0)
     contender.model.count(lesson.churned)
     contender.refit(DAY, lambda: lesson, asked=False)
-    contender.model.recent_exposures(DAY + 400)
+    contender.model.recent_exposures(DAY + 800)
     assert not contender.model.exposures
     exposed = contender.version(DAY)
     contender.refit(DAY + REFIT_DAYS, lambda: lesson, asked=False)

@@ -174,7 +174,7 @@ def moved(day: int, value: float, account: int = 0, new_ids: tuple[str, ...] = (
 
 
 def after_a_tick(risk_log_odds: float = 0.0) -> ShardScorer:
-    scorer = ShardScorer(SCORING)
+    scorer = ShardScorer(replace(SCORING, event_score_change_min=0.01))
     scorer.take(ShardVersion(0, DAY, flat(DAY, risk_log_odds)))
     scorer.take(tick_rows(DAY, [0.0], ["acme"]))
     return scorer
