@@ -18,7 +18,7 @@ class ReplayBuffer(Kept):
     Parameters
     ----------
     examples_max
-        At least this many of the newest examples are kept, and less than a day's more.
+        At least this many of the newest examples are kept, and less than a day's or a hundredth more.
     """
 
     kept = fields(_days=deque[ExampleBlock], complete=bool)
@@ -44,7 +44,11 @@ class ReplayBuffer(Kept):
             return
         sample = block.take(block.sampled_rows(max(self._examples_max // DAYS_MIN, 1)))
         self.complete = self.complete and len(sample) == len(block)
-        self._days.append(sample)
+        # Days with few are kept together: each block is a few files of a snapshot.
+        if self._days and len(self._days[-1]) < self._examples_max // 100:
+            self._days[-1] = ExampleBlock.merged([self._days[-1], sample])
+        else:
+            self._days.append(sample)
         self._count += len(sample)
         while self._count - len(self._days[0]) >= self._examples_max:
             self._count -= len(self._days.popleft())

@@ -125,7 +125,7 @@ class Basis(base.Transformer, Kept):
         coarse = [_breakpoints(values, _COARSE) for values in finite]
         taken: list[tuple[int, int]] = []
         room = COLUMNS_MAX - basis._width
-        for pair in pairs[:PAIRS_MAX]:
+        for pair in [each for each in pairs if _products(coarse, each)][:PAIRS_MAX]:
             room -= _products(coarse, pair)
             if room < 0:
                 break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -35,8 +37,13 @@ def contestant_and_scores(undisturbed: FlowRun) -> tuple[Contestant, dict[tuple[
 
 
 def flow_settings(run: FlowRun) -> Settings:
-    names = {name.removeprefix("C360_").lower(): value for name, value in SETTINGS.items()}
-    return load_settings(log_dir=run.log_dir, kafka_brokers="", live=False, **{**names, "shards": 3})
+    names: dict[str, Any] = {name.removeprefix("C360_").lower(): value for name, value in SETTINGS.items()}
+    return load_settings(
+        log_dir=run.log_dir,
+        kafka_brokers="",
+        live=False,
+        **{**names, "shards": 3, "challengers": json.loads(names["challengers"])},
+    )
 
 
 def test_the_tick_scores_are_equal_to_the_bit(

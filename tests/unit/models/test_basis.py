@@ -63,6 +63,12 @@ def test_a_feature_that_is_constant_or_rare_has_no_ramp() -> None:
     assert len(Basis.learnt(rows[:0], 0.0).output_names) == 0
 
 
+def test_a_pair_of_which_one_has_no_ramp_is_left_out() -> None:
+    rows = feature_rows(200, seed=4)
+    rows[:, 0], rows[:, 1] = 7.0, np.nan
+    assert Basis.learnt(rows, 100.0, [(0, 5), (5, 1), (2, 5)]).pairs == [(2, 5)]
+
+
 def test_columns_are_centred_on_the_examples() -> None:
     rows = feature_rows(1_000, seed=5)
     np.testing.assert_allclose(learnt(rows).transform_rows(rows).mean(axis=0), 0.0, atol=1e-12)
