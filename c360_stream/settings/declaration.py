@@ -238,7 +238,7 @@ class Settings(BaseSettings):
                     f"there is no model {name}: " + (f"did you mean {close[0]}?" if close else "see c360 models")
                 )
         if value == LIGHTGBM and not trees_installed():
-            raise ValueError("lightgbm is not installed: pip install 'c360-stream[trees]'")
+            raise ValueError("lightgbm is not installed: pip install lightgbm")
         return value
 
     @field_validator("topic_partitions", "topic_replication")

@@ -138,7 +138,7 @@ def _trees(settings: Settings) -> Check:
     """Whether LightGBM contends: it is optional, and on where it is installed."""
     subject = f"model {LIGHTGBM}"
     if not trees_installed():
-        return Check(subject, "does not contend: it is not installed (pip install 'c360-stream[trees]')")
+        return Check(subject, "does not contend: it is not installed (pip install lightgbm)")
     if settings.champion == LIGHTGBM:
         return Check(subject, "scores")
     named = LIGHTGBM in settings.challengers
