@@ -110,7 +110,7 @@ def ensemble(text: str) -> Ensemble:
     try:
         import lightgbm
     except ImportError:
-        raise StateError("a tree model scores, and lightgbm is not installed", "install c360-stream[trees]") from None
+        raise StateError("a tree model scores, and lightgbm is not installed", "pip install lightgbm") from None
     try:
         booster = lightgbm.Booster(model_str=text)
         parts = np.asarray(booster.predict(np.zeros((1, len(FEATURES))), pred_contrib=True, num_threads=1))

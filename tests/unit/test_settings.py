@@ -263,5 +263,5 @@ def test_what_makes_secrets_readable_or_useless_is_said(overrides: dict[str, str
 def test_trees_that_are_not_installed_cannot_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "find_spec", lambda _: None)
     assert load_settings().challengers == ("online-logistic-fast", "online-logistic-hazard")
-    with pytest.raises(ConfigurationError, match=r"setting champion: .*pip install 'c360-stream\[trees\]'"):
+    with pytest.raises(ConfigurationError, match=r"setting champion: .*pip install lightgbm"):
         load_settings(champion="lightgbm")

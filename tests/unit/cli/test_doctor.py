@@ -252,4 +252,4 @@ def test_it_says_whether_lightgbm_contends(settings: Settings, monkeypatch: pyte
     assert found(settings.model_copy(update={"champion": "lightgbm"})) == "scores"
     assert "C360_CHALLENGERS leaves it out" in found(settings.model_copy(update={"challengers": ()}))
     monkeypatch.setattr(names, "find_spec", lambda _: None)
-    assert "pip install 'c360-stream[trees]'" in found(settings)
+    assert "pip install lightgbm" in found(settings)
