@@ -123,7 +123,7 @@ class Blend(Contender):
     """
 
     kept = Baseline.kept | fields(
-        _mixture=Mixture, _stack=SecondOrderLogistic, _lead=float, _squares=float, _leads=bool
+        _mixture=Mixture, _stack=SecondOrderLogistic, _lead=float, _squares=float, _leads=bool, _plain=bool
     )
 
     def __init__(

@@ -204,3 +204,11 @@ def test_what_a_part_did_not_say_decides_nothing() -> None:
     nothing = np.full(4, np.nan)
     blend.learn(TrainingBatch(NONE, week_old, NONE, NONE, nothing[:0], (nothing, np.zeros(4))))
     assert blend.weight == pytest.approx(WEIGHT_START)
+
+
+def test_plain_weeks_are_remembered_over_a_snapshot() -> None:
+    """Between both limits it depends on what was before: forgotten, another model would score after a resume."""
+    blend, resumed = models()[0], models()[0]
+    blend._plain = blend._leads = True
+    resumed.restore(unpack("s", pack("s", blend.state())))
+    assert (resumed._plain, resumed._leads) == (True, True)
