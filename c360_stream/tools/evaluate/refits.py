@@ -9,23 +9,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from c360_stream.models import trees
 from c360_stream.tools.evaluate.matured import Examples
 from c360_stream.tools.evaluate.ramps import RampRegression
 
 REFIT_DAYS = 28
-ROUNDS, STUMP_ROUNDS = 150, 600
-LIGHTGBM: dict[str, Any] = {
-    "objective": "binary",
-    "num_leaves": 15,
-    "learning_rate": 0.05,
-    "min_data_in_leaf": 20,
-    "seed": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": 1,
-    "verbosity": -1,
-}
-"""Its parameters; all others are LightGBM's defaults."""
+ROUNDS, STUMP_ROUNDS = trees.ROUNDS, 600
+LIGHTGBM: dict[str, Any] = trees.PARAMETERS
+"""Its parameters, those of the contender; all others are LightGBM's defaults."""
 STUMPS: dict[str, Any] = LIGHTGBM | {"num_leaves": 2}
 """Of trees of depth 1: a sum of one function a feature, as the flow's own models are."""
 
